@@ -1,0 +1,68 @@
+"""GPUs and clusters. Rates are per GPU and per direction; sizes are in 10^9 bytes."""
+
+from typing import Literal
+
+from strategy.model import Provenance
+from strategy.values import Degree, Frozen, Positive, Size
+
+
+class GpuSpec(Frozen):
+    """One accelerator. Compute rates are dense (not sparse); None means the device cannot do it."""
+
+    key: str
+    name: str
+    arch: str
+    """Compute capability (`sm90`) or ISA (`gfx942`)."""
+    memory_gb: Positive
+    memory_tb_per_s: Positive
+    bf16_tflops: Positive
+    fp8_tflops: Positive | None = None
+    fp4_tflops: Positive | None = None
+    int8_tflops: Positive | None = None
+    scale_up: Literal["nvlink", "infinity_fabric", "pcie", "ici"]
+    scale_up_gb_per_s: Positive
+    scale_up_domain: Degree
+    """GPUs that reach each other at `scale_up_gb_per_s`; a rack for NVL72, one for PCIe cards."""
+    scale_up_links: Size | None = None
+    """Links of a full mesh (AMD): two GPUs share one of them. None behind a switch."""
+    nic_gb_per_s: Positive
+    gpus_per_host: Degree
+    tdp_w: Positive | None = None
+    provenance: Provenance
+
+    def tflops(self, dtype: str) -> float | None:
+        """Dense peak for operands of `dtype`, or None when the device lacks it."""
+        return {
+            "fp32": self.bf16_tflops / 2,
+            "bf16": self.bf16_tflops,
+            "fp16": self.bf16_tflops,
+            "fp8": self.fp8_tflops,
+            "int8": self.int8_tflops,
+            "nvfp4": self.fp4_tflops,
+            "mxfp4": self.fp4_tflops,
+            "int4": None,
+        }[dtype]
+
+
+class Cluster(Frozen):
+    """Equal hosts of equal GPUs."""
+
+    gpu: GpuSpec
+    gpus_per_host: Degree
+    hosts: Degree
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in the whole cluster."""
+        return self.gpus_per_host * self.hosts
+
+    @property
+    def domain(self) -> int:
+        """GPUs of one scale-up domain in this cluster: a host, or a rack where the fabric spans hosts."""
+        if self.gpu.scale_up_domain > self.gpu.gpus_per_host:
+            return min(self.gpu.scale_up_domain, self.gpus)
+        return min(self.gpu.scale_up_domain, self.gpus_per_host)
+
+    def host_of(self, rank: int) -> int:
+        """The host that holds a global rank, when ranks fill hosts in order."""
+        return rank // self.gpus_per_host

@@ -1,0 +1,124 @@
+"""Where every rank sits: coordinates and communication groups of a pool.
+
+Layouts (RL001, RL006), with `dp` the attention replica, R = replicas, A = attention dp_size, P = pp_size, C = cp_size, T = tp_size:
+
+    outer   rank = (((replica*A + dp)*P + pp)*C + cp)*T + tp
+    inner   rank = (((replica*P + pp)*A + dp)*C + cp)*T + tp
+
+Inside a stage the ranks are w = (dp*C + cp)*T + tp, and the expert mesh reads the same w as
+`(moe_dp*X + ep)*M + moe_tp` (moe_tp_fastest) or `(moe_dp*M + moe_tp)*X + ep` (ep_fastest).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import numpy as np
+
+from strategy.strategy import ExpertMesh, Pool
+
+Axis = Literal["tp", "cp", "dp", "ep", "moe_tp", "moe_dp", "stage"]
+AXES: tuple[Axis, ...] = get_args(Axis)
+ATTENTION_AXES: tuple[Axis, ...] = ("dp", "cp", "tp")
+EXPERT_AXES: tuple[Axis, ...] = ("moe_dp", "ep", "moe_tp")
+
+Group = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One rank's place on both meshes."""
+
+    rank: int
+    replica: int
+    pp: int
+    dp: int
+    cp: int
+    tp: int
+    moe_dp: int
+    ep: int
+    moe_tp: int
+
+
+def axis_size(pool: Pool, axis: Axis) -> int:
+    """Ranks in one group of `axis`; expert axes of a dense model have one."""
+    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    sizes = {
+        "tp": pool.attention.tp_size,
+        "cp": pool.attention.cp_size,
+        "dp": pool.attention.dp_size,
+        "ep": experts.ep_size,
+        "moe_tp": experts.tp_size,
+        "moe_dp": experts.dp_size,
+        "stage": pool.width,
+    }
+    return sizes[axis]
+
+
+def stage_members(pool: Pool, axis: Axis) -> np.ndarray:
+    """Positions w inside a stage, as an array [groups, members] for `axis`. Needs both meshes to have width W."""
+    w = np.arange(pool.width)
+    if axis == "stage":
+        return w[None, :]
+    if axis in ATTENTION_AXES:
+        cube = w.reshape(pool.attention.dp_size, pool.attention.cp_size, pool.attention.tp_size)
+        moved = np.moveaxis(cube, ATTENTION_AXES.index(axis), -1)
+    else:
+        moved = np.moveaxis(_expert_cube(pool, w), EXPERT_AXES.index(axis), -1)
+    return cast(np.ndarray, moved.reshape(-1, moved.shape[-1]))
+
+
+def _expert_cube(pool: Pool, w: np.ndarray) -> np.ndarray:
+    """Stage positions as [moe_dp, ep, moe_tp] whatever the rank order."""
+    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    z, x, m = experts.dp_size, experts.ep_size, experts.tp_size
+    if pool.moe_layout == "moe_tp_fastest":
+        return w.reshape(z, x, m)
+    return np.swapaxes(w.reshape(z, m, x), 1, 2)
+
+
+def stage_ranks(pool: Pool, *, first_rank: int = 0) -> np.ndarray:
+    """Global ranks as an array [replicas, pp, W]: row (r, s) lists the ranks of one stage in mesh order."""
+    a, inner = pool.attention.dp_size, pool.attention.cp_size * pool.attention.tp_size
+    ranks = np.arange(pool.world_size) + first_rank
+    if pool.dp_layout == "outer":
+        cube = ranks.reshape(pool.replicas, a, pool.pp_size, inner).swapaxes(1, 2)
+    else:
+        cube = ranks.reshape(pool.replicas, pool.pp_size, a, inner)
+    return cast(np.ndarray, cube.reshape(pool.replicas, pool.pp_size, pool.width))
+
+
+def groups(pool: Pool, axis: Axis, *, first_rank: int = 0) -> list[Group]:
+    """Every communication group of `axis`, as sorted tuples of global ranks in order of their first rank."""
+    members = stage_members(pool, axis)
+    table = stage_ranks(pool, first_rank=first_rank)
+    found = [tuple(sorted(int(r) for r in stage[row])) for stage in table.reshape(-1, pool.width) for row in members]
+    return sorted(found)
+
+
+def pipeline_pairs(pool: Pool, *, first_rank: int = 0) -> list[tuple[int, int]]:
+    """Every (sender, receiver) between consecutive stages: equal places of stage s and s + 1 (PP014)."""
+    table = stage_ranks(pool, first_rank=first_rank)
+    pairs = zip(table[:, :-1].ravel(), table[:, 1:].ravel(), strict=True)
+    return sorted((int(a), int(b)) for a, b in pairs)
+
+
+def replica_blocks(pool: Pool, *, first_rank: int = 0) -> list[Group]:
+    """Ranks of every independent replica."""
+    table = stage_ranks(pool, first_rank=first_rank)
+    return [tuple(sorted(int(r) for r in replica.ravel())) for replica in table]
+
+
+def coordinates(pool: Pool, *, first_rank: int = 0) -> list[Coordinate]:
+    """The place of every rank, in rank order."""
+    w = np.arange(pool.width)
+    attention = np.unravel_index(w, (pool.attention.dp_size, pool.attention.cp_size, pool.attention.tp_size))
+    cube = _expert_cube(pool, w)
+    expert = [np.empty(pool.width, int) for _ in range(3)]
+    for index in np.ndindex(*cube.shape):
+        for axis in range(3):
+            expert[axis][cube[index]] = index[axis]
+    found = []
+    for (replica, pp, place), rank in np.ndenumerate(stage_ranks(pool, first_rank=first_rank)):
+        places = [int(column[place]) for column in (*attention, *expert)]
+        found.append(Coordinate(int(rank), int(replica), int(pp), *places))
+    return sorted(found, key=lambda c: c.rank)

@@ -1,0 +1,110 @@
+"""The closed table of ops: what each is, which fields it has, which weights it may name.
+
+Schemas, the typing pass, the prompts and the docs are made from this table; a new op is added here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from strategy.model import ModelSpec, WeightClass
+
+ComputeOp = Literal["embedding", "linear", "attention", "expert", "norm", "activation", "add", "select_last", "sample"]
+CommunicationOp = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv"]
+ControlOp = Literal["routing", "kv_cache_update", "ingress", "step_sync", "chunk"]
+Op = Literal[ComputeOp, CommunicationOp, ControlOp]
+Kind = Literal["compute", "communication", "control"]
+Split = Literal["column", "row", "replicated", "vocab"]
+Dim = Literal["tokens", "heads", "hidden", "vocab"]
+Role = Literal["dispatch", "combine", "scatter_heads", "gather_heads"]
+
+OPS: tuple[Op, ...] = (*get_args(ComputeOp), *get_args(CommunicationOp), *get_args(ControlOp))
+COLLECTIVES: frozenset[str] = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"})
+
+
+def op_kind(op: str) -> Kind:
+    """Which of the three kinds of node `op` is."""
+    if op in get_args(ComputeOp):
+        return "compute"
+    return "communication" if op in get_args(CommunicationOp) else "control"
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """One named weight: its class, its matrix (or vector) shape and the splits a linear may give it."""
+
+    name: str
+    weight_class: WeightClass
+    in_features: int
+    out_features: int
+    """0 for a vector (norms)."""
+    splits: tuple[Split, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the whole weight."""
+        return self.in_features * max(1, self.out_features)
+
+
+def attention_weights(model: ModelSpec) -> dict[str, WeightSpec]:
+    """Weights of one attention block, `kv_b` also under its two halves `w_uk` and `w_uv` (counted once, as `kv_b`)."""
+    h, attention = model.hidden_size, model.attention
+    a = attention.num_heads
+    found = [_vector("attention_norm", h)]
+    if attention.kind == "gqa":
+        width = (a + 2 * attention.num_kv_heads) * attention.head_dim
+        found += [
+            WeightSpec("qkv", "attention", h, width, ("column",)),
+            WeightSpec("attention_out", "attention", a * attention.head_dim, h, ("row",)),
+        ]
+        return {w.name: w for w in found}
+    c, r = attention.kv_lora_rank, attention.qk_rope_head_dim
+    n, v, q_rank = attention.qk_nope_head_dim, attention.v_head_dim, attention.q_lora_rank
+    found.append(_vector("kv_a_norm", c))
+    if q_rank is None:
+        found += [
+            WeightSpec("q", "attention", h, a * (n + r), ("column",)),
+            WeightSpec("kv_a", "attention", h, c + r, ("replicated",)),
+        ]
+    else:
+        found += [
+            _vector("q_a_norm", q_rank),
+            WeightSpec("qkv_a", "attention", h, q_rank + c + r, ("replicated",)),
+            WeightSpec("q_b", "attention", q_rank, a * (n + r), ("column",)),
+        ]
+    found += [
+        WeightSpec("kv_b", "attention", c, a * (n + v), ("column",)),
+        WeightSpec("w_uk", "attention", a * n, c, ("column",)),
+        WeightSpec("w_uv", "attention", c, a * v, ("column",)),
+        WeightSpec("attention_out", "attention", a * v, h, ("row",)),
+    ]
+    return {w.name: w for w in found}
+
+
+def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
+    """Weights of the FFN blocks, dense and MoE, without the routed experts and the router."""
+    h = model.hidden_size
+    found = [_vector("ffn_norm", h)]
+    if model.intermediate_size is not None:
+        f = model.intermediate_size
+        found += [
+            WeightSpec("gate_up", "dense_ffn", h, 2 * f, ("column",)),
+            WeightSpec("down", "dense_ffn", f, h, ("row",)),
+        ]
+    if model.moe is not None and model.moe.shared_intermediate_size:
+        m = model.moe.shared_intermediate_size
+        found += [
+            WeightSpec("shared_gate_up", "shared_expert", h, 2 * m, ("column", "replicated")),
+            WeightSpec("shared_down", "shared_expert", m, h, ("row", "replicated")),
+        ]
+    return {w.name: w for w in found}
+
+
+def model_weights(model: ModelSpec) -> dict[str, WeightSpec]:
+    """Every weight that a node may name in this model."""
+    h, vocab = model.hidden_size, model.vocab_size
+    outside = [_vector("final_norm", h), WeightSpec("lm_head", "lm_head", h, vocab, ("column", "replicated"))]
+    return {**attention_weights(model), **ffn_weights(model), **{w.name: w for w in outside}}
+
+
+def _vector(name: str, size: int) -> WeightSpec:
+    return WeightSpec(name, "norm", size, 0, ("replicated",))

@@ -1,0 +1,27 @@
+"""The base of every value in the domain, and the constrained numbers they share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_DEGREE = 65_536
+MAX_TOKENS = 100_000_000
+
+
+class Frozen(BaseModel):
+    """A value: immutable, compared by content, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Degree = Annotated[int, Field(strict=True, ge=1, le=MAX_DEGREE)]
+"""A parallel width: an integer of at least one."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS)]
+"""A non-negative integer."""
+
+Size = Annotated[int, Field(strict=True, ge=1, le=MAX_TOKENS)]
+"""A positive integer, such as a hidden size or a number of tokens."""
+
+Positive = Annotated[float, Field(gt=0, le=1e18)]
+"""A positive finite number."""
