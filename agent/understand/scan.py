@@ -1,0 +1,81 @@
+"""Text as something that extractors eat: what one of them understood, the next ones no longer see."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MAX_CHARACTERS = 20_000
+"""A request is a sentence or a page; what comes after this many characters is not read."""
+
+EATEN = "\x1f"
+"""Stands where text was understood: no pattern matches it, and positions stay as they were."""
+
+_SAME = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "‑": "-", "−": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "\xa0": " "}  # noqa: RUF001
+)
+
+NUMBER_WORDS = {
+    "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
+    "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "dozen": 12, "sixteen": 16, "twenty-four": 24, "thirty-two": 32,
+    "sixty-four": 64, "hundred": 100,
+    "ein": 1, "eine": 1, "einer": 1, "einem": 1, "zwei": 2, "vier": 4, "acht": 8, "sechzehn": 16,
+    "un": 1, "une": 1, "deux": 2, "quatre": 4, "huit": 8, "seize": 16, "dos": 2, "cuatro": 4, "ocho": 8,
+}  # fmt: skip
+
+_WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+COUNT = rf"(?<![\w.,])(?:\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}|{_WORDS})(?![\w.]*\d)"
+"""A whole number, in digits or as a word; never a part of a longer number."""
+
+SPAN = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Found[T]:
+    """A value, the words that said it, and where they stand."""
+
+    value: T
+    words: str
+    span: SPAN
+
+
+class Scan:
+    """A text, and what of it has been understood so far."""
+
+    def __init__(self, text: str) -> None:
+        clean = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).translate(_SAME)
+        self.original = "".join(c if c.isprintable() or c in "\n\t" else " " for c in clean)
+        self.text = self.original
+
+    def take(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        """Every match of `pattern` in what is left; matches are eaten."""
+        found = list(pattern.finditer(self.text))
+        for match in found:
+            self.eat(match.span())
+        return found
+
+    def eat(self, span: SPAN) -> None:
+        """Mark `span` as understood."""
+        start, end = span
+        self.text = self.text[:start] + EATEN * (end - start) + self.text[end:]
+
+    def words(self, span: SPAN) -> str:
+        """What the text said at `span`, in one line."""
+        return " ".join(self.original[slice(*span)].split())
+
+
+def count_of(words: str) -> int:
+    """A whole number from digits (`16`, `1,024`) or a word (`eight`)."""
+    plain = words.strip().lower()
+    return NUMBER_WORDS[plain] if plain in NUMBER_WORDS else int(plain.replace(",", "").replace("_", ""))
+
+
+def number_of(words: str) -> float:
+    """A decimal number: `0.5`, `1,024`, `1.5`; a comma before one or two last digits is a decimal comma (`1,5`)."""
+    if re.fullmatch(r"\d+,\d{1,2}", words):
+        return float(words.replace(",", "."))
+    return float(words.replace(",", "").replace("_", ""))
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern that ignores case."""
+    return re.compile(pattern, re.IGNORECASE)

@@ -1,0 +1,499 @@
+"""What a strategy may be, as pure predicates: the search prunes with them and the rules explain with them.
+
+One truth, two users. A predicate answers one question about a model and a pool (or a degree); `illegal` asks them all in the
+order in which the rules do and names the first rule that would refuse. None of them looks at a DAG.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from strategy.hardware import Cluster, GpuSpec
+from strategy.mesh import Axis, axis_size
+from strategy.model import Checkpoint, Dtype, ModelSpec, WeightClass
+from strategy.request import Engine, Precision
+from strategy.strategy import LayerRange, Pool
+
+VOCAB_PAD = 64
+"""Engines round a vocabulary up to a multiple of this before they split it (vLLM, vocab_parallel_embedding.py)."""
+
+
+# --- divisors ---------------------------------------------------------------------------------------------------------
+
+
+def divisors(number: int, limit: int | None = None) -> list[int]:
+    """Positive divisors of `number`, ascending, none above `limit`."""
+    top = number if limit is None else min(limit, number)
+    return [n for n in range(1, top + 1) if number % n == 0]
+
+
+# --- attention and dense weights over tp ------------------------------------------------------------------------------
+
+
+def heads_divide(model: ModelSpec, tp_size: int) -> bool:
+    """Each tp rank holds a whole number of query heads (TP001)."""
+    return model.attention.num_heads % tp_size == 0
+
+
+def kv_heads_compatible(model: ModelSpec, tp_size: int) -> bool:
+    """KV heads split evenly over tp ranks, or tp ranks split evenly over copies of them; MLA has none to split (TP002)."""
+    attention = model.attention
+    if attention.kind == "mla":
+        return True
+    return attention.num_kv_heads % tp_size == 0 or tp_size % attention.num_kv_heads == 0
+
+
+def has_dense_ffn(model: ModelSpec) -> bool:
+    """Whether any layer has a dense FFN."""
+    return model.moe is None or bool(model.dense_layers)
+
+
+def ffn_divides(model: ModelSpec, ways: int) -> bool:
+    """The dense FFN width, where the model has one, splits evenly `ways` times (TP004)."""
+    return model.intermediate_size is None or not has_dense_ffn(model) or model.intermediate_size % ways == 0
+
+
+def dense_ffn_ways(pool: Pool) -> int:
+    """Ranks that split one dense FFN: the tp group, or the stage when tokens are gathered first (DA007)."""
+    return pool.attention.tp_size if pool.dense_ffn == "local" else pool.width
+
+
+def lm_head_ways(pool: Pool) -> int:
+    """Ranks that split the LM head: the tp group, or the stage when tokens are gathered first (DA008)."""
+    return pool.attention.tp_size if pool.lm_head == "local" else pool.width
+
+
+def shared_expert_ways(pool: Pool) -> int:
+    """Ranks that split the shared experts: the tp group where one sum completes routed and shared experts together, else one."""
+    if pool.experts is None or pool.ep_lowering != "replicated":
+        return 1
+    tp = pool.attention.tp_size
+    return tp if pool.experts.ep_size * pool.experts.tp_size == tp else 1
+
+
+def shared_experts_divide(model: ModelSpec, pool: Pool) -> bool:
+    """The width of the shared experts, where they are split, splits evenly (TP004)."""
+    return model.moe is None or model.moe.shared_intermediate_size % shared_expert_ways(pool) == 0
+
+
+def padded_vocab(vocab_size: int, tp_size: int, engine: Engine | None = None) -> int:
+    """Vocabulary rows after padding: to 64 (vLLM), and further to 64 x tp where that does not divide (the others) (TP005)."""
+    padded = -(-vocab_size // VOCAB_PAD) * VOCAB_PAD
+    if padded % tp_size == 0 or engine == "vllm":
+        return padded
+    return -(-vocab_size // (VOCAB_PAD * tp_size)) * VOCAB_PAD * tp_size
+
+
+def vocab_divides(model: ModelSpec, ways: int, engine: Engine | None = None) -> bool:
+    """The padded vocabulary splits evenly; only vLLM's fixed padding can fail to (TP005)."""
+    return padded_vocab(model.vocab_size, ways, engine) % ways == 0
+
+
+def tp_legal(model: ModelSpec, tp_size: int, engine: Engine | None = "vllm") -> bool:
+    """Heads, KV heads, dense FFN and vocabulary all split over `tp_size` ranks (TP001, TP002, TP004, TP005)."""
+    return (
+        heads_divide(model, tp_size)
+        and kv_heads_compatible(model, tp_size)
+        and ffn_divides(model, tp_size)
+        and vocab_divides(model, tp_size, engine)
+    )
+
+
+def legal_tp_sizes(model: ModelSpec, limit: int, *, engine: Engine | None = "vllm") -> list[int]:
+    """Attention tp sizes up to `limit` that the model allows, ascending; by default under the strictest padding."""
+    return [tp for tp in divisors(model.attention.num_heads, limit) if tp_legal(model, tp, engine)]
+
+
+# --- the two meshes ---------------------------------------------------------------------------------------------------
+
+
+def width_identity(pool: Pool) -> bool:
+    """Both meshes cover the same W ranks: dp x cp x tp = moe_dp x ep x moe_tp (DA001, CH003)."""
+    return pool.experts is None or pool.experts.width == pool.width
+
+
+def experts_declared(model: ModelSpec, pool: Pool) -> bool:
+    """An MoE model says how its experts are split, inside experts too (CH009)."""
+    return model.moe is None or pool.experts is not None
+
+
+def experts_fit_model(model: ModelSpec, pool: Pool) -> bool:
+    """Only an MoE model has experts to split (EP001)."""
+    return model.moe is not None or pool.experts is None
+
+
+def ep_within_experts(model: ModelSpec, pool: Pool) -> bool:
+    """No ep rank is left without an expert (EP006)."""
+    if model.moe is None or pool.experts is None:
+        return True
+    return pool.experts.ep_size <= model.moe.num_experts + pool.redundant_experts
+
+
+def ep_divides(model: ModelSpec, ep_size: int) -> bool:
+    """Each ep rank holds the same number of routed experts (EP005)."""
+    return model.moe is None or model.moe.num_experts % ep_size == 0
+
+
+def expert_slots_divide(model: ModelSpec, pool: Pool) -> bool:
+    """With EPLB replicas: experts and their copies together split evenly, and there is more than one rank to put them on (EP016)."""
+    if pool.redundant_experts == 0:
+        return True
+    if model.moe is None or pool.experts is None or pool.experts.ep_size == 1:
+        return False
+    return (model.moe.num_experts + pool.redundant_experts) % pool.experts.ep_size == 0
+
+
+def legal_ep_sizes(model: ModelSpec, limit: int) -> list[int]:
+    """Ep sizes up to `limit` that divide the routed experts; `[1]` for a dense model."""
+    return [1] if model.moe is None else divisors(model.moe.num_experts, limit)
+
+
+def expert_tp_divides(model: ModelSpec, moe_tp_size: int) -> bool:
+    """The width of one expert splits evenly over moe_tp ranks (EP011)."""
+    return model.moe is None or model.moe.expert_intermediate_size % moe_tp_size == 0
+
+
+def legal_moe_tp_sizes(model: ModelSpec, limit: int, precision: Precision | None = None) -> list[int]:
+    """Expert-TP sizes up to `limit`, also under the checkpoint's quantisation blocks when `precision` keeps them (EP011, QZ003)."""
+    if model.moe is None:
+        return [1]
+    sizes = divisors(model.moe.expert_intermediate_size, limit)
+    return [n for n in sizes if precision is None or fp8_block_experts(model, n, precision)]
+
+
+def replicated_lowering_ok(pool: Pool) -> bool:
+    """Every rank of an expert group already holds the group's tokens: it lies inside one tp group, no cp between (EP003)."""
+    if pool.experts is None:
+        return True
+    group = pool.experts.ep_size * pool.experts.tp_size
+    return group == 1 or (pool.attention.tp_size % group == 0 and pool.attention.cp_size == 1)
+
+
+def lowering_legal(pool: Pool) -> bool:
+    """The declared lowering can bring tokens to their experts and back (EP003)."""
+    return pool.ep_lowering != "replicated" or replicated_lowering_ok(pool)
+
+
+# --- pipeline ---------------------------------------------------------------------------------------------------------
+
+
+def stages_match_size(pool: Pool) -> bool:
+    """One layer range for each stage, none of them empty (PP003)."""
+    return len(pool.stages) == pool.pp_size and all(start < end for start, end in pool.stages)
+
+
+def stages_in_order(pool: Pool) -> bool:
+    """Later stages hold later layers (PP004)."""
+    starts = [start for start, _ in pool.stages]
+    return starts == sorted(starts)
+
+
+def stages_cover(model: ModelSpec, pool: Pool) -> bool:
+    """The ranges, in layer order, are exactly 0 to num_layers with no gap and no overlap (PP002)."""
+    return ranges_cover(sorted(pool.stages), model.num_layers)
+
+
+def ranges_cover(ranges: Sequence[LayerRange], num_layers: int) -> bool:
+    """Half-open ranges that follow each other from 0 to `num_layers`; empty ones add nothing."""
+    reached = 0
+    for start, end in ranges:
+        if start == end:
+            continue
+        if start != reached or end < start:
+            return False
+        reached = end
+    return reached == num_layers
+
+
+def uncovered_layers(ranges: Sequence[LayerRange], num_layers: int) -> tuple[list[int], list[int]]:
+    """Layers that no range holds, and layers that more than one holds (or that the model lacks), each ascending."""
+    steps: dict[int, int] = {}
+    for start, end in ranges:
+        if start < end:
+            steps[start] = steps.get(start, 0) + 1
+            steps[end] = steps.get(end, 0) - 1
+    missing: list[int] = []
+    surplus: list[int] = []
+    depth, reached = 0, 0
+    for edge in [*sorted(steps), None]:
+        top = max(num_layers, reached) if edge is None else edge
+        if depth == 0:
+            missing += range(min(reached, num_layers), min(top, num_layers))
+        beyond = reached if depth > 1 else max(reached, num_layers)
+        if depth > 0:
+            surplus += range(beyond, max(beyond, top))
+        if edge is not None:
+            depth, reached = depth + steps[edge], edge
+    return missing, surplus
+
+
+def even_stages(num_layers: int, pp_size: int, engine: Engine | None = None) -> tuple[LayerRange, ...]:
+    """Layers over stages as an engine does it by default (PP012).
+
+    A remainder goes one layer each to the middle-right stages (vLLM, also our default), the last (SGLang) or the first ones (TensorRT-LLM).
+    Sources: vllm/distributed/utils.py get_pp_indices; sglang get_pp_indices; tensorrt_llm mapping.py pp_layers.
+    """
+    small, rest = divmod(num_layers, pp_size)
+    if engine == "trtllm":
+        larger = range(rest)
+    elif engine == "sglang":
+        larger = range(pp_size - rest, pp_size)
+    else:
+        larger = range(pp_size - 1 - rest, pp_size - 1)
+    found: list[LayerRange] = []
+    start = 0
+    for stage in range(pp_size):
+        end = start + small + (stage in larger)
+        found.append((start, end))
+        start = end
+    return tuple(found)
+
+
+# --- sequence parallelism and decode context parallelism --------------------------------------------------------------
+
+
+def sp_kind_fits_mesh(pool: Pool) -> bool:
+    """Kind megatron shards tokens over tp ranks, so it needs them; the cp kinds, and only they, have cp ranks (SP002)."""
+    if pool.sp_kind.startswith("cp_"):
+        return pool.attention.cp_size > 1
+    return pool.attention.cp_size == 1 and (pool.sp_kind == "none" or pool.attention.tp_size > 1)
+
+
+def sp_without_dp_attention(pool: Pool) -> bool:
+    """Sequence parallelism and DP attention do not share ranks (SP011)."""
+    return pool.sp_kind == "none" or pool.attention.dp_size == 1
+
+
+def sp_serves_prefill(pool: Pool) -> bool:
+    """A decode-only pool has no prompt to split (SP001)."""
+    return pool.sp_kind == "none" or "prefill" in pool.phases
+
+
+def cp_decode_declared(pool: Pool) -> bool:
+    """A colocated pool with cp ranks says what they do in decode (SP015)."""
+    return pool.attention.cp_size == 1 or "decode" not in pool.phases or pool.cp_decode_use is not None
+
+
+def ulysses_heads_divide(model: ModelSpec, pool: Pool) -> bool:
+    """cp_ulysses trades token shards for head shards: a rank's heads split over cp (SP014)."""
+    if pool.sp_kind != "cp_ulysses":
+        return True
+    return model.attention.num_heads // pool.attention.tp_size % pool.attention.cp_size == 0
+
+
+def dcp_divides(pool: Pool) -> bool:
+    """Decode context parallelism regroups ranks that exist: it divides tp, or with cp is 1, cp or tp x cp (AT006)."""
+    tp, cp, dcp = pool.attention.tp_size, pool.attention.cp_size, pool.dcp_size
+    return tp % dcp == 0 if cp == 1 else dcp in {1, cp, tp * cp}
+
+
+def dcp_fits_kv_heads(model: ModelSpec, pool: Pool) -> bool:
+    """With KV heads, only ranks that would hold copies of one can share its sequence instead (AT007)."""
+    attention = model.attention
+    if attention.kind == "mla" or pool.dcp_size == 1:
+        return True
+    tp, kv = pool.attention.tp_size, attention.num_kv_heads
+    return tp > kv and pool.dcp_size <= tp // kv and (attention.num_heads // kv) % pool.dcp_size == 0
+
+
+# --- quantisation -----------------------------------------------------------------------------------------------------
+
+
+def fp8_block(checkpoint: Checkpoint, precision: Precision, weight_class: WeightClass) -> tuple[int, int] | None:
+    """Rows (output) and columns (input) of the block scales on weights of a class, or None when it has none."""
+    if precision.weights != "fp8" or checkpoint.weights != "fp8" or weight_class in checkpoint.unquantised:
+        return None
+    return checkpoint.block
+
+
+def fp8_block_rows(model: ModelSpec, pool: Pool, precision: Precision) -> bool:
+    """Input features of each row-split weight leave whole blocks on every rank (QZ001)."""
+    for weight_class, features, ways in row_split_features(model, pool):
+        block = fp8_block(model.checkpoint, precision, weight_class)
+        if block and ways > 1 and features // ways % block[1]:
+            return False
+    return True
+
+
+def fp8_block_columns(model: ModelSpec, pool: Pool, precision: Precision) -> bool:
+    """Output features of each column-split part leave whole blocks on every rank (QZ002)."""
+    for weight_class, features, ways in column_split_features(model, pool):
+        block = fp8_block(model.checkpoint, precision, weight_class)
+        if block and ways > 1 and features // ways % block[0]:
+            return False
+    return True
+
+
+def fp8_block_experts(model: ModelSpec, moe_tp_size: int, precision: Precision) -> bool:
+    """A rank's slice of an expert is whole blocks (QZ003)."""
+    block = fp8_block(model.checkpoint, precision, "expert")
+    if block is None or model.moe is None:
+        return True
+    return model.moe.expert_intermediate_size // moe_tp_size % max(block) == 0
+
+
+def group_scales_whole(model: ModelSpec, pool: Pool, precision: Precision) -> bool:
+    """Input features of each row-split weight leave whole scale groups on every rank (QZ004)."""
+    group = model.checkpoint.group_size
+    if group is None or precision.weights != model.checkpoint.weights:
+        return True
+    split = [row for row in row_split_features(model, pool) if row[0] not in model.checkpoint.unquantised]
+    if model.moe is not None and pool.experts is not None:
+        split.append(("expert", model.moe.expert_intermediate_size, pool.experts.tp_size))
+    return all(ways == 1 or features // ways % group == 0 for _, features, ways in split)
+
+
+def row_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, int, int]]:
+    """(class, input features, ranks that split them) of each row-split weight outside the routed experts."""
+    attention = model.attention
+    width = attention.v_head_dim if attention.kind == "mla" else attention.head_dim
+    found: list[tuple[WeightClass, int, int]] = [("attention", attention.num_heads * width, pool.attention.tp_size)]
+    if model.intermediate_size is not None and has_dense_ffn(model):
+        found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
+    if model.moe is not None and model.moe.shared_intermediate_size:
+        found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))
+    return found
+
+
+def column_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, int, int]]:
+    """(class, output features, ranks that split them) of each part of the column-split weights outside the routed experts."""
+    attention, tp = model.attention, pool.attention.tp_size
+    heads = attention.num_heads
+    if attention.kind == "mla":
+        parts = [
+            attention.qk_nope_head_dim + attention.qk_rope_head_dim,
+            attention.qk_nope_head_dim + attention.v_head_dim,
+        ]
+        found: list[tuple[WeightClass, int, int]] = [("attention", heads * width, tp) for width in parts]
+    else:
+        # A rank holds at least one whole KV head: above num_kv_heads ranks keep copies.
+        kv_width = max(attention.num_kv_heads, tp) * attention.head_dim
+        found = [("attention", heads * attention.head_dim, tp), ("attention", kv_width, tp)]
+    if model.intermediate_size is not None and has_dense_ffn(model):
+        found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
+    if model.moe is not None and model.moe.shared_intermediate_size:
+        found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))
+    return found
+
+
+def computes_in(gpu: GpuSpec, dtype: Dtype) -> bool:
+    """The device multiplies operands of `dtype`; weight-only formats are unpacked and do not ask this (QZ006)."""
+    return gpu.tflops(dtype) is not None
+
+
+# --- cluster ----------------------------------------------------------------------------------------------------------
+
+
+def fits_cluster(world_size: int, cluster: Cluster) -> bool:
+    """There are GPUs enough (CH007)."""
+    return world_size <= cluster.gpus
+
+
+def tp_aligned_with_hosts(tp_size: int, gpus_per_host: int) -> bool:
+    """No tp group is cut unevenly by a host's edge (RL007)."""
+    return gpus_per_host % tp_size == 0 or tp_size % gpus_per_host == 0
+
+
+def replica_aligned_with_hosts(pool: Pool, gpus_per_host: int) -> bool:
+    """A replica that needs several hosts puts the same number of ranks on each (RL009)."""
+    hosts = -(-pool.ranks_per_replica // gpus_per_host)
+    return pool.ranks_per_replica % hosts == 0
+
+
+def inside_domain(pool: Pool, axis: Axis, cluster: Cluster) -> bool:
+    """Every group of `axis` can lie in one scale-up domain (TP011, EP018): its size is what must fit when ranks are in order."""
+    return axis_size(pool, axis) <= cluster.domain
+
+
+def kv_transfer_compatible(prefill: Pool, decode: Pool) -> bool:
+    """Between disaggregated pools each KV shard of one side is a whole number of shards of the other (PH011)."""
+    small, large = sorted((prefill.attention.tp_size, decode.attention.tp_size))
+    return large % small == 0
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+class Candidate(NamedTuple):
+    """What `illegal` judges."""
+
+    model: ModelSpec
+    pool: Pool
+    precision: Precision | None
+    cluster: Cluster | None
+    engine: Engine | None
+
+
+_ARITHMETIC: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
+    ("CH009", lambda c: experts_declared(c.model, c.pool)),
+    ("EP001", lambda c: experts_fit_model(c.model, c.pool)),
+    ("DA001", lambda c: width_identity(c.pool)),
+    ("TP001", lambda c: heads_divide(c.model, c.pool.attention.tp_size)),
+    ("TP002", lambda c: kv_heads_compatible(c.model, c.pool.attention.tp_size)),
+    ("TP004", lambda c: ffn_divides(c.model, dense_ffn_ways(c.pool)) and shared_experts_divide(c.model, c.pool)),
+    ("TP005", lambda c: vocab_divides(c.model, lm_head_ways(c.pool), c.engine)),
+    ("EP006", lambda c: ep_within_experts(c.model, c.pool)),
+    ("EP016", lambda c: expert_slots_divide(c.model, c.pool)),
+    ("EP005", lambda c: _ep_even(c.model, c.pool)),
+    ("EP011", lambda c: c.pool.experts is None or expert_tp_divides(c.model, c.pool.experts.tp_size)),
+    ("EP003", lambda c: lowering_legal(c.pool)),
+    ("PP003", lambda c: stages_match_size(c.pool)),
+    ("PP004", lambda c: stages_in_order(c.pool)),
+    ("PP002", lambda c: stages_cover(c.model, c.pool)),
+    ("SP001", lambda c: sp_serves_prefill(c.pool)),
+    ("SP002", lambda c: sp_kind_fits_mesh(c.pool)),
+    ("SP011", lambda c: sp_without_dp_attention(c.pool)),
+    ("SP014", lambda c: ulysses_heads_divide(c.model, c.pool)),
+    ("SP015", lambda c: cp_decode_declared(c.pool)),
+    ("AT006", lambda c: dcp_divides(c.pool)),
+    ("AT007", lambda c: dcp_fits_kv_heads(c.model, c.pool)),
+)  # fmt: skip
+
+
+def _ep_even(model: ModelSpec, pool: Pool) -> bool:
+    if pool.experts is None or pool.redundant_experts:
+        return True  # EP016 speaks when there are replicas
+    return ep_divides(model, pool.experts.ep_size)
+
+
+def illegal(
+    model: ModelSpec,
+    pool: Pool,
+    precision: Precision | None = None,
+    cluster: Cluster | None = None,
+    *,
+    engine: Engine | None = None,
+) -> str | None:
+    """Code of the first strategy or layout rule with severity error that refuses `pool`, or None.
+
+    Quantisation rules are asked only with a `precision`, cluster rules only with a `cluster`. Microseconds: the search calls it
+    for every candidate.
+    """
+    candidate = Candidate(model, pool, precision, cluster, engine)
+    broken = next((code for code, holds in _ARITHMETIC if not holds(candidate)), None)
+    if broken is None and precision is not None:
+        broken = _illegal_precision(model, pool, precision, cluster)
+    if broken is not None:
+        return broken
+    return None if cluster is None else _illegal_layout(pool, cluster)
+
+
+def _illegal_precision(model: ModelSpec, pool: Pool, precision: Precision, cluster: Cluster | None) -> str | None:
+    moe_tp = 1 if pool.experts is None else pool.experts.tp_size
+    if model.checkpoint.block is not None:
+        if not fp8_block_rows(model, pool, precision):
+            return "QZ001"
+        if not fp8_block_columns(model, pool, precision):
+            return "QZ002"
+        if not fp8_block_experts(model, moe_tp, precision):
+            return "QZ003"
+    if not group_scales_whole(model, pool, precision):
+        return "QZ004"
+    return "QZ006" if cluster is not None and not computes_in(cluster.gpu, precision.activations) else None
+
+
+def _illegal_layout(pool: Pool, cluster: Cluster) -> str | None:
+    if not fits_cluster(pool.world_size, cluster):
+        return "CH007"
+    if not tp_aligned_with_hosts(pool.attention.tp_size, cluster.gpus_per_host):
+        return "RL007"
+    return None if replica_aligned_with_hosts(pool, cluster.gpus_per_host) else "RL009"

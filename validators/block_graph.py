@@ -1,0 +1,131 @@
+"""Questions about the small graph inside one block, and about who uses the block. Safe on cyclic or dangling graphs."""
+
+from collections.abc import Iterator, Sequence
+
+from strategy.dag import AnyNode, Block, edges
+from strategy.ops import COLLECTIVES, WeightSpec, model_weights, op_kind
+from strategy.strategy import Phase, Pool
+from validators.subject import PHASES, Place, Subject
+
+
+class BlockGraph:
+    """Data edges of one block, both ways. The residual stream `in` is not a node of it."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.nodes: dict[str, AnyNode] = {node.id: node for node in block.nodes}
+        self.sources = {i: [e.source for e in edges(n) if e.kind == "data" and e.source in self.nodes] for i, n in self.nodes.items()}
+        self.consumers: dict[str, list[str]] = {node_id: [] for node_id in self.nodes}
+        for node_id, sources in self.sources.items():
+            for source in sources:
+                self.consumers[source].append(node_id)
+
+    def of_op(self, *ops: str) -> list[AnyNode]:
+        """Nodes of these ops, in document order."""
+        return [node for node in self.block.nodes if node.op in ops]
+
+    def upstream(self, node_id: str) -> list[AnyNode]:
+        """Every node whose value `node_id` depends on, nearest first."""
+        return self._reach(node_id, self.sources)
+
+    def downstream(self, node_id: str) -> list[AnyNode]:
+        """Every node that depends on the value of `node_id`, nearest first."""
+        return self._reach(node_id, self.consumers)
+
+    def producers(self, node_id: str) -> list[AnyNode]:
+        """The nearest nodes upstream that are not communication or chunks: what the value was computed by."""
+        return self._reach_computed(node_id, self.sources)
+
+    def users(self, node_id: str) -> list[AnyNode]:
+        """The nearest nodes downstream that are not communication or chunks: what the value is computed into."""
+        return self._reach_computed(node_id, self.consumers)
+
+    def _reach(self, start: str, step: dict[str, list[str]]) -> list[AnyNode]:
+        seen: dict[str, None] = {}
+        queue = list(step[start])
+        while queue:
+            node_id = queue.pop(0)
+            if node_id not in seen:
+                seen[node_id] = None
+                queue += step[node_id]
+        return [self.nodes[node_id] for node_id in seen]
+
+    def _reach_computed(self, start: str, step: dict[str, list[str]]) -> list[AnyNode]:
+        seen: dict[str, None] = {}
+        found: list[AnyNode] = []
+        queue = list(step[start])
+        while queue:
+            node_id = queue.pop(0)
+            if node_id in seen:
+                continue
+            seen[node_id] = None
+            if moves_only(self.nodes[node_id]):
+                queue += step[node_id]
+            else:
+                found.append(self.nodes[node_id])
+        return found
+
+
+def moves_only(node: AnyNode) -> bool:
+    """Whether a node brings values elsewhere without computing with them."""
+    return op_kind(node.op) == "communication" or node.op == "chunk"
+
+
+def collective_axis(node: AnyNode) -> str | None:
+    """Axis of a collective, or None for every other node."""
+    return str(getattr(node, "axis", "")) if node.op in COLLECTIVES else None
+
+
+def role_of(node: AnyNode) -> str | None:
+    """Whether a collective dispatches tokens to experts or combines what comes back."""
+    return getattr(node, "role", None)
+
+
+def weight_of(node: AnyNode) -> str | None:
+    """Weight that a linear or norm names."""
+    return getattr(node, "weight", None)
+
+
+def known_weight(subject: Subject, node: AnyNode) -> WeightSpec | None:
+    """What the model says of the weight that a node names, or None when there is none."""
+    name = weight_of(node)
+    return None if name is None else model_weights(subject.model).get(name)
+
+
+def blocks(subject: Subject) -> Iterator[tuple[int, BlockGraph]]:
+    """Every block with its place in the document."""
+    for index, block in enumerate(subject.dag.blocks):
+        yield index, BlockGraph(block)
+
+
+def node_path(block_index: int, graph: BlockGraph, node: AnyNode) -> str:
+    """JSON pointer of a node."""
+    return f"/blocks/{block_index}/nodes/{graph.block.nodes.index(node)}"
+
+
+def phases_of(subject: Subject, block: str) -> list[Phase]:
+    """Phases whose branch stamps `block`."""
+    return [phase for phase in PHASES if block in stamped_blocks(subject, phase)]
+
+
+def stamped_blocks(subject: Subject, phase: Phase) -> set[str]:
+    """Names of the blocks that a branch stamps, the boundary among them."""
+    branch = subject.dag.branch(phase)
+    in_layers = {name for stamp in branch.layers for name in stamp.blocks}
+    return in_layers | {branch.embed, branch.head} | ({branch.boundary} if branch.boundary else set())
+
+
+def pools_of(subject: Subject, block: str) -> list[Pool]:
+    """Pools on which `block` runs, each once."""
+    pools = {p.name: p for p in (subject.dag.strategy.pool_for(phase) for phase in phases_of(subject, block))}
+    return list(pools.values())
+
+
+def pools_at(subject: Subject, place: Place) -> list[Pool]:
+    """Pools on which the node of `place` runs."""
+    return pools_of(subject, place.block.name)
+
+
+def listed(values: Sequence[object]) -> str:
+    """Values as people list them: `1, 2, 4`."""
+    return ", ".join(str(value) for value in values) or "none"

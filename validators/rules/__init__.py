@@ -1,0 +1,1 @@
+"""One rule, one file: `<code>_<pattern found>.py`. Discovered by `validators.registry`, listed nowhere."""
