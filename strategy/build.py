@@ -85,7 +85,9 @@ def _refuse_unbuilt(pool: Pool) -> None:
     if pool.attention.cp_size > 1 or pool.sp_kind.startswith("cp_"):
         raise InputError(f"no canonical DAG for context parallelism yet (pool `{pool.name}`: sp_kind={pool.sp_kind})")
     if pool.dcp_size > 1:
-        raise InputError(f"no canonical DAG for decode context parallelism yet (pool `{pool.name}`: dcp_size={pool.dcp_size})")
+        raise InputError(
+            f"no canonical DAG for decode context parallelism yet (pool `{pool.name}`: dcp_size={pool.dcp_size})"
+        )
 
 
 def _embed(site: Site) -> Block:
@@ -206,8 +208,11 @@ def _moe_replicated(site: Site) -> Block:
             if site.size(axis) > 1:
                 routed = w.add(f"combine_{axis}", "all_reduce", [routed], axis=axis)
     merged = _merge_shared(w, site, norm, routed, ("column", "row") if folded else ("replicated", "replicated"))
-    out = _complete(w, site, merged) if folded else merged
-    return w.block("moe", w.add("add", "add", ["in", out]))
+    if folded:
+        merged = _complete(w, site, merged)
+    elif site.megatron:
+        merged = w.add("chunk", "chunk", [merged], axis="tp", dim="tokens")
+    return w.block("moe", w.add("add", "add", ["in", merged]))
 
 
 def _moe_exchanged(site: Site) -> Block:

@@ -1,6 +1,6 @@
 """Questions about the small graph inside one block, and about who uses the block. Safe on cyclic or dangling graphs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from strategy.dag import AnyNode, Block, edges
 from strategy.ops import COLLECTIVES, WeightSpec, model_weights, op_kind
@@ -11,14 +11,24 @@ from validators.subject import PHASES, Place, Subject
 class BlockGraph:
     """Data edges of one block, both ways. The residual stream `in` is not a node of it."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, index: int = 0) -> None:
         self.block = block
+        self.path = f"/blocks/{index}"
+        """JSON pointer of the block."""
         self.nodes: dict[str, AnyNode] = {node.id: node for node in block.nodes}
-        self.sources = {i: [e.source for e in edges(n) if e.kind == "data" and e.source in self.nodes] for i, n in self.nodes.items()}
+        self.sources: dict[str, list[str]] = {node.id: self._data_sources(node) for node in block.nodes}
         self.consumers: dict[str, list[str]] = {node_id: [] for node_id in self.nodes}
         for node_id, sources in self.sources.items():
             for source in sources:
                 self.consumers[source].append(node_id)
+        self._places = {node.id: place for place, node in enumerate(block.nodes)}
+
+    def _data_sources(self, node: AnyNode) -> list[str]:
+        return [edge.source for edge in edges(node) if edge.kind == "data" and edge.source in self.nodes]
+
+    def path_of(self, node: AnyNode) -> str:
+        """JSON pointer of a node."""
+        return f"{self.path}/nodes/{self._places[node.id]}"
 
     def of_op(self, *ops: str) -> list[AnyNode]:
         """Nodes of these ops, in document order."""
@@ -92,15 +102,10 @@ def known_weight(subject: Subject, node: AnyNode) -> WeightSpec | None:
     return None if name is None else model_weights(subject.model).get(name)
 
 
-def blocks(subject: Subject) -> Iterator[tuple[int, BlockGraph]]:
-    """Every block with its place in the document."""
+def graphs(subject: Subject) -> Iterator[BlockGraph]:
+    """The graph of every block, in document order."""
     for index, block in enumerate(subject.dag.blocks):
-        yield index, BlockGraph(block)
-
-
-def node_path(block_index: int, graph: BlockGraph, node: AnyNode) -> str:
-    """JSON pointer of a node."""
-    return f"/blocks/{block_index}/nodes/{graph.block.nodes.index(node)}"
+        yield BlockGraph(block, index)
 
 
 def phases_of(subject: Subject, block: str) -> list[Phase]:
@@ -124,8 +129,3 @@ def pools_of(subject: Subject, block: str) -> list[Pool]:
 def pools_at(subject: Subject, place: Place) -> list[Pool]:
     """Pools on which the node of `place` runs."""
     return pools_of(subject, place.block.name)
-
-
-def listed(values: Sequence[object]) -> str:
-    """Values as people list them: `1, 2, 4`."""
-    return ", ".join(str(value) for value in values) or "none"

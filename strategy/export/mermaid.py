@@ -36,9 +36,9 @@ def _sequence(branch: Branch) -> dict[str, str]:
     for stamp in branch.layers:
         for name in stamp.blocks:
             found.setdefault(name, []).append(f"{stamp.range[0]}-{stamp.range[1] - 1}")
-    for name in (branch.boundary, branch.head):
-        if name is not None:
-            found.setdefault(name, [])
+    for outside in (branch.boundary, branch.head):
+        if outside is not None:
+            found.setdefault(outside, [])
     return {name: f"{name} (layers {', '.join(ranges)})" if ranges else name for name, ranges in found.items()}
 
 

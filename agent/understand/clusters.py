@@ -1,0 +1,218 @@
+"""Which GPUs a text offers: the kind, GPUs per host, hosts."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.understand.names import Mention, Vocabulary
+from agent.understand.notes import Notes
+from agent.understand.scan import COUNT, Scan, compiled, count_of
+
+MAX_GPUS = 65_536
+SEARCHED_HOSTS = 4
+"""Hosts assumed when the question is how many GPUs it takes."""
+
+_MARK = "\ue000"
+"""Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
+
+_G = rf"{_MARK}+s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
+_HOST = r"(?:nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|systems?|instances?|knoten|n(?:œ|oe)uds?|nodos?)"
+_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*)*"
+_EACH = r"[ ,]*(?:of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
+_GPUS = r"(?:gpus?|cards?|accelerators?|devices?)"
+_ANOTHER = rf"(?P<again>{COUNT})"
+
+_SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*racks?\b")),
+    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*racks?\s+(?:of|with)\s+{_MAKE}{_G}")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})\s*(?:x|\*|by)\s*(?P<n>{COUNT})\s*(?:x|\*)?[- ]*{_MAKE}{_G}(?:[- ]*{_HOST}\b)?")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}{_EACH}(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|per\s+{_HOST}))?")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?P<n>{COUNT})(?:x|[- ]gpus?)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}{_EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{_G}|{_GPUS}))?(?:\s*each)?")),
+    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
+    ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
+    ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
+    ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|state-of-the-art)\s*)?{_MAKE}{_G}")),
+    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b")),
+    ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
+)  # fmt: skip
+_TOTAL = compiled(
+    rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
+)
+_PER_HOST = compiled(rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b")
+_HOSTS = compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b")
+_NIC = re.compile(
+    r"(?P<n>\d{1,4})\s*(?P<u>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)(?:\s*(?:per|/)\s*GPU)?\s*(?:of\s+)?"
+    r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
+)
+_UNKNOWN = compiled(
+    r"(?<![\w.])(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
+    r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[45]0[5-9]0(?:[- ]?ti)?|"
+    r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?(?![\w/])"
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Numbers as the text gives them; None where it does not."""
+
+    total: int | None = None
+    hosts: int | None = None
+    per_host: int | None = None
+    racks: int | None = None
+
+
+def find_cluster(
+    scan: Scan, gpus: Vocabulary, gpus_per_host: Mapping[str, int], notes: Notes, *, wants_count: bool
+) -> dict[str, object] | None:
+    """The cluster as a `ClusterRequest` document; otherwise a question is noted.
+
+    `wants_count` says that the text asks how many GPUs it takes: a missing count is then an assumption.
+    """
+    nic = scan.take(_NIC)
+    mentions = gpus.mentions(scan.text)
+    key = _one_kind(scan, mentions, gpus, notes)
+    shapes = _shapes(scan, mentions)
+    if key is None:
+        return None
+    shape = _merged(shapes, notes)
+    if shape is None:
+        return None
+    if shape == Shape():
+        if not wants_count:
+            notes.ask("cluster", f"how many {key} GPUs are there, and how many in each host (for example `2x8 {key}`)?")
+            return None
+        shape = Shape(hosts=SEARCHED_HOSTS)
+        notes.assume(f"at most {SEARCHED_HOSTS} hosts of {gpus_per_host[key]} {key}: the text gives no number of GPUs")
+    size = _size(shape, key, gpus_per_host[key], notes)
+    if size is None:
+        return None
+    document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
+    for match in nic[:1]:
+        rate = float(match["n"])
+        document["nic_gb_per_s"] = rate if match["u"].startswith("GB") else rate / 8
+        notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
+    return document
+
+
+def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Notes) -> str | None:
+    """The one GPU that is named; unknown or several ones are asked about."""
+    rest = scan.text
+    for mention in mentions:
+        rest = rest[: mention.span[0]] + " " * (mention.span[1] - mention.span[0]) + rest[mention.span[1] :]
+    unknown = _UNKNOWN.search(rest)
+    if unknown is not None:
+        name = " ".join(unknown.group().split())
+        scan.eat(unknown.span())
+        near = gpus.nearest(name) or tuple(gpus.names)[:3]
+        listed = ", ".join(f"`{n}`" for n in near)
+        notes.ask("gpu", f"GPU `{name}` is not in the catalogue; nearest names: {listed}")
+        return None
+    keys = list(dict.fromkeys(_preferred(m.keys) for m in mentions))
+    if len(keys) > 1:
+        notes.ask("gpu", f"the text names {len(keys)} kinds of GPU ({', '.join(keys)}): which one? All GPUs of a plan are equal")
+        return None
+    for mention in mentions:
+        words = scan.words(mention.span)
+        if len(mention.keys) > 1 or not mention.exact or "-" in keys[0].removeprefix(words.lower()):
+            notes.assume(f"`{words}` read as {keys[0]}")
+    return keys[0] if keys else None
+
+
+def _preferred(keys: tuple[str, ...]) -> str:
+    """Of several variants the SXM one, then the one with more memory."""
+    sizes = {key: max((int(n) for n in re.findall(r"(\d+)g", key)), default=0) for key in keys}
+    return min(keys, key=lambda key: ("sxm" not in key, -sizes[key], len(key), key))
+
+
+def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
+    """What the text says about numbers of GPUs and hosts; the words are eaten."""
+    marked = scan.text
+    for mention in mentions:
+        start, end = mention.span
+        marked = marked[:start] + _MARK * (end - start) + marked[end:]
+    scan.text = marked
+    found = []
+    for kind, pattern in _SHAPES:
+        found += [_shape(kind, m) for m in scan.take(pattern)]
+    if mentions:
+        found += [Shape(per_host=count_of(m["n"] or m["m"])) for m in scan.take(_PER_HOST)]
+        found += [Shape(total=count_of(m["n"])) for m in scan.take(_TOTAL)]
+        found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_HOSTS)]
+    scan.take(re.compile(rf"{_MAKE}{_G}"))
+    return found
+
+
+def _shape(kind: str, match: re.Match[str]) -> Shape:
+    groups = {name: count_of(words) for name, words in match.groupdict().items() if words}
+    n, h = groups.get("n"), groups.get("h")
+    return {
+        "rack": Shape(racks=n),
+        "hosts_gpus": Shape(hosts=h, per_host=n),
+        "total_hosts": Shape(total=n, hosts=h),
+        "per_host": Shape(per_host=n),
+        "one_host": Shape(hosts=1, per_host=n),
+        "hosts": Shape(hosts=h),
+        "total": Shape(total=n),
+    }[kind]
+
+
+def _merged(shapes: list[Shape], notes: Notes) -> Shape | None:
+    """All that is said, as one shape; None (and a question) when it does not agree."""
+    facts = {
+        name: notes.one_of(name, [v for s in shapes if (v := getattr(s, field)) is not None])
+        for name, field in (("GPUs", "total"), ("hosts", "hosts"), ("GPUs per host", "per_host"), ("racks", "racks"))
+    }
+    if {"GPUs", "hosts", "GPUs per host", "racks"} & set(notes.questions):
+        return None
+    total, hosts, per_host = facts["GPUs"], facts["hosts"], facts["GPUs per host"]
+    if total and hosts and per_host and total != hosts * per_host:
+        if total == per_host:
+            return Shape(hosts=hosts, per_host=per_host)
+        notes.ask("cluster", f"the text gives {total} GPUs but also {hosts} hosts of {per_host}: which one?")
+        return None
+    return Shape(total=total, hosts=hosts, per_host=per_host, racks=facts["racks"])
+
+
+def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
+    """Hosts and GPUs per host, with an assumption where the text left one open."""
+    if shape.racks is not None:
+        domain = int(next(iter(re.findall(r"nvl(\d+)", key)), 8 * usual))
+        total = shape.racks * domain
+        notes.assume(f"a rack of {key} is {domain} GPUs in hosts of {usual}")
+        return total // usual, usual
+    if shape.per_host is not None:
+        hosts = shape.hosts or (shape.total or shape.per_host) // shape.per_host
+        return _checked(hosts, shape.per_host, notes)
+    if shape.total is None:
+        return _checked(shape.hosts or 1, usual, notes, assumed=f"{usual} {key} in each host, as it is usually sold")
+    if shape.hosts is not None:
+        if shape.total % shape.hosts:
+            notes.ask("cluster", f"{shape.total} GPUs do not divide over {shape.hosts} hosts: how many GPUs has each host?")
+            return None
+        return _checked(shape.hosts, shape.total // shape.hosts, notes)
+    return _split(shape.total, key, usual, notes)
+
+
+def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
+    """A bare number of GPUs over hosts of the usual size."""
+    if 0 < total <= usual:
+        return _checked(1, total, notes)
+    per_host = max((n for n in range(1, usual + 1) if total % n == 0), default=1)
+    if per_host == 1:
+        notes.ask("cluster", f"{total} {key} do not fill hosts of {usual}: how many GPUs has each host?")
+        return None
+    return _checked(total // per_host, per_host, notes, assumed=f"{total} GPUs are {total // per_host} hosts of {per_host}")
+
+
+def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> tuple[int, int] | None:
+    if not 0 < hosts * per_host <= MAX_GPUS:
+        notes.ask("cluster", f"{hosts} hosts of {per_host} GPUs: a cluster has 1 to {MAX_GPUS:,} GPUs; how many are there?")
+        return None
+    if assumed:
+        notes.assume(assumed)
+    return hosts, per_host

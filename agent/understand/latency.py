@@ -1,0 +1,92 @@
+"""Which latencies a text asks for."""
+
+import re
+
+from agent.understand.notes import Notes
+from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
+
+_T = rf"(?P<n>\d{{1,9}}(?:[.,]\d{{1,3}})?|half\s+a|{COUNT})\s*-?\s*(?P<u>milliseconds?|millisekunden|millis|msecs?|ms|µs|us|microseconds?|seconds?|sekunden?|secondes?|segundos?|secs?|s)?(?![\w%])"
+_T_UNIT = _T.replace(")?(?![\\w%])", ")(?![\\w%])")
+_STAT = r"(?:\(?\s*(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile|median|mean|average|avg|max)\s*\)?)"
+_BETWEEN = (
+    rf"(?:\s|{_STAT}|[:=<>≤⩽~≈(-]|(?:under|below|within|less|than|at|most|maximum|max|of|is|to|be|should|must|stays?|keep|kept|no|more|up|"
+    r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|"
+    r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
+)
+_TTFT = r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]token(?:[- ]latency)?|premier\s+jeton|erstes\s+token|primer\s+token)"
+_TPOT = (
+    r"(?:\b(?:tpot|itl|tbt)(?:_ms|_s)?\b|inter[- ]token(?:[- ]latency)?|time[- ](?:per|between)[- ](?:output[- ])?tokens?|"
+    r"(?:per|each|between)[- ](?:output[- ]|generated[- ]|decoded[- ]|new[- ])?tokens?(?:[- ]latency)?|token[- ]latency|decode[- ]latency|decode\s+step)"
+)
+_LABEL_FIRST = r"{0}{1}{2}"
+_LABELLED = {
+    "ttft": (
+        compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|until\s+(?:the\s+)?)?(?:max\s+)?{_TTFT}"),
+        compiled(rf"{_TTFT}{_BETWEEN}{_T}"),
+    ),
+    "tpot": (
+        compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?/\s*(?:output\s*)?tok(?:en)?s?\b"),
+        compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|of\s+)?(?:max\s+)?{_TPOT}"),
+        compiled(rf"{_TPOT}{_BETWEEN}{_T}"),
+    ),
+}
+_SUB_SECOND = compiled(rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)")
+_SPEED = compiled(
+    r"(?P<n>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
+    r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
+    r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps\s*(?:/|per)\s*user\b"
+)
+FASTEST_READER = 300.0
+"""Tokens per second above which a bare speed cannot be one user's."""
+_END_TO_END = compiled(rf"(?:end[- ]to[- ]end|e2e|total|overall)\s*(?:request\s*)?(?:latency|response\s+time|time)?{_BETWEEN}{_T_UNIT}")
+_PERCENTILE = compiled(r"\b(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile)\b")
+
+
+def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
+    """Latency limits as an `Slo` document."""
+    percentile = _PERCENTILE.search(scan.text)
+    for match in scan.take(_END_TO_END):
+        notes.assume(f"ignored: `{scan.words(match.span())}` (limits are TTFT and TPOT; say those)")
+    ttft = [1000.0 for _ in scan.take(_SUB_SECOND)]
+    limits = {"ttft": ttft, "tpot": _speeds(scan, notes)}
+    for name, patterns in _LABELLED.items():
+        for pattern in patterns:
+            limits[name] += [_milliseconds(m, name, scan, notes) for m in scan.take(pattern)]
+    if percentile is not None:
+        scan.take(_PERCENTILE)
+        notes.assume(f"`{percentile.group()}` noted: estimates are means, so leave headroom for the tail")
+    found = {f"{name}_ms": notes.one_of(f"{name}_ms", values) for name, values in limits.items()}
+    for name, value in found.items():
+        if value is not None and value <= 0:
+            notes.ask(name, f"{name} must be above 0: how long may it take?")
+        elif value is None and name not in notes.questions:
+            notes.assume(f"{name}: no limit, since the text gives none")
+    return {name: value for name, value in found.items() if value is not None and value > 0}
+
+
+def _milliseconds(match: re.Match[str], name: str, scan: Scan, notes: Notes) -> float:
+    words = " ".join(match["n"].lower().split())
+    amount = 0.5 if words == "half a" else float(number_of(words)) if words[0].isdigit() else float(count_of(words))
+    unit = (match["u"] or "").lower()
+    label = match.group().lower()
+    if not unit:
+        unit = "ms" if "_ms" in label or (amount >= 20 and "_s" not in label) else "s"
+        if "_ms" not in label and "_s" not in label:
+            notes.assume(f"`{scan.words(match.span())}` read as {amount:g} {unit}")
+    if unit.startswith(("us", "µ", "micro")):
+        return amount / 1000
+    return amount if unit.startswith("m") else round(amount * 1000, 6)
+
+
+def _speeds(scan: Scan, notes: Notes) -> list[float]:
+    """Tokens per second for one user, as milliseconds per token."""
+    found = []
+    for match in scan.take(_SPEED):
+        speed = float(match["n"] or match["m"])
+        said = scan.words(match.span())
+        if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
+            notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")
+            continue
+        found.append(round(1000 / speed, 6))
+        notes.assume(f"`{said}` read as {found[-1]:g} ms per token for each user")
+    return found

@@ -1,0 +1,100 @@
+"""Which model a text is about."""
+
+import re
+from collections.abc import Sequence
+
+from agent.understand.names import Mention, Vocabulary
+from agent.understand.notes import Notes
+from agent.understand.scan import EATEN, Scan, compiled
+from strategy.model import Dtype
+
+NICKNAMES = {
+    "r1": "deepseek-r1", "dsr1": "deepseek-r1", "v3": "deepseek-v3", "dsv3": "deepseek-v3", "ds-v3": "deepseek-v3",
+    "ds-r1": "deepseek-r1", "k2": "kimi-k2", "maverick": "llama-4-maverick", "scout": "llama-4-scout",
+    "gptoss 120b": "gpt-oss-120b", "gptoss 20b": "gpt-oss-20b", "oss 120b": "gpt-oss-120b",
+}  # fmt: skip
+"""What people say for short, and the catalogue name (or the start of it) that they mean."""
+
+_SUFFIX = compiled(
+    r"(?:[-_ ](?:v0\.\d|instruct|chat|base|it|thinking|hf|reasoning|model|0528|0324|2507|1120|w4a16|w8a8|dynamic|"
+    r"awq|gptq|fp8|int4|int8|bf16|fp16|nvfp4|mxfp4|fp4|\d{4}))+\b"
+)
+_SUFFIX_DTYPES: dict[str, Dtype] = {
+    "awq": "int4", "gptq": "int4", "int4": "int4", "w4a16": "int4", "int8": "int8", "w8a8": "int8", "fp8": "fp8",
+    "bf16": "bf16", "fp16": "fp16", "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4",
+}  # fmt: skip
+_ORGANISATION = compiled(r"[\w.-]{2,40}/$")
+_UNKNOWN = (
+    compiled(r"(?<![\w/.])(?!(?:in|out|input|output|isl|osl|tok|tokens|req|requests)/)[A-Za-z][\w.-]{1,60}/[A-Za-z][\w.-]{2,80}"),
+    compiled(
+        r"(?<![\w.])(?:[A-Za-z][A-Za-z.]{1,20}[- ]?){1,2}(?:v?\d{1,2}(?:\.\d{1,2})?[- ])?(?:\d{1,2}x)?\d{1,4}(?:\.\d{1,2})?b\b"
+    ),
+    compiled(r"(?<![\w.])\d{1,4}(?:\.\d)?b\b(?:[- ]parameters?)?"),
+    compiled(
+        r"(?<![\w.])(?:llama|qwen|deepseek|mistral|mixtral|ministral|gemma|gemini|gpt|glm|kimi|minimax|phi|falcon|claude|grok|"
+        r"nemotron|command|yi|opt|bloom|dbrx|jamba|olmo|granite|ernie|hunyuan|step)(?:[- ][\w.]{1,12})?\b"
+    ),
+)
+_LEADING = compiled(r"^(?:(?:plan|serve|run|deploy|host|for|the|my|our|a|an|with|of|model|want|to|on|and|or|in)\b[- ]*)+")
+
+
+def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
+    """The catalogue name of the one model that the text names; otherwise a question is noted."""
+    mentions = [m for m in models.mentions(scan.text) if m.exact or _sure(m, models, scan)]
+    for mention in mentions:
+        _eat(scan, mention, notes)
+    choices = {m.keys for m in mentions}
+    if len({keys[0] for keys in choices if len(keys) == 1}) > 1:
+        named = sorted({keys[0] for keys in choices if len(keys) == 1})
+        notes.ask("model", f"the text names {len(named)} models ({', '.join(f'`{n}`' for n in named)}): which one?")
+        return None
+    single = next((keys[0] for keys in choices if len(keys) == 1), None)
+    if single is None and choices:
+        mention = mentions[0]
+        notes.ask("model", f"`{scan.words(mention.span)}` may be {_listed(mention.keys)}: which one?")
+    elif single is None:
+        _unknown(scan, models, notes)
+    return single
+
+
+def _sure(mention: Mention, models: Vocabulary, scan: Scan) -> bool:
+    """A shortened name must not be followed by a version or size that no such model has (`llama 2 70b`)."""
+    rest = scan.text[mention.span[1] : mention.span[1] + 24]
+    return re.match(r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b", rest) is None
+
+
+def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:
+    """Mark a mention as read, with the organisation before it and the variant after it."""
+    start, end = mention.span
+    before = _ORGANISATION.search(scan.text[max(0, start - 42) : start])
+    after = _SUFFIX.match(scan.text, end)
+    if after is not None:
+        end = after.end()
+        for word in re.split(r"[-_ ]", after.group().lower()):
+            if word in _SUFFIX_DTYPES:
+                notes.precision.setdefault("weights", _SUFFIX_DTYPES[word])
+                notes.assume(f"weights {_SUFFIX_DTYPES[word]}: `{scan.words((start, end))}` names such a checkpoint")
+    if not mention.exact and len(mention.keys) == 1:
+        notes.assume(f"`{scan.words(mention.span)}` read as {mention.keys[0]}")
+    scan.eat((start - (len(before.group()) if before else 0), end))
+
+
+def _unknown(scan: Scan, models: Vocabulary, notes: Notes) -> None:
+    """Ask about words that look like a model nobody here knows."""
+    for pattern in _UNKNOWN:
+        match = next((m for m in pattern.finditer(scan.text) if _LEADING.sub("", m.group())), None)
+        if match is None:
+            continue
+        name = _LEADING.sub("", " ".join(match.group().replace(EATEN, " ").split())).strip(" -.")
+        scan.eat(match.span())
+        near = models.nearest(name) or tuple(models.names)[:3]
+        notes.ask(
+            "model",
+            f"model `{name[:80]}` is not in the catalogue; nearest names: {_listed(near)}. "
+            "Give one of them, or the model's config.json in a request file",
+        )
+        return
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{n}`" for n in names[:6])

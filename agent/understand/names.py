@@ -1,0 +1,126 @@
+"""Finding catalogue names in running text: whole names first, then unique shortenings (`qwen3 235b`), then the nearest names."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent.understand.scan import SPAN
+
+_WORD = re.compile(r"[A-Za-z0-9]+(?:\.\d+)*")
+_PIECE = re.compile(r"[a-z]{3,}(?=\d)|[a-z0-9.]+")
+LONGEST_NAME = 10
+"""Words that one name may span."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A run of letters and digits, in lower case."""
+
+    text: str
+    span: SPAN
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A place in the text that names something: the keys it may mean, and whether the name was given in full."""
+
+    keys: tuple[str, ...]
+    span: SPAN
+    exact: bool
+
+
+def squash(name: str) -> str:
+    """A name without case and punctuation: `Llama-3.1-70B` is `llama3170b`."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def words_of(text: str) -> list[Word]:
+    """Words of a text with their places."""
+    return [Word(m.group().lower(), m.span()) for m in _WORD.finditer(text)]
+
+
+def pieces(text: str) -> tuple[str, ...]:
+    """The parts a name is made of: `qwen3-235b-a22b` is qwen, 3, 235b, a22b."""
+    return tuple(p for word in words_of(text) for p in _PIECE.findall(word.text))
+
+
+class Vocabulary:
+    """Names of one kind of thing, by key."""
+
+    def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
+        """`names`: key -> other names of it; the key is a name of itself."""
+        self.names = {key: (key, *others) for key, others in names.items()}
+
+    @cached_property
+    def _whole(self) -> dict[str, str]:
+        return {squash(name): key for key, names in self.names.items() for name in names}
+
+    @cached_property
+    def _pieces(self) -> dict[str, frozenset[str]]:
+        return {key: frozenset(p for name in names for p in pieces(name)) for key, names in self.names.items()}
+
+    @cached_property
+    def _families(self) -> frozenset[str]:
+        """First pieces of the keys: where a shortened name may start."""
+        return frozenset(pieces(key)[0] for key in self.names)
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Every place of `text` that names a key, in order and without overlap."""
+        words = words_of(text)
+        found: list[Mention] = []
+        at = 0
+        while at < len(words):
+            mention, used = self._at(text, words[at : at + LONGEST_NAME])
+            if mention is not None:
+                found.append(mention)
+            at += max(1, used)
+        return found
+
+    def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
+        """The longest mention that starts with the first of `words`, and how many words it takes."""
+        for length in range(len(words), 0, -1):
+            near = _close_together(text, words[:length])
+            key = self._whole.get("".join(squash(w.text) for w in words[:length])) if near else None
+            if key is not None:
+                return Mention((key,), (words[0].span[0], words[length - 1].span[1]), exact=True), length
+        return self._shortened(text, words)
+
+    def _shortened(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
+        """A family name and as many following pieces as some key has."""
+        head = _PIECE.findall(words[0].text)
+        if not head or head[0] not in self._families:
+            return None, 0
+        keys, used = self._narrow(tuple(self.names), head), 1
+        while keys and used < len(words) and _close_together(text, words[: used + 1]):
+            fewer = self._narrow(keys, _PIECE.findall(words[used].text))
+            if not fewer:
+                break
+            keys, used = fewer, used + 1
+        span = (words[0].span[0], words[used - 1].span[1])
+        return (Mention(keys, span, exact=False), used) if keys else (None, 0)
+
+    def _narrow(self, keys: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+        return tuple(key for key in keys if all(self._has(key, piece) for piece in wanted))
+
+    def _has(self, key: str, piece: str) -> bool:
+        """Whether a name of `key` has `piece`; a bare version stands for its minor versions (3 for 3.1)."""
+        held = self._pieces[key]
+        return piece in held or (piece.isdigit() and any(p.startswith(f"{piece}.") for p in held))
+
+    def nearest(self, name: str, limit: int = 3) -> tuple[str, ...]:
+        """Keys whose names look most like `name`, best first."""
+        wanted = squash(name)[:80]
+        scores = {
+            key: max(difflib.SequenceMatcher(None, wanted, squash(n)).ratio() for n in names)
+            for key, names in self.names.items()
+        }
+        best = sorted(scores, key=lambda key: (-scores[key], key))
+        return tuple(key for key in best[:limit] if scores[key] >= 0.3)
+
+
+def _close_together(text: str, words: Sequence[Word]) -> bool:
+    """Whether only separators of a name stand between neighbours."""
+    gaps = (text[a.span[1] : b.span[0]] for a, b in zip(words, words[1:], strict=False))
+    return all(re.fullmatch(r"[ \t]{0,2}|[ ]?[-_/.:][ ]?", gap) is not None for gap in gaps)

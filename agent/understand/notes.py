@@ -1,0 +1,33 @@
+"""What an understanding gathers on its way: assumptions, and questions about what is missing or contradicts itself."""
+
+from dataclasses import dataclass, field
+
+from strategy.model import Dtype
+
+
+@dataclass
+class Notes:
+    """Assumptions in the order in which they were made; at most one question for each topic."""
+
+    assumptions: list[str] = field(default_factory=list)
+    questions: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, Dtype] = field(default_factory=dict)
+    """Precisions that the model's own name says."""
+
+    def assume(self, text: str) -> None:
+        """Note a decision that the text did not make."""
+        if text not in self.assumptions:
+            self.assumptions.append(text)
+
+    def ask(self, topic: str, question: str) -> None:
+        """Note what has to be asked about `topic`; the first question about it stands."""
+        self.questions.setdefault(topic, question)
+
+    def one_of[T](self, topic: str, values: list[T]) -> T | None:
+        """The value that was given, or None; several different ones are asked about."""
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) > 1:
+            shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in distinct[:4])
+            self.ask(topic, f"the text gives {len(distinct)} values for {topic} ({shown}): which one?")
+            return None
+        return distinct[0] if distinct else None

@@ -1,0 +1,146 @@
+"""What traffic a text describes: lengths of prompt and answer, load, shared prefixes."""
+
+import re
+
+from agent.understand.notes import Notes
+from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
+
+DEFAULT_ISL = 4096
+DEFAULT_OSL = 512
+"""A retrieval-augmented chat turn: what is planned for when the text gives no lengths."""
+
+K = 1024
+"""Tokens in `1k`: context lengths are counted in powers of two."""
+
+_L = r"(?<![\w.,])(?P<{0}>\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}(?:[.,]\d{{1,3}})?)[ ]?(?P<{0}k>k|m)?(?![\w.,/]*\d)(?![\w])"
+_N = _L.format("n")
+_TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
+_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
+_INPUT = (
+    r"(?:in(?:put)?s?|prompts?|prefill|contexts?|documents?|docs?|isl|requests?\s+of|questions?|eingabe|entr[ée]e|entrada|"
+    r"articles?|conversations?|histor(?:y|ies)|code\s*bases?|transcripts?|输入)"
+)
+_OUTPUT = (
+    r"(?:out(?:put)?s?|osl|generat(?:ed|ion|ions|e|ing)|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decode|"
+    r"new|ausgabe|sortie|salida|输出)"
+)
+_PAIR = compiled(
+    rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_L.format('a').replace('(?![\\w.,/]*\\d)', '')}"
+    rf"{_TOK}\s*(?:/|:|->|→)\s*{_L.format('b')}(?!\s*(?:s\b|sec))(?:\s*(?:tokens?|isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?))?"
+)
+_GLUED = compiled(r"(?<![\w.])(?P<a>\d{1,3})k(?P<b>\d{1,3})k(?![\w])")
+_ISL = (
+    compiled(rf"\b(?:isl|(?:input|prompt|context|prefill)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"\b{_INPUT}{_IS}{_N}{_TOK}"),
+)  # fmt: skip
+_OSL = (
+    compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"\b{_OUTPUT}{_IS}{_N}{_TOK}"),
+)  # fmt: skip
+_BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_L.format('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_L.format('b')}{_TOK}")
+
+_LOAD = (
+    compiled(
+        rf"(?P<n>{COUNT}|\d{{1,6}}k)\s*(?:x\s*)?(?:concurrent|parallel|simultaneous|in-flight|active)\s*(?:requests?|users?|sessions?|"
+        r"streams?|sequences?|connections?|clients?|chats?|queries)?"
+    ),
+    compiled(rf"\b(?:max\s+)?(?:concurrency|conc)(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
+    compiled(rf"(?P<n>{COUNT})\s*(?:requests?|sequences?|users?|sessions?)\s*(?:in\s+flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
+    compiled(rf"(?P<n>{COUNT})\s*(?:users?|sessions?|streams|clients)\b"),
+    compiled(rf"(?<=[- \d])(?P<n>(?<=\D)\d{{1,6}})[- ]?concurrency\b"),
+)  # fmt: skip
+_BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
+_RATE = compiled(
+    rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k)?\s*(?:"
+    r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
+    r"|(?P<short>rps|qps|req/s|rpm|qpm))"
+)
+_RATE_LABEL = compiled(r"\b(?:request|arrival)[ _]rate\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PREFIX = (
+    compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
+    compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
+)  # fmt: skip
+
+
+def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
+    """The workload as a `Workload` document; lengths that the text does not give are assumptions."""
+    load = _load(scan, notes)
+    prefix = _prefix(scan, notes)
+    pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_PAIR) if _is_pair(m)]
+    pairs += [(int(m["a"]) * K, int(m["b"]) * K) for m in scan.take(_GLUED)]
+    outputs = _lengths(scan, _OSL[:2])
+    inputs = _lengths(scan, _ISL)
+    outputs += _lengths(scan, _OSL[2:])
+    isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
+    osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
+    if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and {isl, osl} & {v for v in (isl, osl) if v and v % K == 0}:
+        notes.assume("1k tokens are 1,024 tokens")
+    if isl is None and "isl" not in notes.questions:
+        isl = DEFAULT_ISL
+        notes.assume(f"isl {DEFAULT_ISL}: the text gives no prompt length")
+    if osl is None and "osl" not in notes.questions:
+        osl = DEFAULT_OSL
+        notes.assume(f"osl {DEFAULT_OSL}: the text gives no answer length")
+    return {"isl": isl, "osl": osl, **load, **prefix}
+
+
+def _tokens(match: re.Match[str], group: str = "n") -> int:
+    scale = {"k": K, "m": K * K}.get((match[f"{group}k"] or "").lower(), 1)
+    words = match[group]
+    return round(number_of(words) * scale) if scale > 1 or "." in words else count_of(words)
+
+
+def _is_pair(match: re.Match[str]) -> bool:
+    """Two lengths, not a fraction such as 24/7."""
+    return _tokens(match, "a") >= 32 and _tokens(match, "b") >= 1
+
+
+def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:
+    return [_tokens(m) for pattern in patterns for m in scan.take(pattern)]
+
+
+def _load(scan: Scan, notes: Notes) -> dict[str, object]:
+    """Concurrency or request rate; both together are asked about."""
+    rates = [_rate(m) for m in scan.take(_RATE)] + [float(m["n"]) for m in scan.take(_RATE_LABEL)]
+    counts = [_count(m["n"]) for pattern in _LOAD for m in scan.take(pattern)]
+    for match in scan.take(_BATCH):
+        counts.append(count_of(match["n"]))
+        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests")
+    rate, count = notes.one_of("request rate", rates), notes.one_of("concurrency", counts)
+    if rate is not None and count is not None:
+        notes.ask("load", f"the text gives a concurrency ({count}) and a request rate ({rate:g}/s): which one shall the plan hold?")
+    if rate is not None:
+        return {"request_rate": rate}
+    if count is not None:
+        return {"concurrency": count}
+    notes.assume("load: as much as the latency limits and memory allow, since the text gives no concurrency or request rate")
+    return {}
+
+
+def _count(words: str) -> int:
+    return int(words[:-1]) * 1000 if words.lower().endswith("k") else count_of(words)
+
+
+def _rate(match: re.Match[str]) -> float:
+    """Requests per second."""
+    words = match["n"]
+    amount = float(number_of(words)) if words[0].isdigit() else float(count_of(words))
+    unit = (match["unit"] or ("min" if (match["short"] or "").lower() in {"rpm", "qpm"} else "s"))[0].lower()
+    return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
+
+
+def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
+    ratios = []
+    for pattern in _PREFIX:
+        for match in scan.take(pattern):
+            number = float(match["n"])
+            ratios.append(number / 100 if match["p"] or number > 1 else number)
+    ratio = notes.one_of("prefix hit ratio", ratios)
+    if ratio is not None and ratio > 0.99:
+        notes.ask("prefix hit ratio", "the prefix hit ratio must be below 0.99: what share of prompt tokens is served from cache?")
+        return {}
+    return {} if ratio is None else {"prefix_hit_ratio": ratio}

@@ -1,0 +1,159 @@
+"""One device: a plain decoder-only transformer over whole sequences. No cache, no split, no DAG.
+
+It exists to be compared with, so it shares nothing with the interpreter but the full weights.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from strategy.execute.values import SPAN, Floats, Ints
+from strategy.execute.weights import Weights
+from strategy.model import GqaAttention, MlaAttention, ModelSpec
+
+ROPE_BASE = 100.0
+
+
+@dataclass
+class Reference:
+    """What one device computes for every token of every sequence."""
+
+    lengths: Ints
+    """[sequences]: prompt lengths."""
+    tokens: Ints
+    """[sequences, positions]: prompts and what was sampled after them; unused positions are 0."""
+    logits: Floats
+    """[sequences, positions, vocab]"""
+    states: dict[tuple[str, int | None], Floats] = field(default_factory=dict)
+    """Intermediate results by name (a weight, `attention`, `after_attention`, `after_ffn`) and layer: [sequences, positions, width]."""
+
+    def at(self, name: str, layer: int | None, rows: Ints) -> Floats | None:
+        """The expected rows of a named result: rows [..., n] give [..., n, width]."""
+        full = self.logits if name == "lm_head" else self.states.get((name, layer))
+        if full is None or (rows.size and int(rows.max()) >= full.shape[0] * SPAN):
+            return None
+        positions = np.minimum(rows % SPAN, full.shape[1] - 1)
+        return np.asarray(full[rows // SPAN, positions])
+
+
+def run_reference(
+    model: ModelSpec, layers: tuple[int, ...], weights: Weights, prompts: list[Ints], steps: int
+) -> Reference:
+    """Greedy generation of `steps` + 1 tokens for every prompt by the given layers of the model."""
+    lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+    tokens = np.zeros((len(prompts), int(lengths.max()) + steps), dtype=np.int64)
+    for sequence, prompt in enumerate(prompts):
+        tokens[sequence, : len(prompt)] = prompt
+    everyone = np.arange(len(prompts))
+    for step in range(steps):
+        logits = _Transformer(model, weights, {}).forward(tokens[:, : int(lengths.max()) + step], layers)
+        tokens[everyone, lengths + step] = logits[everyone, lengths + step - 1].argmax(axis=-1)
+    states: dict[tuple[str, int | None], Floats] = {}
+    return Reference(lengths, tokens, _Transformer(model, weights, states).forward(tokens, layers), states)
+
+
+@dataclass
+class _Transformer:
+    model: ModelSpec
+    weights: Weights
+    states: dict[tuple[str, int | None], Floats]
+
+    def forward(self, tokens: Ints, layers: tuple[int, ...]) -> Floats:
+        """tokens [sequences, positions] to logits [sequences, positions, vocab]."""
+        x = self.keep("embedding", None, self.weights.full("embedding", None)[tokens])
+        for layer in layers:
+            normed = self.norm("attention_norm", layer, x)
+            x = self.keep("after_attention", layer, x + self.attend(layer, normed))
+            normed = self.norm("ffn_norm", layer, x)
+            ffn = self.dense if self.model.ffn_kind(layer) == "dense" else self.moe
+            x = self.keep("after_ffn", layer, x + ffn(layer, normed))
+        return self.times("lm_head", None, self.norm("final_norm", None, x))
+
+    def keep(self, name: str, layer: int | None, value: Floats) -> Floats:
+        self.states[name, layer] = value
+        return value
+
+    def times(self, name: str, layer: int | None, x: Floats) -> Floats:
+        return self.keep(name, layer, x @ self.weights.full(name, layer))
+
+    def norm(self, name: str, layer: int | None, x: Floats) -> Floats:
+        return self.keep(name, layer, _rms(x) * self.weights.full(name, layer))
+
+    def attend(self, layer: int, x: Floats) -> Floats:
+        attention = self.model.attention
+        q, k, v = self.gqa(attention, layer, x) if attention.kind == "gqa" else self.mla(attention, layer, x)
+        positions = np.arange(x.shape[1])
+        visible = positions[None, :] <= positions[:, None]
+        if self.model.window is not None and layer in self.model.window.layers:
+            size = self.model.window.size_tokens
+            if self.model.window.kind == "sliding":
+                visible = visible & (positions[:, None] - positions[None, :] < size)
+            else:
+                visible = visible & (positions[:, None] // size == positions[None, :] // size)
+        scores = np.einsum("sqad,skad->saqk", q, k) / math.sqrt(q.shape[-1])
+        scores = np.where(visible, scores, -np.inf)
+        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        probabilities = scores / scores.sum(axis=-1, keepdims=True)
+        out = np.einsum("saqk,skad->sqad", probabilities, v).reshape(*x.shape[:2], -1)
+        return self.times("attention_out", layer, self.keep("attention", layer, out))
+
+    def gqa(self, attention: GqaAttention, layer: int, x: Floats) -> tuple[Floats, Floats, Floats]:
+        a, k, d = attention.num_heads, attention.num_kv_heads, attention.head_dim
+        heads = self.times("qkv", layer, x).reshape(*x.shape[:2], a + 2 * k, d)
+        query, key, value = heads[:, :, :a], heads[:, :, a : a + k], heads[:, :, a + k :]
+        if attention.qk_norm:
+            query, key = _rms(query), _rms(key)
+        return _rotate(query), np.repeat(_rotate(key), a // k, axis=2), np.repeat(value, a // k, axis=2)
+
+    def mla(self, attention: MlaAttention, layer: int, x: Floats) -> tuple[Floats, Floats, Floats]:
+        a, c, n = attention.num_heads, attention.kv_lora_rank, attention.qk_nope_head_dim
+        if attention.q_lora_rank is None:
+            query = self.times("q", layer, x)
+            compressed = self.times("kv_a", layer, x)
+        else:
+            both = self.times("qkv_a", layer, x)
+            query = self.times("q_b", layer, self.norm("q_a_norm", layer, both[..., : attention.q_lora_rank]))
+            compressed = both[..., attention.q_lora_rank :]
+        latent = self.norm("kv_a_norm", layer, compressed[..., :c])
+        up = self.times("kv_b", layer, latent).reshape(*x.shape[:2], a, -1)
+        query = query.reshape(*x.shape[:2], a, -1)
+        key_rope = np.repeat(_rotate(compressed[..., None, c:]), a, axis=2)
+        q = np.concatenate([query[..., :n], _rotate(query[..., n:])], axis=-1)
+        return q, np.concatenate([up[..., :n], key_rope], axis=-1), up[..., n:]
+
+    def dense(self, layer: int, x: Floats) -> Floats:
+        return self.times("down", layer, _swiglu(self.times("gate_up", layer, x)))
+
+    def moe(self, layer: int, x: Floats) -> Floats:
+        moe = self.model.moe
+        assert moe is not None
+        logits = x @ self.weights.full("router", layer)
+        chosen = logits >= np.sort(logits, axis=-1)[..., -moe.top_k, None]
+        gates = np.where(chosen, np.exp(logits - logits.max(axis=-1, keepdims=True)), 0.0)
+        gates /= gates.sum(axis=-1, keepdims=True)
+        hidden = _swiglu(np.einsum("sph,ehm->spem", x, self.weights.full("experts_gate_up", layer), optimize=True))
+        weighted = hidden * gates[..., None]
+        out = np.einsum("spem,emh->sph", weighted, self.weights.full("experts_down", layer), optimize=True)
+        self.keep("experts", layer, out)
+        if moe.shared_intermediate_size:
+            out = out + self.times("shared_down", layer, _swiglu(self.times("shared_gate_up", layer, x)))
+        return out
+
+
+def _rms(x: Floats) -> Floats:
+    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + 1e-6)
+
+
+def _swiglu(x: Floats) -> Floats:
+    gate, up = np.split(x, 2, axis=-1)
+    return gate / (1.0 + np.exp(-gate)) * up
+
+
+def _rotate(x: Floats) -> Floats:
+    """RoPE on [sequences, positions, heads, d]: feature pairs (j, j + d/2) as complex numbers turned by position."""
+    half = x.shape[-1] // 2
+    frequency = ROPE_BASE ** (-np.arange(half) / half)
+    turn = np.exp(1j * np.arange(x.shape[1])[:, None] * frequency)[:, None, :]
+    turned = (x[..., :half] + 1j * x[..., half:]) * turn
+    return np.concatenate([turned.real, turned.imag], axis=-1)

@@ -1,0 +1,204 @@
+"""The scaled-down model, meshes and batch that stand for the real ones: same structure, small numbers.
+
+What is kept: the attention kind, the dense and MoE layers, windows, shared and redundant experts, every pipeline stage, and how
+degrees relate to each other and to the KV heads (equal, smaller, divisible). A mesh of up to `MAX_WIDTH` ranks is kept as it is.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from strategy.execute.values import SPAN, Fault, Ints
+from strategy.model import GqaAttention, MlaAttention, ModelSpec
+from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
+
+MAX_WIDTH = 32
+MAX_REPLICAS = 2
+"""Independent replicas share nothing and run one program: two of them show that they are independent."""
+PROMPT_TOKENS = 4
+"""Mean prompt length; the lengths themselves differ."""
+SCALED_DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
+
+Degrees = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A model and one pool per phase, small enough to run."""
+
+    model: ModelSpec
+    pools: dict[Phase, Pool]
+    real_model: ModelSpec
+    real_pools: dict[Phase, Pool]
+    num_sequences: int
+
+    @property
+    def colocated(self) -> bool:
+        """Whether both phases run on the same ranks."""
+        return self.real_pools["prefill"].name == self.real_pools["decode"].name
+
+
+def scale(model: ModelSpec, strategy: Strategy) -> Scaled:
+    """Model and pools with the structure of the given ones. Raises Fault when the strategy has no meaning (meshes of two widths)."""
+    real: dict[Phase, Pool] = {phase: _pool(strategy, phase) for phase in ("prefill", "decode")}
+    pools = {phase: _scaled_pool(pool) for phase, pool in real.items()}
+    pairs = [(real[phase], pools[phase]) for phase in pools]
+    small = _scaled_model(model, pairs)
+    pools = {phase: _with_redundancy(pool, small) for phase, pool in pools.items()}
+    return Scaled(small, pools, model, real, _num_sequences(list(pools.values())))
+
+
+def _pool(strategy: Strategy, phase: Phase) -> Pool:
+    pool = strategy.pool_for(phase)
+    if phase not in pool.phases:
+        raise Fault(f"no pool serves {phase}", node="strategy")
+    experts = pool.experts
+    if experts is not None and experts.width != pool.width:
+        raise Fault(
+            f"pool `{pool.name}`: the expert mesh has {experts.width} ranks, the attention mesh {pool.width}", node="strategy"
+        )
+    if pool.attention.cp_size > 1 or pool.dcp_size > 1:
+        raise Fault(f"pool `{pool.name}`: context parallelism is not executed yet", node="strategy")
+    return pool
+
+
+def _scaled_pool(pool: Pool) -> Pool:
+    replicas = min(pool.replicas, MAX_REPLICAS)
+    attention, experts = pool.attention, pool.experts or ExpertMesh(dp_size=pool.width)
+    real = (attention.dp_size, attention.cp_size, attention.tp_size, experts.dp_size, experts.ep_size, experts.tp_size)
+    dp, cp, tp, moe_dp, ep, moe_tp = real if pool.width <= MAX_WIDTH else _smaller_mesh(real, pool.experts is not None)
+    return pool.model_copy(
+        update={
+            "replicas": replicas,
+            "attention": AttentionMesh(dp_size=dp, cp_size=cp, tp_size=tp),
+            "experts": None if pool.experts is None else ExpertMesh(dp_size=moe_dp, ep_size=ep, tp_size=moe_tp),
+        }
+    )
+
+
+@lru_cache(maxsize=256)
+def _smaller_mesh(real: Degrees, has_experts: bool) -> Degrees:
+    """Degrees of at most MAX_WIDTH ranks whose relations (order, divisibility) differ least from the real ones."""
+    best: tuple[int, int, Degrees] | None = None
+    for attention in _small_triples(real[:3]):
+        experts = [(math.prod(attention), 1, 1)]
+        if has_experts:
+            experts = [e for e in _small_triples(real[3:]) if math.prod(e) == math.prod(attention)]
+        for expert in experts:
+            candidate = (*attention, *expert)
+            compared = slice(None) if has_experts else slice(3)
+            found = (_unlikeness(real[compared], candidate[compared]), -math.prod(attention), candidate)
+            best = found if best is None else min(best, found)
+    if best is None:
+        raise Fault(f"a mesh of degrees {real} cannot be scaled down to {MAX_WIDTH} ranks", node="strategy")
+    return best[2]
+
+
+def _small_triples(real: Degrees) -> list[Degrees]:
+    choices = [[d for d in SCALED_DEGREES if (d == 1) == (size == 1) and d <= size] for size in real]
+    return [triple for triple in product(*choices) if math.prod(triple) <= MAX_WIDTH]
+
+
+def _unlikeness(real: Degrees, small: Degrees) -> int:
+    return sum(
+        _relation(real[i], real[j]) != _relation(small[i], small[j]) for i in range(len(real)) for j in range(i)
+    )
+
+
+def _relation(a: int, b: int) -> tuple[bool, bool, bool]:
+    return a > b, a % b == 0, b % a == 0
+
+
+def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec:
+    unit = math.lcm(*(pool.width for _, pool in pairs))
+    update: dict[str, object] = {
+        "hidden_size": _at_least(40, unit),
+        "vocab_size": _at_least(64, unit),
+        "attention": _scaled_attention(model.attention, [(r.attention.tp_size, s.attention.tp_size) for r, s in pairs]),
+        "intermediate_size": None if model.intermediate_size is None else _at_least(32, unit),
+    }
+    if model.moe is not None:
+        experts = [pool.experts or ExpertMesh() for _, pool in pairs]
+        top_k = min(model.moe.top_k, 4)
+        smallest = top_k if model.moe.num_experts == model.moe.top_k else 2 * top_k
+        update["moe"] = model.moe.model_copy(
+            update={
+                "num_experts": _at_least(smallest, math.lcm(*(e.ep_size for e in experts))),
+                "top_k": top_k,
+                "expert_intermediate_size": _at_least(12, math.lcm(*(e.tp_size for e in experts))),
+                "shared_intermediate_size": _at_least(24, unit) if model.moe.shared_intermediate_size else 0,
+                "num_expert_groups": 1,
+                "top_k_groups": 1,
+            }
+        )
+    if model.window is not None:
+        update["window"] = model.window.model_copy(update={"size_tokens": 3})
+    return model.model_copy(update=update)
+
+
+def _at_least(minimum: int, unit: int) -> int:
+    return unit * math.ceil(minimum / unit)
+
+
+def _scaled_attention(attention: GqaAttention | MlaAttention, degrees: list[tuple[int, int]]) -> GqaAttention | MlaAttention:
+    unit = math.lcm(*(small for _, small in degrees))
+    if attention.kind == "mla":
+        small = {
+            "num_heads": _at_least(2, unit),
+            "q_lora_rank": None if attention.q_lora_rank is None else 20,
+            "kv_lora_rank": 12,
+            "qk_nope_head_dim": 6,
+            "qk_rope_head_dim": 4,
+            "v_head_dim": 5,
+        }
+        return attention.model_copy(update=small)
+    kv_heads = _scaled_kv_heads(attention.num_kv_heads, degrees)
+    grouped = attention.num_heads > attention.num_kv_heads
+    group = next(g for g in range(2 if grouped else 1, 2 * unit + 2) if not grouped or kv_heads * g % unit == 0)
+    return attention.model_copy(update={"num_heads": kv_heads * group, "num_kv_heads": kv_heads, "head_dim": 6})
+
+
+def _scaled_kv_heads(kv_heads: int, degrees: list[tuple[int, int]]) -> int:
+    """The fewest KV heads (two if the model has several) that stand to every tp_size as the real ones do."""
+    unit = math.lcm(*(small for _, small in degrees))
+    for small_heads in range(min(2, kv_heads), 2 * unit + 3):
+        if all(_relation(kv_heads, real) == _relation(small_heads, small) for real, small in degrees):
+            return small_heads
+    whole = [n for n in range(1, unit + 1) if all(n % small == 0 or small % n == 0 for _, small in degrees)]
+    return min(whole, key=lambda n: abs(n - kv_heads))
+
+
+def _with_redundancy(pool: Pool, model: ModelSpec) -> Pool:
+    if not pool.redundant_experts or pool.experts is None:
+        return pool
+    return pool.model_copy(update={"redundant_experts": pool.experts.ep_size})
+
+
+def _num_sequences(pools: list[Pool]) -> int:
+    """Sequences such that every attention replica has several, and rows divide over its ranks in both phases."""
+    per_pool = []
+    for pool in pools:
+        ranks = pool.attention.tp_size * pool.attention.cp_size
+        per_pool.append(pool.replicas * pool.attention.dp_size * ranks * (1 if ranks > 1 else 2))
+    return math.lcm(*per_pool)
+
+
+def prompt_lengths(scaled: Scaled) -> Ints:
+    """[sequences]: lengths that differ, with the same sum in every attention replica of the prefill pool."""
+    pool = scaled.pools["prefill"]
+    holders = pool.replicas * pool.attention.dp_size
+    each = scaled.num_sequences // holders
+    lengths = np.full((holders, each), PROMPT_TOKENS, dtype=np.int64)
+    for holder, pair in product(range(holders), range(each // 2)):
+        longer = 1 + (holder + pair) % (PROMPT_TOKENS - 1)
+        lengths[holder, 2 * pair] += longer
+        lengths[holder, 2 * pair + 1] -= longer
+    return lengths.ravel()
+
+
+def prompt_rows(lengths: Ints) -> list[Ints]:
+    """Labels of each sequence's prompt tokens."""
+    return [sequence * SPAN + np.arange(length, dtype=np.int64) for sequence, length in enumerate(lengths)]

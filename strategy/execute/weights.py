@@ -1,0 +1,103 @@
+"""The random weights: each materialised once in full from the seed; every rank takes its shard of it."""
+
+import math
+from zlib import crc32
+
+import numpy as np
+
+from strategy.execute.values import Fault, Floats
+from strategy.model import ModelSpec
+
+OUTSIDE = ("embedding", "final_norm", "lm_head")
+"""Weights that belong to no layer."""
+
+
+class Weights:
+    """Full weights of a scaled model, by name and layer (None outside layers)."""
+
+    def __init__(self, model: ModelSpec, seed: int) -> None:
+        self._model = model
+        self._seed = seed
+        self._full: dict[tuple[str, int | None], Floats] = {}
+        self._shapes: dict[tuple[bool, str], dict[str, tuple[int, ...]]] = {}
+
+    def full(self, name: str, layer: int | None) -> Floats:
+        """One weight. Raises Fault when the model has none of that name in that layer."""
+        key = (name, layer)
+        if key not in self._full:
+            self._full[key] = self._make(name, layer)
+        return self._full[key]
+
+    def has(self, name: str, layer: int | None) -> bool:
+        """Whether the model has that weight there."""
+        return name in self._names(layer)
+
+    def _names(self, layer: int | None) -> dict[str, tuple[int, ...]]:
+        place = (layer is None, "" if layer is None else self._model.ffn_kind(layer))
+        if place not in self._shapes:
+            self._shapes[place] = _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, place[1])
+        return self._shapes[place]
+
+    def _make(self, name: str, layer: int | None) -> Floats:
+        shape = self._names(layer).get(name)
+        if shape is None:
+            where = "outside the layers" if layer is None else f"in layer {layer}"
+            raise Fault(f"the model has no weight `{name}` {where}; there: {', '.join(sorted(self._names(layer)))}")
+        if name in ("w_uk", "w_uv"):
+            return self._half_of_kv_b(name, layer)
+        if name == "lm_head" and self._model.tie_word_embeddings:
+            return np.ascontiguousarray(self.full("embedding", None).T)
+        rng = np.random.default_rng([self._seed, crc32(name.encode()), 0 if layer is None else layer + 1])
+        if len(shape) == 1:
+            return 1.0 + 0.5 * rng.standard_normal(shape)
+        scale = 1.0 if name == "embedding" else 1.5 / math.sqrt(shape[-2])
+        return scale * rng.standard_normal(shape)
+
+    def _half_of_kv_b(self, name: str, layer: int | None) -> Floats:
+        """`[heads, nope, latent]` for w_uk and `[heads, latent, value]` for w_uv."""
+        attention = self._model.attention
+        assert attention.kind == "mla"
+        nope = attention.qk_nope_head_dim
+        per_head = self.full("kv_b", layer).reshape(attention.kv_lora_rank, attention.num_heads, -1)
+        if name == "w_uk":
+            return np.ascontiguousarray(per_head[:, :, :nope].transpose(1, 2, 0))
+        return np.ascontiguousarray(per_head[:, :, nope:].transpose(1, 0, 2))
+
+
+def _outside_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
+    h, vocab = model.hidden_size, model.vocab_size
+    return {"embedding": (vocab, h), "final_norm": (h,), "lm_head": (h, vocab)}
+
+
+def _layer_shapes(model: ModelSpec, ffn: str) -> dict[str, tuple[int, ...]]:
+    h = model.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {"attention_norm": (h,), "ffn_norm": (h,), **_attention_shapes(model)}
+    if ffn == "dense" and model.intermediate_size is not None:
+        shapes |= {"gate_up": (h, 2 * model.intermediate_size), "down": (model.intermediate_size, h)}
+    if ffn == "moe" and model.moe is not None:
+        experts, m, shared = model.moe.num_experts, model.moe.expert_intermediate_size, model.moe.shared_intermediate_size
+        shapes |= {"router": (h, experts), "experts_gate_up": (experts, h, 2 * m), "experts_down": (experts, m, h)}
+        if shared:
+            shapes |= {"shared_gate_up": (h, 2 * shared), "shared_down": (shared, h)}
+    return shapes
+
+
+def _attention_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
+    h, attention = model.hidden_size, model.attention
+    a = attention.num_heads
+    if attention.kind == "gqa":
+        d = attention.head_dim
+        return {"qkv": (h, (a + 2 * attention.num_kv_heads) * d), "attention_out": (a * d, h)}
+    c, r = attention.kv_lora_rank, attention.qk_rope_head_dim
+    n, v, q_rank = attention.qk_nope_head_dim, attention.v_head_dim, attention.q_lora_rank
+    if q_rank is None:
+        shapes: dict[str, tuple[int, ...]] = {"q": (h, a * (n + r)), "kv_a": (h, c + r)}
+    else:
+        shapes = {"qkv_a": (h, q_rank + c + r), "q_a_norm": (q_rank,), "q_b": (q_rank, a * (n + r))}
+    return shapes | {
+        "kv_a_norm": (c,),
+        "kv_b": (c, a * (n + v)),
+        "w_uk": (a, n, c),
+        "w_uv": (a, c, v),
+        "attention_out": (a * v, h),
+    }

@@ -1,0 +1,243 @@
+"""Memory of one rank: weights by real sharding, KV cache by attention kind, activations, communication buffers, engine reserve.
+
+All sizes are for the fullest rank of each pipeline stage. Two choices are conservative on purpose: a resident sequence is counted at
+its full length (isl + osl), and engine buffers are counted whether or not an engine frees them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from strategy.hardware import GpuSpec
+from strategy.mesh import axis_size
+from strategy.model import ModelSpec, WeightClass
+from strategy.ops import attention_weights
+from strategy.quantisation import element_bytes, weight_bytes_per_element
+from strategy.request import Engine, Precision, Problem
+from strategy.result import MemoryGb
+from strategy.strategy import Pool, Strategy
+from strategy.work import ROUTING_BYTES, kv_elements_per_token, split_size
+
+GIB = 2**30
+MIB = 2**20
+KV_BLOCK_TOKENS = 16
+"""Tokens of one cache block; a sequence holds whole blocks."""
+PREFILL_BUDGET_TOKENS = 8192
+"""Tokens that an engine packs into one forward pass when the strategy does not say (vLLM's default on large GPUs)."""
+LOW_LATENCY_DISPATCH_TOKENS = 128
+"""Tokens per rank for which low-latency all_to_all buffers are sized (DeepEP)."""
+THROUGHPUT_DISPATCH_BYTES = GIB
+"""Buffer of the high-throughput all_to_all kernels (DeepEP's NVLink buffer as engines size it)."""
+RUNTIME_BYTES = int(3.5 * GIB)
+"""Context, CUDA graphs, libraries, fragmentation (aiconfigurator's non-official figure)."""
+MIN_ACTIVATION_BYTES = 70 * MIB
+_ACTIVATION_COEFFICIENT = {1: 10, 2: 6}
+"""Live activation tensors per token in units of 2 x heads x head_dim bytes, by tp_size; 5 beyond (aiconfigurator, empirical)."""
+
+MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.88, "trtllm": 0.9}
+"""Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
+
+
+def memory_fraction(engine: Engine | None) -> tuple[float, bool]:
+    """The fraction and whether it is of free memory (TensorRT-LLM) rather than of all of it; vLLM's when no engine is named."""
+    return MEMORY_FRACTION[engine or "vllm"], engine == "trtllm"
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """One pipeline stage's fullest rank, in bytes."""
+
+    weights_bytes: float
+    activation_bytes: float
+    comm_bytes: float
+    runtime_bytes: float
+    kv_bytes_per_sequence: float
+    """Cache of one sequence of isl + osl tokens."""
+    kv_budget_bytes: float
+    """What the engine's reserve semantics leave for the cache; negative when the rest does not fit."""
+
+    @cached_property
+    def sequences(self) -> int:
+        """Sequences whose cache fits at once."""
+        return max(0, int(self.kv_budget_bytes // self.kv_bytes_per_sequence))
+
+
+def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer: int) -> float:
+    """Bytes of one layer's weights on the fullest rank, scales included."""
+    norms = 2 * model.hidden_size * weight_bytes_per_element(model, precision, "norm")
+    ffn = _moe_bytes if model.ffn_kind(layer) == "moe" else _dense_ffn_bytes
+    return attention_weight_bytes(model, precision, pool) + ffn(model, precision, pool) + norms
+
+
+def attention_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
+    """Bytes of one layer's attention weights: heads split over tp, KV heads replicated beyond their number, latent projections whole."""
+    tp, attention, h = pool.attention.tp_size, model.attention, model.hidden_size
+    size = weight_bytes_per_element(model, precision, "attention")
+    heads = split_size(attention.num_heads, tp)
+    if attention.kind == "gqa":
+        width = heads * attention.head_dim
+        return (h * (width + kv_elements_per_token(model, tp)) + width * h) * size
+    weights = attention_weights(model)
+    whole = sum(w.parameters for w in weights.values() if w.splits == ("replicated",) and w.weight_class == "attention")
+    names = {"q", "q_b", "kv_b", "attention_out"}
+    split = sum(w.parameters for w in weights.values() if w.name in names)
+    inner_norms = (attention.q_lora_rank or 0) + attention.kv_lora_rank
+    norm_bytes = inner_norms * weight_bytes_per_element(model, precision, "norm")
+    return (whole + split / attention.num_heads * heads) * size + norm_bytes
+
+
+def _dense_ffn_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
+    gathered = pool.dense_ffn == "gathered" and pool.attention.dp_size > 1
+    width = split_size(model.intermediate_size or 0, pool.width if gathered else pool.attention.tp_size)
+    return 3 * model.hidden_size * width * weight_bytes_per_element(model, precision, "dense_ffn")
+
+
+def _moe_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
+    moe, h = model.moe, model.hidden_size
+    assert moe is not None
+    experts = split_size(moe.num_experts + pool.redundant_experts, axis_size(pool, "ep"))
+    width = split_size(moe.expert_intermediate_size, axis_size(pool, "moe_tp"))
+    shared = split_size(moe.shared_intermediate_size, shared_expert_ranks(pool))
+    router = h * moe.num_experts * weight_bytes_per_element(model, precision, "router")
+    routed = 3 * h * width * experts * weight_bytes_per_element(model, precision, "expert")
+    return routed + 3 * h * shared * weight_bytes_per_element(model, precision, "shared_expert") + router
+
+
+def shared_expert_ranks(pool: Pool) -> int:
+    """Ranks that split the shared experts: tp where one all_reduce sums them with the routed ones, else each rank holds them whole."""
+    folded = axis_size(pool, "ep") * axis_size(pool, "moe_tp") == pool.attention.tp_size
+    return pool.attention.tp_size if pool.ep_lowering == "replicated" and folded else 1
+
+
+def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
+    """Weight bytes of the fullest rank of every stage: layers, the embedding on the first, final norm and head on the last."""
+    per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in model.ffn_runs()}
+    totals = []
+    for start, end in pool.stages:
+        counts = Counter(model.ffn_kind(layer) for layer in range(min(start, model.num_layers), min(end, model.num_layers)))
+        totals.append(sum(per_kind[kind] * count for kind, count in counts.items()))
+    h, tp = model.hidden_size, pool.attention.tp_size
+    gathered = pool.lm_head == "gathered" and pool.attention.dp_size > 1
+    table = _vocab_bytes(model, precision, "embedding", tp)
+    head = _vocab_bytes(model, precision, "lm_head", pool.width if gathered else tp)
+    totals[0] += table
+    shared = model.tie_word_embeddings and len(totals) == 1
+    totals[-1] += h * weight_bytes_per_element(model, precision, "norm") + (0 if shared else head)
+    return totals
+
+
+def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightClass, ranks: int) -> float:
+    rows = split_size(model.vocab_size, ranks)
+    return rows * model.hidden_size * weight_bytes_per_element(model, precision, weight_class)
+
+
+def kv_bytes_per_token(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
+    """Cache bytes of one token on one rank of every stage, windows left out of account."""
+    per_layer = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
+    return [per_layer * (end - start) for start, end in pool.stages]
+
+
+def kv_bytes_per_sequence(model: ModelSpec, precision: Precision, pool: Pool, tokens: int) -> list[float]:
+    """Cache bytes of a sequence of `tokens` on one rank of every stage: whole blocks; window layers hold no more than their window."""
+    per_token = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
+    full = _whole_blocks(tokens)
+    windowed = min(full, _whole_blocks(model.window.size_tokens)) if model.window else full
+    totals = []
+    for start, end in pool.stages:
+        short = sum(model.window_tokens(layer) is not None for layer in range(start, end))
+        totals.append(per_token * (full * (end - start - short) + windowed * short))
+    return totals
+
+
+def _whole_blocks(tokens: int) -> int:
+    return -(-tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
+
+
+def pass_tokens(pool: Pool, isl: int) -> int:
+    """Most tokens of one forward pass on an attention replica: a chunk, or a whole prompt and never less than the engines' budget."""
+    return pool.chunk_tokens or max(isl, PREFILL_BUDGET_TOKENS)
+
+
+def activation_bytes(model: ModelSpec, precision: Precision, pool: Pool, isl: int) -> float:
+    """Peak activations of a pass plus the buffers that carry tokens to their experts."""
+    if "prefill" not in pool.phases:
+        tokens = float(LOW_LATENCY_DISPATCH_TOKENS * 4)
+    else:
+        tokens = pass_tokens(pool, isl) / pool.attention.cp_size
+    attention = model.attention
+    head_dim = attention.head_dim if attention.kind == "gqa" else attention.v_head_dim
+    coefficient = _ACTIVATION_COEFFICIENT.get(pool.attention.tp_size, 5)
+    live = 2 * tokens * attention.num_heads * head_dim * coefficient
+    return max(live, MIN_ACTIVATION_BYTES) + _exchange_bytes(model, precision, pool, tokens)
+
+
+def _exchange_bytes(model: ModelSpec, precision: Precision, pool: Pool, tokens: float) -> float:
+    """Buffers of dispatch and combine: gathered tokens, or what the all_to_all kernels register."""
+    moe, h = model.moe, model.hidden_size
+    if moe is None or axis_size(pool, "ep") * axis_size(pool, "moe_tp") == 1 or pool.ep_lowering == "replicated":
+        return 0.0
+    if pool.ep_lowering == "all_gather":
+        gathered = tokens * pool.attention.dp_size * pool.attention.cp_size
+        return gathered * (h * element_bytes(precision.activations) + moe.top_k * ROUTING_BYTES)
+    if axis_size(pool, "ep") == 1:
+        return tokens * h * element_bytes(precision.activations)
+    modes = {getattr(pool.dispatch_mode, phase) for phase in pool.phases}
+    low_latency = 4 * moe.num_experts * LOW_LATENCY_DISPATCH_TOKENS * (2 * h + ROUTING_BYTES * 2)
+    return low_latency * ("low_latency" in modes) + THROUGHPUT_DISPATCH_BYTES * ("throughput" in modes)
+
+
+def comm_bytes(pool: Pool) -> float:
+    """NCCL, custom all_reduce and symmetric-memory buffers of one rank."""
+    if pool.ranks_per_replica == 1:
+        return 0.0
+    return (342 if pool.ranks_per_replica == 2 else 392) * MIB
+
+
+def stage_memory(problem: Problem, pool: Pool) -> list[StageMemory]:
+    """Memory of the fullest rank of every stage of `pool` for the problem's workload and engine."""
+    model, precision, work = problem.model, problem.precision, problem.workload
+    tokens = work.isl + (work.osl if "decode" in pool.phases else 0)
+    weights = stage_weight_bytes(model, precision, pool)
+    kv = kv_bytes_per_sequence(model, precision, pool, tokens)
+    act, comm = activation_bytes(model, precision, pool, work.isl), comm_bytes(pool)
+    return [
+        StageMemory(w, act, comm, RUNTIME_BYTES, max(k, 1.0), kv_budget_bytes(problem.cluster.gpu, problem.engine, w + act + comm))
+        for w, k in zip(weights, kv, strict=True)
+    ]
+
+
+def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, used_bytes: float) -> float:
+    """Bytes left for the cache on a rank whose weights, activations and buffers take `used_bytes`; negative when they do not fit."""
+    fraction, of_free = memory_fraction(engine)
+    capacity, used = gpu.memory_gb * 1e9, used_bytes + RUNTIME_BYTES
+    return (capacity - used) * fraction if of_free else capacity * fraction - used
+
+
+def pool_max_concurrency(problem: Problem, pool: Pool) -> int:
+    """Sequences of isl + osl tokens whose cache fits in all of `pool` at once: its fullest stage decides for every attention replica."""
+    per_replica = min(stage.sequences for stage in stage_memory(problem, pool))
+    return per_replica * pool.attention.dp_size * pool.replicas
+
+
+def max_concurrency(problem: Problem, strategy: Strategy) -> int:
+    """Requests whose cache fits at once: the decoding pool's, where every request spends its life; 0 when some pool cannot hold one."""
+    capacities = {pool.name: pool_max_concurrency(problem, pool) for pool in strategy.pools}
+    return 0 if min(capacities.values()) == 0 else capacities[strategy.pool_for("decode").name]
+
+
+def memory_gb(problem: Problem, strategy: Strategy, concurrency: int) -> MemoryGb:
+    """Memory of the fullest rank of the deployment with `concurrency` requests in flight, in 10^9 bytes."""
+    ranks = [_rank_memory(problem, pool, concurrency) for pool in strategy.pools]
+    return max((rank for stages in ranks for rank in stages), key=lambda rank: rank.total)
+
+
+def _rank_memory(problem: Problem, pool: Pool, concurrency: int) -> list[MemoryGb]:
+    resident = split_size(concurrency, pool.attention.dp_size * pool.replicas) if "decode" in pool.phases else 1
+    capacity = problem.cluster.gpu.memory_gb
+    found = []
+    for stage in stage_memory(problem, pool):
+        weights, act = stage.weights_bytes / 1e9, stage.activation_bytes / 1e9
+        kv, other = min(resident, max(1, stage.sequences)) * stage.kv_bytes_per_sequence / 1e9, (stage.comm_bytes + stage.runtime_bytes) / 1e9
+        total = weights + kv + act + other
+        found.append(MemoryGb(weights=weights, kv=kv, activations=act, other=other, total=total, capacity=capacity))
+    return found

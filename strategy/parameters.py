@@ -1,0 +1,108 @@
+"""Parameter counts and KV bytes of a model, from its shapes alone.
+
+Norms and the router are counted; biases, multi-token-prediction layers and sparse-attention indexers are not.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from strategy.model import ModelSpec, WeightClass
+from strategy.ops import WeightSpec, attention_weights, ffn_weights
+from strategy.quantisation import weight_bytes_per_element
+from strategy.request import Precision
+
+_ABSORBED: frozenset[str] = frozenset({"w_uk", "w_uv"})
+"""Halves of `kv_b` under names of their own: the same parameters."""
+
+
+def expert_parameters(model: ModelSpec) -> int:
+    """Parameters of one routed expert of one layer (gate, up and down); 0 for a dense model."""
+    return 0 if model.moe is None else 3 * model.hidden_size * model.moe.expert_intermediate_size
+
+
+def routed_expert_parameters(model: ModelSpec) -> int:
+    """Parameters of every routed expert of every MoE layer."""
+    if model.moe is None:
+        return 0
+    return model.num_moe_layers * model.moe.num_experts * expert_parameters(model)
+
+
+def attention_parameters(model: ModelSpec) -> dict[WeightClass, int]:
+    """Parameters of one layer's attention block by weight class, its norms included."""
+    counts = _by_class(w for w in attention_weights(model).values() if w.name not in _ABSORBED)
+    if model.attention.kind == "gqa" and model.attention.qk_norm:
+        counts["norm"] += 2 * model.attention.head_dim
+    return dict(counts)
+
+
+def ffn_parameters(model: ModelSpec, kind: str) -> dict[WeightClass, int]:
+    """Parameters of one layer's FFN block (`dense` or `moe`) by weight class, its norm and router included."""
+    unused: WeightClass = "shared_expert" if kind == "dense" else "dense_ffn"
+    counts = _by_class(w for w in ffn_weights(model).values() if w.weight_class != unused)
+    if kind == "moe" and model.moe is not None:
+        counts["router"] += model.hidden_size * model.moe.num_experts
+        counts["expert"] += model.moe.num_experts * expert_parameters(model)
+    return dict(counts)
+
+
+def parameters_by_class(model: ModelSpec) -> dict[WeightClass, int]:
+    """Parameters of the whole model by weight class; a tied `lm_head` is counted once, as the embedding."""
+    table = model.vocab_size * model.hidden_size
+    counts: Counter[WeightClass] = Counter({"embedding": table, "norm": model.hidden_size})
+    if not model.tie_word_embeddings:
+        counts["lm_head"] = table
+    _add(counts, attention_parameters(model), model.num_layers)
+    _add(counts, ffn_parameters(model, "moe"), model.num_moe_layers)
+    _add(counts, ffn_parameters(model, "dense"), model.num_layers - model.num_moe_layers)
+    return {name: count for name, count in counts.items() if count}
+
+
+def parameters(model: ModelSpec) -> int:
+    """Parameters of the whole model."""
+    return sum(parameters_by_class(model).values())
+
+
+def active_parameters(model: ModelSpec) -> int:
+    """Parameters that one token meets: everything but the routed experts it is not sent to."""
+    if model.moe is None:
+        return parameters(model)
+    idle = model.moe.num_experts - model.moe.top_k
+    return parameters(model) - model.num_moe_layers * idle * expert_parameters(model)
+
+
+def kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
+    """KV cache of one token over all layers, in bytes, before any attention window drops it.
+
+    GQA keeps K and V of every KV head; MLA keeps one latent and one rotary key.
+    """
+    attention = model.attention
+    if attention.kind == "mla":
+        elements = attention.kv_lora_rank + attention.qk_rope_head_dim
+    else:
+        elements = 2 * attention.num_kv_heads * attention.head_dim
+    return model.num_layers * elements * kv_bytes_per_element
+
+
+def growing_kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
+    """KV bytes that one more token adds in a context longer than the attention window."""
+    bounded = len(model.window.layers) if model.window else 0
+    share = (model.num_layers - bounded) / model.num_layers
+    return kv_bytes_per_token(model, kv_bytes_per_element) * share
+
+
+def weight_bytes(model: ModelSpec, precision: Precision) -> float:
+    """Bytes of one full copy of the weights in `precision`, scales included."""
+    counts = parameters_by_class(model).items()
+    return sum(count * weight_bytes_per_element(model, precision, name) for name, count in counts)
+
+
+def _by_class(weights: Iterable[WeightSpec]) -> Counter[WeightClass]:
+    counts: Counter[WeightClass] = Counter()
+    for weight in weights:
+        counts[weight.weight_class] += weight.parameters
+    return counts
+
+
+def _add(total: Counter[WeightClass], layer: dict[WeightClass, int], layers: int) -> None:
+    for name, count in layer.items():
+        total[name] += count * layers

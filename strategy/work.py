@@ -1,0 +1,587 @@
+"""FLOPs, bytes and messages of every op on one rank, and how many tokens each node sees.
+
+A block is walked from its `in` to its `output`. What flows along an edge is a `Flow`: how many rows of the batch this rank holds, and
+how wide they are; a chunk, a gather or a dispatch changes it, so any block can be priced, also one that nobody foresaw. Formulas are
+those of S1 §2 and §6 as gathered in the knowledge base: GEMMs count 2mnk, messages are the full logical tensor of the collective (for
+all_to_all: what one rank sends). Token counts may be numpy arrays, so that one walk prices a whole grid of batch sizes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import comb
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategy.dag import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    AnyNode,
+    AttentionNode,
+    Block,
+    Broadcast,
+    Chunk,
+    Embedding,
+    Ingress,
+    Linear,
+    Norm,
+    ReduceScatter,
+    StepSync,
+    edges,
+)
+from strategy.mesh import Axis, axis_size
+from strategy.model import ModelSpec, Moe, WeightClass
+from strategy.ops import WeightSpec, model_weights
+from strategy.quantisation import element_bytes, weight_bytes_per_element
+from strategy.request import Precision
+from strategy.strategy import DispatchMode, Phase, Pool
+
+Quantity = float | NDArray[np.float64]
+"""A number, or one number per batch size of a grid."""
+
+ROUTING_BYTES = 8
+"""Expert id and weight of one choice of one token (4 B each)."""
+LOW_LATENCY_HEADER_BYTES = 16
+"""Header of one low-latency message (DeepEP internode_ll)."""
+FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
+"""One fp32 scale per 128 elements of an fp8 payload."""
+STEP_SYNC_BYTES = 4
+
+@dataclass(frozen=True)
+class Load:
+    """What one attention replica runs in one forward pass; each field may be an array over a grid of batch sizes."""
+
+    batch: Quantity
+    """Sequences."""
+    new_tokens: Quantity
+    """Tokens that each sequence brings: its prompt or chunk in prefill, one in decode."""
+    kv_tokens: Quantity
+    """Tokens that each sequence attends to, its new ones included."""
+
+    @property
+    def tokens(self) -> Quantity:
+        """Tokens of the pass."""
+        return self.batch * self.new_tokens
+
+    @property
+    def attended_tokens(self) -> Quantity:
+        """Cache entries of all sequences."""
+        return self.batch * self.kv_tokens
+
+
+Rows = Literal["token", "sequence", "kv"]
+
+
+class Flow(NamedTuple):
+    """What one rank holds of a tensor."""
+
+    share: float
+    """Rows on this rank over rows of one attention replica."""
+    rows: Rows
+    width: float
+    """Elements of one row on this rank."""
+    element_bytes: float
+    distinct: float
+    """Tokens that entered this rank's expert group over tokens of one attention replica; equals `share` outside dispatch."""
+
+
+class Arrival(NamedTuple):
+    """An input of a node: the op that made it and what it holds."""
+
+    op: str
+    flow: Flow
+
+
+class Work(NamedTuple):
+    """What one node costs one rank in one pass of one layer."""
+
+    output: Flow
+    flops: Quantity = 0.0
+    weight_bytes: Quantity = 0.0
+    """Weights read."""
+    io_bytes: Quantity = 0.0
+    """Activations and cache read and written."""
+    message_bytes: Quantity = 0.0
+    """The collective's logical tensor; for all_to_all, what one rank sends to others."""
+    rows: Quantity = 0.0
+    """Rows of the matrix product, which decide how full the units run."""
+
+
+@dataclass(frozen=True)
+class WorkContext:
+    """Where a node runs: everything about it that its block does not say."""
+
+    model: ModelSpec
+    precision: Precision
+    pool: Pool
+    phase: Phase
+    load: Load
+    window_tokens: int | None = None
+    """Tokens that attention of this layer can see; None when it sees all."""
+    weights: Mapping[str, WeightSpec] = field(default_factory=dict)
+    class_bytes: Mapping[WeightClass, float] = field(default_factory=dict)
+    sizes: Mapping[Axis, int] = field(default_factory=dict)
+
+    @property
+    def activation_bytes(self) -> float:
+        """Bytes of an activation element."""
+        return element_bytes(self.precision.activations)
+
+    @property
+    def kv_bytes(self) -> float:
+        """Bytes of a cache element."""
+        return element_bytes(self.precision.kv)
+
+    @property
+    def tp_size(self) -> int:
+        """Ranks that split attention heads."""
+        return self.sizes["tp"]
+
+    @property
+    def heads_per_rank(self) -> int:
+        """Query heads of one rank."""
+        return split_size(self.model.attention.num_heads, self.tp_size)
+
+    def rows(self, flow: Flow) -> Quantity:
+        """Rows of `flow` on this rank."""
+        return {"token": self.load.tokens, "sequence": self.load.batch, "kv": self.load.attended_tokens}[flow.rows] * flow.share
+
+    def bytes_of(self, flow: Flow) -> Quantity:
+        """Bytes of `flow` on this rank."""
+        return self.rows(flow) * (flow.width * flow.element_bytes)
+
+    def flow(self, width: float, source: Flow) -> Flow:
+        """Rows of `source` with another width, as activations."""
+        return Flow(source.share, source.rows, width, self.activation_bytes, source.share)
+
+
+WEIGHT_CLASSES: tuple[WeightClass, ...] = (
+    "embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert",
+)  # fmt: skip
+_AXES: tuple[Axis, ...] = ("tp", "cp", "dp", "ep", "moe_tp", "moe_dp", "stage")
+
+
+def work_context(model: ModelSpec, precision: Precision, pool: Pool, phase: Phase, load: Load) -> WorkContext:
+    """The context of one pass, with what all its nodes look up worked out once."""
+    class_bytes = {name: weight_bytes_per_element(model, precision, name) for name in WEIGHT_CLASSES}
+    sizes = {axis: axis_size(pool, axis) for axis in _AXES}
+    return WorkContext(
+        model, precision, pool, phase, load, weights=model_weights(model), class_bytes=class_bytes, sizes=sizes
+    )
+
+
+def split_size(size: int, ranks: int) -> int:
+    """Elements that the fullest of `ranks` holds."""
+    return -(-size // ranks)
+
+
+def entry_flow(ctx: WorkContext) -> Flow:
+    """Token ids as they enter the embedding: sharded over cp ranks in prefill, and in decode where these split the batch."""
+    cp = ctx.sizes["cp"]
+    sharded = cp > 1 and (ctx.phase == "prefill" or ctx.pool.cp_decode_use == "batch_shard")
+    share = 1 / cp if sharded else 1.0
+    return Flow(share, "token", 1, 4, share)
+
+
+def walk(block: Block, entering: Flow, ctx: WorkContext) -> Iterator[tuple[AnyNode, Work]]:
+    """Every node of `block` with its work, in order; `entering` is what its `in` holds.
+
+    A node whose inputs are missing or come later is priced as if it read the residual stream: judging that is the rules' task.
+    """
+    arrivals: dict[str, Arrival] = {"in": Arrival("in", entering)}
+    for node in block.nodes:
+        found = edges(node)
+        data = [e for e in found if e.kind != "sync"] or found
+        work = node_work(node, ctx, [arrivals.get(e.source, arrivals["in"]) for e in data])
+        arrivals[node.id] = Arrival(node.op, work.output)
+        yield node, work
+
+
+def node_work(node: AnyNode, ctx: WorkContext, inputs: list[Arrival]) -> Work:
+    """Work of one node on one rank. `inputs` are its data inputs (routing aside, the first one is the tensor it transforms)."""
+    main = next((a.flow for a in inputs if a.op != "routing"), inputs[0].flow if inputs else entry_flow(ctx))
+    return _WORKERS[node.op](node, ctx, main, inputs)
+
+
+# --- outside the layers -------------------------------------------------------------------------------------------------------------
+
+
+def _ingress(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, Ingress)
+    flow = entry_flow(ctx)
+    per_sequence = node.tokens_per_sequence if ctx.phase == "decode" and node.tokens_per_sequence else 1
+    return Work(flow._replace(share=flow.share * per_sequence, distinct=flow.share * per_sequence))
+
+
+def _step_sync(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, StepSync)
+    return Work(main, message_bytes=float(STEP_SYNC_BYTES * ctx.sizes[node.axis]))
+
+
+def _embedding(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, Embedding)
+    h = ctx.model.hidden_size
+    out = ctx.flow(h, main)
+    elements = ctx.rows(out) * h
+    return Work(out, 0.0, elements * ctx.class_bytes["embedding"], elements * ctx.activation_bytes)
+
+
+def _norm(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, Norm)
+    spec = ctx.weights.get(node.weight)
+    size = spec.in_features if spec else ctx.model.hidden_size
+    rope = getattr(ctx.model.attention, "qk_rope_head_dim", 0) if node.weight == "kv_a_norm" else 0
+    # Norms over the residual stream are fused with the residual add: two tensors in, two out.
+    passes = 4 if size == ctx.model.hidden_size else 2
+    elements = ctx.rows(main) * size
+    out = ctx.flow(size + rope, main)
+    return Work(out, 5 * elements, size * ctx.activation_bytes, passes * elements * ctx.activation_bytes)
+
+
+def _select_last(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    out = Flow(1.0, "sequence", main.width, main.element_bytes, 1.0)
+    return Work(out, io_bytes=2 * ctx.bytes_of(out))
+
+
+def _sample(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    elements = ctx.rows(main) * main.width
+    return Work(Flow(main.share, main.rows, 1, 4, main.share), elements, 0.0, elements * main.element_bytes)
+
+
+# --- projections --------------------------------------------------------------------------------------------------------------------
+
+
+def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[float, float, WeightClass]:
+    """Input features, output features and weight class of `node` on one rank; KV heads are replicated beyond their number."""
+    spec = ctx.weights.get(node.weight)
+    if spec is None:
+        return main.width, main.width, "dense_ffn"
+    ranks = split_ranks(node, ctx.pool, ctx.sizes)
+    if node.weight == "qkv" and ctx.model.attention.kind == "gqa":
+        return spec.in_features, _qkv_width(ctx, ranks), spec.weight_class
+    if node.split == "column":
+        return spec.in_features, split_size(spec.out_features, ranks), spec.weight_class
+    if node.split == "row":
+        return split_size(spec.in_features, ranks), spec.out_features, spec.weight_class
+    return spec.in_features, spec.out_features, spec.weight_class
+
+
+def split_ranks(node: Linear, pool: Pool, sizes: Mapping[Axis, int]) -> int:
+    """Ranks that split the weight of `node`: tp, or the whole stage for what gathers its tokens there."""
+    if node.split == "replicated":
+        return 1
+    gathered = (pool.dense_ffn == "gathered" and node.weight in {"gate_up", "down"}) or (
+        pool.lm_head == "gathered" and node.weight == "lm_head"
+    )
+    return sizes["stage"] if gathered and sizes["dp"] > 1 else sizes["tp"]
+
+
+def _qkv_width(ctx: WorkContext, ranks: int) -> int:
+    attention = ctx.model.attention
+    assert attention.kind == "gqa"
+    kv_heads = max(1, split_size(attention.num_kv_heads, ranks))
+    return (split_size(attention.num_heads, ranks) + 2 * kv_heads) * attention.head_dim
+
+
+def _linear(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, Linear)
+    if node.weight in {"w_uk", "w_uv"} and ctx.model.attention.kind == "mla":
+        return _absorbed(node, ctx, main)
+    if node.weight == "kv_b":
+        # The expanded form rebuilds K and V of everything attended to, cached tokens included.
+        main = main._replace(rows="kv", share=1.0)
+    fan_in, fan_out, weight_class = linear_shape(node, ctx, main)
+    rows = ctx.rows(main)
+    out = ctx.flow(fan_out, main)
+    weight = fan_in * fan_out
+    io = rows * ((fan_in + fan_out) * ctx.activation_bytes)
+    return Work(out, rows * (2 * weight), weight * ctx.class_bytes[weight_class], io, rows=rows)
+
+
+def _absorbed(node: Linear, ctx: WorkContext, main: Flow) -> Work:
+    """The two halves of kv_b, batched over the heads of this rank."""
+    attention = ctx.model.attention
+    assert attention.kind == "mla"
+    c, heads = attention.kv_lora_rank, ctx.heads_per_rank
+    inner = attention.qk_nope_head_dim if node.weight == "w_uk" else attention.v_head_dim
+    out_width = heads * (c + attention.qk_rope_head_dim if node.weight == "w_uk" else inner)
+    rows, weight = ctx.rows(main), heads * inner * c
+    io = rows * (heads * (inner + c) * ctx.activation_bytes)
+    return Work(
+        ctx.flow(out_width, main), rows * (2 * weight), weight * ctx.class_bytes["attention"], io, rows=rows
+    )
+
+
+def _activation(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    out = ctx.flow(main.width / 2, main)
+    return Work(out, io_bytes=3 * ctx.bytes_of(out))
+
+
+def _add(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    # The residual add is part of the next norm; other sums are kernels of their own.
+    fused = any(a.op == "in" for a in inputs)
+    out = inputs[-1].flow if fused and inputs else main
+    return Work(out, io_bytes=0.0 if fused else (len(inputs) + 1) * ctx.bytes_of(out))
+
+
+# --- attention ----------------------------------------------------------------------------------------------------------------------
+
+
+def _kv_cache_update(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    elements = kv_elements_per_token(ctx.model, ctx.tp_size)
+    return Work(main, io_bytes=ctx.rows(main) * (elements * (ctx.activation_bytes + ctx.kv_bytes)))
+
+
+def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:
+    """Cache elements of one token in one layer on one rank: K and V heads are split over tp down to one head, a latent never is."""
+    attention = model.attention
+    if attention.kind == "mla":
+        return attention.kv_lora_rank + attention.qk_rope_head_dim
+    return 2 * max(1, split_size(attention.num_kv_heads, tp_size)) * attention.head_dim
+
+
+def _seen_tokens(ctx: WorkContext) -> Quantity:
+    """Tokens that one sequence attends to in this layer, on this rank."""
+    seen = ctx.load.kv_tokens
+    if ctx.window_tokens is not None and ctx.phase == "decode":
+        seen = _window_in_decode(ctx, seen, ctx.window_tokens)
+    dcp = ctx.pool.dcp_size if ctx.phase == "decode" else 1
+    return seen / dcp if dcp > 1 else seen
+
+
+def _window_in_decode(ctx: WorkContext, seen: Quantity, window: int) -> Quantity:
+    chunked = ctx.model.window is not None and ctx.model.window.kind == "chunked"
+    return np.minimum(seen, window) if not chunked else np.where(np.asarray(seen) % window, np.asarray(seen) % window, window)
+
+
+def _attended_pairs(ctx: WorkContext) -> Quantity:
+    """Query-key pairs of the pass, both triangles counted: causal prefill costs (p+s)^2 - p^2, a window w costs 2ws."""
+    load = ctx.load
+    if ctx.phase == "decode":
+        return 2 * load.batch * load.new_tokens * _seen_tokens(ctx)
+    past = load.kv_tokens - load.new_tokens
+    full = load.kv_tokens * load.kv_tokens - past * past
+    if ctx.window_tokens is not None:
+        full = np.minimum(full, 2.0 * ctx.window_tokens * load.new_tokens)
+    return load.batch * full
+
+
+def _attention(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, AttentionNode)
+    if ctx.model.attention.kind == "mla":
+        return _mla_absorbed(ctx, main) if _is_absorbed(node, ctx) else _mla_expanded(ctx, main)
+    return _gqa_attention(ctx, main)
+
+
+def _is_absorbed(node: AttentionNode, ctx: WorkContext) -> bool:
+    return node.form == "absorbed" or (node.form is None and ctx.phase == "decode")
+
+
+def _gqa_attention(ctx: WorkContext, main: Flow) -> Work:
+    attention = ctx.model.attention
+    assert attention.kind == "gqa"
+    # Ulysses trades token shards for head shards: the width that arrives says how many heads are here.
+    fraction = main.width / _qkv_width(ctx, ctx.tp_size)
+    query_width = ctx.heads_per_rank * fraction * attention.head_dim
+    out = ctx.flow(query_width, main)
+    cache = kv_elements_per_token(ctx.model, ctx.tp_size) * fraction * ctx.kv_bytes
+    flops = 2 * query_width * _attended_pairs(ctx) * main.share
+    io = cache * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
+    return Work(out, flops, 0.0, io + ctx.rows(main) * (2 * query_width * ctx.activation_bytes))
+
+
+def _decode_share(ctx: WorkContext, main: Flow) -> float:
+    """Share of the caches that this rank's queries touch: in decode queries are whole sequences, in prefill every one sees all."""
+    return min(1.0, main.share) if ctx.phase == "decode" else 1.0
+
+
+def _mla_absorbed(ctx: WorkContext, main: Flow) -> Work:
+    attention = ctx.model.attention
+    assert attention.kind == "mla"
+    c, r, heads = attention.kv_lora_rank, attention.qk_rope_head_dim, ctx.heads_per_rank
+    flops = heads * (2 * c + r) * _attended_pairs(ctx) * main.share
+    io = (c + r) * ctx.kv_bytes * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
+    io = io + ctx.rows(main) * (heads * (2 * c + r) * ctx.activation_bytes)
+    return Work(ctx.flow(heads * c, main), flops, 0.0, io)
+
+
+def _mla_expanded(ctx: WorkContext, main: Flow) -> Work:
+    attention = ctx.model.attention
+    assert attention.kind == "mla"
+    heads, v = ctx.heads_per_rank, attention.v_head_dim
+    width = heads * (attention.qk_nope_head_dim + attention.qk_rope_head_dim + v)
+    flops = width * _attended_pairs(ctx) * main.share
+    io = (ctx.rows(main) + ctx.load.attended_tokens) * (width * ctx.activation_bytes)
+    return Work(ctx.flow(heads * v, main), flops, 0.0, io)
+
+
+# --- mixture of experts -------------------------------------------------------------------------------------------------------------
+
+
+def _moe(ctx: WorkContext) -> Moe:
+    """The model's experts; for a dense model, which has no business with such a node, one expert as wide as its FFN."""
+    width = ctx.model.intermediate_size or ctx.model.hidden_size
+    return ctx.model.moe or Moe(num_experts=1, top_k=1, expert_intermediate_size=width)
+
+
+def distinct_experts(moe: Moe, ep_size: int, redundant: int, tokens: Quantity) -> Quantity:
+    """Expected distinct experts of one rank that `tokens` of its group reach, under uniform routing."""
+    copies = moe.num_experts + redundant
+    return (copies / ep_size) * -np.expm1(np.log1p(-min(moe.top_k / copies, 1 - 1e-12)) * tokens)
+
+
+def distinct_destinations(moe: Moe, parts: int) -> float:
+    """Expected distinct parts, of `parts` equal ones, that hold a token's experts under uniform routing (hypergeometric)."""
+    outside = moe.num_experts - moe.num_experts // parts
+    return parts * (1 - comb(outside, moe.top_k) / comb(moe.num_experts, moe.top_k))
+
+
+def cross_host_fraction(moe: Moe, ranks: int, hosts: int, mode: DispatchMode) -> float:
+    """Bytes that leave the host over bytes that one rank sends in a dispatch over `ranks` on `hosts`.
+
+    Throughput kernels send a token once to each host (node-limited routing bounds how many); low-latency ones once per expert.
+    """
+    if hosts == 1:
+        return 0.0
+    if mode == "low_latency":
+        return (hosts - 1) / hosts
+    reached = distinct_destinations(moe, hosts)
+    if moe.num_expert_groups > 1:
+        reached = min(reached, moe.top_k_groups)
+    return reached * (1 - 1 / hosts) / (distinct_destinations(moe, ranks) * (1 - 1 / ranks))
+
+
+def _routing(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    moe, h = _moe(ctx), ctx.model.hidden_size
+    rows = ctx.rows(main)
+    out = Flow(main.share, main.rows, moe.top_k, ROUTING_BYTES, main.share)
+    weight = h * moe.num_experts
+    io = rows * ((h + moe.num_experts) * ctx.activation_bytes)
+    return Work(out, rows * (2 * weight), weight * ctx.class_bytes["router"], io, rows=rows)
+
+
+def _expert(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    moe, h, ep = _moe(ctx), ctx.model.hidden_size, ctx.sizes["ep"]
+    width = split_size(moe.expert_intermediate_size, ctx.sizes["moe_tp"])
+    tokens = ctx.load.tokens * main.distinct
+    active = distinct_experts(moe, ep, ctx.pool.redundant_experts, tokens)
+    pairs = tokens * (moe.top_k / ep)
+    out = main._replace(width=h, element_bytes=ctx.activation_bytes)
+    weight = active * (3 * h * width * ctx.class_bytes["expert"])
+    io = pairs * ((2 * h + 3 * width) * ctx.activation_bytes)
+    return Work(out, pairs * (6 * h * width), weight, io, rows=pairs / np.maximum(active, 1e-9))
+
+
+def dispatch_element_bytes(precision: Precision) -> float:
+    """Bytes of a dispatched element, its scales included: fp8 checkpoints dispatch fp8, others as activations."""
+    if precision.weights == "fp8":
+        return 1 + FP8_SCALE_BYTES_PER_ELEMENT
+    return element_bytes(precision.activations)
+
+
+def dispatch_bytes_per_token(ctx: WorkContext, mode: DispatchMode, *, with_routing: bool) -> float:
+    """Bytes that a rank sends for each of its tokens in an all_to_all dispatch.
+
+    Throughput kernels send one copy to each distinct destination rank but itself; low-latency kernels one message per expert.
+    """
+    moe, h = _moe(ctx), ctx.model.hidden_size
+    payload = h * dispatch_element_bytes(ctx.precision)
+    if mode == "low_latency":
+        return moe.top_k * (LOW_LATENCY_HEADER_BYTES + payload)
+    ep = ctx.sizes["ep"]
+    copies = distinct_destinations(moe, ep) * (1 - 1 / ep)
+    return copies * (payload + (ROUTING_BYTES * moe.top_k if with_routing else 0))
+
+
+def combine_bytes_per_token(ctx: WorkContext, mode: DispatchMode) -> float:
+    """Bytes that a rank sends for each of its tokens in an all_to_all combine; results travel as 2-byte elements."""
+    moe, ep = _moe(ctx), ctx.sizes["ep"]
+    copies = moe.top_k if mode == "low_latency" else distinct_destinations(moe, ep) * (1 - 1 / ep)
+    return copies * ctx.model.hidden_size * 2
+
+
+def _all_to_all(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, AllToAll)
+    ranks = ctx.sizes[node.axis]
+    if node.role == "scatter_heads":
+        out = main._replace(share=main.share * ranks, width=main.width / ranks, distinct=main.share * ranks)
+        return Work(out, message_bytes=ctx.bytes_of(main))
+    if node.role == "gather_heads":
+        out = main._replace(share=main.share / ranks, width=main.width * ranks, distinct=main.share / ranks)
+        return Work(out, message_bytes=ctx.bytes_of(main))
+    return _dispatch(ctx, main, inputs, ranks) if node.role == "dispatch" else _combine(ctx, main, ranks)
+
+
+def _mode(ctx: WorkContext) -> DispatchMode:
+    return ctx.pool.dispatch_mode.prefill if ctx.phase == "prefill" else ctx.pool.dispatch_mode.decode
+
+
+def _dispatch(ctx: WorkContext, main: Flow, inputs: list[Arrival], ranks: int) -> Work:
+    moe, mode = _moe(ctx), _mode(ctx)
+    with_routing = any(a.op == "routing" for a in inputs)
+    copies = moe.top_k if mode == "low_latency" else distinct_destinations(moe, ctx.sizes["ep"])
+    element = dispatch_element_bytes(ctx.precision)
+    out = Flow(main.share * copies, main.rows, main.width, element, main.share * ranks)
+    sent = ctx.rows(main) * dispatch_bytes_per_token(ctx, mode, with_routing=with_routing)
+    return Work(out, message_bytes=sent)
+
+
+def _combine(ctx: WorkContext, main: Flow, ranks: int) -> Work:
+    own = main.distinct / ranks
+    out = Flow(own, main.rows, ctx.model.hidden_size, ctx.activation_bytes, own)
+    return Work(out, message_bytes=ctx.rows(out) * combine_bytes_per_token(ctx, _mode(ctx)))
+
+
+# --- other communication ------------------------------------------------------------------------------------------------------------
+
+
+def _all_reduce(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, AllReduce | Broadcast)
+    return Work(main, message_bytes=ctx.bytes_of(main))
+
+
+def _all_gather(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, AllGather)
+    ranks = ctx.sizes[node.axis]
+    size = ranks * sum(ctx.bytes_of(a.flow) for a in inputs)
+    if node.dim == "tokens":
+        return Work(_scaled(main, ranks), message_bytes=size)
+    return Work(main._replace(width=main.width * ranks), message_bytes=size)
+
+
+def _reduce_scatter(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, ReduceScatter)
+    ranks, size = ctx.sizes[node.axis], ctx.bytes_of(main)
+    if node.dim == "tokens":
+        return Work(_scaled(main, 1 / ranks), message_bytes=size)
+    return Work(main._replace(width=main.width / ranks), message_bytes=size)
+
+
+def _chunk(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    assert isinstance(node, Chunk)
+    return Work(_scaled(main, 1 / ctx.sizes[node.axis]))
+
+
+def _scaled(flow: Flow, factor: float) -> Flow:
+    return flow._replace(share=flow.share * factor, distinct=flow.distinct * factor)
+
+
+def _send(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    return Work(main, message_bytes=ctx.bytes_of(main))
+
+
+def _recv(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+    # The bytes are those of the send; the receiver waits for the same transfer.
+    return Work(main)
+
+
+_Worker = Callable[[AnyNode, WorkContext, Flow, list[Arrival]], Work]
+_WORKERS: dict[str, _Worker] = {
+    "ingress": _ingress, "step_sync": _step_sync, "embedding": _embedding, "norm": _norm, "select_last": _select_last,
+    "sample": _sample, "linear": _linear, "activation": _activation, "add": _add, "kv_cache_update": _kv_cache_update,
+    "attention": _attention, "routing": _routing, "expert": _expert, "all_to_all": _all_to_all, "all_reduce": _all_reduce,
+    "broadcast": _all_reduce, "all_gather": _all_gather, "reduce_scatter": _reduce_scatter, "chunk": _chunk,
+    "send": _send, "recv": _recv,
+}  # fmt: skip
