@@ -4,6 +4,7 @@ The shape is RFC 9457 problem details: `type`, `title`, `status`, `detail`, and 
 """
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -145,6 +146,12 @@ def lines(error: Exception) -> list[str]:
         if place.hint:
             found.append(f"hint: {place.hint}")
     return found
+
+
+def tell(error: Exception) -> None:
+    """An error in words on stderr."""
+    first, *rest = lines(error)
+    sys.stderr.write("\n".join([f"error: {first}", *(f"  {line}" for line in rest)]) + "\n")
 
 
 def error_line(error: Exception, **facts: object) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from api.documents import Judged
 from strategy.dag import AnyNode, Block, Branch, Dag, LayerStamp
 from strategy.request import Request
 from strategy.result import Alternative, Estimate, Finding, Infeasible, MemoryGb, OpShare, Proof, Result
@@ -89,7 +90,7 @@ def memory(value: MemoryGb) -> RenderableType:
     return Group(bar, Text(legend))
 
 
-def proof(value: Proof) -> RenderableType:
+def proof(value: Proof) -> Text:
     """The outcome of the execution, and where it departed when it did."""
     word = Text("passed" if value.passed else "failed", style="bold green" if value.passed else "bold red")
     facts = f": {value.ranks} virtual ranks, {value.sequences} sequences, prefill and {value.steps} decode steps"
@@ -99,7 +100,7 @@ def proof(value: Proof) -> RenderableType:
         return line
     layer = "" if away.layer is None else f" in layer {away.layer}"
     text = f"first departs at {away.node}{layer}, ranks {list(away.ranks)}, by {away.max_abs_error:.2g}. {away.detail}"
-    return Group(line, Text(text.strip()))
+    return Text.assemble(line, f"\n{text.strip()}")
 
 
 def outline(dag: Dag) -> RenderableType:
@@ -133,6 +134,32 @@ def infeasible(value: Infeasible) -> RenderableType:
         told = [f"{change.message}{' (planned: it works)' if change.verified else ''}" for change in value.nearest]
         parts.append(section("Nearest change that fits", _bullets(told)))
     return Group(*parts)
+
+
+def judged(file: Judged) -> RenderableType:
+    """One file's verdict as compilers print it: `file:line:column: severity code message`, then the hint."""
+    verdict = file.judgement
+    word = Text("valid" if verdict.valid else "not valid", style=COLOURS["valid" if verdict.valid else "rejected"])
+    rows: list[RenderableType] = []
+    for value in verdict.findings:
+        line, column = file.position(value.path)
+        mark = Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
+        rows.append(Text.assemble(f"{file.name}:{line}:{column}: ", mark, f" {value.message}"))
+        rows.append(Padding(Text(f"at {value.path or '/'}" + (f"; hint: {value.hint}" if value.hint else "")), (0, 0, 0, 2)))
+    if verdict.proof is not None:
+        rows.append(Text.assemble(f"{file.name}: proof ", proof(verdict.proof)))
+    return Group(*rows, Text.assemble(f"{file.name}: ", word))
+
+
+def cell(value: object) -> str:
+    """A value in a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+    return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, fold: int = -1) -> Table:

@@ -39,7 +39,7 @@ class Digits:
     def named(self, digits: tuple[int, ...] | frozenset[int]) -> str:
         """Axes that make up `digits`, in words: an attention axis where there is one."""
         wanted = frozenset(digits)
-        for axis in ("stage", "tp", "cp", "dp", "ep", "moe_tp", "moe_dp"):
+        for axis in ("tp", "cp", "dp", "stage", "ep", "moe_tp", "moe_dp"):
             if self.axes[axis] and frozenset(self.axes[axis]) == wanted:
                 return axis
         parts = [axis for axis in ("dp", "cp", "tp") if wanted & frozenset(self.axes[axis])]

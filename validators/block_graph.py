@@ -113,11 +113,9 @@ def phases_of(subject: Subject, block: str) -> list[Phase]:
     return [phase for phase in PHASES if block in stamped_blocks(subject, phase)]
 
 
-def stamped_blocks(subject: Subject, phase: Phase) -> set[str]:
+def stamped_blocks(subject: Subject, phase: Phase) -> frozenset[str]:
     """Names of the blocks that a branch stamps, the boundary among them."""
-    branch = subject.dag.branch(phase)
-    in_layers = {name for stamp in branch.layers for name in stamp.blocks}
-    return in_layers | {branch.embed, branch.head} | ({branch.boundary} if branch.boundary else set())
+    return subject.block_names(phase)
 
 
 def pools_of(subject: Subject, block: str) -> list[Pool]:

@@ -18,8 +18,8 @@ from typing import Literal
 from strategy.result import Finding, Severity
 from validators.subject import Subject
 
-Stage = Literal["schema", "strategy", "layout", "graph", "typing", "conservation", "memory"]
-STAGES: tuple[Stage, ...] = ("schema", "strategy", "layout", "graph", "typing", "conservation", "memory")
+Stage = Literal["schema", "strategy", "layout", "graph", "typing", "conservation", "memory", "proof"]
+STAGES: tuple[Stage, ...] = ("schema", "strategy", "layout", "graph", "typing", "conservation", "memory", "proof")
 
 BLOCKED_BY: dict[Stage, frozenset[Stage]] = {
     "schema": frozenset(),
@@ -29,6 +29,7 @@ BLOCKED_BY: dict[Stage, frozenset[Stage]] = {
     "typing": frozenset({"schema", "strategy", "layout", "graph"}),
     "conservation": frozenset({"schema", "strategy", "layout", "graph", "typing"}),
     "memory": frozenset({"schema", "strategy", "layout"}),
+    "proof": frozenset({"schema", "strategy", "layout", "graph", "typing", "conservation", "memory"}),
 }
 """An error in one of these stages makes the findings of the next ones noise, so one mistake is told once."""
 

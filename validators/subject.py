@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from strategy.dag import AnyNode, Block, Branch, Dag, Stamp, stamps
 from strategy.model import ModelSpec
 from strategy.request import Problem
+from strategy.result import Proof
 from strategy.strategy import Phase, Pool
 
 if TYPE_CHECKING:
@@ -48,6 +49,49 @@ class Subject:
         from validators.typing_pass import type_dag
 
         return type_dag(self)
+
+    @cached_property
+    def proof(self) -> Proof:
+        """The DAG run on virtual ranks against one device, once. Raises `ExecutionError` on a DAG that cannot run."""
+        from strategy.execute import prove
+
+        return prove(self.dag, self.model)
+
+    @property
+    def proof_if_run(self) -> Proof | None:
+        """The proof, if a rule asked for it and it could run."""
+        return self.__dict__.get("proof")
+
+    @cached_property
+    def by_name(self) -> dict[tuple[str, str], Place]:
+        """Template nodes by block name and id; the first of several."""
+        found: dict[tuple[str, str], Place] = {}
+        for place in self.places:
+            found.setdefault((place.block.name, place.node.id), place)
+        return found
+
+    def places_of(self, block: str) -> tuple[Place, ...]:
+        """Nodes of a block by its name; none when there is no such block."""
+        return self._places_by_block.get(block, ())
+
+    @cached_property
+    def _places_by_block(self) -> dict[str, tuple[Place, ...]]:
+        found: dict[str, list[Place]] = {}
+        for place in self.places:
+            found.setdefault(place.block.name, []).append(place)
+        return {name: tuple(places) for name, places in found.items()}
+
+    def block_names(self, phase: Phase) -> frozenset[str]:
+        """Names of the blocks that a branch uses, the boundary among them."""
+        return self._block_names[phase]
+
+    @cached_property
+    def _block_names(self) -> dict[Phase, frozenset[str]]:
+        names = {}
+        for phase, branch, _ in self.branches():
+            layers = {name for stamp in branch.layers for name in stamp.blocks}
+            names[phase] = frozenset({*layers, branch.embed, branch.head, *filter(None, [branch.boundary])})
+        return names
 
     def pools(self) -> Iterator[tuple[str, Pool]]:
         """Every pool with its JSON pointer."""

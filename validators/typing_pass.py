@@ -188,7 +188,7 @@ class Typing:
         return [m for m in self.mismatches if m.kind in kinds]
 
 
-class _StopBlock(Exception):
+class _StopNode(Exception):  # noqa: N818 (a signal, not an error)
     """The node at hand has been reported; what follows from it is unknown."""
 
 
@@ -243,7 +243,7 @@ class _Walk:
 
     def tokens(self) -> Placement:
         """Where tokens are at first: every attention replica has its own, cp ranks have shards of a prompt."""
-        letters: tuple[Letter, ...] = ("R",) * len(self.digits.sizes)
+        letters: tuple[Letter, ...] = tuple("R" for _ in self.digits.sizes)
         placement = Placement(letters).with_letter(self.digits.of("dp"), "T")
         if self.phase == "prefill" and self.pool.sp_kind.startswith("cp_"):
             placement = placement.with_letter(self.digits.of("cp"), "T")
@@ -330,7 +330,7 @@ class _Walk:
     def _named(self, name: str) -> Block:
         block = self.subject.dag.block(name)
         if block is None:
-            raise _StopBlock
+            raise _StopNode
         return block
 
     def use(self, name: str, stream: Tensor, kind: FfnKind | None) -> Tensor | None:
@@ -359,7 +359,7 @@ class _Walk:
             data.append((edge.source, replace(value, content="kv_state") if state else value))
         try:
             return _OPS[node.op](self, node, data)
-        except _StopBlock:
+        except _StopNode:
             return None
 
     # Reports
@@ -386,10 +386,10 @@ class _Walk:
                      layer_kind=self.kind, **facts)  # type: ignore[arg-type]
         )  # fmt: skip
 
-    def stop(self, node: AnyNode, kind: MismatchKind, **facts: object) -> _StopBlock:
+    def stop(self, node: AnyNode, kind: MismatchKind, **facts: object) -> _StopNode:
         """Report and give up on this node."""
         self.report(node, kind, **facts)
-        return _StopBlock()
+        return _StopNode()
 
     def _stream(self, name: str, needed: str, found: str, kind: FfnKind | None) -> None:
         block = self.subject.dag.block(name)
@@ -673,7 +673,7 @@ def _joined(walk: _Walk, node: AnyNode, data: _Data) -> frozenset[str]:
     return parts
 
 
-def _differing(walk: _Walk, node: AnyNode, first_source: str, first: Tensor, source: str, value: Tensor) -> _StopBlock:
+def _differing(walk: _Walk, node: AnyNode, first_source: str, first: Tensor, source: str, value: Tensor) -> _StopNode:
     """Two inputs that lie differently: an unreduced sum among complete values, or shards among whole tensors."""
     for name, one in ((first_source, first), (source, value)):
         other = value if one is first else first

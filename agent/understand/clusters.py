@@ -33,6 +33,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
+    ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
@@ -157,6 +158,7 @@ def _shape(kind: str, match: re.Match[str]) -> Shape:
         "per_host": Shape(per_host=n),
         "one_host": Shape(hosts=1, per_host=n),
         "hosts": Shape(hosts=h),
+        "host": Shape(hosts=1),
         "total": Shape(total=n),
     }[kind]
 
@@ -200,7 +202,7 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
 
 def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
     """A bare number of GPUs over hosts of the usual size."""
-    if 0 < total <= usual:
+    if total <= usual or total > MAX_GPUS:
         return _checked(1, total, notes)
     per_host = max((n for n in range(1, usual + 1) if total % n == 0), default=1)
     if per_host == 1:
@@ -211,7 +213,7 @@ def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | 
 
 def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> tuple[int, int] | None:
     if not 0 < hosts * per_host <= MAX_GPUS:
-        notes.ask("cluster", f"{hosts} hosts of {per_host} GPUs: a cluster has 1 to {MAX_GPUS:,} GPUs; how many are there?")
+        notes.ask("cluster", f"a cluster has 1 to {MAX_GPUS:,} GPUs, not {hosts * per_host:,}: how many are there?")
         return None
     if assumed:
         notes.assume(assumed)

@@ -58,7 +58,7 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     found = {f"{name}_ms": notes.one_of(f"{name}_ms", values) for name, values in limits.items()}
     for name, value in found.items():
         if value is not None and value <= 0:
-            notes.ask(name, f"{name} must be above 0: how long may it take?")
+            notes.ask(name, f"the limit {name} must be above 0: how long may it take?")
         elif value is None and name not in notes.questions:
             notes.assume(f"{name}: no limit, since the text gives none")
     return {name: value for name, value in found.items() if value is not None and value > 0}

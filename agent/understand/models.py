@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from agent.understand.names import Mention, Vocabulary
+from agent.understand.names import Mention, Vocabulary, pieces
 from agent.understand.notes import Notes
 from agent.understand.scan import EATEN, Scan, compiled
 from strategy.model import Dtype
@@ -35,12 +35,14 @@ _UNKNOWN = (
         r"nemotron|command|yi|opt|bloom|dbrx|jamba|olmo|granite|ernie|hunyuan|step)(?:[- ][\w.]{1,12})?\b"
     ),
 )
+_SIZE_BEFORE = compiled(r"(?P<n>(?:\d{1,2}x)?\d{1,4}b)[ -]$")
 _LEADING = compiled(r"^(?:(?:plan|serve|run|deploy|host|for|the|my|our|a|an|with|of|model|want|to|on|and|or|in)\b[- ]*)+")
 
 
 def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     """The catalogue name of the one model that the text names; otherwise a question is noted."""
     mentions = [m for m in models.mentions(scan.text) if m.exact or _sure(m, models, scan)]
+    mentions = [_narrowed(m, models, scan) for m in mentions]
     for mention in mentions:
         _eat(scan, mention, notes)
     choices = {m.keys for m in mentions}
@@ -60,7 +62,17 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
 def _sure(mention: Mention, models: Vocabulary, scan: Scan) -> bool:
     """A shortened name must not be followed by a version or size that no such model has (`llama 2 70b`)."""
     rest = scan.text[mention.span[1] : mention.span[1] + 24]
-    return re.match(r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b", rest) is None
+    return re.match(r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]?[vVrRkK]\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b", rest) is None
+
+
+def _narrowed(mention: Mention, models: Vocabulary, scan: Scan) -> Mention:
+    """A size before the name (`32B Qwen3`) tells its family apart."""
+    start, end = mention.span
+    size = _SIZE_BEFORE.search(scan.text[max(0, start - 12) : start])
+    if len(mention.keys) == 1 or size is None:
+        return mention
+    keys = tuple(k for k in mention.keys if size["n"].lower() in pieces(k))
+    return Mention(keys, (start - len(size.group()), end), exact=False) if keys else mention
 
 
 def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:
@@ -73,7 +85,8 @@ def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:
         for word in re.split(r"[-_ ]", after.group().lower()):
             if word in _SUFFIX_DTYPES:
                 notes.precision.setdefault("weights", _SUFFIX_DTYPES[word])
-                notes.assume(f"weights {_SUFFIX_DTYPES[word]}: `{scan.words((start, end))}` names such a checkpoint")
+                if not after.group().startswith(" "):
+                    notes.assume(f"weights {_SUFFIX_DTYPES[word]}: `{scan.words((start, end))}` names such a checkpoint")
     if not mention.exact and len(mention.keys) == 1:
         notes.assume(f"`{scan.words(mention.span)}` read as {mention.keys[0]}")
     scan.eat((start - (len(before.group()) if before else 0), end))

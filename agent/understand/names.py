@@ -8,7 +8,7 @@ from functools import cached_property
 
 from agent.understand.scan import SPAN
 
-_WORD = re.compile(r"[A-Za-z0-9]+(?:\.\d+)*")
+_WORD = re.compile(r"(?:\d{1,6}x)+(?=[A-Za-z])|[A-Za-z0-9]+(?:\.\d+)*", re.IGNORECASE)
 _PIECE = re.compile(r"[a-z]{3,}(?=\d)|[a-z0-9.]+")
 LONGEST_NAME = 10
 """Words that one name may span."""
@@ -82,9 +82,11 @@ class Vocabulary:
         """The longest mention that starts with the first of `words`, and how many words it takes."""
         for length in range(len(words), 0, -1):
             near = _close_together(text, words[:length])
-            key = self._whole.get("".join(squash(w.text) for w in words[:length])) if near else None
-            if key is not None:
-                return Mention((key,), (words[0].span[0], words[length - 1].span[1]), exact=True), length
+            name = "".join(squash(w.text) for w in words[:length]) if near else ""
+            for ending in (name, name.removesuffix("s")):
+                if ending in self._whole:
+                    end = words[length - 1].span[1] - (len(name) - len(ending))
+                    return Mention((self._whole[ending],), (words[0].span[0], end), exact=True), length
         return self._shortened(text, words)
 
     def _shortened(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:

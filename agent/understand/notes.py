@@ -1,8 +1,11 @@
 """What an understanding gathers on its way: assumptions, and questions about what is missing or contradicts itself."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from strategy.model import Dtype
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Notes:
         """Note what has to be asked about `topic`; the first question about it stands."""
         self.questions.setdefault(topic, question)
 
-    def one_of[T](self, topic: str, values: list[T]) -> T | None:
+    def one_of(self, topic: str, values: list[T]) -> T | None:
         """The value that was given, or None; several different ones are asked about."""
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1:

@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 MAX_CHARACTERS = 20_000
 """A request is a sentence or a page; what comes after this many characters is not read."""
@@ -23,19 +22,10 @@ NUMBER_WORDS = {
 }  # fmt: skip
 
 _WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
-COUNT = rf"(?<![\w.,])(?:\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}|{_WORDS})(?![\w.]*\d)"
+COUNT = rf"(?<![0-9a-wyz_])(?<!\d[.,])(?:\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}|{_WORDS})(?![,._]?\d)"
 """A whole number, in digits or as a word; never a part of a longer number."""
 
 SPAN = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Found[T]:
-    """A value, the words that said it, and where they stand."""
-
-    value: T
-    words: str
-    span: SPAN
 
 
 class Scan:

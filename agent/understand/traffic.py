@@ -12,8 +12,15 @@ DEFAULT_OSL = 512
 K = 1024
 """Tokens in `1k`: context lengths are counted in powers of two."""
 
-_L = r"(?<![\w.,])(?P<{0}>\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}(?:[.,]\d{{1,3}})?)[ ]?(?P<{0}k>k|m)?(?![\w.,/]*\d)(?![\w])"
-_N = _L.format("n")
+
+
+def _length(group: str, *, alone: bool = True) -> str:
+    """A pattern for a number of tokens (`4096`, `4,096`, `4k`, `1.5k`); `alone` refuses the first half of a pair."""
+    end = r"(?![\w.,/]*\d)(?!\w)" if alone else r"(?![\w.,]*\d)(?!\w)"
+    return rf"(?<![\w.,])(?P<{group}>\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}(?:[.,]\d{{1,3}})?)[ ]?(?P<{group}k>k|m)?{end}"
+
+
+_N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
 _IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
 _INPUT = (
@@ -25,21 +32,21 @@ _OUTPUT = (
     r"new|ausgabe|sortie|salida|输出)"
 )
 _PAIR = compiled(
-    rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_L.format('a').replace('(?![\\w.,/]*\\d)', '')}"
-    rf"{_TOK}\s*(?:/|:|->|→)\s*{_L.format('b')}(?!\s*(?:s\b|sec))(?:\s*(?:tokens?|isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?))?"
+    rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_length('a', alone=False)}"
+    rf"{_TOK}\s*(?:/|:|->|→)\s*{_length('b')}(?!\s*(?:s\b|sec))(?:\s*(?:tokens?|isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?))?"
 )
 _GLUED = compiled(r"(?<![\w.])(?P<a>\d{1,3})k(?P<b>\d{1,3})k(?![\w])")
 _ISL = (
     compiled(rf"\b(?:isl|(?:input|prompt|context|prefill)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
-    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b{_INPUT}{_IS}{_N}{_TOK}"),
 )  # fmt: skip
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
-    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b{_OUTPUT}{_IS}{_N}{_TOK}"),
 )  # fmt: skip
-_BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_L.format('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_L.format('b')}{_TOK}")
+_BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 
 _LOAD = (
     compiled(

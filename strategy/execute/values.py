@@ -5,7 +5,6 @@ gives a wrong number. Every row knows which token it belongs to (its label), as 
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +112,8 @@ class Written:
     """[ranks, rows, kv heads, head_dim], or [ranks, rows, 1, latent + rope] for MLA."""
     values: Floats
     rows: Ints
+    raw: Floats
+    """[ranks, rows, features]: what was written, as it arrived (a data edge from the update carries it on)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,6 @@ class Arrived:
     data: list[Value] = field(default_factory=list)
     caches: list[Written] = field(default_factory=list)
     """KV writes that sync edges and links deliver to an attention."""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 KINDS = {

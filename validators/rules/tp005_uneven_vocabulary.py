@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from strategy.legality import VOCAB_PAD, legal_tp_sizes, padded_vocab, vocab_divides
 from strategy.strategy import Pool
 from validators.choices import engine_of, gpus_of, listed
-from validators.examples_moe import LLAMA_8B, named, problem, planned, with_model
+from validators.examples_moe import LLAMA_8B, asked, named, planned, with_model
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,7 +16,7 @@ _ODD_VOCABULARY = LLAMA_8B.model_copy(
         "attention": LLAMA_8B.attention.model_copy(update={"num_heads": 96}),
     }
 )
-_ON_VLLM = problem(_ODD_VOCABULARY, hosts=3, engine="vllm")
+_ON_VLLM = asked(_ODD_VOCABULARY, hosts=3, engine="vllm")
 
 
 @rule(

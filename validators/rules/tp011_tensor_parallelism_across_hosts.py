@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.legality import inside_domain
-from validators.examples_moe import LLAMA_8B, named, problem, planned
+from validators.examples_moe import LLAMA_8B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,8 +16,8 @@ from validators.subject import Subject
     hint="use attention.tp_size <= {domain}, and pp_size or replicas for the other GPUs",
     sources=("S3 Rules of thumb 1", "vllm: docs/serving/parallelism_scaling.md", "ray: dp_server.py:178-182"),
     knowledge="tensor-parallelism.md#stay-inside-the-scale-up-domain",
-    passes=lambda: named("TP8 in a host of 8", lambda: planned(LLAMA_8B, problem(LLAMA_8B), tp=8)),
-    fails=lambda: named("TP16 over two hosts", lambda: planned(LLAMA_8B, problem(LLAMA_8B, hosts=2), tp=16)),
+    passes=lambda: named("TP8 in a host of 8", lambda: planned(LLAMA_8B, asked(LLAMA_8B), tp=8)),
+    fails=lambda: named("TP16 over two hosts", lambda: planned(LLAMA_8B, asked(LLAMA_8B, hosts=2), tp=16)),
 )
 def tensor_parallelism_across_hosts(subject: Subject) -> Iterator[Hit]:
     """A tp group meets twice in every layer, so a slow link inside it slows every layer; it runs, and some deployments accept it."""

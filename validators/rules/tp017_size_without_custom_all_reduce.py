@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.choices import engine_of
-from validators.examples_moe import LLAMA_8B, named, problem, planned
+from validators.examples_moe import LLAMA_8B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -19,9 +19,9 @@ CUSTOM_ALL_REDUCE_SIZES = (2, 4, 6, 8, 16)
     sources=("vllm: distributed/device_communicators/custom_all_reduce.py:118",),
     knowledge="tensor-parallelism.md#custom-all-reduce-sizes",
     requires=frozenset({"TP001", "TP002"}),
-    passes=lambda: named("TP8 on vLLM", lambda: planned(LLAMA_8B, problem(LLAMA_8B, engine="vllm"), tp=8)),
+    passes=lambda: named("TP8 on vLLM", lambda: planned(LLAMA_8B, asked(LLAMA_8B, engine="vllm"), tp=8)),
     fails=lambda: named(
-        "TP32 on vLLM", lambda: planned(LLAMA_8B, problem(LLAMA_8B, engine="vllm", hosts=4), tp=32)
+        "TP32 on vLLM", lambda: planned(LLAMA_8B, asked(LLAMA_8B, engine="vllm", hosts=4), tp=32)
     ),
 )
 def size_without_custom_all_reduce(subject: Subject) -> Iterator[Hit]:

@@ -1,0 +1,102 @@
+"""Who proposes: the protocol, what passes through it, and the embedded planner."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from strategy.build import build
+from strategy.dag import Dag
+from strategy.request import Problem
+from strategy.result import Alternative, Estimate, Finding, Infeasible, Usage
+from strategy.strategy import Strategy
+from strategy.values import Frozen
+
+if TYPE_CHECKING:
+    from strategy.calibration import Calibration
+
+Outcome = Literal["candidate", "unparsable", "truncated", "refused", "failed"]
+Mode = Literal["full", "patch"]
+
+
+class Shown(Frozen):
+    """A section of the knowledge base that a proposer sees; only such sections may be cited."""
+
+    ref: str
+    """`file.md#anchor`"""
+    title: str = ""
+    text: str = ""
+
+
+class Brief(Frozen):
+    """What a proposer is asked: the problem, the knowledge, and its last candidate with what was wrong with it."""
+
+    problem: Problem
+    sections: tuple[Shown, ...] = ()
+    last: dict[str, Any] | None = None
+    """The last candidate as the proposer wrote it."""
+    findings: tuple[Finding, ...] = ()
+    mode: Mode = "full"
+    """patch: only a JSON Patch of `last` is wanted."""
+    escalate: bool = False
+    """The same candidate came back: try harder."""
+    evidence: tuple[str, ...] = ()
+    """The planner's candidates in words, when the model may see them."""
+
+
+class Proposal(Frozen):
+    """What a proposer answers. Only a `candidate` has a strategy and a DAG; refused and failed end the asking."""
+
+    outcome: Outcome
+    strategy: Strategy | None = None
+    dag: Dag | None = None
+    document: dict[str, Any] | None = None
+    """The answer as data, for the next brief; None when it was none."""
+    wrote_graph: bool = False
+    """The graph is the proposer's own, not the canonical one."""
+    text: str = ""
+    """Why, in the proposer's words; or what went wrong."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with the shape of an answer that is no candidate."""
+    usage: Usage = Usage()
+    citations: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    infeasible: Infeasible | None = None
+
+
+class Proposer(Protocol):
+    """Turns a brief into a proposal. `name` is what attempts are recorded under."""
+
+    name: str
+
+    async def propose(self, brief: Brief) -> Proposal:
+        """Answer a brief; failures of a model or server are outcomes, not exceptions."""
+        ...
+
+
+class PlannerProposer:
+    """The embedded planner: search over the strategy space, then the canonical DAG of the best candidate."""
+
+    name = "planner"
+
+    def __init__(self, calibration: "Calibration") -> None:
+        self.calibration = calibration
+
+    async def propose(self, brief: Brief) -> Proposal:
+        """The best strategy of the whole space, or why there is none. Runs in a thread, so that others are served meanwhile."""
+        return await asyncio.to_thread(self.plan, brief.problem)
+
+    def plan(self, problem: Problem) -> Proposal:
+        """Search and build. Deterministic."""
+        from strategy.search import search
+
+        found = search(problem, self.calibration)
+        if found.best is None:
+            text = "no strategy meets the request"
+            return Proposal(outcome="candidate", text=text, infeasible=found.infeasible, alternatives=found.alternatives)
+        return Proposal(
+            outcome="candidate",
+            strategy=found.best.strategy,
+            dag=build(problem.model, found.best.strategy),
+            estimate=found.best.estimate,
+            alternatives=found.alternatives,
+        )

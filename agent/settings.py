@@ -1,0 +1,55 @@
+"""Settings of the loop and of a language model. Plain values: entry points build them, importing this reads nothing."""
+
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+
+from strategy.values import Frozen
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
+"""Ways to ask for JSON, the strictest first; a server that refuses one with 400 is asked the next way."""
+
+
+class LlmSettings(Frozen):
+    """An OpenAI-compatible endpoint and how to ask it."""
+
+    base_url: str
+    """Root of the API, usually ending in `/v1`."""
+    model: str
+    api_key: SecretStr = SecretStr("")
+    method: Method = "json_schema"
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """Longest wait for one reply."""
+    max_retries: int = Field(default=2, ge=0, le=10)
+    """Retries of one call on 429, 5xx and connection errors; the only layer that retries."""
+    max_tokens: int = Field(default=8192, ge=64)
+    """Longest answer."""
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    """Older servers know only `max_tokens`."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """None leaves it to the server."""
+    strong_model: str | None = None
+    """Asked instead when the same candidate came back twice."""
+    extra_body: dict[str, Any] = {}
+    """Sent with every request as it stands."""
+    assist: Literal["none", "evidence"] = "none"
+    """evidence: the planner's best candidates are shown to the model."""
+
+
+class LoopSettings(Frozen):
+    """Where a run stops, and how it repairs."""
+
+    max_attempts: int = Field(default=4, ge=1, le=32)
+    token_budget: int = Field(default=120_000, ge=1)
+    """Input and output tokens over all attempts."""
+    deadline_s: float = Field(default=180.0, gt=0)
+    """For the whole run; the planner's fallback is asked before it ends."""
+    same_candidate_limit: int = Field(default=3, ge=2)
+    """Equal candidates after which nothing is hoped for any more."""
+    patch_max_findings: int = Field(default=3, ge=0)
+    patch_min_nodes: int = Field(default=20, ge=0)
+    """A JSON Patch is asked for when findings are this few and the candidate's graph has at least so many nodes."""
+    max_findings_shown: int = Field(default=12, ge=1)
+    sections_shown: int = Field(default=6, ge=0, le=50)
+    """Knowledge sections that a run reads and may cite."""

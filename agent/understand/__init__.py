@@ -1,0 +1,5 @@
+"""From a sentence to a request, without a model: small extractors that each eat the words they understand."""
+
+from agent.understand.assemble import Understanding, understand
+
+__all__ = ["Understanding", "understand"]

@@ -1,0 +1,128 @@
+"""The extractors in their order, and the request that their findings make."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from pydantic import ValidationError
+
+from agent.understand.choices import find_choices, find_objective, find_precision
+from agent.understand.clusters import find_cluster
+from agent.understand.constraints import find_constraints, find_gpu_limit
+from agent.understand.latency import find_slo
+from agent.understand.leftovers import note_leftovers
+from agent.understand.models import NICKNAMES, find_model
+from agent.understand.names import Vocabulary
+from agent.understand.notes import Notes
+from agent.understand.scan import MAX_CHARACTERS, Scan
+from agent.understand.traffic import find_workload
+from strategy.request import Request
+from strategy.values import Frozen
+
+EXAMPLE = "Llama 3.1 70B on 2x8 H100, 4k in, 500 out, TTFT under 1 s, TPOT under 40 ms"
+
+
+class Understanding(Frozen):
+    """A request with what was assumed on the way, or the one question that has to be answered first."""
+
+    request: Request | None
+    question: str | None
+    assumptions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """What texts may name: models and GPUs of the catalogue, and how many GPUs a host usually has."""
+
+    models: Vocabulary
+    gpus: Vocabulary
+    gpus_per_host: dict[str, int]
+
+
+@cache
+def catalogue_names() -> Names:
+    """Names of the shipped catalogue."""
+    from knowledge import catalogue
+
+    models = {key: set(spec.aliases) for key, spec in catalogue.models().items()}
+    for nickname, start in NICKNAMES.items():
+        key = next((k for k in models if k.startswith(start)), None)
+        if key is not None:
+            models[key].add(nickname)
+    gpus = catalogue.gpus()
+    names = {key: (spec.name, *catalogue.gpu_aliases(key)) for key, spec in gpus.items()}
+    return Names(Vocabulary(models), Vocabulary(names), {key: spec.gpus_per_host for key, spec in gpus.items()})
+
+
+def understand(text: str, names: Names | None = None) -> Understanding:
+    """Read a request from running text. Text is data: nothing in it is carried out, and any length ends in bounded time.
+
+    Every value that the text does not give is an assumption; a missing model or cluster, an unknown name and a
+    contradiction end in a question.
+    """
+    names = names or catalogue_names()
+    scan, notes = Scan(text), Notes()
+    if len(text) > MAX_CHARACTERS:
+        notes.assume(f"only the first {MAX_CHARACTERS:,} of {len(text):,} characters were read")
+    document = _document(scan, names, notes)
+    note_leftovers(scan, notes)
+    question = _question(notes, document)
+    if question is not None:
+        return Understanding(request=None, question=question, assumptions=tuple(notes.assumptions))
+    try:
+        request = Request.model_validate(document)
+    except ValidationError as error:
+        return Understanding(request=None, question=_out_of_range(error), assumptions=tuple(notes.assumptions))
+    return Understanding(request=request, question=None, assumptions=tuple(notes.assumptions))
+
+
+def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, object]:
+    """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
+    model = find_model(scan, names.models, notes)
+    choices = find_choices(scan, notes)
+    precision = find_precision(scan, notes)
+    slo = find_slo(scan, notes)
+    limit = find_gpu_limit(scan, notes)
+    objective = find_objective(scan, notes)
+    constraints = find_constraints(scan, notes)
+    cluster = find_cluster(
+        scan, names.gpus, names.gpus_per_host, notes, wants_count=objective == "min_gpus"
+    )
+    workload = find_workload(scan, notes)
+    if objective is None:
+        notes.assume("objective throughput: the text names none")
+    if limit:
+        fixed = constraints.setdefault("fix", {})
+        assert isinstance(fixed, dict)
+        fixed.update(limit)
+    return {
+        "model": model,
+        "cluster": cluster,
+        "workload": workload,
+        "slo": slo,
+        "precision": precision,
+        "objective": objective or "throughput",
+        "constraints": constraints,
+        **choices,
+    }
+
+
+def _question(notes: Notes, document: dict[str, object]) -> str | None:
+    """One question for everything that is missing or contradicts itself; None when the request can be made."""
+    missing = []
+    if document["model"] is None and "model" not in notes.questions:
+        missing.append("the model (for example `Llama 3.1 70B` or `deepseek-ai/DeepSeek-V3`)")
+    if document["cluster"] is None and not {"gpu", "cluster", "GPUs", "hosts", "GPUs per host", "racks"} & set(notes.questions):
+        missing.append("the GPUs (for example `8x H100` or `2x8 H200`)")
+    parts = [f"please name {' and '.join(missing)}"] if missing else []
+    parts += list(notes.questions.values())
+    if not parts:
+        return None
+    text = "; ".join(parts)
+    tail = f". A whole request reads: `{EXAMPLE}`" if missing else ""
+    return text[0].upper() + text[1:] + tail
+
+
+def _out_of_range(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"`{place}` cannot be {str(first['input'])[:40]}: {first['msg'].lower()}. What shall it be?"

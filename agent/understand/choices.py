@@ -1,0 +1,102 @@
+"""What a text chooses from a short list: engine, objective, precision, colocated or disaggregated serving."""
+
+import re
+from collections.abc import Mapping
+
+from agent.understand.notes import Notes
+from agent.understand.scan import Scan, compiled
+from strategy.model import Dtype
+
+_ENGINES = {
+    "vllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d[\w.]*)?"),
+    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?lang\b(?:\s+v?\d[\w.]*)?"),
+    "trtllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d[\w.]*)?"),
+}  # fmt: skip
+_OBJECTIVES = {
+    "min_gpus": compiled(
+        r"\b(?:cheapest|(?:fewest|least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:number\s+of\s+|count\s+of\s+)?(?:gpus?|cards?|"
+        r"hardware|cost|\S{1,12}s\b(?=\s+for))|as\s+few\s+\S{1,12}\s+as\s+possible|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\s+)?(?:gpus?|cost|costs|spend)|"
+        r"how\s+many\s+(?:\S{1,16}\s+){0,2}?(?:gpus?|cards?)?(?:\s*(?:do|will|would|are)\s+(?:i|we)?\s*needed?)?|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|min_gpus|smallest\s+cluster)"
+    ),
+    "latency": compiled(
+        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?\s+latency|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+fast\s+as\s+possible|fastest\s+(?:response|responses|answers?|tokens?))\b"
+    ),
+    "throughput": compiled(
+        r"\b(?:(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
+        r"maximi[sz](?:e|ing)\s+(?:the\s+)?(?:total\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|throughput[- ](?:optimi[sz]ed|optimal|first|oriented)|"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
+    ),
+}  # fmt: skip
+_SERVING = {
+    "colocated": compiled(
+        r"\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
+        r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
+    ),
+    "disaggregated": compiled(
+        r"\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
+        r"\bseparate\s+(?:pools?\s+(?:for|of)\s+)?prefill\s+(?:and|from)\s+decode(?:\s+pools?)?\b|\bp/d\s+split\b|"
+        r"\b(?:split|separated?)\s+prefill\s*(?:and|/|from)\s*decode\b|\bprefill\s*(?:and|/)\s*decode\s+(?:on|in)\s+(?:separate|different)\s+\w{1,10}\b"
+    ),
+}  # fmt: skip
+_DTYPES: dict[str, Dtype] = {
+    "fp32": "fp32", "float32": "fp32", "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8",
+    "float8": "fp8", "e4m3": "fp8", "int8": "int8", "mxfp4": "mxfp4", "nvfp4": "nvfp4", "fp4": "nvfp4", "int4": "int4",
+    "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "4bit": "int4", "8bit": "fp8",
+}  # fmt: skip
+_LOOSE = {"fp4": "nvfp4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "4bit": "int4", "8bit": "fp8"}
+_D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|[48][- ]?bit)"
+_NOUN = {
+    "kv": r"(?:kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
+    "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
+    "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
+}
+_JOIN = r"\s*(?:=|:|\bin\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\s)*\s*"
+_NAMED = {
+    field: (compiled(rf"\b{_D}[- ]*{noun}\b"), compiled(rf"\b{noun}{_JOIN}{_D}\b")) for field, noun in _NOUN.items()
+}
+_BARE = compiled(rf"\b{_D}\b(?:[- ](?:block|checkpoint|quanti[sz]ed|quanti[sz]ation|model|mode))*")
+
+
+def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
+    """Engine, objective and serving as fields of a `Request` document."""
+    found: dict[str, object] = {}
+    for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
+        value = _choice(scan, field, options, notes)
+        if value is not None:
+            found[field] = value
+    return found
+
+
+def find_objective(scan: Scan, notes: Notes) -> str | None:
+    """What the plan shall be best at, or None when the text does not say."""
+    return _choice(scan, "objective", _OBJECTIVES, notes)
+
+
+def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
+    """Precisions as a `PrecisionRequest` document."""
+    found: dict[str, Dtype] = dict(notes.precision)
+    for field, patterns in _NAMED.items():
+        values = [_dtype(m, scan, notes) for pattern in patterns for m in scan.take(pattern)]
+        value = notes.one_of(f"{field} precision", values)
+        if value is not None:
+            found[field] = value
+    bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in scan.take(_BARE)])
+    if bare is not None and "weights" in found and found["weights"] != bare:
+        notes.ask("weights precision", f"the text gives the weights in {found['weights']} and in {bare}: which one?")
+    elif bare is not None:
+        found["weights"] = bare
+    return found
+
+
+def _choice(scan: Scan, field: str, options: Mapping[str, re.Pattern[str]], notes: Notes) -> str | None:
+    return notes.one_of(field, [name for name, pattern in options.items() if scan.take(pattern)])
+
+
+def _dtype(match: re.Match[str], scan: Scan, notes: Notes) -> Dtype:
+    words = re.sub(r"[^a-z0-9]", "", match["d"].lower())
+    words = {"f8": "fp8", "f16": "fp16", "b16": "bf16", "fp8e4m3": "fp8", "f32": "fp32"}.get(words, words)
+    dtype = _DTYPES.get(words, "bf16" if words.startswith("b") else "fp16")
+    if words in _LOOSE:
+        notes.assume(f"`{scan.words(match.span())}` read as {dtype}")
+    return dtype

@@ -1,0 +1,114 @@
+"""What a text says the plan must and must not do: fixed degrees and forbidden kinds of parallelism."""
+
+import re
+
+from agent.understand.notes import Notes
+from agent.understand.scan import COUNT, Scan, compiled, count_of
+
+_PARALLEL = r"(?:[- ]*(?:parallel(?:ism|i[sz]ation)?|sharding|size|degree|width|groups?|ranks?|way|_size))*"
+_KINDS: dict[str, str] = {
+    "dp_attention": r"(?:dp[- _]attention|attention[- _]dp(?:_size)?|data[- ]parallel(?:ism)?[- ]attention|attention[- ]data[- ]parallel(?:ism)?|dp[- ]attn)",
+    "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
+    "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
+    "tp": r"(?:tp(?:_size)?|tensor[- ]parallel(?:ism)?)",
+    "pp": r"(?:pp(?:_size)?|pipeline[- ]parallel(?:ism)?|pipelining)",
+    "ep": r"(?:ep(?:_size)?|expert[- ]parallel(?:ism)?)",
+    "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
+    "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
+    "dp": r"(?:dp(?:_size)?|data[- ]parallel(?:ism)?)",
+}
+_FIELDS = {
+    "dp_attention": "dp_size", "dcp": "dcp_size", "moe_tp": "moe_tp_size", "tp": "tp_size", "pp": "pp_size", "ep": "ep_size",
+    "cp": "cp_size", "dp": "replicas",
+}  # fmt: skip
+_FORBID = {"cp": "sp", "moe_tp": "tp"}
+"""Kinds that `forbid` knows under another name."""
+
+_ANY = "|".join(f"(?P<{kind}>{words})" for kind, words in _KINDS.items())
+_NAMELESS = "|".join(_KINDS.values())
+_LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?![-_ ]*(?:=|:|\d)){_PARALLEL})*"
+_NO = compiled(
+    r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
+    r"forbid|skip|ohne|sans|sin|turn\s+off|rule\s+out|can(?:'?t|not)\s+use)\s+(?:any\s+|the\s+|use\s+)?"
+    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
+)
+_ONLY = compiled(
+    rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
+    rf"|\b(?:{_ANY.replace('?P<', '?P<b_')})(?![a-z]){_PARALLEL}[- ]only\b"
+)
+_BOUND = compiled(
+    rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above)\s*\d{{1,6}}"
+)
+_CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}\s*(?:or|/)\s*\d{{1,6}}\b")
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|set|at|exactly|equal|equals|with|stays?|the)\b){0,8}?"
+_FIX = compiled(rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?![\w%]|\.\d)")
+_WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
+_STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
+_REPLICAS = compiled(rf"(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})")
+_GPUS = compiled(rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)")
+
+
+def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
+    """Constraints as a `Constraints` document; a degree that is fixed and forbidden is asked about."""
+    for match in scan.take(_BOUND):
+        notes.assume(f"ignored: `{scan.words(match.span())}` (a degree can be fixed or forbidden, not bounded)")
+    for match in scan.take(_CHOICE):
+        notes.ask("constraints", f"`{scan.words(match.span())}` leaves a choice: which degree shall the plan have?")
+    forbidden = _forbidden(scan)
+    fixed = _fixed(scan, notes)
+    for kind in forbidden:
+        field = "dp_size" if kind == "dp_attention" else f"{kind}_size"
+        if fixed.get(field, 1) > 1:
+            notes.ask("constraints", f"the text forbids {kind.upper()} and asks for {field}={fixed[field]}: which one holds?")
+    document: dict[str, object] = {}
+    if fixed:
+        document["fix"] = fixed
+    if forbidden:
+        document["forbid"] = forbidden
+    return document
+
+
+def find_gpu_limit(scan: Scan, notes: Notes) -> dict[str, int]:
+    """`use only 4 of the GPUs`, read before the cluster is, so that 4 is not taken for its size."""
+    used = notes.one_of("gpus", [count_of(m["n"]) for m in scan.take(_GPUS)])
+    return {} if used is None else {"gpus": used}
+
+
+def _forbidden(scan: Scan) -> list[str]:
+    kinds: list[str] = []
+    for match in scan.take(_ONLY):
+        kept = next(name.removeprefix("b_") for name, words in match.groupdict().items() if words)
+        kinds += [k for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp") if k != kept and (k, kept) != ("dp", "dp_attention")]
+    for match in scan.take(_NO):
+        kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(match["list"])]
+    return list(dict.fromkeys(kinds))
+
+
+def _kinds_in(words: str) -> list[str]:
+    found = []
+    for match in re.finditer(rf"(?<![a-z])(?:{_ANY})(?![a-z])", words, re.IGNORECASE):
+        found.append(_kind(match))
+    return found
+
+
+def _kind(match: re.Match[str]) -> str:
+    return next(kind for kind in _KINDS if match.group(kind))
+
+
+def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
+    """Degrees that are stated, by field of `FixedDegrees`."""
+    stated: dict[str, list[int]] = {}
+    for match in [*scan.take(_WAY), *scan.take(_FIX)]:
+        kind, degree = _kind(match), count_of(match["n"])
+        if kind == "sp":
+            notes.assume(f"ignored: `{scan.words(match.span())}` (sequence parallelism follows tp_size; or fix cp_size)")
+            continue
+        if kind == "dp":
+            notes.assume(f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention")
+        stated.setdefault(_FIELDS[kind], []).append(degree)
+    for match in scan.take(_STAGES):
+        stated.setdefault("pp_size", []).append(count_of(match["n"]))
+    for match in scan.take(_REPLICAS):
+        stated.setdefault("replicas", []).append(count_of(match["n"] or match["m"]))
+    fixed = {field: notes.one_of(field, values) for field, values in stated.items()}
+    return {field: value for field, value in fixed.items() if value is not None}

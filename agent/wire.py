@@ -1,0 +1,259 @@
+"""What a language model writes: the strategy and, when it wants to, the graph.
+
+Wire models are not the domain models: every field is required, nothing has a default, unions are plain `anyOf` of shapes told
+apart by `op`, and lists are flat, so the schema stays inside what strict structured output accepts (G10 to G12). Node shapes are made
+from the domain's node classes, so there is no second list of ops.
+"""
+
+import copy
+import json
+from functools import cache
+from typing import Any, Literal, Union, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from strategy.build import build
+from strategy.dag import AnyNode, Dag, Node
+from strategy.errors import InputError
+from strategy.model import ModelSpec
+from strategy.result import Finding
+from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
+
+NULLABLE = {("attention", "form"), ("all_gather", "role"), ("reduce_scatter", "role")}
+"""Optional node fields that a model has to decide about; other optional fields are left out of the wire shapes."""
+
+
+class Wire(BaseModel):
+    """Closed, and without defaults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WireAttention(Wire):
+    """Attention mesh; the product is the stage width W."""
+
+    dp_size: int
+    cp_size: int
+    tp_size: int
+
+
+class WireExperts(Wire):
+    """Expert mesh over the same W ranks."""
+
+    dp_size: int
+    ep_size: int
+    tp_size: int
+
+
+class WirePool(Wire):
+    """Identical replicas that serve the same phases."""
+
+    name: str
+    phases: list[Phase]
+    replicas: int
+    pp_size: int
+    stages: list[list[int]]
+    attention: WireAttention
+    experts: WireExperts | None
+    sp_kind: SpKind
+    dp_layout: Literal["outer", "inner"]
+    ep_lowering: EpLowering
+    dcp_size: int
+    redundant_experts: int
+    dense_ffn: Literal["local", "gathered"]
+    lm_head: Literal["local", "gathered"]
+    cp_decode_use: CpDecodeUse | None
+    microbatches: int
+    chunk_tokens: int | None
+
+
+class WireStrategy(Wire):
+    """One pool when colocated, two when disaggregated."""
+
+    pools: list[WirePool]
+
+
+def _wire_node(node: type[Node]) -> type[Wire]:
+    """The wire shape of one op: its own required fields, with their types but without their limits."""
+    op = get_args(node.model_fields["op"].annotation)[0]
+    fields: dict[str, Any] = {"id": (str, ...), "op": (Literal[op], ...)}
+    if op != "ingress":
+        fields["inputs"] = (list[str], ...)
+    for name, info in node.model_fields.items():
+        if name not in Node.model_fields and (info.is_required() or (op, name) in NULLABLE):
+            fields[name] = (info.annotation, ...)
+    return create_model(f"Wire{node.__name__}", __base__=Wire, __doc__=node.__doc__, **fields)
+
+
+NODE_CLASSES: tuple[type[Node], ...] = get_args(get_args(AnyNode)[0])
+WIRE_NODES: tuple[type[Wire], ...] = tuple(_wire_node(node) for node in NODE_CLASSES)
+
+
+class WireBlock(Wire):
+    """A small graph; `in` is the residual stream, `output` the node that leaves."""
+
+    name: str
+    nodes: list[Union[WIRE_NODES]]  # type: ignore[valid-type]  # noqa: UP007
+    output: str
+
+
+class WireStamp(Wire):
+    """Layers `range[0]` to `range[1] - 1`, each of which is these blocks in order."""
+
+    range: list[int]
+    blocks: list[str]
+
+
+class WireBranch(Wire):
+    """One phase."""
+
+    embed: str
+    layers: list[WireStamp]
+    boundary: str | None
+    head: str
+
+
+class WireBranches(Wire):
+    """Both phases."""
+
+    prefill: WireBranch
+    decode: WireBranch
+
+
+class WireLink(Wire):
+    """An edge across phases or steps, between `branch.block.node` names."""
+
+    source: str
+    target: str
+    kind: Literal["data", "sync", "pipeline"]
+    loop: bool
+
+
+class WireGraph(Wire):
+    """The DAG document without its strategy."""
+
+    blocks: list[WireBlock]
+    branches: WireBranches
+    links: list[WireLink]
+
+
+class Answer(Wire):
+    """A proposal. `graph` null means: the canonical graph of the strategy."""
+
+    why: str
+    strategy: WireStrategy
+    graph: WireGraph | None
+    citations: list[str]
+
+
+class PatchOperation(Wire):
+    """One JSON Patch operation (RFC 6902) on the last answer; `value_json` is the new value as JSON text, null for remove."""
+
+    op: Literal["add", "remove", "replace"]
+    path: str
+    value_json: str | None
+
+
+class PatchAnswer(Wire):
+    """Only the changes."""
+
+    patch: list[PatchOperation]
+
+
+@cache
+def strict_schema(model: type[Wire]) -> dict[str, Any]:
+    """JSON schema of a wire model inside the strict subset: no titles, no defaults, `enum` instead of `const`, plain `anyOf`."""
+    schema = copy.deepcopy(model.model_json_schema())
+    _tidy(schema)
+    return schema
+
+
+def _tidy(node: Any) -> None:
+    """Walk a schema in place."""
+    if isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        if "const" in node:
+            node["enum"] = [node.pop("const")]
+        if isinstance(node.get("description"), str):
+            node["description"] = " ".join(node["description"].split())
+        for value in node.values():
+            _tidy(value)
+    elif isinstance(node, list):
+        for value in node:
+            _tidy(value)
+
+
+class Decoded(BaseModel):
+    """What an answer means: a strategy and its DAG, or what is wrong with the shape of the answer."""
+
+    strategy: Strategy | None = None
+    dag: Dag | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """The JSON object of a reply, after one think block and one fence at most. Raises `ValueError` for anything else.
+
+    Strict on purpose: a reply that was cut must never come back with its lost parts filled in (G4).
+    """
+    body = text.strip()
+    if body.startswith("<think>"):
+        _, closed, rest = body.partition("</think>")
+        body = rest.strip() if closed else body
+    if body.startswith("```") and body.endswith("```") and len(body) > 6:
+        body = body[3:-3].removeprefix("json").removeprefix("JSON").strip()
+    value = json.loads(body, parse_constant=_refuse_constant)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:
+    """The domain values of an answer document. Every shape error becomes a finding with its pointer."""
+    try:
+        answer = Answer.model_validate(document)
+    except ValidationError as error:
+        return Decoded(findings=shape_findings(error))
+    strategy_document = answer.strategy.model_dump()
+    try:
+        strategy = Strategy.model_validate(strategy_document)
+    except ValidationError as error:
+        return Decoded(findings=shape_findings(error, "/strategy"))
+    try:
+        if answer.graph is None:
+            return Decoded(strategy=strategy, dag=build(model, strategy))
+        graph = answer.graph.model_dump()
+        return Decoded(strategy=strategy, dag=Dag.model_validate({"model": model.name, "strategy": strategy, **graph}))
+    except ValidationError as error:
+        return Decoded(strategy=strategy, findings=shape_findings(error, "/graph"))
+    except InputError as error:
+        finding = Finding(code="BUILD", severity="error", path="/strategy", message=str(error), hint=error.hint)
+        return Decoded(strategy=strategy, findings=(finding,))
+    except (ValueError, KeyError, IndexError, ZeroDivisionError) as error:
+        message = f"no graph can be built for this strategy: {error}"
+        finding = Finding(code="BUILD", severity="error", path="/strategy", message=message, hint="check degrees and stages")
+        return Decoded(strategy=strategy, findings=(finding,))
+
+
+def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> tuple[Finding, ...]:
+    """Shape errors in the form of findings, the members of unions left out of the pointers."""
+    found: dict[str, Finding] = {}
+    for item in error.errors(include_url=False, include_context=False):
+        parts = [str(part) for part in item["loc"] if not str(part).startswith(("Wire", "function-"))]
+        path = prefix + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in parts)
+        value = json.dumps(item["input"], default=str)[:80]
+        found.setdefault(
+            path,
+            Finding(code="SHAPE", severity="error", path=path, message=f"{item['msg']} (got {value})", hint="follow the schema"),
+        )
+    return tuple(found.values())[:limit]
+
+
+def domain_path(path: str) -> str:
+    """A pointer into the DAG document as a pointer into the answer (`/blocks/0` is `/graph/blocks/0`)."""
+    return path if not path.startswith(("/blocks", "/branches", "/links")) else f"/graph{path}"

@@ -1,0 +1,77 @@
+"""The REST application. `create_app` builds it from settings; routes translate, `api/service.py` does, `api/errors.py` maps errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api import errors
+from api.guard import CatchErrors
+from api.routes import catalog, health, rules, strategies
+from api.settings import Settings
+from api.version import version
+from strategy.errors import MeshwrightError
+
+PROBLEM = "application/problem+json"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application of its own for each call; nothing is shared between two."""
+    app = FastAPI(
+        title="Meshwright",
+        version=version(),
+        summary="Proved, priced and deployable parallel-strategy DAGs for LLM inference.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        responses={"default": {"model": errors.Problem, "description": "Problem details (RFC 9457)"}},
+    )
+    app.state.settings = settings
+    app.state.ready = False
+    for router in (strategies.router, rules.router, catalog.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(MeshwrightError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _parameter_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(CatchErrors)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Work leaves the event loop for at most `threads` threads; what plans need is loaded before the first one asks."""
+    from api.service import warm
+
+    app.state.limiter = anyio.CapacityLimiter(app.state.settings.threads)
+    await anyio.to_thread.run_sync(warm, app.state.settings)
+    app.state.ready = True
+    yield
+    app.state.ready = False
+
+
+def respond(problem: errors.Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A problem as a response."""
+    return JSONResponse(problem.document(), status_code=problem.status, media_type=PROBLEM, headers=headers)
+
+
+async def _domain_error(request: Request, error: Exception) -> JSONResponse:
+    return respond(errors.problem(error, instance=request.url.path))
+
+
+async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
+    """Path and query parameters; bodies are read in `api/body.py`."""
+    assert isinstance(error, RequestValidationError)
+    places = [errors.Place(pointer=errors.pointer(found["loc"]), detail=found["msg"]) for found in error.errors()]
+    told = errors.ShapeError(f"`{places[0].pointer}`: {places[0].detail}", places)
+    return respond(errors.problem(told, instance=request.url.path))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    detail = {404: f"nothing is at `{request.url.path[:200]}`", 405: f"`{request.method}` does not apply here"}
+    told = errors.plain_problem(error.status_code, detail.get(error.status_code, str(error.detail)), instance=request.url.path)
+    return respond(told, dict(error.headers or {}))

@@ -1,0 +1,53 @@
+"""Request bodies: JSON (or YAML where a document is meant) within limits, read before anything is built from them."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+
+from api.errors import BodyError
+from validators.documents import read_data
+
+JSON_TYPES = frozenset({"application/json"})
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+
+
+async def text_body(request: Request, *, types: frozenset[str]) -> str:
+    """The body as text. Raises `BodyError` 415 for another type, 413 beyond the limit, 400 when it is not UTF-8."""
+    _check_type(request, types)
+    limit: int = request.app.state.settings.max_body_bytes
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise _too_large(limit)
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise _too_large(limit)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BodyError(f"the body is not UTF-8 (byte {error.start})", status=HTTPStatus.BAD_REQUEST) from None
+
+
+async def json_body(request: Request) -> Any:
+    """Plain data of a JSON body. Raises `UnreadableError` with line and column."""
+    return read_data(await text_body(request, types=JSON_TYPES), strict_json=True)
+
+
+async def document_body(request: Request) -> str:
+    """The text of a DAG document, JSON or YAML."""
+    return await text_body(request, types=JSON_TYPES | YAML_TYPES)
+
+
+def _check_type(request: Request, types: frozenset[str]) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in types:
+        raise BodyError(
+            f"the body is `{given[:80] or 'of no stated type'}`",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            hint=f"send {' or '.join(sorted(types))} in Content-Type",
+        )
+
+
+def _too_large(limit: int) -> BodyError:
+    return BodyError(f"the body is larger than {limit:,} bytes", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

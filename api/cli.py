@@ -1,0 +1,169 @@
+"""The `meshwright` command. Results go to stdout, everything else to stderr.
+
+Exit status: 0 yes (planned, valid, proved, done) . 1 no (infeasible, rejected, findings, a question back) . 2 the input cannot be
+used (usage, unreadable file, unknown name) . 3 the work could not be done (endpoint unreachable, a bug of ours) . 130 interrupted.
+A batch exits 0 once every line has its answer; the answers carry their own status.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+EPILOG = (
+    "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 input that cannot be used, 3 work that could not be done."
+)
+app = typer.Typer(
+    name="meshwright",
+    help="Proved, priced and deployable parallel-strategy DAGs for LLM inference.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+PlanFormat = Literal["table", "json", "yaml", "mermaid"]
+TextFormat = Literal["table", "json"]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="a DAG document or a Result, YAML or JSON; - is stdin")]
+FormatOption = Annotated[TextFormat, typer.Option("--format", help="how to print")]
+
+
+def main() -> None:
+    """Entry point: runs a command, and turns every error into words and an exit status."""
+    sys.exit(_guarded())
+
+
+@app.command()
+def plan(
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="the request in words")] = None,
+    file: Annotated[str | None, typer.Option("--file", "-f", help="a request file, YAML or JSON; - is stdin")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="requests, one JSON value a line; - is stdin")] = None,
+    proposer: Annotated[Literal["planner", "llm"] | None, typer.Option(help="who proposes")] = None,
+    format_: Annotated[PlanFormat, typer.Option("--format", help="yaml and json print the Result, mermaid its DAG")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write result.json, dag.yaml, dag.mmd into")] = None,
+) -> None:
+    """Plan a request: the best strategy, its DAG, its proof and its price."""
+    from api import commands
+
+    commands.plan(text, file=file, batch=batch, proposer=proposer, style=format_, output=output)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="DAG documents or Results, YAML or JSON; - is stdin")],
+    format_: Annotated[Literal["table", "json", "sarif", "github"], typer.Option("--format", help="how to print")] = "table",
+    prove: Annotated[bool, typer.Option(help="also run each DAG on virtual ranks")] = True,
+) -> None:
+    """Judge DAGs: 0 when all are valid, 1 when one has findings, 2 when one cannot be read."""
+    from api import commands
+
+    commands.validate(files, style=format_, prove=prove)
+
+
+@app.command()
+def prove(file: FileArgument, format_: FormatOption = "table") -> None:
+    """Run a DAG on virtual ranks and compare it with one device."""
+    from api import commands
+
+    commands.prove(file, style=format_)
+
+
+@app.command()
+def estimate(
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="{request, strategy or dag, concurrency}; - is stdin")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="such objects, one a line; - is stdin")] = None,
+    format_: FormatOption = "table",
+) -> None:
+    """Price a strategy or a DAG for a request."""
+    from api import commands
+
+    commands.estimate(file, batch=batch, style=format_)
+
+
+@app.command()
+def rules(
+    code: Annotated[str | None, typer.Argument(metavar="[CODE]", help="one rule in full, such as TP001")] = None,
+    format_: FormatOption = "table",
+) -> None:
+    """List the rules, or explain one."""
+    from api import commands
+
+    commands.rules(code, style=format_)
+
+
+@app.command()
+def catalog(
+    kind: Annotated[Literal["models", "gpus"], typer.Argument(help="what to list")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one record in full, by name, alias or Hugging Face id")] = None,
+    format_: FormatOption = "table",
+) -> None:
+    """List the models or GPUs we know, or show one."""
+    from api import commands
+
+    commands.catalog(kind, name, style=format_)
+
+
+@app.command()
+def export(
+    file: FileArgument,
+    to: Annotated[str, typer.Option("--to", help="json, yaml or mermaid")],
+) -> None:
+    """Write a DAG in another format."""
+    from api import commands
+
+    commands.export(file, to=to)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to bind [default: MESHWRIGHT_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="port to bind [default: MESHWRIGHT_PORT]")] = None,
+) -> None:
+    """Serve the REST API."""
+    from api import commands
+
+    commands.serve(host=host, port=port)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from api.version import version as installed
+
+    sys.stdout.write(f"{installed()}\n")
+
+
+def _guarded() -> int:
+    try:
+        app()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
+        return _told(error)
+    return 0
+
+
+def _told(error: Exception) -> int:
+    """An error in words on stderr, and its exit status."""
+    from api.errors import tell
+    from api.settings import debugging
+    from strategy.errors import InputError
+
+    tell(error)
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error)
+    return 2 if isinstance(error, InputError) else 3
+
+
+if __name__ == "__main__":
+    main()

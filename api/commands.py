@@ -1,0 +1,251 @@
+"""What each command of the CLI does: read, call the service, print. Loaded when a command runs, so that `--help` stays quick."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from api import logs, service
+from api.documents import Judged, judge_document, open_dag, open_document, summary
+from api.errors import error_line, tell
+from api.reading import Source, data_of, fit_source, read_lines, read_source, with_model_file
+from api.settings import Settings, load
+from strategy.errors import InputError
+from strategy.request import Request
+from strategy.result import Result
+from validators.documents import read_data
+
+
+def plan(
+    text: str | None, *, file: str | None, batch: str | None, proposer: service.Proposer | None, style: str, output: Path | None
+) -> None:
+    """Plan one request, or a batch of them."""
+    settings = _settings()
+    given = [value for value in (text, file, batch) if value is not None]
+    if len(given) != 1:
+        raise InputError("give a request as TEXT, with --file or with --batch, one of them", hint='try `plan "Llama 3.1 8B on 1x L40S"`')
+    if batch is not None:
+        _plan_batch(batch, settings, proposer)
+        return
+    ask = _read_request(file, settings) if file is not None else service.read_ask(text)
+    result = service.plan(ask, settings, proposer)
+    if output is not None:
+        _write_files(result, output)
+    _print_result(result, style)
+    raise typer.Exit(0 if result.status == "valid" else 1)
+
+
+def validate(files: list[str], *, style: str, prove: bool) -> None:
+    """Judge every file, print all findings in one format."""
+    settings = _settings()
+    judged: list[Judged] = []
+    unreadable = 0
+    for name in files:
+        try:
+            document = open_document(name, settings.max_document_bytes)
+            judged.append(Judged(document, judge_document(document, prove=prove)))
+        except InputError as error:
+            unreadable += 1
+            tell(error)
+    _print_judged(judged, style)
+    clean = all(file.judgement.valid for file in judged)
+    raise typer.Exit(2 if unreadable else 0 if clean else 1)
+
+
+def prove(file: str, *, style: str) -> None:
+    """Run one DAG on virtual ranks."""
+    settings = _settings()
+    outcome = service.run_proof(open_dag(file, settings.max_document_bytes))
+    if style == "json":
+        _json(outcome.model_dump(mode="json"))
+    else:
+        from api import render
+
+        render.console().print(render.proof(outcome))
+    raise typer.Exit(0 if outcome.passed else 1)
+
+
+def estimate(file: str | None, *, batch: str | None, style: str) -> None:
+    """Price one point, or a batch of them."""
+    settings = _settings()
+    if (file is None) == (batch is None):
+        raise InputError("give FILE or --batch, one of them")
+    if batch is not None:
+        _batch(batch, settings, lambda data: service.price(service.fit(service.Point, data, "the point")).model_dump(mode="json"))
+        return
+    assert file is not None
+    source = read_source(file, settings.max_document_bytes)
+    data = data_of(source)
+    if isinstance(data, dict):
+        data = {**data, "request": with_model_file(data.get("request"), source, settings.max_document_bytes)}
+    priced = service.price(fit_source(service.Point, data, source, "the point"))
+    if style == "json":
+        _json(priced.model_dump(mode="json"))
+        return
+    from api import render
+
+    out = render.console()
+    out.print(render.estimate(priced))
+    out.print(render.section("Memory of the fullest GPU", render.memory(priced.memory_gb)))
+
+
+def rules(code: str | None, *, style: str) -> None:
+    """List the rules or show one."""
+    if code is not None:
+        _print_record(service.rule_record(code), style)
+        return
+    records = service.rule_records()
+    columns = ("code", "severity", "stage", "name", "summary")
+    _print_rows(records, columns, style)
+
+
+def catalog(kind: service.Kind, name: str | None, *, style: str) -> None:
+    """List a catalogue or show one record."""
+    if name is not None:
+        _print_record(service.catalog_record(kind, name), style)
+        return
+    rows = service.catalog_rows(kind)
+    _print_rows(rows, tuple(rows[0]) if rows else (), style)
+
+
+def export(file: str, *, to: str) -> None:
+    """Write one DAG in another format to stdout."""
+    service.check_format(to)
+    written = service.export(open_dag(file, _settings().max_document_bytes), to)
+    sys.stdout.write(written if written.endswith("\n") else written + "\n")
+
+
+def serve(*, host: str | None, port: int | None) -> None:
+    """Run the REST server until it is told to stop."""
+    from api.server import run
+
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load().model_copy(update=changes)
+    logs.configure(settings)
+    run(settings)
+
+
+def _settings() -> Settings:
+    """Settings of a command: logs are for servers, a command shows warnings only unless told otherwise."""
+    settings = load()
+    chosen = None if "log_level" in settings.model_fields_set else "warning"
+    logs.configure(settings, level=chosen)
+    return settings
+
+
+def _read_request(name: str, settings: Settings) -> Request | str:
+    source = read_source(name, settings.max_document_bytes)
+    data = with_model_file(data_of(source), source, settings.max_document_bytes)
+    if service.is_text(data):
+        return service.read_ask(data)
+    return fit_source(Request, data, source, "the request")
+
+
+def _plan_batch(name: str, settings: Settings, proposer: service.Proposer | None) -> None:
+    source = Source(name, "")
+
+    def answer(data: Any) -> dict[str, Any]:
+        ask = service.read_ask(with_model_file(data, source, settings.max_document_bytes))
+        return service.document(service.plan(ask, settings, proposer))
+
+    _batch(name, settings, answer)
+
+
+def _batch(name: str, settings: Settings, answer: Callable[[Any], dict[str, Any]]) -> None:
+    """One line in, one line out, in order; a line that fails is answered with its error."""
+    for number, line in read_lines(name, settings.max_document_bytes):
+        try:
+            found = answer(read_data(line, strict_json=True))
+        except Exception as error:  # noqa: BLE001 - whatever one line does, the next ones are answered
+            found = error_line(error, line=number)
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+
+
+def _print_result(result: Result, style: str) -> None:
+    if style == "json":
+        _json(service.document(result))
+    elif style == "yaml":
+        sys.stdout.write(_yaml(service.document(result)))
+    elif style == "mermaid":
+        if result.dag is None:
+            raise InputError(f"there is no DAG to draw: the request is {result.status}", hint="use --format table to see why")
+        sys.stdout.write(service.export(result.dag, "mermaid"))
+    else:
+        from api import render
+
+        render.console().print(render.result(result))
+
+
+def _write_files(result: Result, folder: Path) -> None:
+    """`result.json`, and the DAG as YAML and Mermaid when there is one."""
+    files = {"result.json": json.dumps(service.document(result), indent=2) + "\n"}
+    if result.dag is not None:
+        files |= {"dag.yaml": service.export(result.dag, "yaml"), "dag.mmd": service.export(result.dag, "mermaid")}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
+    sys.stderr.write(f"wrote {', '.join(files)} into {folder}\n")
+
+
+def _print_judged(judged: list[Judged], style: str) -> None:
+    if style == "json":
+        _json([{"file": file.name, **_with_positions(file)} for file in judged])
+    elif style == "sarif":
+        from api.sarif import to_sarif
+        from api.version import version
+
+        summaries = {record["code"]: record["summary"] for record in service.rule_records()}
+        sys.stdout.write(to_sarif(judged, summaries, version()) + "\n")
+    elif style == "github":
+        from api.github import to_github
+
+        sys.stdout.write(to_github(judged) + "\n" if any(file.findings for file in judged) else "")
+    else:
+        from api import render
+
+        out = render.console()
+        for file in judged:
+            out.print(render.judged(file))
+        sys.stderr.write(f"{summary(judged)}\n")
+
+
+def _with_positions(file: Judged) -> dict[str, Any]:
+    """A judgement as JSON, each finding with its line and column."""
+    told = file.judgement.model_dump(mode="json")
+    for finding in told["findings"]:
+        finding["line"], finding["column"] = file.position(finding["path"])
+    return told
+
+
+def _print_rows(records: Iterable[dict[str, Any]], columns: tuple[str, ...], style: str) -> None:
+    if style == "json":
+        _json(list(records))
+        return
+    from api import render
+
+    rows = [[render.cell(record.get(name)) for name in columns] for record in records]
+    render.console().print(render.table([name.replace("_", " ") for name in columns], rows))
+
+
+def _print_record(record: dict[str, Any], style: str) -> None:
+    if style == "json":
+        _json(record)
+    else:
+        sys.stdout.write(_yaml(record))
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _json(data: object) -> None:
+    sys.stdout.write(json.dumps(data, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""One module a group of paths; a route translates between HTTP and `api.service`."""

@@ -1,0 +1,199 @@
+"""What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from api.errors import MissingResourceError, shape_error
+from api.settings import Settings
+from strategy.dag import Dag
+from strategy.errors import InputError, UnknownNameError
+from strategy.request import Problem, Request
+from strategy.result import Estimate, Finding, Proof, Result
+from strategy.strategy import Strategy
+from strategy.values import Frozen, Size
+
+T = TypeVar("T")
+Proposer = Literal["planner", "llm"]
+ExportFormat = Literal["json", "yaml", "mermaid"]
+EXPORTS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+Kind = Literal["models", "gpus"]
+PRICED_STAGES = frozenset({"memory"})
+"""Rule stages whose errors leave a price meaningful: a plan that does not fit still has a speed."""
+
+
+class TextRequest(Frozen):
+    """A request in words."""
+
+    text: str = Field(min_length=1, max_length=1_000_000)
+
+
+class Point(Frozen):
+    """One thing to price: a strategy (its canonical DAG is built) or a DAG, for a request, at a concurrency."""
+
+    request: Request
+    strategy: Strategy | None = None
+    dag: Dag | None = None
+    concurrency: Size | None = None
+    """Requests in flight over the whole deployment; default: what the request says, or as many as its limits allow."""
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> "Point":
+        if (self.strategy is None) == (self.dag is None):
+            raise ValueError("give strategy or dag, one of them")
+        return self
+
+
+class Judgement(Frozen):
+    """What the validator says of a DAG."""
+
+    valid: bool
+    findings: tuple[Finding, ...]
+    proof: Proof | None
+
+
+def fit(kind: type[T], data: object, what: str) -> T:
+    """`data` as a value of `kind`. Raises `ShapeError` with a JSON pointer for every place that does not fit."""
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        raise shape_error(error, what, data) from None
+
+
+def read_ask(data: object) -> Request | str:
+    """A request as people send it: an object of the contract, `{"text": ...}`, or a string."""
+    if isinstance(data, str):
+        data = {"text": data}
+    return fit(TextRequest, data, "the text request").text if is_text(data) else fit(Request, data, "the request")
+
+
+def is_text(data: object) -> bool:
+    """Whether a request is in words: a string, or an object with `text` and no `model`."""
+    return isinstance(data, str) or (isinstance(data, dict) and "text" in data and "model" not in data)
+
+
+def plan(ask: Request | str, settings: Settings, proposer: Proposer | None = None) -> Result:
+    """The whole loop for one request, on this thread. A plan that cannot exist is a Result as well."""
+    from agent.graph import plan as run_loop
+
+    return run_loop(ask, dependencies(settings, proposer or settings.proposer))
+
+
+def document(result: Result) -> dict[str, Any]:
+    """A Result as JSON; its DAG in the compact form of a DAG document, where absent means default."""
+    from strategy.export import document as dag_document
+
+    full = result.model_dump(mode="json", exclude={"dag"})
+    dag = None if result.dag is None else dag_document(result.dag)
+    return {name: dag if name == "dag" else full[name] for name in Result.model_fields}
+
+
+def judge(dag: Dag, problem: Problem | None, *, prove: bool = True) -> Judgement:
+    """The validator's verdict; with a problem also on the cluster, the memory and the engine."""
+    from validators.validate import validate
+
+    verdict = validate(dag, _model(dag, problem), problem=problem, prove=prove)
+    return Judgement(valid=verdict.valid, findings=tuple(verdict.findings), proof=verdict.proof)
+
+
+def run_proof(dag: Dag) -> Proof:
+    """The execution alone, without the rules."""
+    from strategy.execute import prove
+
+    return prove(dag, _model(dag, None))
+
+
+def resolve_request(request: Request) -> Problem:
+    """Names and defaults decided."""
+    from knowledge.resolve import resolve
+
+    return resolve(request).problem
+
+
+def price(point: Point) -> Estimate:
+    """The estimate of one point. Raises `InputError` when the strategy is not legal, since its price would mean nothing."""
+    from knowledge.calibration import calibration
+    from strategy.build import build
+    from strategy.cost import estimate
+
+    problem = resolve_request(point.request)
+    dag = point.dag if point.strategy is None else build(problem.model, point.strategy)
+    assert dag is not None
+    _refuse_illegal(dag, problem)
+    return estimate(dag, problem, calibration(), concurrency=point.concurrency)
+
+
+def export(dag: Dag, to: str) -> str:
+    """The DAG in another format. Raises `UnknownNameError` for one that does not exist."""
+    from strategy import export as formats
+
+    writers = {"json": formats.to_json, "yaml": formats.to_yaml, "mermaid": formats.to_mermaid}
+    return writers[check_format(to)](dag)
+
+
+def check_format(to: str) -> ExportFormat:
+    """The name of an export that exists."""
+    for name in EXPORTS:
+        if name == to:
+            return name
+    raise UnknownNameError("export format", to, EXPORTS)
+
+
+def rule_records() -> list[dict[str, Any]]:
+    """Every rule as data, without its examples' DAGs."""
+    from validators.registry import catalogue
+
+    return [_rule_record(one) for one in catalogue().values()]
+
+
+def rule_record(code: str) -> dict[str, Any]:
+    """One rule as data. Raises `MissingResourceError`."""
+    from validators.registry import catalogue
+
+    found = catalogue().get(code.upper())
+    if found is None:
+        raise MissingResourceError(f"unknown rule `{code[:40]}`", hint=_nearest(code.upper(), catalogue()))
+    return _rule_record(found)
+
+
+def catalog_rows(kind: Kind) -> list[dict[str, Any]]:
+    """A summary of every model or GPU."""
+    from knowledge.catalogue import summaries
+
+    return [row if isinstance(row, dict) else row.model_dump(mode="json") for row in summaries(kind)]
+
+
+def catalog_record(kind: Kind, name: str) -> dict[str, Any]:
+    """One model or GPU in full, by any of its names. Raises `MissingResourceError`."""
+    from knowledge.catalogue import find_gpu, find_model
+
+    try:
+        found = find_model(name) if kind == "models" else find_gpu(name)
+    except UnknownNameError as error:
+        raise MissingResourceError(str(error), hint=error.hint) from None
+    return found.model_dump(mode="json")
+
+
+def _rule_record(rule: Any) -> dict[str, Any]:
+    names = ("code", "name", "severity", "stage", "summary", "message", "hint", "knowledge")
+    lists = {"sources": list(rule.sources), "settles": list(rule.settles), "requires": sorted(rule.requires)}
+    return {**{name: getattr(rule, name) for name in names}, **lists}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(f'`{one}`' for one in close)}?" if close else ""
+
+
+def _refuse_illegal(dag: Dag, problem: Problem) -> None:
+    from validators.registry import catalogue
+
+    findings = judge(dag, problem, prove=False).findings
+    known = catalogue()
+    broken = [f for f in findings if f.severity == "error" and known[f.code].stage not in PRICED_STAGES]
+    if broken:
+        told = "; ".join(f"{finding.code} {finding.message}" for finding in broken[:3])
+        raise InputError(f"the strategy is not legal: {told}", pointer=broken[0].path, hint=broken[0].hint)

@@ -1,0 +1,90 @@
+"""Which architectures the domain can hold, and a clear refusal for the rest.
+
+The domain is a decoder of equal attention blocks (GQA or MLA) with gated FFNs, dense or MoE. Planning anything else as if it
+were that would give wrong weights, wrong KV bytes and an illegal split, so it is refused with the field that says so.
+"""
+
+from knowledge.config_fields import Fields, shorten
+
+_RECURRENT = "marks layers with a recurrent state (linear attention or a state space) in place of a KV cache"
+_UNEQUAL = "gives some layers attention shapes of their own; every attention layer must have the same shape"
+_REFUSED_FIELDS: dict[str, str] = {
+    "linear_attn_config": _RECURRENT,
+    "linear_num_key_heads": _RECURRENT,
+    "linear_num_value_heads": _RECURRENT,
+    "hybrid_override_pattern": _RECURRENT,
+    "layers_block_type": _RECURRENT,
+    "block_types": _RECURRENT,
+    "attn_layer_period": _RECURRENT,
+    "attn_layer_indices": _RECURRENT,
+    "ssm_cfg": _RECURRENT,
+    "rwkv_version": _RECURRENT,
+    "conv_L_cache": "marks short-convolution layers, which keep a state and no KV cache",
+    "compress_ratios": "compresses the KV cache by a ratio that differs from layer to layer",
+    "o_lora_rank": "factors the attention output projection, which neither GQA nor MLA does",
+    "block_configs": "gives every layer a shape of its own (per-layer search)",
+    "global_head_dim": _UNEQUAL,
+    "swa_num_key_value_heads": _UNEQUAL,
+    "swa_num_attention_heads": _UNEQUAL,
+    "attention_other_setting": _UNEQUAL,
+    "share_q_dim": "shares one query projection between heads (multi-matrix factorisation attention)",
+    "num_kv_shared_layers": "lets layers read the KV cache of other layers",
+    "use_cla": "lets layers read the KV cache of other layers",
+    "enable_moe_block": "puts routed experts beside a dense FFN in the same layer",
+    "residual_moe": "puts routed experts beside a dense FFN in the same layer",
+    "parallel_attn_mlp_res": "puts routed experts beside a dense FFN in the same layer",
+    "zero_expert_num": "has experts without weights",
+    "moe_latent_size": "runs the routed experts in a latent space of another width",
+    "routed_expert_hidden_size": "runs the routed experts in a latent space of another width",
+    "altup_num_inputs": "keeps several residual streams",
+    "is_encoder_decoder": "marks an encoder-decoder; only decoders are planned",
+}
+_STATE_SPACE_FIELDS = ("ssm_state_size", "state_size", "mamba_d_state", "mamba_num_heads", "mamba_n_heads", "mamba_d_ssm")
+_UNGATED_TYPES = frozenset(
+    "gpt2 gpt_neo gpt_neox gptj opt bloom mpt falcon RefinedWeb RefinedWebModel phi starcoder2 gpt_bigcode nemotron "
+    "persimmon codegen arcee apertus xglm bert roberta distilbert xlm-roberta vit clip whisper t5".split()
+)
+_UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})
+_APPROXIMATIONS: dict[str, str] = {
+    "index_topk": "sparse attention (index_topk) is priced as full attention and its indexer is left out",
+    "sparse_attention_config": "block-sparse attention is priced as full attention and its indexer is left out",
+    "attn_output_gate": "the gate of the attention output is left out of weights and FLOPs",
+}
+
+
+def refuse_unsupported(fields: Fields) -> None:
+    """Raise `InputError`, naming the field, when the architecture is not a decoder of equal GQA or MLA blocks."""
+    for name, reason in _REFUSED_FIELDS.items():
+        if fields.values.get(name):
+            raise fields.error(name, f"= {shorten(fields.values[name])} {reason}")
+    if not fields.values.get("layer_types"):
+        for name in _STATE_SPACE_FIELDS:
+            if fields.values.get(name):
+                raise fields.error(name, f"= {shorten(fields.values[name])} {_RECURRENT}")
+    _refuse_linear_layers(fields)
+    _refuse_ungated(fields)
+
+
+def approximations(fields: Fields) -> list[str]:
+    """What the plan leaves out of an architecture that is close enough to be planned, one sentence each."""
+    found = [text for name, text in _APPROXIMATIONS.items() if fields.values.get(name)]
+    if fields.model_type.startswith("cohere"):
+        found.append("attention and FFN run in parallel in this model; they are planned one after the other")
+    return found
+
+
+def _refuse_linear_layers(fields: Fields) -> None:
+    """MiniMax-Text-01 marks its linear-attention layers by a zero in `attn_type_list`."""
+    kinds = fields.values.get("attn_type_list")
+    if isinstance(kinds, list) and any(kind != 1 for kind in kinds):
+        raise fields.error("attn_type_list", f"= {shorten(kinds)} {_RECURRENT}")
+
+
+def _refuse_ungated(fields: Fields) -> None:
+    if fields.model_type in _UNGATED_TYPES:
+        problem = f"= {fields.model_type!r} has an FFN of two matrices (or is no decoder); only gated FFNs are planned"
+        raise fields.error("model_type", problem)
+    for name in ("hidden_act", "mlp_hidden_act", "activation_function"):
+        if fields.values.get(name) in _UNGATED_ACTIVATIONS:
+            problem = f"= {fields.values[name]!r} means an FFN of two matrices; only gated FFNs are planned"
+            raise fields.error(name, problem)

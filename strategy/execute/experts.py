@@ -1,0 +1,228 @@
+"""Routing, dispatch, experts and combine: every token copy really travels, is processed where its expert is, and returns."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from strategy.dag import AllToAll, Expert, Routing
+from strategy.execute.ranks import blocks_of, whole
+from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, same_rows
+from strategy.execute.values import Arrived, Copies, Fault, Floats, Gathered, Ints, Routes, Tensor, kind_of
+from strategy.mesh import Axis
+from strategy.model import Moe
+
+
+def _moe(site: Site) -> Moe:
+    moe = site.model.moe
+    if moe is None or site.layer is None or not site.shards.has("router", site.layer):
+        raise Fault("this layer has no routed experts")
+    return moe
+
+
+def route(site: Site, node: Routing, arrived: Arrived) -> Routes:
+    """The top-k experts of every row and their normalised weights, from complete hidden states."""
+    moe = _moe(site)
+    x = only_tensor(arrived)
+    needs_width(x, site.model.hidden_size, "the router")
+    scores = x.data @ site.shards.full("router", site.layer)
+    chosen = np.argsort(-scores, axis=-1, kind="stable")[..., : moe.top_k]
+    top = np.take_along_axis(scores, chosen, axis=-1)
+    weights = np.exp(top - top.max(axis=-1, keepdims=True))
+    return Routes(chosen, weights / weights.sum(axis=-1, keepdims=True), x.rows)
+
+
+def _slots(site: Site, routes: Routes) -> Ints:
+    """[ranks, rows, top_k]: the expert slot for each choice. Slots after the experts are replicas of the first ones, and a token
+    uses one of the two, by its label."""
+    experts, redundant = _moe(site).num_experts, site.ranks.pool.redundant_experts
+    replicated = (routes.experts < redundant) & (routes.rows[..., None] % 2 == 1)
+    return np.where(replicated, routes.experts + experts, routes.experts)
+
+
+def _home(site: Site, slots: Ints) -> Ints:
+    """The ep coordinate that holds each slot: contiguous blocks."""
+    moe, real, pool = _moe(site), site.real_model.moe, site.ranks.pool
+    ep_size = site.ranks.size("ep")
+    assert real is not None
+    whole(real.num_experts + site.ranks.real.redundant_experts, site.ranks.real_size("ep"), "expert slots")
+    return slots // whole(moe.num_experts + pool.redundant_experts, ep_size, "expert slots")
+
+
+def all_to_all(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
+    """Dispatch or combine, by role."""
+    if node.role == "dispatch":
+        hidden, routes = hidden_and_routes(arrived)
+        return _dispatch(site, node.axis, hidden, routes)
+    if node.role == "combine":
+        return _combine(site, node.axis, arrived)
+    raise Fault(f"role {node.role} is not executed yet")
+
+
+def _dispatch(site: Site, axis: Axis, hidden: Tensor, routes: Routes) -> Copies:
+    """Send each (token, expert) copy to the rank of the sender's group on `axis` that holds the expert."""
+    slots = _slots(site, routes)
+    source, row, choice = (index.ravel() for index in np.indices(slots.shape))
+    holder = _holders(site, axis)[source, _home(site, slots).ravel()]
+    if (holder < 0).any():
+        lost = sorted({int(rank) for rank in source[holder < 0]})
+        raise Fault(f"no rank of the sender's `{axis}` group holds some of the chosen experts", ranks=tuple(lost))
+    return Copies(
+        data=hidden.data[source, row],
+        holder=holder,
+        owner=holder,
+        source=source,
+        row=row,
+        slot=slots.ravel(),
+        weight=routes.weights[source, row, choice],
+        key=np.arange(len(source)),
+        origin_rows=hidden.rows,
+    )
+
+
+def _holders(site: Site, axis: Axis) -> Ints:
+    """[ranks, ep_size]: who in a rank's group on `axis` has each ep coordinate, -1 where nobody does."""
+    members = site.ranks.members(axis)
+    table = np.full((len(members), site.ranks.size("ep")), -1)
+    for column in members.T[::-1]:
+        table[np.arange(len(members)), site.ranks.place("ep")[column]] = column
+    return table[site.ranks.group_of(axis)]
+
+
+def _combine(site: Site, axis: Axis, arrived: Arrived) -> Tensor:
+    """Return every processed copy to its sender, which adds up the copies of each row."""
+    copies = [value for value in arrived.data if isinstance(value, Copies)]
+    routes = [value for value in arrived.data if isinstance(value, Routes)]
+    if len(copies) != 1 or len(routes) > 1 or len(copies) + len(routes) != len(arrived.data):
+        got = ", ".join(map(kind_of, arrived.data)) or "nothing"
+        raise Fault(f"combine needs the experts' output (and may need routes), got {got}")
+    back = copies[0]
+    if not back.processed:
+        raise Fault("combine returns copies that no expert has processed")
+    for route_ in routes:
+        same_rows(route_.rows, back.origin_rows, "dispatched tokens and routes")
+    group = site.ranks.group_of(axis)
+    strayed = group[back.holder] != group[back.source]
+    if strayed.any():
+        raise Fault(f"copies cannot return to their senders over `{axis}`", ranks=_some(back.holder[strayed]))
+    data = back.data * back.weight[:, None] if routes and not back.weighted else back.data
+    out = np.zeros((*back.origin_rows.shape, site.model.hidden_size))
+    np.add.at(out, (back.source, back.row), data)
+    return Tensor(out, back.origin_rows, "experts")
+
+
+def _some(ranks: Ints) -> tuple[int, ...]:
+    return tuple(sorted({int(rank) for rank in ranks}))
+
+
+def run_experts(site: Site, node: Expert, arrived: Arrived) -> Copies | Tensor:
+    """The experts a rank holds: on dispatched copies, or on all rows it has (then each rank adds only its experts' part)."""
+    if len(arrived.data) == 1 and isinstance(arrived.data[0], Copies):
+        return _process(site, node, arrived.data[0])
+    if len(arrived.data) == 1 and isinstance(arrived.data[0], Gathered):
+        hidden, routes = arrived.data[0].hidden, arrived.data[0].routes
+    else:
+        hidden, routes = hidden_and_routes(arrived)
+    return _local_part(site, node, hidden, routes)
+
+
+def _local_part(site: Site, node: Expert, hidden: Tensor, routes: Routes) -> Tensor:
+    slots = _slots(site, routes)
+    mine = _home(site, slots) == site.ranks.place("ep")[:, None, None]
+    rank, row, choice = mine.nonzero()
+    copies = Copies(
+        data=hidden.data[rank, row],
+        holder=rank,
+        owner=rank,
+        source=rank,
+        row=row,
+        slot=slots[rank, row, choice],
+        weight=routes.weights[rank, row, choice],
+        key=np.arange(len(rank)),
+        origin_rows=hidden.rows,
+    )
+    done = _process(site, node, copies)
+    out = np.zeros((*hidden.rows.shape, site.model.hidden_size))
+    np.add.at(out, (done.source, done.row), done.data)
+    return Tensor(out, hidden.rows, "experts")
+
+
+def _process(site: Site, node: Expert, copies: Copies) -> Copies:
+    """SwiGLU of each copy by its expert; a moe_tp rank has 1/M of the intermediate columns, so its result is a partial sum."""
+    if copies.processed:
+        raise Fault("expert input has been through an expert already")
+    needs_width(as_tensor(Tensor(copies.data[None], copies.origin_rows)), site.model.hidden_size, "an expert")
+    away = _home(site, copies.slot) != site.ranks.place("ep")[copies.holder]
+    if away.any():
+        raise Fault("copies arrived at ranks that do not hold their expert", ranks=_some(copies.holder[away]))
+    out = _expert_ffn(site, copies)
+    if node.apply_router_weight:
+        out = out * copies.weight[:, None]
+    return replace(copies, data=out, processed=True, weighted=node.apply_router_weight)
+
+
+def _expert_ffn(site: Site, copies: Copies) -> Floats:
+    moe, real = _moe(site), site.real_model.moe
+    parts = site.ranks.size("moe_tp")
+    assert real is not None
+    whole(real.expert_intermediate_size, site.ranks.real_size("moe_tp"), "columns of each expert")
+    columns = blocks_of(moe.expert_intermediate_size, parts)
+    gate_up, down = site.shards.full("experts_gate_up", site.layer), site.shards.full("experts_down", site.layer)
+    expert = copies.slot % moe.num_experts
+    part = site.ranks.place("moe_tp")[copies.holder]
+    together = expert * parts + part
+    order = np.argsort(together, kind="stable")
+    found, starts = np.unique(together[order], return_index=True)
+    out = np.empty_like(copies.data)
+    for key, some in zip(found, np.split(order, starts[1:]), strict=True):
+        up, mine = gate_up[key // parts], columns[key % parts]
+        x = copies.data[some]
+        gate = x @ up[:, mine]
+        hidden = gate / (1.0 + np.exp(-gate)) * (x @ up[:, mine + moe.expert_intermediate_size])
+        out[some] = hidden @ down[key // parts][mine]
+    return out
+
+
+def gather_copies(site: Site, axis: Axis, copies: Copies) -> Copies:
+    """all_gather of dispatched copies: every member of a holder's group holds them too."""
+    members = site.ranks.members(axis)[site.ranks.group_of(axis)[copies.holder]]
+    count = members.shape[1]
+    index = np.repeat(np.arange(len(copies.holder)), count)
+    return Copies(
+        data=copies.data[index],
+        holder=members.ravel(),
+        owner=copies.owner[index],
+        source=copies.source[index],
+        row=copies.row[index],
+        slot=copies.slot[index],
+        weight=copies.weight[index],
+        key=copies.key[index],
+        origin_rows=copies.origin_rows,
+        processed=copies.processed,
+        weighted=copies.weighted,
+    )
+
+
+def reduce_copies(site: Site, axis: Axis, copies: Copies) -> Copies:
+    """reduce_scatter of gathered copies: a group's results for one copy are summed and stay with its owner."""
+    group = site.ranks.group_of(axis)
+    if (group[copies.holder] != group[copies.owner]).any():
+        raise Fault(f"copies cannot return to their owners over `{axis}`")
+    kept, first, inverse, counts = np.unique(copies.key, return_index=True, return_inverse=True, return_counts=True)
+    if len(kept) and (counts != site.ranks.size(axis)).any():
+        raise Fault(f"sums copies that are not on every rank of their `{axis}` group")
+    total = np.zeros((len(kept), copies.data.shape[1]))
+    np.add.at(total, inverse, copies.data)
+    owner = copies.owner[first]
+    return Copies(
+        data=total,
+        holder=owner,
+        owner=owner,
+        source=copies.source[first],
+        row=copies.row[first],
+        slot=copies.slot[first],
+        weight=copies.weight[first],
+        key=kept,
+        origin_rows=copies.origin_rows,
+        processed=copies.processed,
+        weighted=copies.weighted,
+    )

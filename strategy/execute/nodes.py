@@ -1,0 +1,291 @@
+"""What each op does, apart from attention and experts: on all virtual ranks of a stage at once."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from strategy.dag import (
+    Activation,
+    Add,
+    AllGather,
+    AllReduce,
+    AnyNode,
+    Broadcast,
+    Chunk,
+    Embedding,
+    Linear,
+    Norm,
+    ReduceScatter,
+    Sample,
+    SelectLast,
+    StepSync,
+)
+from strategy.execute.attention import attend, write_cache
+from strategy.execute.experts import (
+    all_to_all,
+    gather_copies,
+    reduce_copies,
+    route,
+    run_experts,
+)
+from strategy.execute.ranks import whole
+from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, only_tokens, same_rows
+from strategy.execute.values import (
+    SPAN,
+    Arrived,
+    Copies,
+    Fault,
+    Floats,
+    Gathered,
+    Ints,
+    Ordering,
+    Routes,
+    Tensor,
+    Tokens,
+    Value,
+)
+from strategy.mesh import Axis
+
+EPSILON = 1e-6
+
+
+def run_node(site: Site, node: AnyNode, arrived: Arrived) -> Value:
+    """The value of one node on every rank. Raises Fault when the node cannot run on what arrived."""
+    return _OPS[node.op](site, node, arrived)
+
+
+def _embedding(site: Site, node: Embedding, arrived: Arrived) -> Value:
+    tokens = only_tokens(arrived)
+    table = site.shards.full("embedding", None)
+    if node.split == "replicated":
+        return Tensor(table[tokens.ids], tokens.rows, "embedding")
+    whole(site.model.vocab_size, site.ranks.size("tp"), "vocabulary entries")
+    held = site.model.vocab_size // site.ranks.size("tp")
+    mine = tokens.ids // held == site.ranks.place("tp")[:, None]
+    return Tensor(np.where(mine[..., None], table[tokens.ids], 0.0), tokens.rows, "embedding")
+
+
+def _linear(site: Site, node: Linear, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    weight = site.shards.take(node.weight, node.split, site.layer)
+    attention = site.model.attention
+    if weight.ndim == 1 or node.weight.startswith("experts_") or node.weight in ("router", "embedding"):
+        raise Fault(f"`{node.weight}` is not the weight of a linear")
+    if attention.kind == "mla" and node.weight in ("w_uk", "w_uv"):
+        return _per_head(node.weight, x, weight, attention.qk_nope_head_dim)
+    data = x.data
+    if attention.kind == "mla" and node.weight == "kv_b":
+        needs_width(x, attention.kv_lora_rank + attention.qk_rope_head_dim, "`kv_b` (latent and RoPE part)")
+        data = data[..., : attention.kv_lora_rank]
+    if data.shape[-1] != weight.shape[-2]:
+        raise Fault(f"`{node.weight}` split {node.split} takes {weight.shape[-2]} features, got {data.shape[-1]}")
+    return Tensor(data @ weight, x.rows, node.weight)
+
+
+def _per_head(name: str, x: Tensor, weight: Floats, nope: int) -> Tensor:
+    """A batched linear over heads: `weight` is [ranks or 1, heads, in, out]; w_uk passes the RoPE part of each head."""
+    heads = weight.shape[1]
+    whole(x.width, heads, f"features of the input of `{name}`")
+    per_head = x.data.reshape(*x.data.shape[:2], heads, -1)
+    taken = per_head[..., :nope] if name == "w_uk" else per_head
+    if taken.shape[-1] != weight.shape[2]:
+        raise Fault(f"`{name}` takes {weight.shape[2]} features a head, got {taken.shape[-1]}")
+    out = np.einsum("rnai,raio->rnao", taken, np.broadcast_to(weight, (len(x.data), *weight.shape[1:])))
+    if name == "w_uk":
+        out = np.concatenate([out, per_head[..., nope:]], axis=-1)
+    return Tensor(out.reshape(*x.data.shape[:2], -1), x.rows, name)
+
+
+def _norm(site: Site, node: Norm, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    weight = site.shards.full(node.weight, site.layer)
+    if weight.ndim != 1:
+        raise Fault(f"`{node.weight}` is not the weight of a norm")
+    before, data, after = _normed_part(site, node.weight, x)
+    if data.shape[-1] != len(weight):
+        raise Fault(f"`{node.weight}` takes {len(weight)} features, got {data.shape[-1]}")
+    scaled = data / np.sqrt(np.mean(data * data, axis=-1, keepdims=True) + EPSILON) * weight
+    parts = [part for part in (before, scaled, after) if part is not None]
+    return Tensor(scaled if len(parts) == 1 else np.concatenate(parts, axis=-1), x.rows, node.weight)
+
+
+def _normed_part(site: Site, name: str, x: Tensor) -> tuple[Floats | None, Floats, Floats | None]:
+    """What a norm passes before, normalises, and passes after: MLA's norms take their part of the fused projection."""
+    attention = site.model.attention
+    if attention.kind != "mla" or name not in ("q_a_norm", "kv_a_norm"):
+        return None, x.data, None
+    q_rank, latent, rope = attention.q_lora_rank or 0, attention.kv_lora_rank, attention.qk_rope_head_dim
+    fused = x.width == q_rank + latent + rope and q_rank > 0
+    if name == "q_a_norm":
+        return None, x.data[..., :q_rank] if fused else x.data, None
+    data = x.data[..., q_rank:] if fused else x.data
+    if data.shape[-1] != latent + rope:
+        raise Fault(f"`kv_a_norm` takes {latent + rope} features (latent and RoPE part), got {data.shape[-1]}")
+    return None, data[..., :latent], data[..., latent:]
+
+
+def _activation(site: Site, node: Activation, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    half = whole(x.width, 2, "features of gate and up")
+    return Tensor(silu(x.data[..., :half]) * x.data[..., half:], x.rows, "activation")
+
+
+def silu(x: Floats) -> Floats:
+    """x * sigmoid(x)."""
+    return np.asarray(x / (1.0 + np.exp(-x)))
+
+
+def _add(site: Site, node: Add, arrived: Arrived) -> Value:
+    if len(arrived.data) < 2:
+        raise Fault(f"adds at least two tensors, got {len(arrived.data)}")
+    terms = [as_tensor(value) for value in arrived.data]
+    total = terms[0].data
+    for term in terms[1:]:
+        same_rows(terms[0].rows, term.rows, "terms")
+        needs_width(term, terms[0].width, "the sum")
+        total = total + term.data
+    return Tensor(total, terms[0].rows, "sum")
+
+
+def _all_reduce(site: Site, node: AllReduce, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    members = site.ranks.members(node.axis)
+    _same_tokens(site, x.rows, node.axis)
+    total = np.empty_like(x.data)
+    total[members] = x.data[members].sum(axis=1, keepdims=True)
+    return x.with_data(total)
+
+
+def _same_tokens(site: Site, rows: Ints, axis: Axis) -> None:
+    """Ranks that sum must hold the same tokens."""
+    grouped = rows[site.ranks.members(axis)]
+    differ = (grouped != grouped[:, :1]).any(axis=(1, 2))
+    if differ.any():
+        ranks = site.ranks.members(axis)[differ][0]
+        raise Fault(f"sums rows of different tokens over `{axis}`", ranks=tuple(int(rank) for rank in ranks))
+
+
+def _all_gather(site: Site, node: AllGather, arrived: Arrived) -> Value:
+    if len(arrived.data) == 2:
+        hidden, routes = hidden_and_routes(arrived)
+        return _gather_both(site, node, hidden, routes)
+    if len(arrived.data) != 1:
+        raise Fault(f"gathers one tensor (or hidden states with their routes), got {len(arrived.data)} inputs")
+    value = arrived.data[0]
+    if isinstance(value, Gathered):
+        return _gather_both(site, node, value.hidden, value.routes)
+    if isinstance(value, Copies):
+        return gather_copies(site, node.axis, value)
+    if isinstance(value, Routes):
+        return _gather_routes(site, node.axis, value)
+    x = as_tensor(value)
+    if node.dim == "tokens":
+        return Tensor(_join(site, node.axis, x.data), _join(site, node.axis, x.rows), x.source)
+    _same_tokens(site, x.rows, node.axis)
+    members = site.ranks.members(node.axis)
+    joined = np.concatenate([x.data[members[:, m]] for m in range(members.shape[1])], axis=-1)
+    return x.with_data(joined[site.ranks.group_of(node.axis)])
+
+
+def _gather_both(site: Site, node: AllGather, hidden: Tensor, routes: Routes) -> Value:
+    if node.dim != "tokens":
+        raise Fault(f"routes cannot be gathered along {node.dim}")
+    joined = Tensor(_join(site, node.axis, hidden.data), _join(site, node.axis, hidden.rows), hidden.source)
+    return Gathered(joined, _gather_routes(site, node.axis, routes))
+
+
+def _gather_routes(site: Site, axis: Axis, routes: Routes) -> Routes:
+    parts = (routes.experts, routes.weights, routes.rows)
+    experts, weights, rows = (_join(site, axis, part) for part in parts)
+    return Routes(experts, weights, rows)
+
+
+def _join[T: (Floats, Ints)](site: Site, axis: Axis, shards: T) -> T:
+    """Concatenate along rows, in group order: [ranks, n, ...] to [ranks, group * n, ...]."""
+    members = site.ranks.members(axis)
+    joined = shards[members].reshape(len(members), -1, *shards.shape[2:])
+    return joined[site.ranks.group_of(axis)]
+
+
+def _reduce_scatter(site: Site, node: ReduceScatter, arrived: Arrived) -> Value:
+    if len(arrived.data) == 1 and isinstance(arrived.data[0], Copies):
+        return reduce_copies(site, node.axis, arrived.data[0])
+    x = as_tensor(_all_reduce(site, AllReduce(id=node.id, op="all_reduce", axis=node.axis), arrived))
+    return _slice_rows(site, node.axis, x) if node.dim == "tokens" else _slice_features(site, node.axis, x)
+
+
+def _slice_rows(site: Site, axis: Axis, x: Tensor) -> Tensor:
+    size, place = site.ranks.size(axis), site.ranks.place(axis)
+    count = whole(x.rows.shape[1], size, "rows")
+    taken = place[:, None] * count + np.arange(count)
+    return Tensor(np.take_along_axis(x.data, taken[..., None], axis=1), np.take_along_axis(x.rows, taken, axis=1), x.source)
+
+
+def _slice_features(site: Site, axis: Axis, x: Tensor) -> Tensor:
+    count = whole(x.width, site.ranks.size(axis), "features")
+    taken = site.ranks.place(axis)[:, None] * count + np.arange(count)
+    return x.with_data(np.take_along_axis(x.data, taken[:, None, :], axis=2))
+
+
+def _chunk(site: Site, node: Chunk, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    _same_tokens(site, x.rows, node.axis)
+    return _slice_rows(site, node.axis, x)
+
+
+def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
+    if len(arrived.data) != 1:
+        raise Fault(f"broadcasts one value, got {len(arrived.data)}")
+    value = arrived.data[0]
+    root = site.ranks.members(node.axis)[:, 0][site.ranks.group_of(node.axis)]
+    if isinstance(value, Tokens):
+        return Tokens(value.ids[root], value.rows[root])
+    x = as_tensor(value)
+    return Tensor(x.data[root], x.rows[root], x.source)
+
+
+def _select_last(site: Site, node: SelectLast, arrived: Arrived) -> Value:
+    x = only_tensor(arrived)
+    last = x.rows % SPAN == site.lengths[x.rows // SPAN] - 1 + site.step
+    counts = last.sum(axis=1)
+    if counts.min() != counts.max() or not counts.min():
+        raise Fault("ranks hold the last positions of unequal numbers of sequences", ranks=_uneven(counts))
+    chosen = last.nonzero()[1].reshape(len(last), -1)
+    return Tensor(np.take_along_axis(x.data, chosen[..., None], axis=1), np.take_along_axis(x.rows, chosen, axis=1), x.source)
+
+
+def _uneven(counts: Ints) -> tuple[int, ...]:
+    return tuple(int(rank) for rank in (counts != counts.max()).nonzero()[0])
+
+
+def _sample(site: Site, node: Sample, arrived: Arrived) -> Value:
+    logits = only_tensor(arrived)
+    needs_width(logits, site.model.vocab_size, "sampling from complete logits")
+    return Tokens(logits.data.argmax(axis=-1), logits.rows)
+
+
+def _step_sync(site: Site, node: StepSync, arrived: Arrived) -> Value:
+    site.ranks.members(node.axis)
+    return Ordering("step_sync")
+
+
+_OPS: dict[str, Callable[..., Value]] = {
+    "embedding": _embedding,
+    "linear": _linear,
+    "norm": _norm,
+    "activation": _activation,
+    "add": _add,
+    "all_reduce": _all_reduce,
+    "all_gather": _all_gather,
+    "reduce_scatter": _reduce_scatter,
+    "chunk": _chunk,
+    "broadcast": _broadcast,
+    "select_last": _select_last,
+    "sample": _sample,
+    "step_sync": _step_sync,
+    "kv_cache_update": write_cache,
+    "attention": attend,
+    "routing": route,
+    "expert": run_experts,
+    "all_to_all": all_to_all,
+}

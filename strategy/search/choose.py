@@ -1,0 +1,116 @@
+"""Order candidates by the objective, keep the Pareto front, and say why each of the others lost."""
+
+from collections.abc import Sequence
+
+from strategy.calibration import Calibration
+from strategy.cost import estimate
+from strategy.request import Problem
+from strategy.result import Alternative
+from strategy.search.points import Candidate
+from strategy.strategy import describe
+
+MAX_ALTERNATIVES = 8
+TIE = 0.005
+"""Candidates closer than this share are equal; the simpler one wins."""
+
+
+def order(problem: Problem, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates from best to worst for the problem's objective. Deterministic: ties go to fewer parts, then to enumeration order."""
+    best = sorted(candidates, key=lambda c: _cost(problem, c))
+    if not best:
+        return []
+    bar = _cost(problem, best[0])
+    tied = [c for c in best if _close(_cost(problem, c), bar)]
+    winner = min(tied, key=_complexity)
+    return [winner, *(c for c in best if c is not winner)]
+
+
+def _cost(problem: Problem, candidate: Candidate) -> tuple[float, float]:
+    """What to minimise, in order."""
+    if problem.objective == "latency":
+        return candidate.latency_ms(problem.workload.osl), float(candidate.gpus)
+    if problem.objective == "min_gpus":
+        return float(candidate.gpus), -candidate.tokens_per_s
+    return -candidate.tokens_per_s, float(candidate.gpus)
+
+
+def _close(cost: tuple[float, float], bar: tuple[float, float]) -> bool:
+    return abs(cost[0] - bar[0]) <= TIE * abs(bar[0])
+
+
+def _complexity(candidate: Candidate) -> tuple[int, ...]:
+    """Degrees that make a deployment harder to run: GPUs, stages, attention replicas, gathered FFNs, expert TP."""
+    pool = candidate.strategy.pools[0]
+    experts = pool.experts
+    gathered = int(pool.dense_ffn == "gathered")
+    return (
+        candidate.gpus,
+        pool.pp_size,
+        gathered,
+        experts.tp_size if experts else 1,
+        pool.attention.dp_size,
+        pool.width,
+    )
+
+
+def front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that no other beats in TTFT, TPOT and tokens/s per GPU at once."""
+    return [c for c in candidates if not any(_dominates(other, c) for other in candidates)]
+
+
+def _dominates(one: Candidate, other: Candidate) -> bool:
+    better = (
+        one.ttft_ms - other.ttft_ms,
+        one.tpot_ms - other.tpot_ms,
+        other.tokens_per_s_per_gpu - one.tokens_per_s_per_gpu,
+    )
+    return all(b <= 0 for b in better) and any(b < 0 for b in better)
+
+
+def alternatives(
+    problem: Problem, calibration: Calibration, best: Candidate, others: Sequence[Candidate]
+) -> tuple[Alternative, ...]:
+    """The front without the winner, then the nearest that miss the limits, each with why it lost."""
+    met = [c for c in others if c.meets_slo]
+    missed = [c for c in others if not c.meets_slo]
+    shown = [c for c in front([best, *met]) if c is not best]
+    shown += [c for c in met if c not in shown]
+    chosen = (_distinct(shown)[: MAX_ALTERNATIVES - 2] + _distinct(missed)[:2])[:MAX_ALTERNATIVES]
+    return tuple(
+        Alternative(
+            strategy=c.strategy, summary=describe(c.strategy.pools[0]), reason=reason(problem, best, c),
+            estimate=estimate(c.dag, problem, calibration, concurrency=c.concurrency),
+        )
+        for c in chosen
+    )  # fmt: skip
+
+
+def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """One candidate for each set of degrees that people would call different."""
+    seen: dict[str, Candidate] = {}
+    for candidate in candidates:
+        seen.setdefault(describe(candidate.strategy.pools[0]), candidate)
+    return list(seen.values())
+
+
+def reason(problem: Problem, best: Candidate, other: Candidate) -> str:
+    """Why `other` lost to `best`, in one sentence with its numbers."""
+    slo = problem.slo
+    if slo.ttft_ms is not None and other.ttft_ms > slo.ttft_ms:
+        return f"TTFT {other.ttft_ms:.0f} ms is over the limit of {slo.ttft_ms:.0f} ms at every load"
+    if slo.tpot_ms is not None and other.tpot_ms > slo.tpot_ms:
+        return f"TPOT {other.tpot_ms:.1f} ms is over the limit of {slo.tpot_ms:.1f} ms at every load"
+    if problem.objective == "min_gpus" and other.gpus > best.gpus:
+        return f"needs {other.gpus} GPUs where {best.gpus} do"
+    if problem.objective == "latency":
+        slower = other.latency_ms(problem.workload.osl) / best.latency_ms(problem.workload.osl) - 1
+        return f"a request takes {slower:.0%} longer from arrival to last token"
+    lost = 1 - other.tokens_per_s / best.tokens_per_s
+    if lost < TIE:
+        return "as fast, but more complex to run"
+    gains = []
+    if other.ttft_ms < best.ttft_ms * 0.98:
+        gains.append(f"TTFT is {1 - other.ttft_ms / best.ttft_ms:.0%} lower")
+    if other.tpot_ms < best.tpot_ms * 0.98:
+        gains.append(f"TPOT is {1 - other.tpot_ms / best.tpot_ms:.0%} lower")
+    return f"{lost:.0%} fewer tokens/s" + (f", though {' and '.join(gains)}" if gains else "")

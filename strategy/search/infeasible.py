@@ -1,0 +1,220 @@
+"""When nothing is left: which limit binds, by how much, and the smallest changes of the request after which a plan exists.
+
+Every change offered was planned: it is merged into the problem and the search is run on it.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from strategy.hardware import Cluster
+from strategy.legality import divisors, illegal, legal_ep_sizes, legal_tp_sizes
+from strategy.memory import memory_fraction
+from strategy.request import Constraints, FixedDegrees, Problem, Slo
+from strategy.result import Change, Infeasible, Limit
+from strategy.search.points import Candidate, Priced, candidate_excess
+from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe
+
+MAX_CHANGES = 4
+MAX_HOSTS = 64
+ROOM = 1.05
+"""A relaxed latency limit is offered with this much room above the best that was found."""
+
+Planned = Callable[[Problem], Candidate | None]
+
+
+def explain(problem: Problem, priced: Priced, plan: Planned) -> Infeasible:
+    """Limits that no candidate meets, and verified changes."""
+    limits = tuple(_limits(problem, priced))
+    nearest = []
+    for change, message, changed in _changes(problem, priced):
+        if len(nearest) == MAX_CHANGES:
+            break
+        found = plan(changed)
+        if found is not None:
+            suffix = f" ({describe(found.strategy.pools[0])}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms)"
+            nearest.append(Change(change=change, message=message + suffix, verified=True))
+    return Infeasible(limits=limits, nearest=tuple(nearest))
+
+
+def _limits(problem: Problem, priced: Priced) -> Iterator[Limit]:
+    if priced.candidates:
+        yield from _slo_limits(problem.slo, priced)
+    elif priced.misfits:
+        yield _memory_limit(problem, priced)
+    else:
+        yield from _legality_limits(problem)
+
+
+def _slo_limits(slo: Slo, priced: Priced) -> Iterator[Limit]:
+    """Latency limits out of reach on their own, or else both together."""
+    lows = {"ttft_ms": min(c.ttft_ms for c in priced.candidates), "tpot_ms": min(c.tpot_ms for c in priced.candidates)}
+    wanted = {"ttft_ms": slo.ttft_ms, "tpot_ms": slo.tpot_ms}
+    alone = [name for name in lows if wanted[name] is not None and lows[name] > (wanted[name] or 0)]
+    nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
+    for name in alone or [n for n in lows if wanted[n] is not None]:
+        label, best = name.removesuffix("_ms").upper(), lows[name] if name in alone else getattr(nearest, name)
+        text = f"{label} of {wanted[name]:g} ms is asked; the best found is {best:.4g} ms ({describe(nearest.strategy.pools[0])})"
+        together = "" if alone else ", with the other limit taken into account"
+        yield Limit(name=name, required=wanted[name], available=round(best, 3), unit="ms", message=text + together)
+
+
+def _memory_limit(problem: Problem, priced: Priced) -> Limit:
+    best = min(priced.misfits, key=lambda m: m.required_gb)
+    fraction, _ = memory_fraction(problem.engine)
+    usable = problem.cluster.gpu.memory_gb * fraction
+    return Limit(
+        name="memory", required=round(best.required_gb, 1), available=round(usable, 1), unit="GB",
+        message=(
+            f"one GPU would hold {best.required_gb:.1f} GB (weights, one sequence of {problem.workload.isl + problem.workload.osl} tokens, "
+            f"buffers) at the widest split of {problem.cluster.gpus} GPUs ({describe(best.pool)}); {usable:.1f} GB of "
+            f"{problem.cluster.gpu.memory_gb:.1f} GB may be used"
+        ),
+    )  # fmt: skip
+
+
+def _legality_limits(problem: Problem) -> Iterator[Limit]:
+    """No legal pool at all: the constraints or the shape of the cluster rule every one out."""
+    fixed, model = problem.constraints.fix, problem.model
+    pool = _asked_pool(problem)
+    code = illegal(model, pool, problem.precision, problem.cluster, engine=problem.engine)
+    legal_tp = legal_tp_sizes(model, problem.cluster.gpus, engine=problem.engine)
+    if fixed.tp_size is not None and fixed.tp_size not in legal_tp:
+        heads = model.attention.num_heads
+        yield Limit(
+            name="TP001" if heads % fixed.tp_size else code or "TP004", required=fixed.tp_size, available=None, unit="ranks",
+            message=f"tp_size={fixed.tp_size} does not divide {heads} attention heads (or another split width of {model.name}); "
+            f"legal values on {problem.cluster.gpus} GPUs: {_listed(legal_tp)}",
+        )  # fmt: skip
+    elif fixed.ep_size is not None and (model.moe is None or model.moe.num_experts % fixed.ep_size):
+        legal_ep = legal_ep_sizes(model, problem.cluster.gpus)
+        experts = model.moe.num_experts if model.moe else 0
+        yield Limit(
+            name=code or "EP005", required=fixed.ep_size, available=None, unit="ranks",
+            message=f"ep_size={fixed.ep_size} does not divide {experts} experts of {model.name}; legal values: {_listed(legal_ep)}",
+        )  # fmt: skip
+    else:
+        yield Limit(
+            name=code or "CH007", required=pool.world_size, available=problem.cluster.gpus, unit="GPUs",
+            message=f"no legal strategy on {problem.cluster.gpus} GPUs has {_asked(problem.constraints)}; legal tp_size: {_listed(legal_tp)}",
+        )  # fmt: skip
+
+
+def _asked_pool(problem: Problem) -> Pool:
+    """The pool that the fixed degrees describe, to ask the predicates what is wrong with it."""
+    fixed, model = problem.constraints.fix, problem.model
+    attention = AttentionMesh(dp_size=fixed.dp_size or 1, tp_size=fixed.tp_size or 1)
+    pp_size = min(fixed.pp_size or 1, model.num_layers)
+    bounds = [model.num_layers * i // pp_size for i in range(pp_size + 1)]
+    experts = None
+    if model.moe is not None:
+        ep_size = fixed.ep_size or 1
+        experts = ExpertMesh(ep_size=ep_size, tp_size=fixed.moe_tp_size or max(1, attention.width // ep_size))
+    stages = tuple(zip(bounds, bounds[1:], strict=False))
+    return Pool(pp_size=pp_size, stages=stages, attention=attention, experts=experts, replicas=fixed.replicas or 1)
+
+
+def _asked(constraints: Constraints) -> str:
+    fixed = [f"{name}={value}" for name, value in constraints.fix.model_dump(exclude_none=True).items()]
+    return " and ".join([*fixed, *(f"no {name}" for name in constraints.forbid)]) or "all its degrees legal"
+
+
+def _listed(values: list[int]) -> str:
+    return ", ".join(map(str, values)) or "none"
+
+
+def _changes(problem: Problem, priced: Priced) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+    """Candidate changes, nearest first: each as a patch of the request, in words, and applied."""
+    if priced.candidates:
+        yield from _relaxed_limits(problem, priced)
+    elif not priced.misfits:
+        yield from _relaxed_constraints(problem)
+    if priced.misfits or priced.candidates:
+        yield from _fewer_bytes(problem)
+        yield from _more_gpus(problem)
+
+
+def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+    slo = problem.slo
+    nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
+    relaxed: dict[str, float] = {}
+    for name, limit, reached in (("ttft_ms", slo.ttft_ms, nearest.ttft_ms), ("tpot_ms", slo.tpot_ms, nearest.tpot_ms)):
+        if limit is not None and reached > limit:
+            relaxed[name] = _rounded_up(reached * ROOM)
+    changed = problem.model_copy(update={"slo": slo.model_copy(update=relaxed)})
+    text = " and ".join(
+        f"allow a {name.removesuffix('_ms').upper()} of {value:g} ms" for name, value in relaxed.items()
+    )
+    yield {"slo": relaxed}, text, changed
+    concurrency = problem.workload.concurrency
+    while concurrency is not None and concurrency > 1:
+        concurrency //= 2
+        load = problem.workload.model_copy(update={"concurrency": concurrency})
+        yield (
+            {"workload": {"concurrency": concurrency}},
+            f"send {concurrency} requests at a time",
+            problem.model_copy(update={"workload": load}),
+        )
+
+
+def _rounded_up(value: float) -> float:
+    """Up to two significant digits."""
+    step = 10 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / step) * step:.6g}")
+
+
+def _relaxed_constraints(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+    """The nearest legal degree in place of a fixed one, then each constraint left out."""
+    constraints, model, gpus = problem.constraints, problem.model, problem.cluster.gpus
+    legal = {
+        "tp_size": legal_tp_sizes(model, gpus, engine=problem.engine),
+        "ep_size": legal_ep_sizes(model, gpus),
+        "pp_size": divisors(gpus),
+    }
+    for name, value in constraints.fix.model_dump(exclude_none=True).items():
+        for other in sorted(legal.get(name, []), key=lambda n: (abs(n - value), n))[:3]:
+            fixed = FixedDegrees.model_validate({**constraints.fix.model_dump(), name: other})
+            changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"fix": fixed})})
+            yield {"constraints": {"fix": {name: other}}}, f"fix {name}={other} instead of {value}", changed
+    for name in constraints.fix.model_dump(exclude_none=True):
+        fixed = FixedDegrees.model_validate({**constraints.fix.model_dump(), name: None})
+        changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"fix": fixed})})
+        yield {"constraints": {"fix": {name: None}}}, f"leave {name} free", changed
+    for name in constraints.forbid:
+        rest = tuple(f for f in constraints.forbid if f != name)
+        changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"forbid": rest})})
+        yield {"constraints": {"forbid": list(rest)}}, f"allow {name}", changed
+
+
+def _fewer_bytes(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+    """Smaller weights, where the device computes with them."""
+    for dtype in ("fp8", "nvfp4"):
+        smaller = dtype == "nvfp4" or problem.precision.weights in ("bf16", "fp16", "fp32")
+        if smaller and problem.precision.weights != dtype and problem.cluster.gpu.tflops(dtype) is not None:
+            precision = problem.precision.model_copy(update={"weights": dtype})
+            yield (
+                {"precision": {"weights": dtype}},
+                f"serve {dtype} weights",
+                problem.model_copy(update={"precision": precision}),
+            )
+
+
+def _more_gpus(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+    """More GPUs on the host, then more hosts."""
+    cluster = problem.cluster
+    full = cluster.gpu.gpus_per_host
+    per_host = cluster.gpus_per_host
+    while per_host < full:
+        per_host = min(full, 2 * per_host)
+        yield _with_cluster(problem, per_host, cluster.hosts)
+    hosts = cluster.hosts
+    while hosts < MAX_HOSTS:
+        hosts += 1 if hosts < 4 else hosts
+        yield _with_cluster(problem, max(full, cluster.gpus_per_host), hosts)
+
+
+def _with_cluster(problem: Problem, gpus_per_host: int, hosts: int) -> tuple[dict[str, Any], str, Problem]:
+    cluster = Cluster(gpu=problem.cluster.gpu, gpus_per_host=gpus_per_host, hosts=hosts)
+    changed = problem.model_copy(update={"cluster": cluster})
+    change = {"cluster": {"gpus_per_host": gpus_per_host, "hosts": hosts}}
+    return change, f"use {cluster.gpus} GPUs ({hosts} x {gpus_per_host} {cluster.gpu.name})", changed

@@ -1,0 +1,122 @@
+"""Which rule speaks of which mismatch of the typing pass: each mismatch belongs to exactly one code, so it is told once.
+
+`code_of` is total: what no narrower rule claims is DG010 (the tensor means something else than the op needs) or DG011 (it lies
+elsewhere than the op needs).
+"""
+
+from collections.abc import Iterator
+
+from validators.registry import Hit
+from validators.subject import Subject
+from validators.typing_pass import CONTENT_WORDS, Mismatch
+
+_BY_KIND = {
+    "all_rows": "PH013",
+    "duplicate": "EP010",
+    "router_weight": "EP012",
+    "ffn_kind": "EP014",
+    "weight": "TP014",
+    "not_partial": "CM006",
+    "not_sharded": "DG011",
+    "order": "DG011",
+}
+_BY_PRODUCER = {
+    "embedding": "TP008",
+    "attention_out": "TP006",
+    "down": "TP007",
+    "shared_down": "EP015",
+    "expert": "EP003",
+}
+_MLA_LATENT_WEIGHTS = frozenset({"qkv_a", "kv_a"})
+_EXPERT_OPS = frozenset({"expert", "all_to_all"})
+_REPLICA_AXES = frozenset({"dp", "stage"})
+
+
+def typed(subject: Subject, code: str) -> Iterator[Hit]:
+    """The mismatches that belong to `code`, with all their facts."""
+    for mismatch in subject.typing.mismatches:
+        if code_of(mismatch) == code:
+            yield hit(mismatch)
+
+
+def hit(m: Mismatch) -> Hit:
+    """A mismatch as a hit: templates may use node, op, block, phase, source, axis, needed, found, repair, producer and weight."""
+    return Hit(
+        m.path,
+        node=m.node,
+        op=m.op,
+        block=m.block,
+        phase=m.phase,
+        source=m.source,
+        axis=m.axis,
+        needed=m.needed,
+        found=m.found,
+        repair=m.repair,
+        producer=m.producer_node,
+        weight=m.weight,
+    )
+
+
+def code_of(m: Mismatch) -> str:
+    """The rule that a mismatch breaks."""
+    if m.kind in _BY_KIND:
+        return _BY_KIND[m.kind]
+    if m.kind == "split":
+        return "AT003" if m.weight in _MLA_LATENT_WEIGHTS else "TP015"
+    if m.kind == "partial":
+        return _code_of_partial(m)
+    if m.kind == "sharded":
+        return _code_of_shard(m)
+    if m.kind == "placements":
+        return "TP016" if m.op == "add" else "EP003" if m.op in _EXPERT_OPS else "DG011"
+    return _code_of_stream(m) if m.kind == "stream" else _code_of_content(m)
+
+
+def _code_of_partial(m: Mismatch) -> str:
+    if m.op == "send":
+        return "PP015"
+    if m.op == "routing":
+        return "EP009"
+    if m.producer == "down" and m.axis in _REPLICA_AXES:
+        return "DA007"
+    return _BY_PRODUCER.get(m.producer, "DG011")
+
+
+def _code_of_shard(m: Mismatch) -> str:
+    """A shard where the whole is needed, or the whole where a shard is."""
+    by_op = {"expert": "EP003", "sample": "TP009", "select_last": "SP012"}
+    if m.op in by_op:
+        return by_op[m.op]
+    if m.op == "kv_cache_update":
+        return "SP013" if m.axis == "cp" else "AT004"
+    if m.op == "attention" and m.axis == "cp":
+        return "SP004"
+    return _code_of_shard_at_linear(m) if m.op == "linear" else "DG011"
+
+
+def _code_of_shard_at_linear(m: Mismatch) -> str:
+    if m.letter == "R":
+        return "TP010"
+    if m.letter != "T":
+        return "DG011"
+    if m.axis in _REPLICA_AXES and m.weight in ("gate_up", "lm_head"):
+        return "DA007" if m.weight == "gate_up" else "DA008"
+    return "SP012" if m.weight == "lm_head" else "SP003"
+
+
+def _code_of_content(m: Mismatch) -> str:
+    if m.op in _EXPERT_OPS:
+        return "EP002"
+    if m.found == CONTENT_WORDS["expert_out"]:
+        return "EP003"
+    if m.weight == "shared_gate_up":
+        return "EP015"
+    if m.op == "kv_cache_update" and m.found == CONTENT_WORDS["expanded_kv"]:
+        return "AT004"
+    return "DG010"
+
+
+def _code_of_stream(m: Mismatch) -> str:
+    if "shared experts added" in m.needed:
+        return "EP015"
+    return "EP002" if "experts added" in m.needed else "DG010"

@@ -1,0 +1,87 @@
+"""EP003."""
+
+from collections.abc import Iterator
+
+from strategy.legality import lowering_legal
+from strategy.strategy import EpLowering, Pool
+from validators.block_graph import BlockGraph, graphs, pools_of, role_of
+from validators.examples import drop, moe
+from validators.examples_moe import named, with_pool
+from validators.mismatches import typed
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="EP003",
+    stage="typing",
+    severity="error",
+    message="{what}",
+    hint="{change}",
+    sources=(
+        "S1 EP Communication: All-to-All or logically equivalent",
+        "vllm: distributed/device_communicators/all2all.py:55-161",
+        "vllm: config/parallel.py:788-793 (use_all2all)",
+    ),
+    knowledge="expert-parallelism.md#three-lowerings",
+    settles=("X16",),
+    passes=lambda: [
+        *named("all_to_all there and back", lambda: moe()),
+        *named("all_gather and reduce_scatter", lambda: moe(ep_lowering="all_gather")),
+        *named("replicated tokens, one all_reduce", lambda: moe(tp=4, dp=1, ep=4, ep_lowering="replicated")),
+    ],
+    fails=lambda: [
+        *named("expert outputs without combine", lambda: drop(moe(), "moe.combine")),
+        *named("another lowering than declared", lambda: with_pool(moe(), ep_lowering="all_gather")),
+        *named("replicas with different tokens, no dispatch", lambda: moe(ep_lowering="replicated")),
+    ],
+)
+def tokens_that_miss_their_experts(subject: Subject) -> Iterator[Hit]:
+    """Tokens reach the ranks of their experts and come back by explicit collectives, in one of three equal ways, the declared one."""
+    illegal = [(path, pool) for path, pool in subject.pools() if not lowering_legal(pool)]
+    for path, pool in illegal:
+        yield _unreachable(path, pool)
+    if illegal:
+        return
+    for hit in typed(subject, "EP003"):
+        facts = hit.facts
+        lost = facts["found"] or f"a Partial sum over {facts['axis']}"
+        yield Hit(
+            hit.path,
+            what=f"`{facts['node']}` ({facts['op']}) meets {lost}" + (f", needs {facts['needed']}" if facts["needed"] else ""),
+            change=f"insert {facts['repair'] or 'all_to_all over ep with role combine'} before `{facts['node']}`",
+        )
+    if not subject.typing.mismatches:
+        yield from _undeclared(subject)
+
+
+def _unreachable(path: str, pool: Pool) -> Hit:
+    attention = pool.attention
+    return Hit(
+        f"{path}/ep_lowering",
+        what=f"ep_lowering is replicated, but ranks of an expert group hold different tokens (tp_size={attention.tp_size}, "
+        f"dp_size={attention.dp_size}, cp_size={attention.cp_size})",
+        change="set ep_lowering to all_to_all or all_gather, or keep ep_size x moe tp_size a divisor of attention.tp_size",
+    )
+
+
+def _undeclared(subject: Subject) -> Iterator[Hit]:
+    """Blocks that exchange tokens in another way than the strategy says, which is what the cost is computed from."""
+    for graph in graphs(subject):
+        for expert in graph.of_op("expert"):
+            found = _lowering_of(graph, expert.id)
+            for pool in pools_of(subject, graph.block.name):
+                if pool.experts is not None and pool.experts.ep_size > 1 and found != pool.ep_lowering:
+                    yield Hit(
+                        graph.path_of(expert),
+                        what=f"`{expert.id}` gets its tokens by {found}, yet ep_lowering of pool `{pool.name}` is {pool.ep_lowering}",
+                        change=f"set ep_lowering to {found}, or dispatch and combine by {pool.ep_lowering}",
+                    )
+
+
+def _lowering_of(graph: BlockGraph, expert_id: str) -> EpLowering:
+    """How tokens reach an expert node, by the op that dispatches them."""
+    ops = [node.op for node in graph.upstream(expert_id) if role_of(node) == "dispatch"]
+    if "all_to_all" in ops:
+        return "all_to_all"
+    return "all_gather" if "all_gather" in ops else "replicated"
