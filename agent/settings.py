@@ -6,8 +6,8 @@ from pydantic import Field, SecretStr
 
 from strategy.values import Frozen
 
-Method = Literal["json_schema", "function_calling", "json_mode"]
-METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
+Method = Literal["json_schema", "function_calling", "json_mode", "text"]
+METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode", "text")
 """Ways to ask for JSON, the strictest first; a server that refuses one with 400 is asked the next way."""
 
 

@@ -8,9 +8,9 @@ from the domain's node classes, so there is no second list of ops.
 import copy
 import json
 from functools import cache
-from typing import Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from strategy.build import build
 from strategy.dag import AnyNode, Dag, Node
@@ -93,7 +93,7 @@ class WireBlock(Wire):
     """A small graph; `in` is the residual stream, `output` the node that leaves."""
 
     name: str
-    nodes: list[Union[WIRE_NODES]]  # type: ignore[valid-type]  # noqa: UP007
+    nodes: list[Annotated[Union[WIRE_NODES], Field(discriminator="op")]]  # type: ignore[valid-type]  # noqa: UP007
     output: str
 
 
@@ -173,6 +173,9 @@ def _tidy(node: Any) -> None:
     if isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
+        node.pop("discriminator", None)
+        if "oneOf" in node:
+            node["anyOf"] = node.pop("oneOf")
         if "const" in node:
             node["enum"] = [node.pop("const")]
         if isinstance(node.get("description"), str):
@@ -244,7 +247,7 @@ def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> 
     """Shape errors in the form of findings, the members of unions left out of the pointers."""
     found: dict[str, Finding] = {}
     for item in error.errors(include_url=False, include_context=False):
-        parts = [str(part) for part in item["loc"] if not str(part).startswith(("Wire", "function-"))]
+        parts = _document_place(item["loc"])
         path = prefix + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in parts)
         value = json.dumps(item["input"], default=str)[:80]
         found.setdefault(
@@ -254,6 +257,12 @@ def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> 
     return tuple(found.values())[:limit]
 
 
-def domain_path(path: str) -> str:
-    """A pointer into the DAG document as a pointer into the answer (`/blocks/0` is `/graph/blocks/0`)."""
+def _document_place(loc: tuple[int | str, ...]) -> list[str]:
+    """Where an error stands in the document: the tag that pydantic puts after a node's number is no part of it."""
+    parts = [str(part) for part in loc]
+    return [part for i, part in enumerate(parts) if not (i >= 2 and parts[i - 2] == "nodes" and parts[i - 1].isdigit())]
+
+
+def answer_path(path: str) -> str:
+    """A pointer into the DAG document as a pointer into the answer: `/blocks/0` is `/graph/blocks/0`."""
     return path if not path.startswith(("/blocks", "/branches", "/links")) else f"/graph{path}"

@@ -2,21 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from api import errors
 from api.guard import CatchErrors
 from api.routes import catalog, health, rules, strategies
+from api.service import DagBody, Point, TextRequest, warm
 from api.settings import Settings
 from api.version import version
+from strategy.dag import Dag
 from strategy.errors import MeshwrightError
+from strategy.request import Request as PlanRequest
 
 PROBLEM = "application/problem+json"
+REF = "#/components/schemas/{model}"
+BODIES = (PlanRequest, TextRequest, Point, DagBody, Dag)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -37,14 +45,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(CatchErrors)
+    _describe_bodies(app)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Work leaves the event loop for at most `threads` threads; what plans need is loaded before the first one asks."""
-    from api.service import warm
-
     app.state.limiter = anyio.CapacityLimiter(app.state.settings.threads)
     await anyio.to_thread.run_sync(warm, app.state.settings)
     app.state.ready = True
@@ -55,6 +62,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def respond(problem: errors.Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response."""
     return JSONResponse(problem.document(), status_code=problem.status, media_type=PROBLEM, headers=headers)
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the schemas of bodies, which routes read by hand, to the OpenAPI document."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        _, definitions = models_json_schema([(kind, "validation") for kind in BODIES], ref_template=REF)
+        for name, schema in definitions["$defs"].items():
+            document["components"]["schemas"].setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _domain_error(request: Request, error: Exception) -> JSONResponse:
@@ -73,5 +94,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """What the framework itself refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
     detail = {404: f"nothing is at `{request.url.path[:200]}`", 405: f"`{request.method}` does not apply here"}
-    told = errors.plain_problem(error.status_code, detail.get(error.status_code, str(error.detail)), instance=request.url.path)
+    told = errors.plain_problem(
+        error.status_code, detail.get(error.status_code, str(error.detail)), instance=request.url.path
+    )
     return respond(told, dict(error.headers or {}))

@@ -11,9 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-EPILOG = (
-    "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 input that cannot be used, 3 work that could not be done."
-)
+EPILOG = "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 input that cannot be used, 3 work that could not be done."
 app = typer.Typer(
     name="meshwright",
     help="Proved, priced and deployable parallel-strategy DAGs for LLM inference.",
@@ -26,7 +24,9 @@ app = typer.Typer(
 
 PlanFormat = Literal["table", "json", "yaml", "mermaid"]
 TextFormat = Literal["table", "json"]
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="a DAG document or a Result, YAML or JSON; - is stdin")]
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="a DAG document or a Result, YAML or JSON; - is stdin")
+]
 FormatOption = Annotated[TextFormat, typer.Option("--format", help="how to print")]
 
 
@@ -41,8 +41,12 @@ def plan(
     file: Annotated[str | None, typer.Option("--file", "-f", help="a request file, YAML or JSON; - is stdin")] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="requests, one JSON value a line; - is stdin")] = None,
     proposer: Annotated[Literal["planner", "llm"] | None, typer.Option(help="who proposes")] = None,
-    format_: Annotated[PlanFormat, typer.Option("--format", help="yaml and json print the Result, mermaid its DAG")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write result.json, dag.yaml, dag.mmd into")] = None,
+    format_: Annotated[
+        PlanFormat, typer.Option("--format", help="yaml and json print the Result, mermaid its DAG")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder to write result.json, dag.yaml, dag.mmd into")
+    ] = None,
 ) -> None:
     """Plan a request: the best strategy, its DAG, its proof and its price."""
     from api import commands
@@ -52,8 +56,12 @@ def plan(
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="DAG documents or Results, YAML or JSON; - is stdin")],
-    format_: Annotated[Literal["table", "json", "sarif", "github"], typer.Option("--format", help="how to print")] = "table",
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="DAG documents or Results, YAML or JSON; - is stdin")
+    ],
+    format_: Annotated[
+        Literal["table", "json", "sarif", "github"], typer.Option("--format", help="how to print")
+    ] = "table",
     prove: Annotated[bool, typer.Option(help="also run each DAG on virtual ranks")] = True,
 ) -> None:
     """Judge DAGs: 0 when all are valid, 1 when one has findings, 2 when one cannot be read."""
@@ -72,7 +80,9 @@ def prove(file: FileArgument, format_: FormatOption = "table") -> None:
 
 @app.command()
 def estimate(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="{request, strategy or dag, concurrency}; - is stdin")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="{request, strategy or dag, concurrency}; - is stdin")
+    ] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="such objects, one a line; - is stdin")] = None,
     format_: FormatOption = "table",
 ) -> None:
@@ -96,7 +106,9 @@ def rules(
 @app.command()
 def catalog(
     kind: Annotated[Literal["models", "gpus"], typer.Argument(help="what to list")],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one record in full, by name, alias or Hugging Face id")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="one record in full, by name, alias or Hugging Face id")
+    ] = None,
     format_: FormatOption = "table",
 ) -> None:
     """List the models or GPUs we know, or show one."""

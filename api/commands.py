@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from api import logs, service
-from api.documents import Judged, judge_document, open_dag, open_document, summary
+from api.documents import Judged, dag_of, judge_document, open_document, summary
 from api.errors import error_line, tell
 from api.reading import Source, data_of, fit_source, read_lines, read_source, with_model_file
 from api.settings import Settings, load
@@ -20,13 +20,22 @@ from validators.documents import read_data
 
 
 def plan(
-    text: str | None, *, file: str | None, batch: str | None, proposer: service.Proposer | None, style: str, output: Path | None
+    text: str | None,
+    *,
+    file: str | None,
+    batch: str | None,
+    proposer: service.Proposer | None,
+    style: str,
+    output: Path | None,
 ) -> None:
     """Plan one request, or a batch of them."""
     settings = _settings()
     given = [value for value in (text, file, batch) if value is not None]
     if len(given) != 1:
-        raise InputError("give a request as TEXT, with --file or with --batch, one of them", hint='try `plan "Llama 3.1 8B on 1x L40S"`')
+        raise InputError(
+            "give a request as TEXT, with --file or with --batch, one of them",
+            hint='try `plan "Llama 3.1 8B on 1x L40S"`',
+        )
     if batch is not None:
         _plan_batch(batch, settings, proposer)
         return
@@ -58,7 +67,7 @@ def validate(files: list[str], *, style: str, prove: bool) -> None:
 def prove(file: str, *, style: str) -> None:
     """Run one DAG on virtual ranks."""
     settings = _settings()
-    outcome = service.run_proof(open_dag(file, settings.max_document_bytes))
+    outcome = service.run_proof(dag_of(open_document(file, settings.max_document_bytes)))
     if style == "json":
         _json(outcome.model_dump(mode="json"))
     else:
@@ -74,7 +83,11 @@ def estimate(file: str | None, *, batch: str | None, style: str) -> None:
     if (file is None) == (batch is None):
         raise InputError("give FILE or --batch, one of them")
     if batch is not None:
-        _batch(batch, settings, lambda data: service.price(service.fit(service.Point, data, "the point")).model_dump(mode="json"))
+        _batch(
+            batch,
+            settings,
+            lambda data: service.price(service.fit(service.Point, data, "the point")).model_dump(mode="json"),
+        )
         return
     assert file is not None
     source = read_source(file, settings.max_document_bytes)
@@ -114,7 +127,7 @@ def catalog(kind: service.Kind, name: str | None, *, style: str) -> None:
 def export(file: str, *, to: str) -> None:
     """Write one DAG in another format to stdout."""
     service.check_format(to)
-    written = service.export(open_dag(file, _settings().max_document_bytes), to)
+    written = service.export(dag_of(open_document(file, _settings().max_document_bytes)), to)
     sys.stdout.write(written if written.endswith("\n") else written + "\n")
 
 
@@ -172,7 +185,9 @@ def _print_result(result: Result, style: str) -> None:
         sys.stdout.write(_yaml(service.document(result)))
     elif style == "mermaid":
         if result.dag is None:
-            raise InputError(f"there is no DAG to draw: the request is {result.status}", hint="use --format table to see why")
+            raise InputError(
+                f"there is no DAG to draw: the request is {result.status}", hint="use --format table to see why"
+            )
         sys.stdout.write(service.export(result.dag, "mermaid"))
     else:
         from api import render
@@ -244,7 +259,7 @@ def _print_record(record: dict[str, Any], style: str) -> None:
 def _yaml(data: dict[str, Any]) -> str:
     import yaml
 
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))
 
 
 def _json(data: object) -> None:

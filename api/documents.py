@@ -45,14 +45,14 @@ def open_document(name: str, limit: int) -> Document:
         raise InputError(f"{name}: {error}", pointer=error.pointer, hint=error.hint) from None
 
 
-def open_dag(name: str, limit: int) -> Dag:
-    """The DAG of a file that keeps to the format. Raises `InputError` with line and column where it does not."""
-    document = open_document(name, limit)
-    if document.dag is None:
-        first = document.findings[0]
-        line, column = document.position(first.path)
-        raise InputError(f"{name}:{line}:{column}: {first.code} {first.message}", pointer=first.path, hint=first.hint)
-    return document.dag
+def dag_of(document: Document) -> Dag:
+    """The DAG of a document that keeps to the format. Raises `InputError` with line and column where it does not."""
+    if document.dag is not None:
+        return document.dag
+    first = document.findings[0]
+    line, column = document.position(first.path)
+    where = f"{document.name or 'the document'}:{line}:{column}"
+    raise InputError(f"{where}: {first.code} {first.message}", pointer=first.path, hint=first.hint)
 
 
 def judge_document(document: Document, *, prove: bool) -> Judgement:

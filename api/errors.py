@@ -196,4 +196,3 @@ def _places(error: MeshwrightError) -> list[Place]:
 def _slug(kind: type[Exception]) -> str:
     words = re.findall(r"[A-Z][a-z]*", kind.__name__.removesuffix("Error"))
     return "-".join(words).lower()
-

@@ -145,7 +145,9 @@ def judged(file: Judged) -> RenderableType:
         line, column = file.position(value.path)
         mark = Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
         rows.append(Text.assemble(f"{file.name}:{line}:{column}: ", mark, f" {value.message}"))
-        rows.append(Padding(Text(f"at {value.path or '/'}" + (f"; hint: {value.hint}" if value.hint else "")), (0, 0, 0, 2)))
+        rows.append(
+            Padding(Text(f"at {value.path or '/'}" + (f"; hint: {value.hint}" if value.hint else "")), (0, 0, 0, 2))
+        )
     if verdict.proof is not None:
         rows.append(Text.assemble(f"{file.name}: proof ", proof(verdict.proof)))
     return Group(*rows, Text.assemble(f"{file.name}: ", word))

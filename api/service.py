@@ -1,6 +1,6 @@
 """What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -9,6 +9,7 @@ from api.errors import MissingResourceError, shape_error
 from api.settings import Settings
 from strategy.dag import Dag
 from strategy.errors import InputError, UnknownNameError
+from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, Proof, Result
 from strategy.strategy import Strategy
@@ -45,10 +46,18 @@ class Point(Frozen):
         return self
 
 
+class DagBody(Frozen):
+    """A DAG and the request it answers, which lets rules about the cluster and the memory speak."""
+
+    dag: Dag
+    request: Request | None = None
+
+
 class Judgement(Frozen):
     """What the validator says of a DAG."""
 
     valid: bool
+    """No error finding; the proof passed, unless it was not asked for."""
     findings: tuple[Finding, ...]
     proof: Proof | None
 
@@ -80,6 +89,24 @@ def plan(ask: Request | str, settings: Settings, proposer: Proposer | None = Non
     return run_loop(ask, dependencies(settings, proposer or settings.proposer))
 
 
+def dependencies(settings: Settings, proposer: Proposer) -> "Deps":
+    """What the loop needs from outside. Raises `InputError` when the LLM proposer is wanted and no endpoint is configured."""
+    from agent.deps import build_deps
+
+    if proposer == "llm" and settings.llm is None:
+        hint = "set MESHWRIGHT_LLM__BASE_URL and MESHWRIGHT_LLM__MODEL, or use the planner"
+        raise InputError("the LLM proposer has no endpoint to ask", hint=hint)
+    return build_deps(settings.loop, settings.llm if proposer == "llm" else None)
+
+
+def warm(settings: Settings) -> None:
+    """Load what the first request would otherwise wait for."""
+    from validators.registry import catalogue
+
+    dependencies(settings, "planner")
+    catalogue()
+
+
 def document(result: Result) -> dict[str, Any]:
     """A Result as JSON; its DAG in the compact form of a DAG document, where absent means default."""
     from strategy.export import document as dag_document
@@ -94,7 +121,9 @@ def judge(dag: Dag, problem: Problem | None, *, prove: bool = True) -> Judgement
     from validators.validate import validate
 
     verdict = validate(dag, _model(dag, problem), problem=problem, prove=prove)
-    return Judgement(valid=verdict.valid, findings=tuple(verdict.findings), proof=verdict.proof)
+    return Judgement(
+        valid=verdict.valid if prove else not verdict.errors, findings=verdict.findings, proof=verdict.proof
+    )
 
 
 def run_proof(dag: Dag) -> Proof:
@@ -125,7 +154,7 @@ def price(point: Point) -> Estimate:
 
 
 def export(dag: Dag, to: str) -> str:
-    """The DAG in another format. Raises `UnknownNameError` for one that does not exist."""
+    """The DAG in another format. Raises `InputError` for one that does not exist."""
     from strategy import export as formats
 
     writers = {"json": formats.to_json, "yaml": formats.to_yaml, "mermaid": formats.to_mermaid}
@@ -137,7 +166,15 @@ def check_format(to: str) -> ExportFormat:
     for name in EXPORTS:
         if name == to:
             return name
-    raise UnknownNameError("export format", to, EXPORTS)
+    raise InputError(f"there is no export to `{to[:40]}`", hint=f"use {', '.join(EXPORTS)}")
+
+
+def existing_format(name: str) -> ExportFormat:
+    """The same for the path of a URL. Raises `MissingResourceError`."""
+    try:
+        return check_format(name)
+    except InputError as error:
+        raise MissingResourceError(str(error), hint=error.hint) from None
 
 
 def rule_records() -> list[dict[str, Any]]:
@@ -173,6 +210,13 @@ def catalog_record(kind: Kind, name: str) -> dict[str, Any]:
     except UnknownNameError as error:
         raise MissingResourceError(str(error), hint=error.hint) from None
     return found.model_dump(mode="json")
+
+
+def _model(dag: Dag, problem: Problem | None) -> ModelSpec:
+    """The model of a request, or the one that a document names or carries."""
+    from knowledge.resolve import resolve_model
+
+    return resolve_model(dag.model) if problem is None else problem.model
 
 
 def _rule_record(rule: Any) -> dict[str, Any]:

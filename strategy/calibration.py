@@ -82,6 +82,8 @@ class EngineConstants(Frozen):
     """Factor on kernel times relative to the calibrated ones."""
     prefill_scale: Positive = 1.0
     """Factor on prefill kernel times relative to the calibrated ones."""
+    request_ms: float = Field(default=0.0, ge=0)
+    """Time of a request outside the model: HTTP, tokenising, admission, the way back of the first token."""
     burst: float = Field(ge=0, le=1)
     """How bunched arrivals are: 0 spreads them evenly over a request's life, 1 brings them all at once."""
 

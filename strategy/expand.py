@@ -142,7 +142,7 @@ class _Writer:
         """Write one phase of one microbatch."""
         branch, pool = self.dag.branch(phase), self.dag.strategy.pool_for(phase)
         site = _Site(phase, microbatch, pool)
-        stream = self.block(site, branch.embed, NO_LAYER, 0, None)
+        stream: Run | None = self.block(site, branch.embed, NO_LAYER, 0, None)
         stage = 0
         for layer, names in _layers(branch):
             owner = _owner(pool, layer)

@@ -175,7 +175,7 @@ class Pricer:
 
     def _times(self, priced: Sequence[Priced], width: int) -> tuple[Grid, NDArray[np.bool_]]:
         """Milliseconds [nodes, grid] and where the arithmetic, not the memory, decides."""
-        flops = _table([p.work.flops for p in priced], width)
+        flops = _table([p.work.flops * self._imbalance(p.node) for p in priced], width)
         moved = _table([p.work.weight_bytes + p.work.io_bytes for p in priced], width)
         rows = _table([p.work.rows for p in priced], width)
         rates = np.array([self._rates(p) for p in priced]).T[:, :, None]
@@ -189,6 +189,11 @@ class Pricer:
             if one.node.op in _MESSAGES:
                 ms[row] = self._message_ms(one.node, one.work)
         return ms, compute > memory
+
+    def _imbalance(self, node: AnyNode) -> float:
+        """How much more than the mean the busiest expert rank computes."""
+        spread = node.op == "expert" and self.span("ep").ranks > 1
+        return self.calibration.moe_imbalance if spread else 1.0
 
     def _rates(self, one: Priced) -> tuple[float, float, float, float, float]:
         """FLOP/s, bytes/s, launch overhead in us, half rows and half bytes of a node's kernel."""

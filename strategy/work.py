@@ -106,7 +106,7 @@ class Work(NamedTuple):
     message_bytes: Quantity = 0.0
     """The collective's logical tensor; for all_to_all, what one rank sends to others."""
     rows: Quantity = 0.0
-    """Rows of the matrix product, which decide how full the units run."""
+    """Rows of the matrix product (attention: queries of one sequence), which decide how full the units run."""
 
 
 @dataclass(frozen=True)
@@ -389,7 +389,8 @@ def _gqa_attention(ctx: WorkContext, main: Flow) -> Work:
     cache = kv_elements_per_token(ctx.model, ctx.tp_size) * fraction * ctx.kv_bytes
     flops = 2 * query_width * _attended_pairs(ctx) * main.share
     io = cache * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
-    return Work(out, flops, 0.0, io + ctx.rows(main) * (2 * query_width * ctx.activation_bytes))
+    io = io + ctx.rows(main) * (2 * query_width * ctx.activation_bytes)
+    return Work(out, flops, 0.0, io, rows=ctx.load.new_tokens)
 
 
 def _decode_share(ctx: WorkContext, main: Flow) -> float:
@@ -404,7 +405,7 @@ def _mla_absorbed(ctx: WorkContext, main: Flow) -> Work:
     flops = heads * (2 * c + r) * _attended_pairs(ctx) * main.share
     io = (c + r) * ctx.kv_bytes * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
     io = io + ctx.rows(main) * (heads * (2 * c + r) * ctx.activation_bytes)
-    return Work(ctx.flow(heads * c, main), flops, 0.0, io)
+    return Work(ctx.flow(heads * c, main), flops, 0.0, io, rows=ctx.load.new_tokens)
 
 
 def _mla_expanded(ctx: WorkContext, main: Flow) -> Work:
@@ -414,7 +415,7 @@ def _mla_expanded(ctx: WorkContext, main: Flow) -> Work:
     width = heads * (attention.qk_nope_head_dim + attention.qk_rope_head_dim + v)
     flops = width * _attended_pairs(ctx) * main.share
     io = (ctx.rows(main) + ctx.load.attended_tokens) * (width * ctx.activation_bytes)
-    return Work(ctx.flow(heads * v, main), flops, 0.0, io)
+    return Work(ctx.flow(heads * v, main), flops, 0.0, io, rows=ctx.load.new_tokens)
 
 
 # --- mixture of experts -------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 from strategy.dag import AnyNode, Block, edges
-from strategy.ops import COLLECTIVES, WeightSpec, model_weights, op_kind
+from strategy.mesh import Axis
+from strategy.mesh import Axis
+from strategy.ops import COLLECTIVES, op_kind
+from strategy.placement import refine
 from strategy.strategy import Phase, Pool
-from validators.subject import PHASES, Place, Subject
+from validators.subject import PHASES, Subject
 
 
 class BlockGraph:
@@ -81,9 +84,10 @@ def moves_only(node: AnyNode) -> bool:
     return op_kind(node.op) == "communication" or node.op == "chunk"
 
 
-def collective_axis(node: AnyNode) -> str | None:
+def collective_axis(node: AnyNode) -> Axis | None:
     """Axis of a collective, or None for every other node."""
-    return str(getattr(node, "axis", "")) if node.op in COLLECTIVES else None
+    axis: Axis | None = getattr(node, "axis", None) if node.op in COLLECTIVES else None
+    return axis
 
 
 def role_of(node: AnyNode) -> str | None:
@@ -96,12 +100,6 @@ def weight_of(node: AnyNode) -> str | None:
     return getattr(node, "weight", None)
 
 
-def known_weight(subject: Subject, node: AnyNode) -> WeightSpec | None:
-    """What the model says of the weight that a node names, or None when there is none."""
-    name = weight_of(node)
-    return None if name is None else model_weights(subject.model).get(name)
-
-
 def graphs(subject: Subject) -> Iterator[BlockGraph]:
     """The graph of every block, in document order."""
     for index, block in enumerate(subject.dag.blocks):
@@ -110,12 +108,7 @@ def graphs(subject: Subject) -> Iterator[BlockGraph]:
 
 def phases_of(subject: Subject, block: str) -> list[Phase]:
     """Phases whose branch stamps `block`."""
-    return [phase for phase in PHASES if block in stamped_blocks(subject, phase)]
-
-
-def stamped_blocks(subject: Subject, phase: Phase) -> frozenset[str]:
-    """Names of the blocks that a branch stamps, the boundary among them."""
-    return subject.block_names(phase)
+    return [phase for phase in PHASES if block in subject.block_names(phase)]
 
 
 def pools_of(subject: Subject, block: str) -> list[Pool]:
@@ -124,6 +117,7 @@ def pools_of(subject: Subject, block: str) -> list[Pool]:
     return list(pools.values())
 
 
-def pools_at(subject: Subject, place: Place) -> list[Pool]:
-    """Pools on which the node of `place` runs."""
-    return pools_of(subject, place.block.name)
+def crosses_replicas(pool: Pool, axis: Axis) -> bool:
+    """Whether groups of `axis` hold ranks of several attention replicas."""
+    digits = refine(pool)
+    return digits is not None and bool(set(digits.of(axis)) & set(digits.of("dp")))

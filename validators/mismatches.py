@@ -4,8 +4,9 @@
 elsewhere than the op needs).
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
+from strategy.ops import model_weights
 from validators.registry import Hit
 from validators.subject import Subject
 from validators.typing_pass import CONTENT_WORDS, Mismatch
@@ -15,7 +16,6 @@ _BY_KIND = {
     "duplicate": "EP010",
     "router_weight": "EP012",
     "ffn_kind": "EP014",
-    "weight": "TP014",
     "not_partial": "CM006",
     "not_sharded": "DG011",
     "order": "DG011",
@@ -32,17 +32,22 @@ _EXPERT_OPS = frozenset({"expert", "all_to_all"})
 _REPLICA_AXES = frozenset({"dp", "stage"})
 
 
+def owned(subject: Subject, code: str) -> list[Mismatch]:
+    """The mismatches that belong to `code`, in the order in which they were met."""
+    weights = model_weights(subject.model)
+    return [m for m in subject.typing.mismatches if code_of(m, weights) == code]
+
+
 def typed(subject: Subject, code: str) -> Iterator[Hit]:
-    """The mismatches that belong to `code`, with all their facts."""
-    for mismatch in subject.typing.mismatches:
-        if code_of(mismatch) == code:
-            yield hit(mismatch)
+    """The mismatches that belong to `code` as hits, for rules whose templates need no more than their facts."""
+    yield from map(hit, owned(subject, code))
 
 
 def hit(m: Mismatch) -> Hit:
-    """A mismatch as a hit: templates may use node, op, block, phase, source, axis, needed, found, repair, producer and weight."""
+    """A mismatch as a hit: templates may use kind, node, op, block, phase, source, axis, needed, found, repair, producer and weight."""
     return Hit(
         m.path,
+        kind=m.kind,
         node=m.node,
         op=m.op,
         block=m.block,
@@ -57,8 +62,10 @@ def hit(m: Mismatch) -> Hit:
     )
 
 
-def code_of(m: Mismatch) -> str:
-    """The rule that a mismatch breaks."""
+def code_of(m: Mismatch, weights: Container[str]) -> str:
+    """The rule that a mismatch breaks; `weights` are those that the model has."""
+    if m.kind == "weight":
+        return "TP014" if m.found in weights else "DG014"
     if m.kind in _BY_KIND:
         return _BY_KIND[m.kind]
     if m.kind == "split":

@@ -11,10 +11,11 @@ from agent.understand.constraints import find_constraints, find_gpu_limit
 from agent.understand.latency import find_slo
 from agent.understand.leftovers import note_leftovers
 from agent.understand.models import NICKNAMES, find_model
-from agent.understand.names import Vocabulary
+from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
 from agent.understand.scan import MAX_CHARACTERS, Scan
 from agent.understand.traffic import find_workload
+from knowledge import catalogue
 from strategy.request import Request
 from strategy.values import Frozen
 
@@ -41,16 +42,15 @@ class Names:
 @cache
 def catalogue_names() -> Names:
     """Names of the shipped catalogue."""
-    from knowledge import catalogue
-
-    models = {key: set(spec.aliases) for key, spec in catalogue.models().items()}
+    models = {key: {record.title, *record.aliases} for key, record in catalogue.models().items()}
+    known = {squash(name) for names in models.values() for name in names} | {squash(key) for key in models}
     for nickname, start in NICKNAMES.items():
         key = next((k for k in models if k.startswith(start)), None)
-        if key is not None:
+        if key is not None and squash(nickname) not in known:
             models[key].add(nickname)
-    gpus = catalogue.gpus()
-    names = {key: (spec.name, *catalogue.gpu_aliases(key)) for key, spec in gpus.items()}
-    return Names(Vocabulary(models), Vocabulary(names), {key: spec.gpus_per_host for key, spec in gpus.items()})
+    gpus, aliases = catalogue.gpus(), catalogue.gpu_aliases()
+    names = {key: (gpu.name, *aliases[key]) for key, gpu in gpus.items()}
+    return Names(Vocabulary(models), Vocabulary(names), {key: gpu.gpus_per_host for key, gpu in gpus.items()})
 
 
 def understand(text: str, names: Names | None = None) -> Understanding:

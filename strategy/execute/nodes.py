@@ -1,6 +1,7 @@
 """What each op does, apart from attention and experts: on all virtual ranks of a stage at once."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,6 +48,7 @@ from strategy.execute.values import (
 from strategy.mesh import Axis
 
 EPSILON = 1e-6
+Shard = TypeVar("Shard", Floats, Ints)
 
 
 def run_node(site: Site, node: AnyNode, arrived: Arrived) -> Value:
@@ -200,7 +202,7 @@ def _gather_routes(site: Site, axis: Axis, routes: Routes) -> Routes:
     return Routes(experts, weights, rows)
 
 
-def _join[T: (Floats, Ints)](site: Site, axis: Axis, shards: T) -> T:
+def _join(site: Site, axis: Axis, shards: Shard) -> Shard:
     """Concatenate along rows, in group order: [ranks, n, ...] to [ranks, group * n, ...]."""
     members = site.ranks.members(axis)
     joined = shards[members].reshape(len(members), -1, *shards.shape[2:])

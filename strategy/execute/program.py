@@ -40,7 +40,8 @@ class Stamped(NamedTuple):
     block: str
     layer: int | None
     stage: int
-    last_of_layer: bool = False
+    state: tuple[str, int | None] | None = None
+    """What should leave it: the name and layer of an intermediate result of the reference, where there is one."""
 
 
 class End(NamedTuple):
@@ -199,15 +200,22 @@ def _sequence(
     owners: list[int],
     pool: Pool,
 ) -> tuple[Stamped, ...]:
-    found = [Stamped(branch.embed, None, 0)]
+    found = [Stamped(branch.embed, None, 0, ("embedding", None))]
     for layer in layers:
         blocks = stamped[layer]
-        found += [Stamped(name, layer, owners[layer], index == len(blocks) - 1) for index, name in enumerate(blocks)]
+        found += [Stamped(name, layer, owners[layer], _state(index, len(blocks), layer)) for index, name in enumerate(blocks)]
     found.append(Stamped(branch.head, None, pool.pp_size - 1))
     for use in found:
         if use.block not in routines:
             raise Fault(f"no block is named `{use.block}`", node=use.block, layer=use.layer)
     return tuple(found)
+
+
+def _state(index: int, count: int, layer: int) -> tuple[str, int | None] | None:
+    """The residual stream after a block of a layer, known at the end of the layer and between the usual two blocks."""
+    if index == count - 1:
+        return "after_ffn", layer
+    return ("after_attention", layer) if count == 2 else None
 
 
 def _boundary(dag: Dag, phase: Phase, routines: dict[str, Routine]) -> str | None:

@@ -19,7 +19,7 @@ class Shards:
     def __init__(self, model: ModelSpec, real_model: ModelSpec, weights: Weights, ranks: Ranks) -> None:
         self._model = model
         self._real = real_model
-        self._weights = weights
+        self.weights = weights
         self._ranks = ranks
         self._held: dict[tuple[str, str, int | None], Floats] = {}
         self._columns: dict[str, Ints] = {}
@@ -40,14 +40,14 @@ class Shards:
 
     def full(self, name: str, layer: int | None) -> Floats:
         """The whole weight, as replicated weights are held."""
-        return self._weights.full(name, layer)
+        return self.weights.full(name, layer)
 
     def has(self, name: str, layer: int | None) -> bool:
         """Whether the model has that weight there."""
-        return self._weights.has(name, layer)
+        return self.weights.has(name, layer)
 
     def _cut(self, name: str, split: str, layer: int | None) -> Floats:
-        full = self._weights.full(name, layer)
+        full = self.weights.full(name, layer)
         if split == "replicated":
             return full[None]
         axis = self.axis_of(name)

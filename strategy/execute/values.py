@@ -123,6 +123,14 @@ class Ordering:
     op: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sent(Ordering):
+    """A send, with what a recv of the right stage may take."""
+
+    value: "Value"
+    stage_offset: int
+
+
 Value = Tensor | Tokens | Routes | Gathered | Copies | Written | Ordering
 
 
@@ -143,6 +151,7 @@ KINDS = {
     Copies: "dispatched token copies",
     Written: "a KV cache write",
     Ordering: "no tensor",
+    Sent: "no tensor",
 }
 
 

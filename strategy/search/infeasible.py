@@ -5,6 +5,7 @@ Every change offered was planned: it is merged into the problem and the search i
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from strategy.hardware import Cluster
@@ -17,24 +18,32 @@ from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe
 
 MAX_CHANGES = 4
 MAX_HOSTS = 64
+MIN_ISL = 1024
 ROOM = 1.05
 """A relaxed latency limit is offered with this much room above the best that was found."""
 
 Planned = Callable[[Problem], Candidate | None]
+Patch = tuple[dict[str, Any], str, Problem]
+"""A change of the request, the same in words, and the problem it leads to."""
 
 
 def explain(problem: Problem, priced: Priced, plan: Planned) -> Infeasible:
-    """Limits that no candidate meets, and verified changes."""
-    limits = tuple(_limits(problem, priced))
-    nearest = []
-    for change, message, changed in _changes(problem, priced):
-        if len(nearest) == MAX_CHANGES:
-            break
+    """Limits that no candidate meets, and of each kind of change the smallest after which a plan was found."""
+    nearest: list[Change] = []
+    for kind in _kinds_of_change(problem, priced):
+        found = next(_verified(kind, plan), None)
+        if found is not None:
+            nearest.append(found)
+    return Infeasible(limits=tuple(_limits(problem, priced)), nearest=tuple(nearest[:MAX_CHANGES]))
+
+
+def _verified(changes: Iterator[Patch], plan: Planned) -> Iterator[Change]:
+    """Those changes, smallest first, after which there is a plan."""
+    for change, message, changed in changes:
         found = plan(changed)
         if found is not None:
-            suffix = f" ({describe(found.strategy.pools[0])}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms)"
-            nearest.append(Change(change=change, message=message + suffix, verified=True))
-    return Infeasible(limits=limits, nearest=tuple(nearest))
+            outcome = f"{describe(found.strategy.pools[0])}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms"
+            yield Change(change=change, message=f"{message} ({outcome})", verified=True)
 
 
 def _limits(problem: Problem, priced: Priced) -> Iterator[Limit]:
@@ -110,7 +119,7 @@ def _asked_pool(problem: Problem) -> Pool:
     if model.moe is not None:
         ep_size = fixed.ep_size or 1
         experts = ExpertMesh(ep_size=ep_size, tp_size=fixed.moe_tp_size or max(1, attention.width // ep_size))
-    stages = tuple(zip(bounds, bounds[1:], strict=False))
+    stages = tuple(pairwise(bounds))
     return Pool(pp_size=pp_size, stages=stages, attention=attention, experts=experts, replicas=fixed.replicas or 1)
 
 
@@ -123,18 +132,25 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def _changes(problem: Problem, priced: Priced) -> Iterator[tuple[dict[str, Any], str, Problem]]:
-    """Candidate changes, nearest first: each as a patch of the request, in words, and applied."""
+def _kinds_of_change(problem: Problem, priced: Priced) -> list[Iterator[Patch]]:
+    """Changes worth trying, a list for each kind, smallest first: as a patch of the request, in words, and applied."""
     if priced.candidates:
-        yield from _relaxed_limits(problem, priced)
-    elif not priced.misfits:
-        yield from _relaxed_constraints(problem)
-    if priced.misfits or priced.candidates:
-        yield from _fewer_bytes(problem)
-        yield from _more_gpus(problem)
+        return [
+            _relaxed_limits(problem, priced),
+            _lower_load(problem),
+            _fewer_bytes(problem),
+            _more_gpus(problem, 4 * problem.cluster.gpus),
+        ]
+    if priced.misfits:
+        return [
+            _fewer_bytes(problem),
+            _more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
+            _shorter(problem),
+        ]
+    return [_nearest_degrees(problem), _freed_degrees(problem), _allowed_again(problem)]
 
 
-def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[Patch]:
     slo = problem.slo
     nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
     relaxed: dict[str, float] = {}
@@ -146,6 +162,10 @@ def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[tuple[dict[str
         f"allow a {name.removesuffix('_ms').upper()} of {value:g} ms" for name, value in relaxed.items()
     )
     yield {"slo": relaxed}, text, changed
+
+
+def _lower_load(problem: Problem) -> Iterator[Patch]:
+    """Fewer requests in flight, where the request states how many."""
     concurrency = problem.workload.concurrency
     while concurrency is not None and concurrency > 1:
         concurrency //= 2
@@ -163,30 +183,56 @@ def _rounded_up(value: float) -> float:
     return float(f"{math.ceil(value / step) * step:.6g}")
 
 
-def _relaxed_constraints(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
-    """The nearest legal degree in place of a fixed one, then each constraint left out."""
-    constraints, model, gpus = problem.constraints, problem.model, problem.cluster.gpus
+def _nearest_degrees(problem: Problem) -> Iterator[Patch]:
+    """The nearest legal degree in place of a fixed one."""
+    model, gpus = problem.model, problem.cluster.gpus
     legal = {
         "tp_size": legal_tp_sizes(model, gpus, engine=problem.engine),
         "ep_size": legal_ep_sizes(model, gpus),
         "pp_size": divisors(gpus),
     }
-    for name, value in constraints.fix.model_dump(exclude_none=True).items():
-        for other in sorted(legal.get(name, []), key=lambda n: (abs(n - value), n))[:3]:
-            fixed = FixedDegrees.model_validate({**constraints.fix.model_dump(), name: other})
-            changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"fix": fixed})})
-            yield {"constraints": {"fix": {name: other}}}, f"fix {name}={other} instead of {value}", changed
-    for name in constraints.fix.model_dump(exclude_none=True):
-        fixed = FixedDegrees.model_validate({**constraints.fix.model_dump(), name: None})
-        changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"fix": fixed})})
-        yield {"constraints": {"fix": {name: None}}}, f"leave {name} free", changed
+    for name, value in problem.constraints.fix.model_dump(exclude_none=True).items():
+        for other in sorted(legal.get(name, []), key=lambda n: (abs(n - value), n)):
+            yield _with_degree(problem, name, other, f"fix {name}={other} instead of {value}")
+
+
+def _freed_degrees(problem: Problem) -> Iterator[Patch]:
+    """One fixed degree left free."""
+    for name in problem.constraints.fix.model_dump(exclude_none=True):
+        yield _with_degree(problem, name, None, f"leave {name} free")
+
+
+def _with_degree(problem: Problem, name: str, value: int | None, message: str) -> Patch:
+    constraints = problem.constraints
+    fixed = FixedDegrees.model_validate({**constraints.fix.model_dump(), name: value})
+    changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"fix": fixed})})
+    return {"constraints": {"fix": {name: value}}}, message, changed
+
+
+def _allowed_again(problem: Problem) -> Iterator[Patch]:
+    """One forbidden kind of parallelism allowed."""
+    constraints = problem.constraints
     for name in constraints.forbid:
         rest = tuple(f for f in constraints.forbid if f != name)
         changed = problem.model_copy(update={"constraints": constraints.model_copy(update={"forbid": rest})})
         yield {"constraints": {"forbid": list(rest)}}, f"allow {name}", changed
 
 
-def _fewer_bytes(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
+def _shorter(problem: Problem) -> Iterator[Patch]:
+    """Shorter prompts, where the cache of one sequence is what does not fit."""
+    work = problem.workload
+    isl = work.isl
+    while isl > MIN_ISL:
+        isl //= 2
+        shorter = work.model_copy(update={"isl": isl})
+        yield (
+            {"workload": {"isl": isl}},
+            f"send prompts of {isl} tokens",
+            problem.model_copy(update={"workload": shorter}),
+        )
+
+
+def _fewer_bytes(problem: Problem) -> Iterator[Patch]:
     """Smaller weights, where the device computes with them."""
     for dtype in ("fp8", "nvfp4"):
         smaller = dtype == "nvfp4" or problem.precision.weights in ("bf16", "fp16", "fp32")
@@ -199,8 +245,8 @@ def _fewer_bytes(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Proble
             )
 
 
-def _more_gpus(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]]:
-    """More GPUs on the host, then more hosts."""
+def _more_gpus(problem: Problem, most: int) -> Iterator[Patch]:
+    """More GPUs on the host, then more hosts, up to `most` GPUs."""
     cluster = problem.cluster
     full = cluster.gpu.gpus_per_host
     per_host = cluster.gpus_per_host
@@ -208,12 +254,12 @@ def _more_gpus(problem: Problem) -> Iterator[tuple[dict[str, Any], str, Problem]
         per_host = min(full, 2 * per_host)
         yield _with_cluster(problem, per_host, cluster.hosts)
     hosts = cluster.hosts
-    while hosts < MAX_HOSTS:
+    while hosts * full < most:
         hosts += 1 if hosts < 4 else hosts
         yield _with_cluster(problem, max(full, cluster.gpus_per_host), hosts)
 
 
-def _with_cluster(problem: Problem, gpus_per_host: int, hosts: int) -> tuple[dict[str, Any], str, Problem]:
+def _with_cluster(problem: Problem, gpus_per_host: int, hosts: int) -> Patch:
     cluster = Cluster(gpu=problem.cluster.gpu, gpus_per_host=gpus_per_host, hosts=hosts)
     changed = problem.model_copy(update={"cluster": cluster})
     change = {"cluster": {"gpus_per_host": gpus_per_host, "hosts": hosts}}

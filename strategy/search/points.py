@@ -9,7 +9,7 @@ from strategy.calibration import Calibration
 from strategy.cost import Curve, curve
 from strategy.dag import Dag
 from strategy.memory import StageMemory, stage_memory
-from strategy.request import Objective, Problem, Slo
+from strategy.request import Problem, Slo
 from strategy.search.space import pools, replica_counts
 from strategy.strategy import Pool, Strategy
 
@@ -90,45 +90,56 @@ def _replicated(problem: Problem, calibration: Calibration, pool: Pool) -> list[
     one = build(problem.model, Strategy(pools=(pool,)))
     for replicas in counts:
         strategy = Strategy(pools=(pool.model_copy(update={"replicas": replicas}),))
-        dag = one.model_copy(update={"strategy": strategy})
-        point = best_point(problem, curve(dag, problem, calibration))
-        if point is not None:
-            found.append(Candidate(strategy, dag, *point))
-            if problem.objective == "min_gpus" and point[-1]:
-                break  # more replicas of the same pool only cost more GPUs
+        candidate = _at_best_load(problem, calibration, one.model_copy(update={"strategy": strategy}))
+        found.append(candidate)
+        if problem.objective == "min_gpus" and candidate.meets_slo:
+            break  # more replicas of the same pool only cost more GPUs
     return found
 
 
-def best_point(problem: Problem, priced: Curve) -> tuple[int, float, float, float, bool] | None:
-    """Concurrency, TTFT, TPOT, tokens/s and whether the limits hold, at the best load of a curve; None when no load is possible."""
-    allowed = priced.feasible
-    if not allowed.any():
-        return None
-    meets = allowed & within(problem.slo, priced.ttft_ms, priced.tpot_ms)
-    if meets.any():
-        index = _best_index(problem.objective, priced, meets)
-    else:
-        index = int(np.where(allowed, excess(problem.slo, priced.ttft_ms, priced.tpot_ms), np.inf).argmin())
-    return (
-        int(priced.concurrency[index]), float(priced.ttft_ms[index]), float(priced.tpot_ms[index]),
-        float(priced.tokens_per_s[index]), bool(meets[index]),
-    )  # fmt: skip
+def _at_best_load(problem: Problem, calibration: Calibration, dag: Dag) -> Candidate:
+    points = curve(dag, problem, calibration, _asked_load(problem))
+    meets = within(problem.slo, points.ttft_ms, points.tpot_ms) & carries(problem, points)
+    index = _best_index(problem, points, meets)
+    tokens_per_s = float(points.tokens_per_s_per_gpu[index]) * dag.strategy.world_size
+    ttft_ms, tpot_ms = float(points.ttft_ms[index]), float(points.tpot_ms[index])
+    return Candidate(
+        dag.strategy, dag, int(points.concurrency[index]), ttft_ms, tpot_ms, tokens_per_s, bool(meets[index])
+    )
 
 
-def _best_index(objective: Objective, priced: Curve, meets: np.ndarray) -> int:
-    if objective == "latency":
-        return int(np.where(meets, priced.ttft_ms + priced.tpot_ms, np.inf).argmin())
-    return int(np.where(meets, priced.tokens_per_s, -np.inf).argmax())
+def _asked_load(problem: Problem) -> np.ndarray | None:
+    """The one load to price when the request states it; None for a range of loads."""
+    if problem.workload.concurrency is not None:
+        return np.array([float(problem.workload.concurrency)])
+    if problem.objective == "latency" and problem.workload.request_rate is None:
+        return np.array([1.0])
+    return None
+
+
+def carries(problem: Problem, points: Curve) -> np.ndarray:
+    """Where the request rate that was asked for is served."""
+    return np.asarray(points.requests_per_s >= (problem.workload.request_rate or 0.0))
+
+
+def _best_index(problem: Problem, points: Curve, meets: np.ndarray) -> int:
+    """The load to judge a candidate by: where the objective is best within the limits, or where they are exceeded least."""
+    if not meets.any():
+        short = np.where(carries(problem, points), 1.0, 1e6)
+        return int((excess(problem.slo, points.ttft_ms, points.tpot_ms) * short).argmin())
+    if problem.workload.request_rate is not None or problem.objective == "latency":
+        return int(meets.argmax())
+    return int(np.where(meets, points.tokens_per_s_per_gpu, -np.inf).argmax())
 
 
 def within(slo: Slo, ttft_ms: np.ndarray, tpot_ms: np.ndarray) -> np.ndarray:
     """Where both limits hold."""
-    return (ttft_ms <= (slo.ttft_ms or np.inf)) & (tpot_ms <= (slo.tpot_ms or np.inf))
+    return np.asarray((ttft_ms <= (slo.ttft_ms or np.inf)) & (tpot_ms <= (slo.tpot_ms or np.inf)))
 
 
 def excess(slo: Slo, ttft_ms: np.ndarray, tpot_ms: np.ndarray) -> np.ndarray:
     """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
-    return np.maximum(ttft_ms / (slo.ttft_ms or np.inf), tpot_ms / (slo.tpot_ms or np.inf))
+    return np.asarray(np.maximum(ttft_ms / (slo.ttft_ms or np.inf), tpot_ms / (slo.tpot_ms or np.inf)))
 
 
 def candidate_excess(slo: Slo, candidate: Candidate) -> float:

@@ -45,10 +45,10 @@ def tokens_that_miss_their_experts(subject: Subject) -> Iterator[Hit]:
         return
     for hit in typed(subject, "EP003"):
         facts = hit.facts
-        lost = facts["found"] or f"a Partial sum over {facts['axis']}"
+        needs = "" if facts["kind"] == "content" else f", needs {facts['needed'] or 'a complete value'}"
         yield Hit(
             hit.path,
-            what=f"`{facts['node']}` ({facts['op']}) meets {lost}" + (f", needs {facts['needed']}" if facts["needed"] else ""),
+            what=f"`{facts['node']}` ({facts['op']}) meets {facts['found'] or 'a Partial sum of expert outputs'}{needs}",
             change=f"insert {facts['repair'] or 'all_to_all over ep with role combine'} before `{facts['node']}`",
         )
     if not subject.typing.mismatches:

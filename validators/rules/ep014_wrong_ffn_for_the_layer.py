@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from validators.examples import edit, moe
 from validators.examples_moe import named
-from validators.mismatches import code_of, hit
+from validators.mismatches import hit, owned
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -26,8 +26,8 @@ from validators.subject import Subject
 def wrong_ffn_for_the_layer(subject: Subject) -> Iterator[Hit]:
     """Which layers have experts and which a dense FFN is the model's decision."""
     told: set[tuple[str, str]] = set()
-    for mismatch in subject.typing.mismatches:
+    for mismatch in owned(subject, "EP014"):
         key = (mismatch.phase, mismatch.block)
-        if code_of(mismatch) == "EP014" and key not in told:
+        if key not in told:
             told.add(key)
             yield hit(mismatch)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from strategy.dag import AnyNode
-from validators.block_graph import BlockGraph, collective_axis, graphs, role_of
+from strategy.placement import refine
+from strategy.strategy import Pool
+from validators.block_graph import collective_axis, graphs, pools_of, role_of
 from validators.examples import edit_node, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -26,21 +28,28 @@ def partial_expert_group(subject: Subject) -> Iterator[Hit]:
     """Every rank of an EP group enters dispatch and combine in every step, or the others wait for it for ever."""
     for graph in graphs(subject):
         for expert in graph.of_op("expert"):
-            sent = _axes(graph.upstream(expert.id), "dispatch")
-            returned = _axes(graph.downstream(expert.id), "combine")
-            if sent and returned and sorted(sent) != sorted(returned):
+            dispatch = _with_role(graph.upstream(expert.id), "dispatch")
+            combine = _with_role(graph.downstream(expert.id), "combine")
+            differ = any(_ranks(pool, dispatch) != _ranks(pool, combine) for pool in pools_of(subject, graph.block.name))
+            if dispatch and combine and differ:
                 yield Hit(
-                    _first_combine(graph, expert),
+                    f"{graph.path_of(combine[0])}/axis",
                     expert=expert.id,
-                    sent=" and ".join(sent),
-                    returned=" and ".join(returned),
+                    sent=_axes(dispatch),
+                    returned=_axes(combine),
                 )
 
 
-def _axes(nodes: list[AnyNode], role: str) -> list[str]:
-    return [axis for node in nodes if role_of(node) == role and (axis := collective_axis(node))]
+def _with_role(nodes: list[AnyNode], role: str) -> list[AnyNode]:
+    return [node for node in nodes if role_of(node) == role]
 
 
-def _first_combine(graph: BlockGraph, expert: AnyNode) -> str:
-    combine = next(node for node in graph.downstream(expert.id) if role_of(node) == "combine")
-    return f"{graph.path_of(combine)}/axis"
+def _axes(nodes: list[AnyNode]) -> str:
+    return " and ".join(axis for node in nodes if (axis := collective_axis(node)))
+
+
+def _ranks(pool: Pool, nodes: list[AnyNode]) -> frozenset[int]:
+    """The digits of a rank's place that these collectives together run over: equal digits are equal groups, whatever the axis is called."""
+    digits = refine(pool)
+    axes = [axis for node in nodes if (axis := collective_axis(node))]
+    return frozenset() if digits is None else frozenset(d for axis in axes for d in digits.of(axis))

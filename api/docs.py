@@ -1,0 +1,105 @@
+"""Generated pages: `python -m api.docs` writes them, `--check` says whether they are fresh.
+
+The table of rules (validators/RULES.md), the settings table in README.md, the OpenAPI document (api/openapi.json).
+"""
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+
+from api.app import create_app
+from api.settings import Settings, variables
+from validators.registry import Rule, catalogue
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- settings: written by `make docs` -->", "<!-- settings end -->"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file with what it should hold."""
+    readme = ROOT / "README.md"
+    return {
+        ROOT / "validators" / "RULES.md": rules_page(),
+        ROOT / "api" / "openapi.json": json.dumps(
+            create_app(Settings.model_construct()).openapi(), indent=1, sort_keys=True
+        )
+        + "\n",
+        readme: with_settings(readme.read_text(encoding="utf-8")),
+    }
+
+
+def rules_page() -> str:
+    """The rules by family."""
+    found = catalogue().values()
+    errors = sum(rule.severity == "error" for rule in found)
+    head = [
+        "# Rules",
+        "",
+        f"{len(found)} rules, {errors} of them errors. Written by `make docs`; `meshwright rules CODE` tells all of one.",
+        "",
+    ]
+    for family in dict.fromkeys(rule.family for rule in found):
+        head += [f"## {family}", "", "| code | severity | finds | why | read |", "| --- | --- | --- | --- | --- |"]
+        head += [_rule_row(rule) for rule in found if rule.family == family]
+        head.append("")
+    return "\n".join(head)
+
+
+def settings_table() -> str:
+    """The settings as markdown."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, model, field in variables():
+        info = model.model_fields[field]
+        meaning = info.description or _field_docs(model).get(field, "")
+        default = "required" if info.is_required() else _shown(info.get_default(call_default_factory=True))
+        rows.append(f"| `{name}` | {default} | {meaning} |")
+    return "\n".join(rows)
+
+
+def with_settings(readme: str) -> str:
+    """README.md with a fresh settings table between its markers."""
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    return f"{head}{begin}\n{settings_table()}\n{end}{tail}" if begin and end else readme
+
+
+def main() -> None:
+    """Write the pages, or with `--check` exit 1 when one is stale."""
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `make docs`\n")
+        sys.exit(bool(stale))
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def _rule_row(rule: Rule) -> str:
+    link = f"[{rule.knowledge}](../knowledge/pages/{rule.knowledge})" if rule.knowledge else ""
+    return f"| {rule.code} | {rule.severity} | {rule.name} | {rule.summary.replace('|', chr(92) + '|')} | {link} |"
+
+
+def _field_docs(model: type[BaseModel]) -> dict[str, str]:
+    """The string under each field of a class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, doc in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(doc, ast.Expr):
+            found[field.target.id] = " ".join(str(ast.literal_eval(doc.value)).split())
+    return found
+
+
+def _shown(default: object) -> str:
+    if default is None or isinstance(default, SecretStr) or default in ("", {}):
+        return "-"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Compares a run with the reference while it goes, and names the first node that departs from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strategy.execute.program import Routine, Step
+from strategy.execute.ranks import Ranks
+from strategy.execute.reference import Reference
+from strategy.execute.run import Moment, Values
+from strategy.execute.shards import Shards
+from strategy.execute.values import SPAN, Fault, Floats, Ints, Tensor, Tokens
+from strategy.result import Departure
+from strategy.strategy import Phase
+
+TOLERANCE = 1e-9
+"""Largest error of a passing proof, relative to the largest expected value."""
+UNBOUNDED = 1e308
+"""How an error that is infinite or not a number is written."""
+
+
+class WrongLogitsError(Exception):
+    """Stops a run at the first pass whose logits or tokens are wrong."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """How far a value is from the reference, and on which ranks of the stage."""
+
+    max_abs_error: float
+    ranks: Ints
+
+
+@dataclass
+class Comparison:
+    """Observer of a run: checks logits and tokens, and remembers the first block that leaves a wrong residual stream."""
+
+    reference: Reference
+    own: dict[Phase, Ints]
+    """[ranks, sequences]: what each rank must have sampled for."""
+    max_abs_error: float = 0.0
+    suspect: Moment | None = None
+    mismatch: Mismatch | None = None
+
+    def __call__(self, moment: Moment, routine: Routine, values: Values) -> None:
+        """Look at what leaves a block. Raises WrongLogitsError at the first wrong head, Fault at one that samples nothing."""
+        if moment.is_head:
+            self.check_head(moment, routine, values)
+        elif self.suspect is None and moment.state is not None:
+            self.note(moment, self.measure(*moment.state, values[routine.output]))
+
+    def note(self, moment: Moment, found: Mismatch | None) -> None:
+        """Remember the first departure."""
+        if found is not None and self.suspect is None:
+            self.suspect, self.mismatch = moment, found
+
+    def measure(self, name: str, layer: int | None, value: object) -> Mismatch | None:
+        """The departure of a complete value from a named result of the reference; None when it agrees (or is no tensor)."""
+        if not isinstance(value, Tensor):
+            return None
+        expected = self.reference.at(name, layer, value.rows)
+        return None if expected is None or expected.shape != value.data.shape else departure_of(value.data, expected)
+
+    def check_head(self, moment: Moment, routine: Routine, values: Values) -> None:
+        """Every rank must have sampled the right token, from the right logits, for each of its sequences."""
+        out = values[routine.output]
+        if not isinstance(out, Tokens):
+            raise Fault("the head does not end in sampled tokens", node=f"{moment.phase}.{moment.block}.{routine.output}")
+        found = self.check_logits(routine, values) or self.check_tokens(moment, out)
+        if found is not None:
+            self.note(moment, found)
+            raise WrongLogitsError
+
+    def check_logits(self, routine: Routine, values: Values) -> Mismatch | None:
+        """The departure of what the head samples from."""
+        found = None
+        for step in routine.steps:
+            if step.node.op == "sample":
+                logits = values[next(edge.source for edge in step.edges if edge.kind == "data")]
+                assert isinstance(logits, Tensor)  # or sampling would have failed
+                expected = self.expected_logits(logits.rows)
+                self.max_abs_error = max(self.max_abs_error, _errors(logits.data, expected).max())
+                found = found or departure_of(logits.data, expected)
+        return found
+
+    def expected_logits(self, rows: Ints) -> Floats:
+        """Logits of the reference for rows."""
+        expected = self.reference.at("lm_head", None, rows)
+        assert expected is not None  # the reference keeps logits of every token
+        return expected
+
+    def check_tokens(self, moment: Moment, out: Tokens) -> Mismatch | None:
+        """Raise Fault when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
+        own = self.own[moment.phase]
+        newest = self.reference.lengths[own] - 1 + (0 if moment.phase == "prefill" else moment.step + 1)
+        has = ((own * SPAN + newest)[:, :, None] == out.rows[:, None, :]).any(axis=2).all(axis=1)
+        if not has.all():
+            raise Fault("ranks lack the sampled token of some of their sequences", ranks=_numbers((~has).nonzero()[0]))
+        wrong = (self.expected_logits(out.rows).argmax(axis=-1) != out.ids).any(axis=1)
+        return Mismatch(np.inf, wrong.nonzero()[0]) if wrong.any() else None
+
+
+def _numbers(ranks: Ints) -> tuple[int, ...]:
+    return tuple(int(rank) for rank in ranks)
+
+
+def _errors(found: Floats, expected: Floats) -> Floats:
+    """[ranks]: largest absolute error of each rank; what is not a number counts as infinitely wrong."""
+    errors = np.abs(found - expected).reshape(len(found), -1).max(axis=1)
+    return np.asarray(np.where(np.isnan(errors), np.inf, errors))
+
+
+def departure_of(found: Floats, expected: Floats) -> Mismatch | None:
+    """Where [ranks, ...] values differ from the expected ones by more than rounding."""
+    errors = _errors(found, expected)
+    wrong = errors > TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return Mismatch(float(errors.max()), wrong.nonzero()[0]) if wrong.any() else None
+
+
+@dataclass
+class Locator:
+    """Observer of a second run: finds the first wrong node of the suspect block."""
+
+    comparison: Comparison
+    ranks: dict[Phase, Ranks]
+    shards: dict[Phase, Shards]
+    departure: Departure | None = None
+
+    def __call__(self, moment: Moment, routine: Routine, values: Values) -> None:
+        """Stop after the suspect block."""
+        if moment != self.comparison.suspect:
+            return
+        for step in routine.steps:
+            found = self.node_mismatch(moment, step, values)
+            if found is not None:
+                self.departure = self.describe(moment, step.node.id, found)
+                break
+        raise WrongLogitsError
+
+    def node_mismatch(self, moment: Moment, step: Step, values: Values) -> Mismatch | None:
+        """The departure of a node whose complete value, or whose rank's share of it, is known."""
+        value, node = values[step.node.id], step.node
+        if not isinstance(value, Tensor):
+            return None
+        if node.op in ("linear", "norm"):
+            return self.weight_mismatch(moment, node.weight, node.split if node.op == "linear" else "replicated", value)
+        if node.op in ("all_reduce", "all_gather", "reduce_scatter"):
+            return self.comparison.measure(value.source, moment.layer, value)
+        return None
+
+    def weight_mismatch(self, moment: Moment, name: str, split: str, value: Tensor) -> Mismatch | None:
+        """A replicated result is compared in full, a column-parallel one with its rank's columns, a partial sum not at all."""
+        if split == "replicated":
+            return self.comparison.measure(name, moment.layer, value)
+        expected = self.comparison.reference.at(name, moment.layer, value.rows)
+        if split != "column" or expected is None:
+            return None
+        shards = self.shards[moment.phase]
+        columns = shards.columns(name, expected.shape[-1])[self.ranks[moment.phase].place(shards.axis_of(name))]
+        if columns.shape[1] != value.width:
+            return None
+        return departure_of(value.data, np.take_along_axis(expected, columns[:, None, :], axis=2))
+
+    def describe(self, moment: Moment, node: str, found: Mismatch) -> Departure:
+        """A departure in the words of the document."""
+        what = "prefill" if moment.phase == "prefill" else f"decode step {moment.step}"
+        shown = found.max_abs_error if np.isfinite(found.max_abs_error) else UNBOUNDED
+        return Departure(
+            node=f"{moment.phase}.{moment.block}.{node}",
+            layer=moment.layer,
+            ranks=self.ranks[moment.phase].named(moment.stage, found.ranks),
+            max_abs_error=shown,
+            detail=f"{what}: value differs from the single-device reference on {len(found.ranks)} ranks of stage {moment.stage}",
+        )
+
+    def located(self, output: str) -> Departure:
+        """The node found, or the output of the suspect block."""
+        comparison = self.comparison
+        assert comparison.suspect is not None and comparison.mismatch is not None  # set before the run stopped
+        return self.departure or self.describe(comparison.suspect, output, comparison.mismatch)

@@ -1,0 +1,111 @@
+"""The proof: run the document on virtual ranks and compare with one device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strategy.dag import Dag
+from strategy.execute.observe import UNBOUNDED, Comparison, Locator, WrongLogitsError
+from strategy.execute.program import Program, read_program
+from strategy.execute.ranks import Ranks
+from strategy.execute.reference import run_reference
+from strategy.execute.run import Observer, Runner
+from strategy.execute.scale import Scaled, prompt_lengths, scale
+from strategy.execute.shards import Shards
+from strategy.execute.values import Fault, Ints
+from strategy.execute.weights import Weights
+from strategy.model import ModelSpec
+from strategy.result import Departure, Proof
+from strategy.strategy import Phase
+
+
+def prove(dag: Dag, model: ModelSpec, *, seed: int = 0, steps: int = 2) -> Proof:
+    """Execute `dag` for a scaled-down `model`: prefill and `steps` decode steps, and compare every logit with one device.
+
+    The document is run as it is written, nothing is repaired. A DAG that cannot run gives a failed proof whose departure names the
+    node, the layer and the ranks (of the scaled meshes); no DAG raises. Raises ValueError for fewer than two steps: the loop edges
+    would not be tried.
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, got {steps}")
+    with np.errstate(all="ignore"):
+        try:
+            trial = _prepare(dag, model, seed, steps)
+        except Fault as fault:
+            return Proof(passed=False, max_abs_error=UNBOUNDED, ranks=0, sequences=0, steps=steps, departure=_told(fault))
+        return trial.verdict()
+
+
+@dataclass
+class _Trial:
+    program: Program
+    scaled: Scaled
+    ranks: dict[Phase, Ranks]
+    shards: dict[Phase, Shards]
+    prompts: list[Ints]
+    seed: int
+    steps: int
+
+    def runner(self, observe: Observer) -> Runner:
+        return Runner(self.program, self.scaled, self.ranks, self.shards, self.prompts, observe)
+
+    def verdict(self) -> Proof:
+        """Run once; when something departs, run again up to there to name the node."""
+        departure, max_abs_error = self.outcome()
+        pools = {pool.name: pool for pool in self.scaled.pools.values()}
+        return Proof(
+            passed=departure is None,
+            max_abs_error=max_abs_error if departure is None else max(max_abs_error, departure.max_abs_error),
+            ranks=sum(pool.world_size for pool in pools.values()),
+            sequences=self.scaled.num_sequences,
+            steps=self.steps,
+            departure=departure,
+        )
+
+    def outcome(self) -> tuple[Departure | None, float]:
+        """The first departure, if any, and the largest error of the logits that were compared."""
+        weights = self.shards["prefill"].weights
+        reference = run_reference(self.scaled.model, self.program.layers, weights, self.prompts, self.steps)
+        run = self.runner(lambda *_: None)
+        comparison = Comparison(reference, {phase: run.own_sequences(phase) for phase in self.ranks})
+        run.observe = comparison
+        try:
+            run.run(self.steps)
+        except Fault as fault:
+            return _told(fault), 0.0
+        except WrongLogitsError:
+            return self.locate(comparison), min(comparison.max_abs_error, UNBOUNDED)
+        return None, comparison.max_abs_error
+
+    def locate(self, comparison: Comparison) -> Departure:
+        locator = Locator(comparison, self.ranks, self.shards)
+        assert comparison.suspect is not None  # a wrong head makes itself the suspect
+        try:
+            self.runner(locator).run(self.steps)
+        except WrongLogitsError:
+            pass
+        return locator.located(self.program.routines[comparison.suspect.block].output)
+
+
+def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
+    scaled = scale(model, dag.strategy)
+    program = read_program(dag, model, scaled.real_pools, steps)
+    weights = Weights(scaled.model, seed)
+    ranks = {
+        phase: Ranks(pool, scaled.real_pools[phase], _first_rank(scaled, phase)) for phase, pool in scaled.pools.items()
+    }
+    shards = {phase: Shards(scaled.model, model, weights, ranks[phase]) for phase in ranks}
+    rng = np.random.default_rng([seed, 1])
+    prompts = [rng.integers(0, scaled.model.vocab_size, length) for length in prompt_lengths(scaled)]
+    return _Trial(program, scaled, ranks, shards, prompts, seed, steps)
+
+
+def _first_rank(scaled: Scaled, phase: Phase) -> int:
+    """Decode ranks of a disaggregated plan come after the prefill ranks."""
+    return 0 if phase == "prefill" or scaled.colocated else scaled.pools["prefill"].world_size
+
+
+def _told(fault: Fault) -> Departure:
+    return Departure(
+        node=fault.node or "document", layer=fault.layer, ranks=fault.ranks, max_abs_error=UNBOUNDED, detail=str(fault)
+    )

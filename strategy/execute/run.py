@@ -1,0 +1,254 @@
+"""Runs a program: prefill, then decode steps, stage after stage, on the virtual ranks of each pool."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from strategy.dag import RESIDUAL, Edge, Ingress, Recv, Send
+from strategy.execute.handoff import reshard_cache, reshard_tokens
+from strategy.execute.nodes import run_node
+from strategy.execute.program import End, Program, Routine, Step
+from strategy.execute.ranks import Ranks
+from strategy.execute.scale import Scaled
+from strategy.execute.shards import Shards
+from strategy.execute.site import Site
+from strategy.execute.values import SPAN, Arrived, Fault, Ints, Ordering, Sent, Tensor, Tokens, Value, Written
+from strategy.strategy import Phase
+
+Values = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One execution of one block, told apart from all others."""
+
+    phase: Phase
+    step: int
+    index: int
+    """Position in the phase's sequence of stamped blocks; boundaries share the index of the block after them."""
+    block: str
+    layer: int | None
+    stage: int
+    state: tuple[str, int | None] | None
+    """The intermediate result of the reference that should leave the block."""
+    is_head: bool = False
+
+
+Observer = Callable[[Moment, Routine, Values], None]
+"""Called after every block with the values of its nodes."""
+
+
+@dataclass
+class Runner:
+    """One run of a program on one batch of prompts."""
+
+    program: Program
+    scaled: Scaled
+    ranks: dict[Phase, Ranks]
+    shards: dict[Phase, Shards]
+    prompts: list[Ints]
+    observe: Observer
+    written: dict[tuple[End, int | None], list[Written]] = field(default_factory=dict)
+    """What each kv_cache_update wrote, step after step."""
+    sampled: dict[End, list[Tokens]] = field(default_factory=dict)
+    moved: dict[int, Written] = field(default_factory=dict)
+    """KV writes already moved from the prefill pool to the decode pool, by identity."""
+
+    def run(self, steps: int) -> None:
+        """Prefill and `steps` decode steps. Raises Fault at the first node that cannot run."""
+        self.forward("prefill", 0)
+        for step in range(steps):
+            self.forward("decode", step)
+
+    def forward(self, phase: Phase, step: int) -> None:
+        """One pass through all stages."""
+        residual: Value | None = None
+        stage = 0
+        for index, use in enumerate(self.program.sequence[phase]):
+            while stage < use.stage:
+                residual = self.cross(phase, step, index, stage, residual)
+                stage += 1
+            is_head = index == len(self.program.sequence[phase]) - 1
+            moment = Moment(phase, step, index, use.block, use.layer, stage, use.state, is_head)
+            residual = self.block(moment, self.program.routines[use.block], residual)
+
+    def cross(self, phase: Phase, step: int, index: int, stage: int, residual: Value | None) -> Value:
+        """The boundary between `stage` and the next one."""
+        name = self.program.boundary[phase]
+        if name is None:
+            message = f"{phase} has no boundary block: nothing takes the residual stream from stage {stage} to {stage + 1}"
+            raise Fault(message, node=f"{phase}.boundary")
+        moment = Moment(phase, step, index, name, None, stage, self.program.sequence[phase][index - 1].state)
+        routine = self.program.routines[name]
+        if routine.output not in routine.received:
+            raise Fault(f"the output stays on stage {stage}: it is not received", node=f"{phase}.{name}.{routine.output}")
+        return self.block(moment, routine, residual, crossing=True)
+
+    def block(self, moment: Moment, routine: Routine, residual: Value | None, *, crossing: bool = False) -> Value:
+        """One block: its nodes in order; what its output node yields."""
+        values: Values = {} if residual is None else {RESIDUAL: residual}
+        sites = [self.site(moment, moment.stage + offset) for offset in ((0, 1) if crossing else (0,))]
+        for step in routine.steps:
+            received = step.node.id in routine.received
+            try:
+                values[step.node.id] = self.node(moment, sites[-1 if received else 0], routine, step, values, crossing)
+            except Fault as fault:
+                named = self.ranks[moment.phase].named(sites[-1 if received else 0].stage, np.array(fault.ranks, dtype=int))
+                reference = f"{moment.phase}.{moment.block}.{step.node.id}"
+                raise Fault(str(fault), node=fault.node or reference, layer=moment.layer, ranks=named) from None
+        out = values[routine.output]
+        self.observe(moment, routine, values)
+        return out
+
+    def site(self, moment: Moment, stage: int) -> Site:
+        """The surroundings of a block on a stage."""
+        return Site(
+            self.scaled.model,
+            self.scaled.real_model,
+            self.ranks[moment.phase],
+            self.shards[moment.phase],
+            self.lengths,
+            moment.phase,
+            moment.step,
+            stage,
+            moment.layer,
+        )
+
+    @property
+    def lengths(self) -> Ints:
+        """[sequences]: prompt lengths."""
+        return np.array([len(prompt) for prompt in self.prompts], dtype=np.int64)
+
+    def node(self, moment: Moment, site: Site, routine: Routine, step: Step, values: Values, crossing: bool) -> Value:
+        """One node: gather what reaches it, run it, keep the state it leaves."""
+        node, end = step.node, End(moment.phase, moment.block, step.node.id)
+        if isinstance(node, Ingress):
+            return self.ingress(site, node, end)
+        if isinstance(node, Send | Recv):
+            return _hand_over(node, step.edges, values, crossing)
+        if crossing and step.node.id in routine.received:
+            _refuse_left_behind(step, routine)
+        arrived = _arrive(step.edges, values)
+        if node.op == "attention":
+            arrived.caches += self.linked_caches(moment, end)
+            arrived.caches = list({id(written): written for written in arrived.caches}.values())
+        value = run_node(site, node, arrived)
+        if isinstance(value, Written):
+            self.written.setdefault((end, moment.layer), []).append(value)
+        if node.op == "sample" and isinstance(value, Tokens):
+            self.sampled.setdefault(end, []).append(value)
+        return value
+
+    def ingress(self, site: Site, node: Ingress, end: End) -> Tokens:
+        """The prompts in prefill; in decode, the one token per sequence that a link brings."""
+        if site.stage or site.layer is not None:
+            raise Fault("token ids enter at the first stage, before the layers")
+        own = self.own_sequences(site.phase)
+        if site.phase == "prefill":
+            return self.prompt_tokens(own)
+        if node.tokens_per_sequence not in (None, 1):
+            raise Fault(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
+        tokens = self.linked_tokens(site.step, end)
+        matches = tokens.rows[:, None, :] // SPAN == own[:, :, None]
+        if (matches.sum(axis=2) != 1).any():
+            wrong = (matches.sum(axis=2) != 1).any(axis=1).nonzero()[0]
+            raise Fault("each sequence needs exactly one sampled token", ranks=tuple(int(rank) for rank in wrong))
+        rows = own * SPAN + self.lengths[own] + site.step
+        return Tokens(np.take_along_axis(tokens.ids, matches.argmax(axis=2), axis=1), rows)
+
+    def own_sequences(self, phase: Phase) -> Ints:
+        """[ranks, sequences]: the sequences of each rank's attention replica."""
+        ranks = self.ranks[phase]
+        each = len(self.prompts) // (ranks.pool.replicas * ranks.pool.attention.dp_size)
+        return ranks.attention_replica[:, None] * each + np.arange(each)
+
+    def prompt_tokens(self, own: Ints) -> Tokens:
+        """Prompts of each rank's sequences, one after the other."""
+        ids = [np.concatenate([self.prompts[sequence] for sequence in row]) for row in own]
+        rows = [np.concatenate([s * SPAN + np.arange(len(self.prompts[s])) for s in row]) for row in own]
+        return Tokens(np.stack(ids), np.stack(rows))
+
+    def linked_tokens(self, step: int, target: End) -> Tokens:
+        """What the links bring to a decode ingress in this step."""
+        found: dict[End, Tokens] = {}
+        for wire in self.program.wires.get(target, []):
+            if wire.kind != "data" or wire.loop != (step > 0):
+                continue
+            samples = self.sampled.get(wire.source)
+            if samples is None:
+                raise Fault(f"the link from `{'.'.join(wire.source)}` brings no sampled token")
+            moves = wire.source.phase == "prefill" and not self.scaled.colocated
+            found[wire.source] = reshard_tokens(samples[-1], self.own_sequences("decode")) if moves else samples[-1]
+        if len(found) != 1:
+            link = "loop link" if step else "link from prefill"
+            raise Fault(f"decode step {step} needs the sampled tokens over exactly one {link}, got {len(found)}")
+        return next(iter(found.values()))
+
+    def linked_caches(self, moment: Moment, target: End) -> list[Written]:
+        """KV writes of this layer that links bring: from prefill, from earlier steps (loop), from this step."""
+        found: list[Written] = []
+        for wire in self.program.wires.get(target, []):
+            if wire.kind != "sync":
+                continue
+            writes = self.written.get((wire.source, moment.layer), [])
+            if wire.source.phase != moment.phase:
+                found += [self.moved_cache(written) for written in writes]
+            elif wire.loop:
+                found += writes[: moment.step]
+            else:
+                found += writes[moment.step :]
+        return found
+
+    def moved_cache(self, written: Written) -> Written:
+        """A prefill write as the decode ranks hold it: itself when they are the same ranks."""
+        if self.scaled.colocated:
+            return written
+        if id(written) not in self.moved:
+            own = self.own_sequences("decode")
+            self.moved[id(written)] = reshard_cache(
+                self.scaled.model, written, self.ranks["prefill"], self.ranks["decode"], own
+            )
+        return self.moved[id(written)]
+
+
+def _arrive(in_edges: tuple[Edge, ...], values: Values) -> Arrived:
+    """What in-edges carry: data edges a value, sync edges the state of a KV cache (or only order)."""
+    arrived = Arrived()
+    for edge in in_edges:
+        if edge.kind == "pipeline":
+            raise Fault(f"a pipeline edge from `{edge.source}` leads to no recv")
+        if edge.source not in values:
+            raise Fault("reads `in`, but no residual stream enters this block")
+        value = values[edge.source]
+        if edge.kind == "sync":
+            arrived.caches += [value] if isinstance(value, Written) else []
+        elif isinstance(value, Ordering):
+            raise Fault(f"`{edge.source}` is a {value.op}: it yields no tensor")
+        else:
+            arrived.data.append(Tensor(value.raw, value.rows, "cache") if isinstance(value, Written) else value)
+    return arrived
+
+
+def _refuse_left_behind(step: Step, routine: Routine) -> None:
+    """A node behind a recv runs on the receiving stage and cannot read what stayed on the sending one."""
+    for edge in step.edges:
+        if edge.kind == "data" and edge.source not in routine.received:
+            raise Fault(f"`{edge.source}` is on the sending stage; only what is received can be read here")
+
+
+def _hand_over(node: Send | Recv, in_edges: tuple[Edge, ...], values: Values, crossing: bool) -> Value:
+    """A send keeps its tensor for the stage it names; a recv takes the tensor of its send."""
+    if not crossing:
+        raise Fault("a send or recv needs a block between stages (`boundary`)")
+    if isinstance(node, Send):
+        arrived = _arrive(in_edges, values)
+        if len(arrived.data) != 1:
+            raise Fault(f"sends one tensor, got {len(arrived.data)}")
+        return Sent("send", arrived.data[0], node.stage_offset or 1)
+    sent = [values[edge.source] for edge in in_edges if edge.kind == "pipeline"]
+    if len(sent) != 1 or len(in_edges) != 1 or not isinstance(sent[0], Sent):
+        raise Fault("a recv has one pipeline edge from its send, and no other input")
+    if sent[0].stage_offset != 1:
+        raise Fault(f"nothing arrives: the send goes {sent[0].stage_offset} stages ahead")
+    return sent[0].value

@@ -1,0 +1,68 @@
+"""DG004."""
+
+from collections.abc import Iterator
+
+from strategy.dag import Block
+from validators.examples import dense, edit, example
+from validators.links import split_reference
+from validators.order import reached, sources
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="DG004",
+    stage="graph",
+    severity="error",
+    message="block `{block}`: `{node}` {what}",
+    hint="{repair}",
+    sources=("S1 §8.1 and §9: every part of the program takes part in its result",),
+    knowledge="dag-document.md#connected-branches",
+    requires=frozenset({"DG001", "DG002", "DG003"}),
+    passes=lambda: [example("every value is used", dense)],
+    fails=lambda: [
+        example(
+            "a collective that nobody reads",
+            lambda: edit(
+                dense(), "/blocks/2/nodes/-", {"id": "again", "op": "all_reduce", "axis": "tp", "inputs": ["down"]}
+            ),
+        ),
+        example(
+            "a linear that reads nothing",
+            lambda: edit(
+                dense(), "/blocks/2/nodes/1", {"id": "gate_up", "op": "linear", "weight": "gate_up", "split": "column"}
+            ),
+        ),
+    ],
+)
+def dangling_node(subject: Subject) -> Iterator[Hit]:
+    """Every node lies between what enters a block and what leaves it: the block's output, or a link to another phase or step."""
+    linked = _linked(subject)
+    for index, block in enumerate(subject.dag.blocks):
+        useful = reached(sources(block), [block.output, *linked.get(block.name, ())])
+        yield from _hits(index, block, useful)
+
+
+def _hits(index: int, block: Block, useful: set[str]) -> Iterator[Hit]:
+    for place, node in enumerate(block.nodes):
+        path = f"/blocks/{index}/nodes/{place}"
+        if node.id not in useful:
+            yield Hit(
+                path,
+                block=block.name,
+                node=node.id,
+                what="has a value that nothing uses",
+                repair="let a node read it, or delete it",
+            )
+        elif not node.inputs and node.op != "ingress":
+            yield Hit(path, block=block.name, node=node.id, what="reads nothing", repair="give it `inputs`")
+
+
+def _linked(subject: Subject) -> dict[str, set[str]]:
+    """Nodes by block whose value leaves through a link."""
+    found: dict[str, set[str]] = {}
+    for link in subject.dag.links:
+        parts = split_reference(link.source)
+        if parts is not None:
+            found.setdefault(parts[1], set()).add(parts[2])
+    return found

@@ -1,0 +1,50 @@
+"""DP004."""
+
+from collections.abc import Iterator
+
+from strategy.dag import AnyNode
+from validators.block_graph import BlockGraph, collective_axis, crosses_replicas, graphs, pools_of, weight_of
+from validators.examples import insert, moe
+from validators.examples_moe import named
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+_ATTENTION_WEIGHTS = frozenset({"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
+
+
+@rule(
+    code="DP004",
+    stage="graph",
+    severity="error",
+    message="`{node}` ({op} over {axis}) joins attention of {replicas} replicas, which serve different sequences",
+    hint="remove `{node}`, or give it axis tp: only experts, a gathered dense FFN, a gathered head and step_sync cross replicas",
+    sources=(
+        "S2 Understanding replica coordination",
+        "vllm: docs/serving/data_parallel_deployment.md",
+        "sglang: layers/dp_attention.py:1046-1120",
+    ),
+    knowledge="data-parallel-attention.md#what-may-cross-replicas",
+    settles=("X5",),
+    passes=lambda: named("only experts cross replicas", lambda: moe()),
+    fails=lambda: named(
+        "attention outputs summed over replicas",
+        lambda: insert(moe(), "attention.o", id="mix", op="all_reduce", axis="dp", inputs=["o"]),
+    ),
+)
+def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
+    """Attention replicas share experts and step boundaries, never attention: their sequences and caches have nothing to do with each other."""
+    for graph in graphs(subject):
+        pools = [pool for pool in pools_of(subject, graph.block.name) if pool.attention.dp_size > 1]
+        for node in graph.block.nodes if pools else ():
+            axis = collective_axis(node)
+            crossed = [pool for pool in pools if axis is not None and crosses_replicas(pool, axis)]
+            if crossed and _serves_attention(graph, node):
+                yield Hit(
+                    graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossed[0].attention.dp_size
+                )
+
+
+def _serves_attention(graph: BlockGraph, node: AnyNode) -> bool:
+    """Whether what comes into `node` or goes out of it is computed by attention."""
+    around = [*graph.producers(node.id), *graph.users(node.id)]
+    return any(n.op in ("attention", "kv_cache_update") or weight_of(n) in _ATTENTION_WEIGHTS for n in around)

@@ -1,0 +1,41 @@
+"""RL010."""
+
+from collections.abc import Iterator
+
+from validators.examples import MOE, about, example, moe, problem
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+LAYOUT = {"vllm": "outer", "sglang": "inner", "trtllm": "inner"}
+
+
+@rule(
+    code="RL010",
+    stage="layout",
+    severity="error",
+    message="dp_layout is {layout}, and {engine} lays attention replicas out {wanted} of the pipeline",
+    hint="set dp_layout: {wanted}; it changes which ranks form the groups",
+    sources=("vllm: distributed/parallel_state.py:2149-2164", "sglang: runtime_context.py:79-120"),
+    knowledge="rank-layout.md#outer-and-inner-attention-replicas",
+    settles=("X30",),
+    passes=lambda: [
+        example("outer for vLLM", lambda: about(_two_stages("outer"), problem(MOE, engine="vllm"))),
+        example("either with one stage", lambda: about(moe(dp_layout="inner"), problem(MOE, engine="vllm"))),
+    ],
+    fails=lambda: [
+        example("inner for vLLM", lambda: about(_two_stages("inner"), problem(MOE, engine="vllm"))),
+        example("outer for SGLang", lambda: about(_two_stages("outer"), problem(MOE, engine="sglang"))),
+    ],
+)
+def layout_of_another_engine(subject: Subject) -> Iterator[Hit]:
+    """Attention replicas outside or inside the stages give other groups for the same degrees, so the layout is the engine's."""
+    engine = None if subject.problem is None else subject.problem.engine
+    if engine is None:
+        return
+    for path, pool in subject.pools():
+        if pool.attention.dp_size > 1 and pool.pp_size > 1 and pool.dp_layout != LAYOUT[engine]:
+            yield Hit(f"{path}/dp_layout", layout=pool.dp_layout, engine=engine, wanted=LAYOUT[engine])
+
+
+def _two_stages(layout: str) -> Subject:
+    return moe(dp=2, tp=2, pp=2, dp_layout=layout)

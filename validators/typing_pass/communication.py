@@ -1,0 +1,215 @@
+"""Communication ops and `chunk`: which placement each needs and what it makes of it."""
+
+from dataclasses import replace
+
+from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter
+from strategy.placement import WORDS, Letter, Placement
+from validators.typing_pass.compute import Op, expert_input
+from validators.typing_pass.site import Data, Site
+from validators.typing_pass.tables import FEATURE_DIMS
+from validators.typing_pass.tensors import Tensor
+
+
+def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, AllReduce)
+    source, value = site.single(node, data)
+    digits = site.digits.of(node.axis)
+    _need_partial(site, node, source, value, digits, node.axis)
+    placement = value.placement.with_letter(digits, "R")
+    return _after_reduce(value, placement)
+
+
+def _after_reduce(value: Tensor, placement: Placement) -> Tensor:
+    left = any(letter == "P" for letter in placement.letters)
+    return replace(
+        value,
+        placement=placement,
+        producer=value.producer if left else "",
+        producer_node=value.producer_node if left else "",
+    )
+
+
+def _need_partial(site: Site, node: AnyNode, source: str, value: Tensor, digits: tuple[int, ...], axis: str) -> None:
+    bad = tuple(d for d in digits if value.placement.letters[d] != "P")
+    if bad:
+        on = site.digits.named(bad)
+        letter = value.placement.letters[bad[0]]
+        raise site.stop(
+            node, "not_partial", axis=axis, letter=letter, source=source, producer=value.producer, needed=f"Partial over {axis}",
+            found=f"{WORDS[letter]} over {on}" if letter != "R" else f"a value already complete over {on}",
+            repair=_reduce_repair(site, value),
+        )  # fmt: skip
+
+
+def _reduce_repair(site: Site, value: Tensor) -> str:
+    partial = tuple(d for d, letter in enumerate(value.placement.letters) if letter == "P")
+    return f"use axis {site.digits.named(partial)}" if partial else "remove it"
+
+
+def _reduce_scatter(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, ReduceScatter)
+    source, value = site.single(node, data)
+    digits = site.digits.of(node.axis)
+    _need_partial(site, node, source, value, digits, node.axis)
+    if not digits:
+        return value
+    if node.dim != "tokens":
+        return _after_reduce(value, value.placement.with_letter(digits, "F"))
+    placement = value.placement.cut_rows(digits)
+    if placement is None:
+        raise site.stop(node, "order", axis=node.axis, source=source, found=site.say(value.placement))
+    return _after_reduce(value, placement)
+
+
+def _all_gather(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, AllGather)
+    source, value = _gather_input(site, node, data)
+    digits = site.digits.of(node.axis)
+    wanted: Letter = "T" if node.dim == "tokens" else "F"
+    bad = tuple(d for d in digits if value.placement.letters[d] != wanted)
+    if bad:
+        site.need_complete(node, source, value, digits)
+        letter = value.placement.letters[bad[0]]
+        raise site.stop(
+            node, "not_sharded", axis=node.axis, letter=letter, source=source, needed=f"Shard({node.dim}) over {node.axis}",
+            found=f"{WORDS[letter]} over {site.digits.named(bad)}", repair="remove it" if letter == "R" else f"gather {WORDS[letter]}",
+        )  # fmt: skip
+    if wanted == "F":
+        _need_feature_dim(site, node, source, value)
+        return replace(value, placement=value.placement.with_letter(digits, "R"))
+    return replace(value, placement=value.placement.gather_rows(digits))
+
+
+def _need_feature_dim(site: Site, node: AllGather, source: str, value: Tensor) -> None:
+    dim = FEATURE_DIMS.get(value.content, "hidden")
+    if site.digits.of(node.axis) and node.dim != dim:
+        raise site.stop(
+            node,
+            "not_sharded",
+            axis=node.axis,
+            source=source,
+            needed=f"Shard({node.dim}) over {node.axis}",
+            found=f"Shard({dim})",
+        )
+
+
+def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]:
+    """One tensor, or hidden states with the router's choice, which then travel together."""
+    if len(data) == 2:
+        (_, first), (source, second) = data
+        hidden = next(((s, v) for s, v in data if v.content == "normed:ffn_norm"), None)
+        if {first.content, second.content} != {"normed:ffn_norm", "routing"} or hidden is None:
+            raise site.stop(
+                node,
+                "content",
+                needed="one input, or hidden states and the router's choice",
+                found=f"{first.words()} and {second.words()}",
+            )
+        if first.placement != second.placement:
+            raise site.stop(
+                node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
+            )
+        return hidden[0], replace(hidden[1], content="pair")
+    return site.single(node, data)
+
+
+def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, AllToAll)
+    for source, value in data:
+        if value.content != "expert_out":
+            site.need_complete(node, source, value)
+    if node.role == "dispatch":
+        return _dispatch(site, node, data)
+    if node.role == "combine":
+        return _combine(site, node, data)
+    raise site.stop(node, "content", needed="role dispatch or combine", found=f"role {node.role}")
+
+
+def _dispatch(site: Site, node: AllToAll, data: Data) -> Tensor:
+    contents = sorted(value.content for _, value in data)
+    if contents != ["normed:ffn_norm", "routing"]:
+        found = " and ".join(value.words() for _, value in data) or "nothing"
+        raise site.stop(node, "content", needed="hidden states and the router's choice", found=found)
+    _, value = expert_input(site, node, data)
+    if node.axis != "ep" and site.digits.of(node.axis) != site.digits.of("ep"):
+        raise site.stop(node, "content", needed="axis ep", found=f"axis {node.axis}")
+    digits = site.digits.of("ep")
+    repeated = tuple(d for d in digits if value.placement.letters[d] == "R")
+    if repeated:
+        site.report(
+            node, "duplicate", axis=site.digits.named(repeated), repair=f"chunk over {site.digits.named(repeated)}"
+        )
+    return Tensor("dispatched", value.placement.with_letter(digits, "E"), home=value.placement, weighted=False)
+
+
+def _combine(site: Site, node: AllToAll, data: Data) -> Tensor:
+    outputs = [(source, value) for source, value in data if value.content == "expert_out"]
+    routing = [value for _, value in data if value.content == "routing"]
+    if len(outputs) != 1 or len(data) != len(outputs) + len(routing) or len(routing) != 1:
+        found = " and ".join(value.words() for _, value in data) or "nothing"
+        raise site.stop(node, "content", needed="expert outputs and the router's choice", found=found)
+    source, value = outputs[0]
+    digits = site.digits.of("ep")
+    if node.axis != "ep" and site.digits.of(node.axis) != digits:
+        raise site.stop(node, "content", needed="axis ep", found=f"axis {node.axis}")
+    assert value.home is not None
+    if routing[0].placement != value.home:
+        raise site.stop(
+            node, "placements", source=source, needed=site.say(value.home), found=site.say(routing[0].placement)
+        )
+    placement = _returned(value, value.home, digits)
+    if placement is None:
+        raise site.stop(node, "placements", source=source, needed=site.say(value.home), found=site.say(value.placement))
+    return Tensor("delta", placement, value.parts, value.producer, value.producer_node, weighted=True)
+
+
+def _returned(value: Tensor, home: Placement, ep_digits: tuple[int, ...]) -> Placement | None:
+    """Where outputs lie once back at their tokens: as before dispatch, or still to be summed over ranks that had the same tokens."""
+    letters: list[Letter] = []
+    for d, before in enumerate(home.letters):
+        after = value.placement.letters[d]
+        if d not in ep_digits and after != before and not (after == "P" and before == "R"):
+            return None
+        letters.append(before if d in ep_digits else after)
+    same_rows = (value.placement.rows, value.placement.cut) == (home.rows, home.cut)
+    return replace(home, letters=tuple(letters)) if same_rows else None
+
+
+def _chunk(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, Chunk)
+    source, value = site.single(node, data)
+    digits = site.digits.of(node.axis)
+    site.need_letter(node, source, value, digits, ("R",), "remove it")
+    placement = value.placement.cut_rows(digits) if digits else value.placement
+    if placement is None:
+        raise site.stop(node, "order", axis=node.axis, source=source, found=site.say(value.placement))
+    return replace(value, placement=placement)
+
+
+def _broadcast(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, Broadcast)
+    source, value = site.single(node, data)
+    site.need_letter(node, source, value, site.digits.of(node.axis), ("R",), "remove it")
+    return value
+
+
+def _send(site: Site, node: AnyNode, data: Data) -> Tensor:
+    source, value = site.single(node, data)
+    site.need_complete(node, source, value)
+    return value
+
+
+def _recv(site: Site, node: AnyNode, data: Data) -> Tensor:
+    return site.single(node, data)[1]
+
+
+COMMUNICATION: dict[str, Op] = {
+    "all_reduce": _all_reduce,
+    "reduce_scatter": _reduce_scatter,
+    "all_gather": _all_gather,
+    "all_to_all": _all_to_all,
+    "chunk": _chunk,
+    "broadcast": _broadcast,
+    "send": _send,
+    "recv": _recv,
+}

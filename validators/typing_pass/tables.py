@@ -1,0 +1,34 @@
+"""What each op needs and yields, by weight."""
+
+LINEAR: dict[str, tuple[str, str, str]] = {
+    # weight: (content needed, content yielded, part of the layer it completes)
+    "qkv": ("normed:attention_norm", "qkv", ""),
+    "qkv_a": ("normed:attention_norm", "qkv_a", ""),
+    "q": ("normed:attention_norm", "query", ""),
+    "kv_a": ("normed:attention_norm", "kv_a", ""),
+    "q_b": ("q_latent", "query", ""),
+    "kv_b": ("latent", "expanded_kv", ""),
+    "w_uk": ("query", "absorbed_query", ""),
+    "w_uv": ("latent_context", "context", ""),
+    "attention_out": ("context", "delta", "attention"),
+    "gate_up": ("normed:ffn_norm", "gate_up", ""),
+    "down": ("activated", "delta", "ffn"),
+    "shared_gate_up": ("normed:ffn_norm", "shared_gate_up", ""),
+    "shared_down": ("shared_activated", "delta", "shared experts"),
+    "lm_head": ("normed:final_norm", "logits", ""),
+}
+BATCHED_OVER_HEADS = frozenset({"w_uk", "w_uv"})
+STREAM_NORMS: dict[str, frozenset[str]] = {
+    "attention_norm": frozenset(),
+    "ffn_norm": frozenset({"attention"}),
+    "final_norm": frozenset(),
+}
+INNER_NORMS: dict[str, tuple[frozenset[str], str]] = {
+    "q_a_norm": (frozenset({"qkv_a"}), "q_latent"),
+    "kv_a_norm": (frozenset({"qkv_a", "kv_a"}), "latent"),
+}
+ACTIVATIONS = {"gate_up": "activated", "shared_gate_up": "shared_activated"}
+
+
+FEATURE_DIMS = {"logits": "vocab", "qkv": "heads", "query": "heads", "context": "heads", "absorbed_query": "heads", "latent_context": "heads",
+                "expanded_kv": "heads", "gate_up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip

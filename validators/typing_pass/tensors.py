@@ -1,0 +1,114 @@
+"""Values of the typing pass: what a node yields, and where need and fact differ."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from strategy.model import FfnKind
+from strategy.placement import Letter, Placement
+from strategy.strategy import Phase
+
+MismatchKind = Literal[
+    "partial", "sharded", "placements", "not_partial", "not_sharded", "order", "content", "split", "weight", "ffn_kind",
+    "router_weight", "duplicate", "all_rows", "stream",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One edge on which need and fact differ."""
+
+    kind: MismatchKind
+    phase: Phase
+    block: str
+    node: str
+    op: str
+    path: str
+    """JSON pointer of the node."""
+    axis: str = ""
+    letter: Letter | None = None
+    producer: str = ""
+    """For `partial`: what left the sum: a weight name, `embedding` or `expert`."""
+    producer_node: str = ""
+    weight: str = ""
+    """Weight of the consuming linear or norm."""
+    source: str = ""
+    """The input on which it happened."""
+    needed: str = ""
+    found: str = ""
+    repair: str = ""
+    layer_kind: FfnKind | None = None
+
+
+Content = str
+"""One of: ids, normed:<weight>, qkv, qkv_a, kv_a, latent, query, absorbed_query, expanded_kv, kv_state, context, latent_context,
+gate_up, activated, shared_gate_up, shared_activated, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
+`delta` carry their parts beside."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a node yields."""
+
+    content: Content
+    placement: Placement
+    parts: frozenset[str] = frozenset()
+    """Sub-layers that a residual or delta already contains, of the current layer."""
+    producer: str = ""
+    producer_node: str = ""
+    home: Placement | None = None
+    """For tokens at their experts: how they lay before dispatch."""
+    weighted: bool = True
+    """Whether router weights are in."""
+    last_only: bool = False
+    """One row a sequence."""
+
+    def words(self) -> str:
+        """The content as people say it."""
+        if self.content in ("residual", "delta"):
+            done = ", ".join(sorted(self.parts)) or "nothing yet"
+            return (
+                f"the residual stream (with {done} of this layer)"
+                if self.content == "residual"
+                else f"the output of {done}"
+            )
+        return CONTENT_WORDS.get(self.content.partition(":")[0], self.content).format(self.content.partition(":")[2])
+
+
+CONTENT_WORDS = {
+    "ids": "token ids",
+    "normed": "hidden states normalised by `{}`",
+    "qkv": "Q, K and V",
+    "qkv_a": "the low-rank query and latent",
+    "kv_a": "the latent before its norm",
+    "latent": "the normalised latent",
+    "q_latent": "the normalised low-rank query",
+    "query": "Q",
+    "absorbed_query": "Q in latent space",
+    "expanded_kv": "K and V expanded from the latent",
+    "kv_state": "the KV cache",
+    "context": "the attention output per head",
+    "latent_context": "the attention output in latent space",
+    "gate_up": "gate and up",
+    "activated": "activated features",
+    "shared_gate_up": "gate and up of the shared experts",
+    "shared_activated": "activated features of the shared experts",
+    "routing": "the router's choice",
+    "dispatched": "tokens at their experts",
+    "pair": "hidden states with the router's choice",
+    "expert_out": "expert outputs that have not come back to their tokens",
+    "logits": "logits",
+    "token": "sampled tokens",
+}
+
+
+@dataclass(frozen=True)
+class Typing:
+    """Outcome of the pass."""
+
+    mismatches: tuple[Mismatch, ...] = ()
+    outputs: dict[tuple[Phase, str], Placement] = field(default_factory=dict)
+    """Placement that leaves each block."""
+
+    def of(self, *kinds: MismatchKind) -> list[Mismatch]:
+        """Mismatches of these kinds, in document order of discovery."""
+        return [m for m in self.mismatches if m.kind in kinds]
