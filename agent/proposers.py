@@ -3,7 +3,6 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from strategy.build import build
 from strategy.dag import Dag
 from strategy.request import Problem
 from strategy.result import Alternative, Estimate, Finding, Infeasible, Usage
@@ -87,6 +86,7 @@ class PlannerProposer:
 
     def plan(self, problem: Problem) -> Proposal:
         """Search and build. Deterministic."""
+        from strategy.cost import estimate
         from strategy.search import search
 
         found = search(problem, self.calibration)
@@ -96,7 +96,7 @@ class PlannerProposer:
         return Proposal(
             outcome="candidate",
             strategy=found.best.strategy,
-            dag=build(problem.model, found.best.strategy),
-            estimate=found.best.estimate,
+            dag=found.best.dag,
+            estimate=estimate(found.best.dag, problem, self.calibration, concurrency=found.best.concurrency),
             alternatives=found.alternatives,
         )

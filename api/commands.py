@@ -228,7 +228,7 @@ def _print_judged(judged: list[Judged], style: str) -> None:
         out = render.console()
         for file in judged:
             out.print(render.judged(file))
-        sys.stderr.write(f"{summary(judged)}\n")
+        sys.stderr.write(f"{summary(judged)}\n" if judged else "")
 
 
 def _with_positions(file: Judged) -> dict[str, Any]:

@@ -27,12 +27,8 @@ MAX_ERRORS = 20
 """Places told of one input; the rest is counted."""
 
 
-class MissingResourceError(MeshwrightError):
-    """Nothing is at this address."""
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+class MissingResourceError(InputError):
+    """Nothing has this name or is at this address."""
 
 
 class BodyError(InputError):
@@ -188,8 +184,6 @@ def _places(error: MeshwrightError) -> list[Place]:
         return [Place(pointer="", detail=str(error), hint=error.hint, line=error.line, column=error.column)]
     if isinstance(error, InputError):
         return [Place(pointer=error.pointer, detail=str(error), hint=error.hint)] if error.pointer or error.hint else []
-    if isinstance(error, MissingResourceError) and error.hint:
-        return [Place(pointer="", detail=str(error), hint=error.hint)]
     return []
 
 

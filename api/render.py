@@ -56,7 +56,7 @@ def result(value: Result) -> RenderableType:
 
 def section(title: str, body: RenderableType) -> RenderableType:
     """A titled, indented part."""
-    return Group(Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2)))
+    return Group(Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2), expand=False))
 
 
 def strategy(value: Strategy) -> RenderableType:
@@ -122,7 +122,7 @@ def findings(values: Iterable[Finding]) -> RenderableType:
         mark = Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
         rows.append(Text.assemble(mark, f" {value.path or '/'}: {value.message}"))
         if value.hint:
-            rows.append(Padding(Text(f"hint: {value.hint}"), (0, 0, 0, 2)))
+            rows.append(Padding(Text(f"hint: {value.hint}"), (0, 0, 0, 2), expand=False))
     return Group(*rows)
 
 
@@ -164,11 +164,11 @@ def cell(value: object) -> str:
     return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, fold: int = -1) -> Table:
-    """A plain table; the column at index `fold` takes the rest of the width."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table; the first column is never broken."""
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for index, name in enumerate(header):
-        made.add_column(name, overflow="fold", no_wrap=index != fold % len(header))
+        made.add_column(name, overflow="fold", no_wrap=index == 0)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made
@@ -228,7 +228,7 @@ def _breakdown(shares: Sequence[OpShare]) -> RenderableType:
         if len(ranked) > MAX_OPS:
             rest = sum(share.ms for share in ranked[MAX_OPS:])
             rows.append((phase, f"{len(ranked) - MAX_OPS} others", "", f"{rest:,.2f} ms"))
-    return Group(Text(""), table(("phase", "op", "bound by", "time a pass"), rows, fold=1))
+    return Group(Text(""), table(("phase", "op", "bound by", "time a pass"), rows))
 
 
 def _alternatives(values: Sequence[Alternative]) -> RenderableType:

@@ -25,7 +25,7 @@ def to_sarif(files: Sequence[Judged], rules: dict[str, str], version: str) -> st
 
 def _result(file: Judged, finding: Finding, codes: Sequence[str]) -> dict[str, Any]:
     line, column = file.position(finding.path)
-    hint = f" Hint: {finding.hint}" if finding.hint else ""
+    hint = f". Hint: {finding.hint}" if finding.hint else ""
     location = {
         "physicalLocation": {
             "artifactLocation": {"uri": file.name.replace("\\", "/")},

@@ -195,10 +195,28 @@ def rule_record(code: str) -> dict[str, Any]:
 
 
 def catalog_rows(kind: Kind) -> list[dict[str, Any]]:
-    """A summary of every model or GPU."""
-    from knowledge.catalogue import summaries
+    """A summary of every model or GPU, its status (how far the record was checked) last."""
+    from knowledge.catalogue import gpus, summaries
 
-    return [row if isinstance(row, dict) else row.model_dump(mode="json") for row in summaries(kind)]
+    if kind == "models":
+        return [
+            {
+                "name": row.name,
+                "title": row.title,
+                "parameters_b": row.parameters_b,
+                "active_b": row.active_parameters_b,
+                "layers": row.num_layers,
+                "attention": row.attention,
+                "weights": row.weights,
+                "status": row.status,
+            }
+            for row in summaries()
+        ]
+    fields = ("memory_gb", "memory_tb_per_s", "bf16_tflops", "fp8_tflops", "scale_up_gb_per_s", "scale_up_domain", "gpus_per_host")
+    return [
+        {"key": gpu.key, "name": gpu.name, **{field: getattr(gpu, field) for field in fields}, "status": gpu.provenance.status}
+        for gpu in gpus().values()
+    ]
 
 
 def catalog_record(kind: Kind, name: str) -> dict[str, Any]:

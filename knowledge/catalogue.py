@@ -209,7 +209,7 @@ def _nearest(name: str, index: Mapping[str, str], known: Mapping[str, object]) -
     score = _similarity(wanted)
     best: dict[str, float] = {}
     for form, key in index.items():
-        best[key] = max(best.get(key, 0.0), score(form))
+        best[key] = max(best.get(key, 0.0), score(form) * (1.0 if form == normalise(key) else 0.97))
     ranked = sorted(known, key=lambda key: (-best.get(key, 0.0), len(key), key))
     return [key for key in ranked[:_NEAREST] if best.get(key, 0.0) >= 0.5]
 

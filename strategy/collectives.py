@@ -4,7 +4,7 @@ Sizes are the full logical tensor S of the collective; for all_to_all, dispatch 
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import Literal, cast
 
 import numpy as np
@@ -129,7 +129,7 @@ class Links:
         measured = [self._from_anchors(found, ranks, size) for found in self._anchors(op)]
         if not measured:
             return self._alpha_beta_us(op, ranks, size)
-        return cast(Sizes, np.minimum.reduce(measured)) if len(measured) > 1 else measured[0]
+        return reduce(np.minimum, measured)
 
     def _anchors(self, op: CollectiveOp) -> list[list[Anchor]]:
         """Anchor curves of `op` by kernel, from the first fabric that has them; each list is in order of group size."""
@@ -185,7 +185,7 @@ class Links:
             return self.link_bytes_per_us * min(1.0, (ranks - 1) / links)
         if self.cluster.gpu.scale_up == "pcie":
             # Cards behind one root share it: measured L40S rates fall as 20, 5, 1.4 GB/s for 2, 4, 8 cards.
-            return self.link_bytes_per_us * (2 / ranks) ** 1.9
+            return self.link_bytes_per_us * float((2 / ranks) ** 1.9)
         return self.link_bytes_per_us
 
     def _network_us(self, hops: int) -> float:

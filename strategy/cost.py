@@ -23,6 +23,8 @@ from strategy.work import Load
 
 GRID_POINTS = 24
 MAX_GRID_CONCURRENCY = 65_536
+POINTS_PER_DOUBLING = 2
+"""Batch sizes priced for each doubling; step times in between are interpolated."""
 UTILISATION_LIMIT = 0.97
 """Share of a pool's time that prefill may take before it counts as saturated."""
 RESIDENT_SHARE = 0.9
@@ -115,7 +117,9 @@ class Server:
     def decode_pass(self, batch: Grid) -> PassTime:
         """One decode pass over `batch` sequences per attention replica and microbatch, half way through their outputs."""
         work = self.problem.workload
-        return Pricer(self.dag, "decode", self.problem, self.calibration).price(Load(batch, 1.0, work.isl + work.osl / 2))
+        return Pricer(self.dag, "decode", self.problem, self.calibration).price(
+            Load(batch, 1.0, work.isl + work.osl / 2)
+        )
 
     def step_ms(self, batch: Grid) -> Grid:
         """Time between two tokens of a sequence when `batch` sequences decode on an attention replica, [grid].
@@ -126,7 +130,7 @@ class Server:
         microbatches = self._microbatches(batch)
         times = self.decode_pass(batch / microbatches)
         kernels = np.maximum(times.latency_ms, microbatches * times.interval_ms) * self.engine.kernel_scale
-        return cast(Grid, kernels + self._host_ms(batch))
+        return kernels + self._host_ms(batch)
 
     def _microbatches(self, batch: Grid) -> Grid:
         pool = self.decode_pool
@@ -197,13 +201,23 @@ class Server:
         ttft_ms = served.ttft_ms + (asked - running) / requests_per_s * 1e3
         rate = requests_per_s * self.problem.workload.osl / self.dag.strategy.world_size
         return Curve(
-            asked, ttft_ms, served.tpot_ms, requests_per_s, rate, served.decode_batch, served.prefill_share, self.max_concurrency
+            asked,
+            ttft_ms,
+            served.tpot_ms,
+            requests_per_s,
+            rate,
+            served.decode_batch,
+            served.prefill_share,
+            self.max_concurrency,
         )
 
     def _step_of(self, batch: Grid) -> tuple[Grid, Grid]:
-        """Points (sequences, step time) from which steps of any batch up to the largest asked are interpolated."""
-        top = float(batch.max())
-        points = np.unique(np.concatenate([np.geomspace(1.0, max(top, 1.0), 8), batch])) if top > 1 else np.array([1.0])
+        """Points (sequences, step time) between which the step of any batch is interpolated.
+
+        The points do not depend on what was asked, so a load has one price whether it is asked for alone or on a grid.
+        """
+        doublings = int(np.ceil(np.log2(max(1.0, float(batch.max())))))
+        points = 2.0 ** (np.arange(POINTS_PER_DOUBLING * doublings + 1) / POINTS_PER_DOUBLING)
         return points, self.step_ms(points)
 
     def _colocated(self, batch: Grid) -> "_Served":
@@ -279,7 +293,7 @@ class Server:
             max_concurrency=self.max_concurrency,
             bottleneck=self._bottleneck(point, shares),
             breakdown=shares,
-            notes=tuple(self._notes(point, concurrency)),
+            notes=tuple(self._notes(concurrency)),
         )
 
     def breakdown(self, point: Curve) -> tuple[OpShare, ...]:
@@ -309,7 +323,7 @@ class Server:
         cause = max(causes, key=lambda name: causes[name])
         return f"decode: {cause} ({causes[cause] / sum(causes.values()):.0%})"
 
-    def _notes(self, point: Curve, concurrency: int) -> list[str]:
+    def _notes(self, concurrency: int) -> list[str]:
         """What widens the uncertainty of these numbers."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
         notes = []
@@ -323,7 +337,9 @@ class Server:
             if provenance.status != "verified":
                 notes.append(f"facts about {name} are {provenance.status.replace('_', ' ')}: {provenance.source}")
         if concurrency > self.resident:
-            notes.append(f"{concurrency - self.resident} of {concurrency} requests wait: the cache holds {self.resident}")
+            notes.append(
+                f"{concurrency - self.resident} of {concurrency} requests wait: the cache holds {self.resident}"
+            )
         return notes
 
 
@@ -362,7 +378,9 @@ def _shares(times: PassTime, phase: str, scale: float) -> tuple[OpShare, ...]:
     crossing = float((stages - 1) * times.boundary_ms[0]) * scale
     if crossing > 0:
         total[("boundary", "communication")] = crossing
-    return tuple(OpShare.model_validate({"phase": phase, "op": op, "kind": kind, "ms": ms}) for (op, kind), ms in total.items())
+    return tuple(
+        OpShare.model_validate({"phase": phase, "op": op, "kind": kind, "ms": ms}) for (op, kind), ms in total.items()
+    )
 
 
 def _cause(share: OpShare) -> str:

@@ -5,6 +5,7 @@ order in which the rules do and names the first rule that would refuse. None of 
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from strategy.hardware import Cluster, GpuSpec
@@ -204,25 +205,22 @@ def ranges_cover(ranges: Sequence[LayerRange], num_layers: int) -> bool:
     return reached == num_layers
 
 
-def uncovered_layers(ranges: Sequence[LayerRange], num_layers: int) -> tuple[list[int], list[int]]:
-    """Layers that no range holds, and layers that more than one holds (or that the model lacks), each ascending."""
-    steps: dict[int, int] = {}
+def uncovered_layers(ranges: Sequence[LayerRange], num_layers: int) -> tuple[list[LayerRange], list[LayerRange]]:
+    """Half-open runs of layers that no range holds, and of layers that more than one holds or that the model lacks."""
+    steps: dict[int, int] = {0: 0, num_layers: 0}
     for start, end in ranges:
         if start < end:
             steps[start] = steps.get(start, 0) + 1
             steps[end] = steps.get(end, 0) - 1
-    missing: list[int] = []
-    surplus: list[int] = []
-    depth, reached = 0, 0
-    for edge in [*sorted(steps), None]:
-        top = max(num_layers, reached) if edge is None else edge
-        if depth == 0:
-            missing += range(min(reached, num_layers), min(top, num_layers))
-        beyond = reached if depth > 1 else max(reached, num_layers)
-        if depth > 0:
-            surplus += range(beyond, max(beyond, top))
-        if edge is not None:
-            depth, reached = depth + steps[edge], edge
+    missing: list[LayerRange] = []
+    surplus: list[LayerRange] = []
+    depth, places = 0, sorted(steps)
+    for start, end in pairwise(places):
+        depth += steps[start]
+        if start < num_layers and depth == 0:
+            missing.append((start, end))
+        elif depth > (1 if start < num_layers else 0):
+            surplus.append((start, end))
     return missing, surplus
 
 
@@ -388,9 +386,10 @@ def fits_cluster(world_size: int, cluster: Cluster) -> bool:
     return world_size <= cluster.gpus
 
 
-def tp_aligned_with_hosts(tp_size: int, gpus_per_host: int) -> bool:
-    """No tp group is cut unevenly by a host's edge (RL007)."""
-    return gpus_per_host % tp_size == 0 or tp_size % gpus_per_host == 0
+def tp_aligned_with_hosts(pool: Pool, gpus_per_host: int) -> bool:
+    """No tp group is cut unevenly by a host's edge (RL007); a pool on one host has no edge to be cut by."""
+    tp_size = pool.attention.tp_size
+    return pool.world_size <= gpus_per_host or gpus_per_host % tp_size == 0 or tp_size % gpus_per_host == 0
 
 
 def replica_aligned_with_hosts(pool: Pool, gpus_per_host: int) -> bool:
@@ -494,6 +493,6 @@ def _illegal_precision(model: ModelSpec, pool: Pool, precision: Precision, clust
 def _illegal_layout(pool: Pool, cluster: Cluster) -> str | None:
     if not fits_cluster(pool.world_size, cluster):
         return "CH007"
-    if not tp_aligned_with_hosts(pool.attention.tp_size, cluster.gpus_per_host):
+    if not tp_aligned_with_hosts(pool, cluster.gpus_per_host):
         return "RL007"
     return None if replica_aligned_with_hosts(pool, cluster.gpus_per_host) else "RL009"

@@ -114,7 +114,9 @@ def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> li
     per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in model.ffn_runs()}
     totals = []
     for start, end in pool.stages:
-        counts = Counter(model.ffn_kind(layer) for layer in range(min(start, model.num_layers), min(end, model.num_layers)))
+        counts = Counter(
+            model.ffn_kind(layer) for layer in range(min(start, model.num_layers), min(end, model.num_layers))
+        )
         totals.append(sum(per_kind[kind] * count for kind, count in counts.items()))
     h, tp = model.hidden_size, pool.attention.tp_size
     gathered = pool.lm_head == "gathered" and pool.attention.dp_size > 1
@@ -201,7 +203,14 @@ def stage_memory(problem: Problem, pool: Pool) -> list[StageMemory]:
     kv = kv_bytes_per_sequence(model, precision, pool, tokens)
     act, comm = activation_bytes(model, precision, pool, work.isl), comm_bytes(pool)
     return [
-        StageMemory(w, act, comm, RUNTIME_BYTES, max(k, 1.0), kv_budget_bytes(problem.cluster.gpu, problem.engine, w + act + comm))
+        StageMemory(
+            w,
+            act,
+            comm,
+            RUNTIME_BYTES,
+            max(k, 1.0),
+            kv_budget_bytes(problem.cluster.gpu, problem.engine, w + act + comm),
+        )
         for w, k in zip(weights, kv, strict=True)
     ]
 
@@ -237,7 +246,10 @@ def _rank_memory(problem: Problem, pool: Pool, concurrency: int) -> list[MemoryG
     found = []
     for stage in stage_memory(problem, pool):
         weights, act = stage.weights_bytes / 1e9, stage.activation_bytes / 1e9
-        kv, other = min(resident, max(1, stage.sequences)) * stage.kv_bytes_per_sequence / 1e9, (stage.comm_bytes + stage.runtime_bytes) / 1e9
+        kv, other = (
+            min(resident, max(1, stage.sequences)) * stage.kv_bytes_per_sequence / 1e9,
+            (stage.comm_bytes + stage.runtime_bytes) / 1e9,
+        )
         total = weights + kv + act + other
         found.append(MemoryGb(weights=weights, kv=kv, activations=act, other=other, total=total, capacity=capacity))
     return found

@@ -55,7 +55,7 @@ class PassTime:
     @cached_property
     def stage_ms(self) -> Grid:
         """Milliseconds of each stage, [stages, grid]."""
-        return cast(Grid, self.counts.T @ self.node_ms)
+        return self.counts.T @ self.node_ms
 
     @property
     def latency_ms(self) -> Grid:
@@ -155,7 +155,9 @@ class Pricer:
             return tuple(len(part) for part in held)
         return tuple(sum(model.window_tokens(layer) == window for layer in part) for part in held)
 
-    def _walk(self, names: Sequence[str], flow: Flow, ctx: WorkContext) -> tuple[list[tuple[Block, AnyNode, Work]], Flow]:
+    def _walk(
+        self, names: Sequence[str], flow: Flow, ctx: WorkContext
+    ) -> tuple[list[tuple[Block, AnyNode, Work]], Flow]:
         """Nodes of these blocks in order with their work, and what leaves the last one. Unknown names are left out."""
         found: list[tuple[Block, AnyNode, Work]] = []
         for block in (b for b in map(self._block, names) if b is not None):
@@ -230,7 +232,7 @@ class Pricer:
     def _message_ms(self, node: AnyNode, work: Work) -> Quantity:
         if node.op == "send":
             return self.links.send_us(work.message_bytes, crosses=self._boundary_crosses) * 1e-3
-        group = self.span(cast(Axis, getattr(node, "axis")))
+        group = self.span(_axis(node))
         if isinstance(node, AllToAll) and node.role in ("dispatch", "combine"):
             return self._exchange_ms(node, work, group)
         op = _TIMED_AS.get(node.op, cast(CollectiveOp, node.op))
@@ -260,6 +262,12 @@ class Pricer:
         works, _ = self._walk([name], leaving._replace(rows="token"), ctx)
         rows = [Priced(block, node, work, ()) for block, node, work in works]
         return cast(Grid, self._times(rows, width)[0].sum(axis=0)) if rows else np.zeros(width)
+
+
+def _axis(node: AnyNode) -> Axis:
+    """The axis of a collective; the whole stage for a node that names none."""
+    axis: Axis = getattr(node, "axis", "stage")
+    return axis
 
 
 def _counted(works: Sequence[tuple[Block, AnyNode, Work]], counts: tuple[int, ...]) -> Iterator[Priced]:

@@ -49,6 +49,7 @@ FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
 """One fp32 scale per 128 elements of an fp8 payload."""
 STEP_SYNC_BYTES = 4
 
+
 @dataclass(frozen=True)
 class Load:
     """What one attention replica runs in one forward pass; each field may be an array over a grid of batch sizes."""
@@ -146,7 +147,9 @@ class WorkContext:
 
     def rows(self, flow: Flow) -> Quantity:
         """Rows of `flow` on this rank."""
-        return {"token": self.load.tokens, "sequence": self.load.batch, "kv": self.load.attended_tokens}[flow.rows] * flow.share
+        return {"token": self.load.tokens, "sequence": self.load.batch, "kv": self.load.attended_tokens}[
+            flow.rows
+        ] * flow.share
 
     def bytes_of(self, flow: Flow) -> Quantity:
         """Bytes of `flow` on this rank."""
@@ -202,25 +205,37 @@ def walk(block: Block, entering: Flow, ctx: WorkContext) -> Iterator[tuple[AnyNo
 def node_work(node: AnyNode, ctx: WorkContext, inputs: list[Arrival]) -> Work:
     """Work of one node on one rank. `inputs` are its data inputs (routing aside, the first one is the tensor it transforms)."""
     main = next((a.flow for a in inputs if a.op != "routing"), inputs[0].flow if inputs else entry_flow(ctx))
-    return _WORKERS[node.op](node, ctx, main, inputs)
+    return _WORKERS[node.op](Visit(node, ctx, main, inputs))
+
+
+class Visit(NamedTuple):
+    """A node about to be priced: `main` is the tensor it transforms, `inputs` are all its data inputs."""
+
+    node: AnyNode
+    ctx: WorkContext
+    main: Flow
+    inputs: list[Arrival]
 
 
 # --- outside the layers -------------------------------------------------------------------------------------------------------------
 
 
-def _ingress(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _ingress(at: Visit) -> Work:
+    node, ctx = at.node, at.ctx
     assert isinstance(node, Ingress)
     flow = entry_flow(ctx)
     per_sequence = node.tokens_per_sequence if ctx.phase == "decode" and node.tokens_per_sequence else 1
     return Work(flow._replace(share=flow.share * per_sequence, distinct=flow.share * per_sequence))
 
 
-def _step_sync(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _step_sync(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, StepSync)
     return Work(main, message_bytes=float(STEP_SYNC_BYTES * ctx.sizes[node.axis]))
 
 
-def _embedding(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _embedding(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, Embedding)
     h = ctx.model.hidden_size
     out = ctx.flow(h, main)
@@ -228,7 +243,8 @@ def _embedding(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival
     return Work(out, 0.0, elements * ctx.class_bytes["embedding"], elements * ctx.activation_bytes)
 
 
-def _norm(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _norm(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, Norm)
     spec = ctx.weights.get(node.weight)
     size = spec.in_features if spec else ctx.model.hidden_size
@@ -240,12 +256,14 @@ def _norm(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) ->
     return Work(out, 5 * elements, size * ctx.activation_bytes, passes * elements * ctx.activation_bytes)
 
 
-def _select_last(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _select_last(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     out = Flow(1.0, "sequence", main.width, main.element_bytes, 1.0)
     return Work(out, io_bytes=2 * ctx.bytes_of(out))
 
 
-def _sample(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _sample(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     elements = ctx.rows(main) * main.width
     return Work(Flow(main.share, main.rows, 1, 4, main.share), elements, 0.0, elements * main.element_bytes)
 
@@ -285,7 +303,8 @@ def _qkv_width(ctx: WorkContext, ranks: int) -> int:
     return (split_size(attention.num_heads, ranks) + 2 * kv_heads) * attention.head_dim
 
 
-def _linear(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _linear(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, Linear)
     if node.weight in {"w_uk", "w_uv"} and ctx.model.attention.kind == "mla":
         return _absorbed(node, ctx, main)
@@ -309,27 +328,28 @@ def _absorbed(node: Linear, ctx: WorkContext, main: Flow) -> Work:
     out_width = heads * (c + attention.qk_rope_head_dim if node.weight == "w_uk" else inner)
     rows, weight = ctx.rows(main), heads * inner * c
     io = rows * (heads * (inner + c) * ctx.activation_bytes)
-    return Work(
-        ctx.flow(out_width, main), rows * (2 * weight), weight * ctx.class_bytes["attention"], io, rows=rows
-    )
+    return Work(ctx.flow(out_width, main), rows * (2 * weight), weight * ctx.class_bytes["attention"], io, rows=rows)
 
 
-def _activation(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _activation(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     out = ctx.flow(main.width / 2, main)
     return Work(out, io_bytes=3 * ctx.bytes_of(out))
 
 
-def _add(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _add(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     # The residual add is part of the next norm; other sums are kernels of their own.
-    fused = any(a.op == "in" for a in inputs)
-    out = inputs[-1].flow if fused and inputs else main
-    return Work(out, io_bytes=0.0 if fused else (len(inputs) + 1) * ctx.bytes_of(out))
+    fused = any(a.op == "in" for a in at.inputs)
+    out = at.inputs[-1].flow if fused and at.inputs else main
+    return Work(out, io_bytes=0.0 if fused else (len(at.inputs) + 1) * ctx.bytes_of(out))
 
 
 # --- attention ----------------------------------------------------------------------------------------------------------------------
 
 
-def _kv_cache_update(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _kv_cache_update(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     elements = kv_elements_per_token(ctx.model, ctx.tp_size)
     return Work(main, io_bytes=ctx.rows(main) * (elements * (ctx.activation_bytes + ctx.kv_bytes)))
 
@@ -353,7 +373,11 @@ def _seen_tokens(ctx: WorkContext) -> Quantity:
 
 def _window_in_decode(ctx: WorkContext, seen: Quantity, window: int) -> Quantity:
     chunked = ctx.model.window is not None and ctx.model.window.kind == "chunked"
-    return np.minimum(seen, window) if not chunked else np.where(np.asarray(seen) % window, np.asarray(seen) % window, window)
+    return (
+        np.minimum(seen, window)
+        if not chunked
+        else np.where(np.asarray(seen) % window, np.asarray(seen) % window, window)
+    )
 
 
 def _attended_pairs(ctx: WorkContext) -> Quantity:
@@ -368,7 +392,8 @@ def _attended_pairs(ctx: WorkContext) -> Quantity:
     return load.batch * full
 
 
-def _attention(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _attention(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AttentionNode)
     if ctx.model.attention.kind == "mla":
         return _mla_absorbed(ctx, main) if _is_absorbed(node, ctx) else _mla_expanded(ctx, main)
@@ -430,7 +455,8 @@ def _moe(ctx: WorkContext) -> Moe:
 def distinct_experts(moe: Moe, ep_size: int, redundant: int, tokens: Quantity) -> Quantity:
     """Expected distinct experts of one rank that `tokens` of its group reach, under uniform routing."""
     copies = moe.num_experts + redundant
-    return (copies / ep_size) * -np.expm1(np.log1p(-min(moe.top_k / copies, 1 - 1e-12)) * tokens)
+    missed: Quantity = np.exp(np.log1p(-min(moe.top_k / copies, 1 - 1e-12)) * tokens)
+    return (copies / ep_size) * (1 - missed)
 
 
 def distinct_destinations(moe: Moe, parts: int) -> float:
@@ -454,7 +480,8 @@ def cross_host_fraction(moe: Moe, ranks: int, hosts: int, mode: DispatchMode) ->
     return reached * (1 - 1 / hosts) / (distinct_destinations(moe, ranks) * (1 - 1 / ranks))
 
 
-def _routing(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _routing(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     moe, h = _moe(ctx), ctx.model.hidden_size
     rows = ctx.rows(main)
     out = Flow(main.share, main.rows, moe.top_k, ROUTING_BYTES, main.share)
@@ -463,7 +490,8 @@ def _routing(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival])
     return Work(out, rows * (2 * weight), weight * ctx.class_bytes["router"], io, rows=rows)
 
 
-def _expert(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _expert(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     moe, h, ep = _moe(ctx), ctx.model.hidden_size, ctx.sizes["ep"]
     width = split_size(moe.expert_intermediate_size, ctx.sizes["moe_tp"])
     tokens = ctx.load.tokens * main.distinct
@@ -503,7 +531,8 @@ def combine_bytes_per_token(ctx: WorkContext, mode: DispatchMode) -> float:
     return copies * ctx.model.hidden_size * 2
 
 
-def _all_to_all(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _all_to_all(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AllToAll)
     ranks = ctx.sizes[node.axis]
     if node.role == "scatter_heads":
@@ -512,7 +541,7 @@ def _all_to_all(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arriva
     if node.role == "gather_heads":
         out = main._replace(share=main.share / ranks, width=main.width * ranks, distinct=main.share / ranks)
         return Work(out, message_bytes=ctx.bytes_of(main))
-    return _dispatch(ctx, main, inputs, ranks) if node.role == "dispatch" else _combine(ctx, main, ranks)
+    return _dispatch(ctx, main, at.inputs, ranks) if node.role == "dispatch" else _combine(ctx, main, ranks)
 
 
 def _mode(ctx: WorkContext) -> DispatchMode:
@@ -538,21 +567,24 @@ def _combine(ctx: WorkContext, main: Flow, ranks: int) -> Work:
 # --- other communication ------------------------------------------------------------------------------------------------------------
 
 
-def _all_reduce(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _all_reduce(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AllReduce | Broadcast)
     return Work(main, message_bytes=ctx.bytes_of(main))
 
 
-def _all_gather(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _all_gather(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AllGather)
     ranks = ctx.sizes[node.axis]
-    size = ranks * sum(ctx.bytes_of(a.flow) for a in inputs)
+    size = ranks * sum(ctx.bytes_of(a.flow) for a in at.inputs)
     if node.dim == "tokens":
         return Work(_scaled(main, ranks), message_bytes=size)
     return Work(main._replace(width=main.width * ranks), message_bytes=size)
 
 
-def _reduce_scatter(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _reduce_scatter(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, ReduceScatter)
     ranks, size = ctx.sizes[node.axis], ctx.bytes_of(main)
     if node.dim == "tokens":
@@ -560,7 +592,8 @@ def _reduce_scatter(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Ar
     return Work(main._replace(width=main.width / ranks), message_bytes=size)
 
 
-def _chunk(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _chunk(at: Visit) -> Work:
+    node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, Chunk)
     return Work(_scaled(main, 1 / ctx.sizes[node.axis]))
 
@@ -569,16 +602,18 @@ def _scaled(flow: Flow, factor: float) -> Flow:
     return flow._replace(share=flow.share * factor, distinct=flow.distinct * factor)
 
 
-def _send(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _send(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
     return Work(main, message_bytes=ctx.bytes_of(main))
 
 
-def _recv(node: AnyNode, ctx: WorkContext, main: Flow, inputs: list[Arrival]) -> Work:
+def _recv(at: Visit) -> Work:
+    main = at.main
     # The bytes are those of the send; the receiver waits for the same transfer.
     return Work(main)
 
 
-_Worker = Callable[[AnyNode, WorkContext, Flow, list[Arrival]], Work]
+_Worker = Callable[[Visit], Work]
 _WORKERS: dict[str, _Worker] = {
     "ingress": _ingress, "step_sync": _step_sync, "embedding": _embedding, "norm": _norm, "select_last": _select_last,
     "sample": _sample, "linear": _linear, "activation": _activation, "add": _add, "kv_cache_update": _kv_cache_update,

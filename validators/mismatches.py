@@ -114,6 +114,8 @@ def _code_of_shard_at_linear(m: Mismatch) -> str:
 def _code_of_content(m: Mismatch) -> str:
     if m.op in _EXPERT_OPS:
         return "EP002"
+    if m.op == "sample" and m.phase == "prefill" and "position" in m.needed:
+        return "PH013"
     if m.found == CONTENT_WORDS["expert_out"]:
         return "EP003"
     if m.weight == "shared_gate_up":
@@ -124,6 +126,8 @@ def _code_of_content(m: Mismatch) -> str:
 
 
 def _code_of_stream(m: Mismatch) -> str:
+    if m.op == "recv":
+        return "PP015"
     if "shared experts added" in m.needed:
         return "EP015"
     return "EP002" if "experts added" in m.needed else "DG010"

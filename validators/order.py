@@ -9,9 +9,7 @@ from strategy.dag import Block, edges
 def sources(block: Block) -> dict[str, list[str]]:
     """Nodes that each node reads, by any kind of edge; names that do not exist and edges to itself are left out."""
     ids = {node.id for node in block.nodes}
-    return {
-        node.id: [e.source for e in edges(node) if e.source in ids and e.source != node.id] for node in block.nodes
-    }
+    return {node.id: [e.source for e in edges(node) if e.source in ids and e.source != node.id] for node in block.nodes}
 
 
 def flipped(graph: dict[str, list[str]]) -> dict[str, list[str]]:

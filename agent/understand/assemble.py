@@ -42,14 +42,17 @@ class Names:
 @cache
 def catalogue_names() -> Names:
     """Names of the shipped catalogue."""
-    models = {key: {record.title, *record.aliases} for key, record in catalogue.models().items()}
+    models = {
+        key: {form for name in (record.title, *record.aliases) for form in (name, name.rpartition("/")[2])}
+        for key, record in catalogue.models().items()
+    }
     known = {squash(name) for names in models.values() for name in names} | {squash(key) for key in models}
     for nickname, start in NICKNAMES.items():
-        key = next((k for k in models if k.startswith(start)), None)
+        key = min((k for k in models if k.startswith(start)), key=len, default=None)
         if key is not None and squash(nickname) not in known:
             models[key].add(nickname)
     gpus, aliases = catalogue.gpus(), catalogue.gpu_aliases()
-    names = {key: (gpu.name, *aliases[key]) for key, gpu in gpus.items()}
+    names = {key: (gpu.name, *(a for a in aliases[key] if not a.startswith(("dgx", "hgx")))) for key, gpu in gpus.items()}
     return Names(Vocabulary(models), Vocabulary(names), {key: gpu.gpus_per_host for key, gpu in gpus.items()})
 
 

@@ -101,7 +101,7 @@ class Vocabulary:
                 break
             keys, used = fewer, used + 1
         span = (words[0].span[0], words[used - 1].span[1])
-        return (Mention(keys, span, exact=False), used) if keys else (None, 0)
+        return (Mention(_plain(keys), span, exact=False), used) if keys else (None, 0)
 
     def _narrow(self, keys: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
         return tuple(key for key in keys if all(self._has(key, piece) for piece in wanted))
@@ -120,6 +120,13 @@ class Vocabulary:
         }
         best = sorted(scores, key=lambda key: (-scores[key], key))
         return tuple(key for key in best[:limit] if scores[key] >= 0.3)
+
+
+def _plain(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Of one model and its quantised checkpoints, the model."""
+    base = min(keys, key=len)
+    quantised = re.compile(rf"{re.escape(base)}(?:-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq))?")
+    return (base,) if all(quantised.fullmatch(key) for key in keys) else keys
 
 
 def _close_together(text: str, words: Sequence[Word]) -> bool:

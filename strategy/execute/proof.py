@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strategy.dag import Dag
+from strategy.errors import InputError
 from strategy.execute.observe import UNBOUNDED, Comparison, Locator, WrongLogitsError
 from strategy.execute.program import Program, read_program
 from strategy.execute.ranks import Ranks
@@ -23,11 +24,11 @@ def prove(dag: Dag, model: ModelSpec, *, seed: int = 0, steps: int = 2) -> Proof
     """Execute `dag` for a scaled-down `model`: prefill and `steps` decode steps, and compare every logit with one device.
 
     The document is run as it is written, nothing is repaired. A DAG that cannot run gives a failed proof whose departure names the
-    node, the layer and the ranks (of the scaled meshes); no DAG raises. Raises ValueError for fewer than two steps: the loop edges
+    node, the layer and the ranks (of the scaled meshes); no DAG raises. Raises InputError for fewer than two steps: the loop edges
     would not be tried.
     """
     if steps < 2:
-        raise ValueError(f"steps must be at least 2, got {steps}")
+        raise InputError(f"steps must be at least 2, got {steps}", pointer="/steps", hint="use 2 or more")
     with np.errstate(all="ignore"):
         try:
             trial = _prepare(dag, model, seed, steps)

@@ -94,12 +94,18 @@ class Runner:
             try:
                 values[step.node.id] = self.node(moment, sites[-1 if received else 0], routine, step, values, crossing)
             except Fault as fault:
-                named = self.ranks[moment.phase].named(sites[-1 if received else 0].stage, np.array(fault.ranks, dtype=int))
-                reference = f"{moment.phase}.{moment.block}.{step.node.id}"
-                raise Fault(str(fault), node=fault.node or reference, layer=moment.layer, ranks=named) from None
+                stage = sites[-1 if received else 0].stage
+                raise self.placed(fault, moment, stage, step.node.id) from None
         out = values[routine.output]
         self.observe(moment, routine, values)
         return out
+
+    def placed(self, fault: Fault, moment: Moment, stage: int, node: str) -> Fault:
+        """A fault with its node, layer and global ranks; without ranks of its own it concerns all ranks of the stage."""
+        ranks = self.ranks[moment.phase]
+        where = np.array(fault.ranks, dtype=np.int64) if fault.ranks else ranks.everyone
+        reference = fault.node or f"{moment.phase}.{moment.block}.{node}"
+        return Fault(str(fault), node=reference, layer=moment.layer, ranks=ranks.named(stage, where))
 
     def site(self, moment: Moment, stage: int) -> Site:
         """The surroundings of a block on a stage."""

@@ -25,10 +25,6 @@ class Fault(ExecutionError):
         self.layer = layer
         self.ranks = ranks
 
-    def at(self, node: str, layer: int | None, ranks: tuple[int, ...]) -> "Fault":
-        """The same fault with its place filled in where it is not known yet."""
-        return Fault(str(self), node=self.node or node, layer=layer, ranks=self.ranks or ranks)
-
 
 @dataclass(frozen=True, slots=True)
 class Tensor:

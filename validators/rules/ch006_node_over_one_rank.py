@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from strategy.dag import Chunk, StepSync
 from strategy.mesh import axis_size
 from validators.examples import dense, edit, example, insert
 from validators.registry import Hit, rule
@@ -42,6 +43,6 @@ def node_over_one_rank(subject: Subject) -> Iterator[Hit]:
         for name in sorted(subject.block_names(phase)):
             for place in subject.places_of(name):
                 node = place.node
-                if (node.op == "chunk" or node.op == "step_sync") and axis_size(pool, node.axis) == 1:
+                if isinstance(node, Chunk | StepSync) and axis_size(pool, node.axis) == 1:
                     what = f"block `{name}`: `{node.id}` works over {node.axis}, which has one rank in {phase}"
                     yield Hit(place.path, what=what, repair=f"delete `{node.id}`")

@@ -1,7 +1,5 @@
 """CM005."""
 
-from collections.abc import Iterator
-
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,6 +14,6 @@ from validators.subject import Subject
     knowledge="dag-document.md#communication-is-explicit",
     settles=("X3", "X4"),
 )
-def hidden_communication(subject: Subject) -> Iterator[Hit]:
+def hidden_communication(_subject: Subject) -> tuple[Hit, ...]:
     """Every collective is a node; no field of the format lets another node communicate, and the reader of documents says so."""
-    yield from ()
+    return ()

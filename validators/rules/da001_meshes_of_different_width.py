@@ -15,7 +15,11 @@ from validators.subject import Subject
     severity="error",
     message="attention covers {dp} x {cp} x {tp} = {width} ranks, experts {moe_dp} x {ep} x {moe_tp} = {found}",
     hint="make experts.dp_size x ep_size x tp_size equal to {width}, the product of attention.dp_size, cp_size and tp_size",
-    sources=("aiconfigurator: sdk/models/deepseek.py:145-154", "sglang: runtime_context.py:73-76", "tensorrt-llm: mapping.py MappingBase"),
+    sources=(
+        "aiconfigurator: sdk/models/deepseek.py:145-154",
+        "sglang: runtime_context.py:73-76",
+        "tensorrt-llm: mapping.py MappingBase",
+    ),
     knowledge="data-parallel-attention.md#two-meshes-of-one-width",
     settles=("X22",),
     passes=lambda: named("8 and 8", lambda: planned(QWEN3_30B, dp=8, ep=8, ep_lowering="all_gather")),

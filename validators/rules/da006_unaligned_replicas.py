@@ -39,7 +39,12 @@ def unaligned_replicas(subject: Subject) -> Iterator[Hit]:
         if node is not None and branch.embed not in told:
             told.add(branch.embed)
             yield Hit(
-                f"{path}/embed", phase=phase, dp_size=pool.attention.dp_size, node=node.id, op=node.op, embed=branch.embed
+                f"{path}/embed",
+                phase=phase,
+                dp_size=pool.attention.dp_size,
+                node=node.id,
+                op=node.op,
+                embed=branch.embed,
             )
 
 

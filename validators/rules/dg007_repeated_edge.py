@@ -29,11 +29,10 @@ def repeated_edge(subject: Subject) -> Iterator[Hit]:
     for place in subject.places:
         seen = set()
         for index, edge in enumerate(edges(place.node)):
-            facts = {"kind": edge.kind, "source": edge.source, "target": place.node.id}
-            if edge.source == place.node.id:
-                yield Hit(f"{place.path}/inputs/{index}", what="joins a node to itself", **facts)
-            elif edge in seen:
-                yield Hit(f"{place.path}/inputs/{index}", what="is written twice", **facts)
+            itself = edge.source == place.node.id
+            if itself or edge in seen:
+                path, what = f"{place.path}/inputs/{index}", "joins a node to itself" if itself else "is written twice"
+                yield Hit(path, kind=edge.kind, source=edge.source, target=place.node.id, what=what)
             seen.add(edge)
     known: set[Link] = set()
     for index, link in enumerate(subject.dag.links):

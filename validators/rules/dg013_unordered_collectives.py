@@ -25,7 +25,7 @@ from validators.subject import Place, Subject
 )
 def unordered_collectives(subject: Subject) -> Iterator[Hit]:
     """Ranks that enter collectives in different orders hang; a rank takes nodes in document order, an engine with streams may not."""
-    for index, block in enumerate(subject.dag.blocks):
+    for block in subject.dag.blocks:
         pools = pools_of(subject, block.name)
         places = {place.node.id: place for place in subject.places_of(block.name) if _meets(place, pools)}
         for first, second in unordered(sources(block), places):

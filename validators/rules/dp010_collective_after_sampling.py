@@ -20,7 +20,9 @@ from validators.subject import Subject
     passes=lambda: named("sampling ends the head", lambda: moe()),
     fails=lambda: named(
         "tokens gathered over replicas",
-        lambda: insert(moe(), "head_decode.sample", id="collect", op="all_gather", axis="dp", dim="tokens", inputs=["sample"]),
+        lambda: insert(
+            moe(), "head_decode.sample", id="collect", op="all_gather", axis="dp", dim="tokens", inputs=["sample"]
+        ),
     ),
 )
 def collective_after_sampling(subject: Subject) -> Iterator[Hit]:

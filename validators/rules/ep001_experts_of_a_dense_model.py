@@ -18,9 +18,7 @@ from validators.subject import Subject
     sources=("vllm: config/model.py:1498-1503", "megatron: transformer_config.py:1595-1596"),
     knowledge="expert-parallelism.md#only-for-moe-models",
     passes=lambda: named("an MoE model", lambda: planned(QWEN3_30B, dp=8, ep=8)),
-    fails=lambda: named(
-        "a dense model", lambda: with_pool(planned(LLAMA_8B, tp=4), experts=ExpertMesh(ep_size=4))
-    ),
+    fails=lambda: named("a dense model", lambda: with_pool(planned(LLAMA_8B, tp=4), experts=ExpertMesh(ep_size=4))),
 )
 def experts_of_a_dense_model(subject: Subject) -> Iterator[Hit]:
     """Expert parallelism spreads experts, and a dense model has none."""

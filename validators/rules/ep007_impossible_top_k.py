@@ -22,9 +22,7 @@ _SEVEN_GROUPS = DEEPSEEK_V3.model_copy(
     sources=("megatron: transformer_config.py:2682-2690", "vllm: fused_moe/experts/trtllm_fp8_moe.py:463"),
     knowledge="moe.md#top-k-and-grouped-routing",
     passes=lambda: named("8 experts from 4 of 8 groups", lambda: planned(DEEPSEEK_V3, dp=8, ep=8)),
-    fails=lambda: named(
-        "256 experts in 7 groups", lambda: with_model(planned(DEEPSEEK_V3, dp=8, ep=8), _SEVEN_GROUPS)
-    ),
+    fails=lambda: named("256 experts in 7 groups", lambda: with_model(planned(DEEPSEEK_V3, dp=8, ep=8), _SEVEN_GROUPS)),
 )
 def impossible_top_k(subject: Subject) -> Iterator[Hit]:
     """A token's top-k experts must exist within the groups that it may choose from."""
@@ -46,4 +44,3 @@ def _routing_faults(moe: Moe) -> Iterator[tuple[str, str]]:
     elif moe.top_k > chosen * (experts // groups):
         room = chosen * (experts // groups)
         yield f"top_k={moe.top_k} exceeds the {room} experts of {chosen} groups", f"set top_k to at most {room}"
-

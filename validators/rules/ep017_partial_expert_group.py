@@ -30,7 +30,9 @@ def partial_expert_group(subject: Subject) -> Iterator[Hit]:
         for expert in graph.of_op("expert"):
             dispatch = _with_role(graph.upstream(expert.id), "dispatch")
             combine = _with_role(graph.downstream(expert.id), "combine")
-            differ = any(_ranks(pool, dispatch) != _ranks(pool, combine) for pool in pools_of(subject, graph.block.name))
+            differ = any(
+                _ranks(pool, dispatch) != _ranks(pool, combine) for pool in pools_of(subject, graph.block.name)
+            )
             if dispatch and combine and differ:
                 yield Hit(
                     f"{graph.path_of(combine[0])}/axis",

@@ -17,9 +17,7 @@ from validators.subject import Subject
     sources=("deepep: docs/legacy.md (43-58 GB/s over RDMA, 153-158 GB/s over NVLink on H800)",),
     knowledge="expert-parallelism.md#across-hosts",
     passes=lambda: named("EP8 in a host of 8", lambda: planned(DEEPSEEK_V3, asked(DEEPSEEK_V3), dp=8, ep=8)),
-    fails=lambda: named(
-        "EP16 over two hosts", lambda: planned(DEEPSEEK_V3, asked(DEEPSEEK_V3, hosts=2), dp=16, ep=16)
-    ),
+    fails=lambda: named("EP16 over two hosts", lambda: planned(DEEPSEEK_V3, asked(DEEPSEEK_V3, hosts=2), dp=16, ep=16)),
 )
 def expert_group_across_hosts(subject: Subject) -> Iterator[Hit]:
     """Wide EP pays with slower links for more room; it is normal at scale, and its cost is worth knowing."""

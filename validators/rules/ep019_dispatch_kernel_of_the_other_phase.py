@@ -16,7 +16,10 @@ _FITTING: dict[Phase, DispatchMode] = {"prefill": "throughput", "decode": "low_l
     severity="warning",
     message="{phase} dispatches with {mode} kernels",
     hint="set dispatch_mode.{phase} to {fitting}",
-    sources=("vllm: docs/serving/expert_parallel_deployment.md Backend table", "sglang: arg_groups/moe_hook.py:383-398"),
+    sources=(
+        "vllm: docs/serving/expert_parallel_deployment.md Backend table",
+        "sglang: arg_groups/moe_hook.py:383-398",
+    ),
     knowledge="expert-parallelism.md#low-latency-and-throughput-kernels",
     passes=lambda: named("low latency in decode", lambda: planned(DEEPSEEK_V3, dp=8, ep=8)),
     fails=lambda: named(

@@ -29,6 +29,6 @@ def tp_group_cut_by_host(subject: Subject) -> Iterator[Hit]:
     per_host = subject.problem.cluster.gpus_per_host
     for path, pool in subject.pools():
         tp = pool.attention.tp_size
-        if not tp_aligned_with_hosts(tp, per_host):
+        if not tp_aligned_with_hosts(pool, per_host):
             choices = ", ".join(str(n) for n in divisors(per_host))
             yield Hit(f"{path}/attention/tp_size", tp=tp, gpus=per_host, choices=choices)

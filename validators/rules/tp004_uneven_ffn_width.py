@@ -18,7 +18,9 @@ from validators.subject import Subject
     sources=("vllm: model_executor/layers/linear.py:731 (MergedColumnParallelLinear)",),
     knowledge="tensor-parallelism.md#intermediate-size-divisibility",
     requires=frozenset({"TP001", "TP002"}),
-    passes=lambda: named("width 18432 over 16 ranks", lambda: planned(DEEPSEEK_V3, tp=16, ep=16, ep_lowering="replicated")),
+    passes=lambda: named(
+        "width 18432 over 16 ranks", lambda: planned(DEEPSEEK_V3, tp=16, ep=16, ep_lowering="replicated")
+    ),
     fails=lambda: named(
         "width 14344 over 16 ranks",
         lambda: with_model(planned(LLAMA_8B, tp=16), LLAMA_8B.model_copy(update={"intermediate_size": 14_344})),

@@ -1,0 +1,95 @@
+"""What a run needs from outside, as one value; tests replace its parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+from agent.proposers import PlannerProposer, Proposer, Shown
+from agent.settings import LlmSettings, LoopSettings
+from strategy.dag import Dag
+from strategy.model import ModelSpec
+from strategy.request import Problem, Request
+from strategy.result import Estimate, Finding, Proof
+
+
+class Judgement(Protocol):
+    """What a validator says about one DAG."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found."""
+
+    @property
+    def proof(self) -> Proof | None:
+        """The proof, when it ran."""
+
+    @property
+    def valid(self) -> bool:
+        """No error finding, and the proof passed."""
+
+
+Understand = Callable[[str], "tuple[Request | None, str | None, tuple[str, ...]]"]
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Everything that a run reaches: facts, judges and proposers. Holds no state of a run, so runs may share it."""
+
+    resolve: Callable[[Request], tuple[Problem, tuple[str, ...]]]
+    """Names looked up and defaults decided, with the assumptions this took. Raises `InputError`."""
+    understand: Understand
+    """Text -> (request, question, assumptions)."""
+    search_sections: Callable[[str, int], tuple[Shown, ...]]
+    """Knowledge sections for a query, best first."""
+    validate: Callable[[Dag, ModelSpec, Problem], Judgement]
+    estimate: Callable[[Dag, Problem], Estimate]
+    planner: Proposer
+    """Proposes by default; yardstick and fallback of a language model."""
+    model: Proposer | None = None
+    """The language model, when one is configured."""
+    show_evidence: bool = False
+    """The model sees the planner's candidates (`assist: evidence`)."""
+    settings: LoopSettings = LoopSettings()
+
+
+@cache
+def default_deps(llm: LlmSettings | None = None, settings: LoopSettings | None = None) -> Deps:
+    """The real parts. A language model is asked only when `llm` is given, and its client is imported only then."""
+    from agent.understand import understand
+    from knowledge.calibration import calibration
+    from knowledge.resolve import resolve
+    from knowledge.retrieval import Library
+    from strategy.cost import estimate
+    from validators.validate import validate
+
+    library, constants = Library(), calibration()
+
+    def resolved(request: Request) -> tuple[Problem, tuple[str, ...]]:
+        found = resolve(request)
+        return found.problem, found.assumptions
+
+    def understood(text: str) -> tuple[Request | None, str | None, tuple[str, ...]]:
+        found = understand(text)
+        return found.request, found.question, found.assumptions
+
+    def sections(query: str, k: int) -> tuple[Shown, ...]:
+        return tuple(Shown(ref=s.ref, title=s.title, text=s.text) for s in library.search(query, k))
+
+    return Deps(
+        resolve=resolved,
+        understand=understood,
+        search_sections=sections,
+        validate=validate,
+        estimate=lambda dag, problem: estimate(dag, problem, constants),
+        planner=PlannerProposer(constants),
+        model=_language_model(llm) if llm is not None else None,
+        show_evidence=llm is not None and llm.assist == "evidence",
+        settings=settings or LoopSettings(),
+    )
+
+
+def _language_model(llm: LlmSettings) -> Proposer:
+    from agent.openai import OpenAiProposer
+
+    return OpenAiProposer(llm)

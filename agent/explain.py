@@ -1,0 +1,92 @@
+"""The explanation of a result, in a few sentences that follow from its numbers."""
+
+from collections.abc import Sequence
+
+from strategy.request import Problem
+from strategy.result import Alternative, Estimate, Infeasible, Origin
+from strategy.strategy import Strategy, describe
+
+MOST_ALTERNATIVES = 3
+
+
+def explain_valid(
+    problem: Problem,
+    strategy: Strategy,
+    estimate: Estimate | None,
+    alternatives: Sequence[Alternative],
+    *,
+    origin: Origin,
+    why: str = "",
+) -> str:
+    """Why this strategy: what it is, what binds it, why the others lost. `why` is a model's own reason, marked as such."""
+    parts = [f"{problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name}: {_pools(strategy)}."]
+    if estimate is not None:
+        parts += [_performance(problem, estimate), _memory(estimate)]
+    parts += [f"{_sentence(a.summary)} lost: {_sentence(a.reason)}." for a in alternatives[:MOST_ALTERNATIVES]]
+    if estimate is not None and estimate.notes:
+        parts.append(f"Uncertain: {'; '.join(_sentence(note) for note in estimate.notes)}.")
+    if origin == "planner_fallback":
+        parts.append("The language model gave no valid answer; this is the planner's.")
+    if why:
+        parts.append(f"The model's own reason: {_sentence(why)}.")
+    return " ".join(parts)
+
+
+def explain_infeasible(problem: Problem, infeasible: Infeasible) -> str:
+    """Which limits break, and the nearest changes that fit."""
+    parts = [f"No strategy for {problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name} meets the request."]
+    parts += [f"{limit.name}: {_sentence(limit.message)}." for limit in infeasible.limits]
+    verified = [change for change in infeasible.nearest if change.verified]
+    if verified:
+        parts.append("What would fit, each checked by planning it: " + "; ".join(_sentence(c.message) for c in verified) + ".")
+    return " ".join(parts)
+
+
+def explain_rejected(codes: Sequence[str], reason: str) -> str:
+    """Why no answer stands."""
+    found = f" Findings: {', '.join(dict.fromkeys(codes))}." if codes else ""
+    return f"No proposal was accepted: {_sentence(reason)}.{found}"
+
+
+def evidence_lines(strategy: Strategy, estimate: Estimate | None, alternatives: Sequence[Alternative]) -> tuple[str, ...]:
+    """The planner's candidates, a line each, for a model that may see them."""
+    lines = [f"1. {_pools(strategy)}: {_numbers(estimate)}"]
+    lines += [f"{n}. {_sentence(a.summary)}: {_numbers(a.estimate)}; lost: {a.reason}" for n, a in enumerate(alternatives, 2)]
+    return tuple(lines)
+
+
+def _pools(strategy: Strategy) -> str:
+    return "; ".join(
+        f"{describe(pool)} ({pool.world_size} GPUs{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})" for pool in strategy.pools
+    )
+
+
+def _numbers(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not priced"
+    return f"TTFT {estimate.ttft_ms:.0f} ms, TPOT {estimate.tpot_ms:.1f} ms, {estimate.tokens_per_s_per_gpu:.0f} tokens/s/GPU"
+
+
+def _performance(problem: Problem, estimate: Estimate) -> str:
+    limits = [
+        f"{label} {value:.4g} of {limit:g} ms"
+        for label, value, limit in (
+            ("TTFT", estimate.ttft_ms, problem.slo.ttft_ms),
+            ("TPOT", estimate.tpot_ms, problem.slo.tpot_ms),
+        )
+        if limit is not None
+    ]
+    kept = f" ({', '.join(limits)})" if limits else ""
+    return f"{_numbers(estimate)} at {estimate.concurrency} requests in flight{kept}; bottleneck: {_sentence(estimate.bottleneck)}."
+
+
+def _memory(estimate: Estimate) -> str:
+    memory = estimate.memory_gb
+    return (
+        f"The fullest GPU holds {memory.total:.1f} of {memory.capacity:.1f} GB (weights {memory.weights:.1f}, KV {memory.kv:.1f}); "
+        f"KV room for {estimate.max_concurrency} requests at once."
+    )
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

@@ -1,0 +1,448 @@
+"""What the steps of the graph do, and the small decisions between them. Knows no framework."""
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from agent.deps import Deps
+from agent.events import Event, EventType, OnEvent
+from agent.explain import evidence_lines, explain_infeasible, explain_rejected, explain_valid
+from agent.proposers import Brief, Proposal, Proposer, Shown
+from agent.wishes import unmet
+from strategy.build import build
+from strategy.dag import Dag
+from strategy.errors import InputError, ProposalError
+from strategy.request import Problem, Request
+from strategy.result import Attempt, Citation, Estimate, Finding, Infeasible, Limit, Origin, Proof, Report, Result, Usage
+
+_RULE_CODE = re.compile(r"[A-Z]{2,4}\d{3}")
+_EXTRA_QUERY = {"disaggregated": "disaggregated prefill decode KV transfer", "colocated": "", "auto": "colocated disaggregated"}
+MIN_PLANNER_S = 1.0
+"""Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
+
+
+class State(TypedDict, total=False):
+    """One run, as JSON."""
+
+    text: str
+    request: dict[str, Any]
+    assumptions: list[str]
+    question: str
+    sections: list[dict[str, Any]]
+    planned: dict[str, Any]
+    """The planner's proposal, when a model proposes: yardstick, evidence and fallback."""
+    asks: str
+    """Who proposes now: `planner`, `model`, or `planner_fallback`."""
+    proposal: dict[str, Any]
+    findings: list[dict[str, Any]]
+    proof: dict[str, Any] | None
+    estimate: dict[str, Any] | None
+    accepted: bool
+    best: dict[str, Any]
+    """The rejected candidate with the fewest errors, and its findings."""
+    attempts: list[dict[str, Any]]
+    digests: list[str]
+    mode: str
+    escalate: bool
+    rebuilt: bool
+    """The canonical graph of the model's own strategy was tried."""
+    reason: str
+    """Why asking stopped."""
+    result: dict[str, Any]
+
+
+Update = State
+
+
+@dataclass(frozen=True)
+class Run:
+    """The runtime context of one run: what it reaches, who listens, when it started."""
+
+    deps: Deps
+    on_event: OnEvent | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def emit(self, kind: EventType, **data: Any) -> None:
+        """Tell the listener, if there is one."""
+        if self.on_event is not None:
+            self.on_event(Event(kind, data))
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.deps.settings.deadline_s - (time.monotonic() - self.started)
+
+
+# --- understand, retrieve ---------------------------------------------------------------------------------------------
+
+
+async def read_request(state: State, run: Run) -> Update:
+    """The request, resolvable, with its assumptions. Unknown names in text become a question; in a request they raise `InputError`."""
+    if "request" in state:
+        request, assumptions = Request.model_validate(state["request"]), tuple[str, ...]()
+        _, decided = run.deps.resolve(request)
+    else:
+        found, question, assumptions = await asyncio.to_thread(run.deps.understand, state["text"])
+        if found is None:
+            run.emit("understood", question=question, assumptions=list(assumptions))
+            return {"question": question or "What shall be planned?", "assumptions": list(assumptions)}
+        request = found
+        try:
+            _, decided = run.deps.resolve(request)
+        except InputError as error:
+            asked = f"{error}; {error.hint}" if error.hint else str(error)
+            return {"question": asked, "assumptions": list(assumptions)}
+    document = request.model_dump(mode="json", exclude_unset=True)
+    noted = list(dict.fromkeys([*assumptions, *decided]))
+    run.emit("understood", request=document, assumptions=noted)
+    return {"request": document, "assumptions": noted, "asks": "model" if run.deps.model else "planner"}
+
+
+async def pick_sections(state: State, run: Run) -> Update:
+    """Sections about this model's shape and the request's wishes; and the planner's answer when a model is to propose."""
+    problem = problem_of(state, run)
+    found = await asyncio.to_thread(run.deps.search_sections, query_of(problem), run.deps.settings.sections_shown)
+    run.emit("retrieved", refs=[section.ref for section in found])
+    update: Update = {"sections": [section.model_dump() for section in found]}
+    if run.deps.model is not None:
+        planned = await run.deps.planner.propose(Brief(problem=problem, sections=found))
+        update["planned"] = planned.model_dump(mode="json")
+    return update
+
+
+def query_of(problem: Problem) -> str:
+    """Search terms: what decides the choice of parallelism for this problem."""
+    model, cluster = problem.model, problem.cluster
+    words = ["tensor parallelism", "pipeline parallelism"]
+    words += ["expert parallelism MoE all_to_all"] if model.moe else ["dense replicas data parallelism"]
+    words += ["MLA latent attention DP attention"] if model.attention.kind == "mla" else ["GQA KV heads"]
+    words += ["across hosts scale-up domain NVLink"] if cluster.hosts > 1 else []
+    words += [_EXTRA_QUERY[problem.serving], problem.engine or "", {"latency": "latency TPOT", "throughput": "throughput batch"}.get(problem.objective, "")]
+    return " ".join(word for word in words if word)
+
+
+def planned_infeasible(state: State) -> bool:
+    """Whether the planner, asked first as a yardstick, showed that nothing fits."""
+    planned = state.get("planned")
+    return planned is not None and planned["infeasible"] is not None
+
+
+# --- propose ----------------------------------------------------------------------------------------------------------
+
+
+async def ask(state: State, run: Run) -> Update:
+    """One proposal, within what is left of the deadline."""
+    proposer = _proposer(state, run)
+    started = time.monotonic()
+    limit = run.remaining_s if state["asks"] == "model" else max(run.remaining_s, MIN_PLANNER_S)
+    try:
+        async with asyncio.timeout(max(0.001, limit)):
+            proposal = await proposer.propose(brief_of(state, run))
+    except TimeoutError:
+        proposal = Proposal(outcome="failed", text=f"no answer within the deadline of {run.deps.settings.deadline_s:g} s")
+    except ProposalError as error:
+        proposal = Proposal(outcome="failed", text=str(error))
+    return {"proposal": proposal.model_dump(mode="json"), **_recorded(state, proposer.name, proposal, started)}
+
+
+def _proposer(state: State, run: Run) -> Proposer:
+    model = run.deps.model
+    return model if state["asks"] == "model" and model is not None else run.deps.planner
+
+
+def brief_of(state: State, run: Run) -> Brief:
+    """What the proposer is asked now: the last candidate only, never the whole history."""
+    last = state.get("proposal") or {}
+    findings = [Finding.model_validate(f) for f in state.get("findings", [])]
+    errors = [f for f in findings if f.severity == "error"][: run.deps.settings.max_findings_shown]
+    return Brief(
+        problem=problem_of(state, run),
+        sections=sections_of(state),
+        last=last.get("document"),
+        findings=tuple(errors),
+        mode="patch" if state.get("mode") == "patch" else "full",
+        escalate=state.get("escalate", False),
+        evidence=_evidence(state, run),
+    )
+
+
+def _evidence(state: State, run: Run) -> tuple[str, ...]:
+    planned = Proposal.model_validate(state["planned"]) if run.deps.show_evidence and "planned" in state else None
+    if planned is None or planned.strategy is None:
+        return ()
+    return evidence_lines(planned.strategy, planned.estimate, planned.alternatives)
+
+
+def _recorded(state: State, proposer: str, proposal: Proposal, started: float) -> Update:
+    """The attempt, and the fingerprint of its candidate."""
+    digest = fingerprint(proposal)
+    attempt = Attempt(
+        proposer=proposer,
+        outcome=proposal.outcome,
+        digest=digest,
+        usage=proposal.usage,
+        ms=round((time.monotonic() - started) * 1000, 3),
+    )
+    return {
+        "attempts": [*state.get("attempts", []), attempt.model_dump(mode="json")],
+        "digests": [*state.get("digests", []), digest],
+    }
+
+
+def fingerprint(proposal: Proposal) -> str:
+    """Equal for equal candidates, whatever words came with them; of the text for an answer that is none."""
+    graph = proposal.dag.model_dump(mode="json") if proposal.dag is not None else None
+    what = graph or (proposal.strategy.model_dump(mode="json") if proposal.strategy else proposal.text)
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# --- validate ---------------------------------------------------------------------------------------------------------
+
+
+async def judge(state: State, run: Run) -> Update:
+    """Findings, proof and price of the proposal. Only a clean verdict is accepted."""
+    proposal = Proposal.model_validate(state["proposal"])
+    if proposal.dag is None or proposal.strategy is None:
+        return _noted(state, run, proposal, proposal.findings, None, None, accepted=False)
+    problem = problem_of(state, run)
+    verdict = await asyncio.to_thread(run.deps.validate, proposal.dag, problem.model, problem)
+    findings, estimate = verdict.findings, proposal.estimate
+    if verdict.valid and estimate is None:
+        estimate = await asyncio.to_thread(run.deps.estimate, proposal.dag, problem)
+    if state["asks"] == "model":
+        findings = (*findings, *unmet(problem, proposal.strategy, estimate))
+    errors = any(finding.severity == "error" for finding in findings)
+    return _noted(state, run, proposal, findings, verdict.proof, estimate, accepted=verdict.valid and not errors)
+
+
+def _noted(
+    state: State,
+    run: Run,
+    proposal: Proposal,
+    findings: Sequence[Finding],
+    proof: Proof | None,
+    estimate: Estimate | None,
+    *,
+    accepted: bool,
+) -> Update:
+    """The verdict in the state, on the attempt, and as events."""
+    rows = [finding.model_dump(mode="json") for finding in findings]
+    attempts = [*state["attempts"][:-1], {**state["attempts"][-1], "findings": rows}]
+    run.emit("attempt", number=len(attempts), proposer=attempts[-1]["proposer"], outcome=proposal.outcome, accepted=accepted, ms=attempts[-1]["ms"])
+    if rows:
+        run.emit("findings", number=len(attempts), findings=rows)
+    update: Update = {
+        "findings": rows,
+        "proof": proof.model_dump(mode="json") if proof else None,
+        "estimate": estimate.model_dump(mode="json") if estimate else None,
+        "accepted": accepted,
+        "attempts": attempts,
+    }
+    best = state.get("best")
+    if not accepted and proposal.dag is not None and (best is None or _errors(rows) < _errors(best["findings"])):
+        update["best"] = {"proposal": state["proposal"], "findings": rows, "proof": update["proof"]}
+    return update
+
+
+def _errors(rows: Sequence[dict[str, Any]]) -> int:
+    return sum(row["severity"] == "error" for row in rows)
+
+
+# --- repair, fall back ------------------------------------------------------------------------------------------------
+
+
+def nothing_left(state: State) -> bool:
+    """The planner has spoken: whatever it said is the end."""
+    return state["asks"] != "model"
+
+
+def stop_reason(state: State, run: Run) -> str:
+    """Why the model is not asked again; empty when it is."""
+    settings, outcome = run.deps.settings, state["proposal"]["outcome"]
+    usage = usage_of(state)
+    if outcome in ("refused", "failed"):
+        return f"the model {'refused' if outcome == 'refused' else 'could not be asked'} ({state['proposal']['text']})"
+    if len(state["attempts"]) >= settings.max_attempts:
+        return f"{settings.max_attempts} attempts were not enough"
+    if usage.input_tokens + usage.output_tokens >= settings.token_budget:
+        return f"the budget of {settings.token_budget:,} tokens is used up"
+    if run.remaining_s <= 0:
+        return f"the deadline of {settings.deadline_s:g} s has passed"
+    if state["digests"].count(state["digests"][-1]) >= settings.same_candidate_limit:
+        return f"the model sent the same candidate {settings.same_candidate_limit} times"
+    return ""
+
+
+def plan_repair(state: State, run: Run) -> Update:
+    """A patch for few findings on a large graph; a whole answer, and harder, when the same candidate came back."""
+    settings, proposal = run.deps.settings, state["proposal"]
+    repeated = state["digests"].count(state["digests"][-1]) > 1
+    codes = {row["code"] for row in state["findings"]}
+    nodes = sum(len(block["nodes"]) for block in proposal["dag"]["blocks"]) if proposal["dag"] and proposal["wrote_graph"] else 0
+    small = 0 < _errors(state["findings"]) <= settings.patch_max_findings and nodes >= settings.patch_min_nodes
+    patch = small and not repeated and proposal["outcome"] == "candidate" and "BAD_PATCH" not in codes
+    return {"mode": "patch" if patch else "full", "escalate": repeated}
+
+
+async def next_best(state: State, run: Run) -> Update:
+    """After the model: its own strategy with the canonical graph, once, if it wrote a graph; then the planner."""
+    reason = stop_reason(state, run) or state.get("reason", "")
+    proposal = Proposal.model_validate(state["proposal"])
+    if proposal.wrote_graph and proposal.strategy is not None and not state.get("rebuilt"):
+        canonical = await asyncio.to_thread(_canonical, proposal, problem_of(state, run))
+        if canonical is not None:
+            note = "the model's graph was rejected; the canonical graph of its strategy stands in its place"
+            return {**_replaced(state, "llm", canonical), "rebuilt": True, "reason": reason, "assumptions": [*state["assumptions"], note]}
+    planned = Proposal.model_validate(state["planned"])
+    return {**_replaced(state, "planner", planned), "asks": "planner_fallback", "reason": reason}
+
+
+def _canonical(proposal: Proposal, problem: Problem) -> Proposal | None:
+    assert proposal.strategy is not None
+    try:
+        dag: Dag = build(problem.model, proposal.strategy)
+    except (InputError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        return None
+    return proposal.model_copy(update={"outcome": "candidate", "dag": dag, "wrote_graph": False, "usage": Usage(), "findings": ()})
+
+
+def _replaced(state: State, proposer: str, proposal: Proposal) -> Update:
+    return {"proposal": proposal.model_dump(mode="json"), **_recorded(state, proposer, proposal, time.monotonic())}
+
+
+# --- finish -----------------------------------------------------------------------------------------------------------
+
+
+def conclude(state: State, run: Run) -> Update:
+    """The result of the run, and its event."""
+    result = _result(state, run)
+    document = result.model_dump(mode="json")
+    run.emit("result", status=result.status, origin=result.origin)
+    return {"result": document}
+
+
+def _result(state: State, run: Run) -> Result:
+    """Clarification, valid, infeasible or rejected: the first that holds."""
+    if state.get("question"):
+        return Result(
+            status="needs_clarification", request=None, assumptions=tuple(state["assumptions"]), question=state["question"]
+        )
+    if planned_infeasible(state) and "proposal" not in state:
+        return _infeasible(state, run, Proposal.model_validate(state["planned"]))
+    proposal = Proposal.model_validate(state["proposal"])
+    if state["accepted"]:
+        return _valid(state, run, proposal)
+    if proposal.infeasible is not None:
+        return _infeasible(state, run, proposal)
+    return _rejected(state)
+
+
+def _common(state: State) -> dict[str, Any]:
+    """Fields that every answer to an understood request has."""
+    origin: Origin = {"planner": "planner", "model": "llm", "planner_fallback": "planner_fallback"}[state["asks"]]  # type: ignore[assignment]
+    return {
+        "origin": origin,
+        "request": Request.model_validate(state["request"]),
+        "assumptions": tuple(state["assumptions"]),
+        "attempts": tuple(Attempt.model_validate(a) for a in state.get("attempts", [])),
+        "usage": usage_of(state),
+    }
+
+
+def _valid(state: State, run: Run, proposal: Proposal) -> Result:
+    assert proposal.strategy is not None
+    common, problem = _common(state), problem_of(state, run)
+    estimate = Estimate.model_validate(state["estimate"]) if state["estimate"] else None
+    planned = Proposal.model_validate(state["planned"]) if "planned" in state else proposal
+    alternatives = tuple(a for a in planned.alternatives if a.strategy != proposal.strategy)
+    why = proposal.text if state["asks"] == "model" else ""
+    text = explain_valid(problem, proposal.strategy, estimate, alternatives, origin=common["origin"], why=why)
+    return Result(
+        status="valid",
+        strategy=proposal.strategy,
+        dag=proposal.dag,
+        report=_report(state),
+        proof=Proof.model_validate(state["proof"]) if state["proof"] else None,
+        estimate=estimate,
+        alternatives=alternatives,
+        explanation=text,
+        citations=_citations(state, proposal),
+        **common,
+    )
+
+
+def _infeasible(state: State, run: Run, proposal: Proposal) -> Result:
+    """Nothing fits. When what stands in the way is a rule and not a limit, the request itself is refused."""
+    assert proposal.infeasible is not None
+    broken = [limit for limit in proposal.infeasible.limits if _RULE_CODE.fullmatch(limit.name)]
+    return Result(
+        status="rejected" if broken else "infeasible",
+        report=Report(findings=tuple(_finding_of(limit, proposal.infeasible) for limit in broken)),
+        infeasible=proposal.infeasible,
+        alternatives=proposal.alternatives,
+        explanation=explain_infeasible(problem_of(state, run), proposal.infeasible),
+        citations=_citations(state, proposal),
+        **{**_common(state), "origin": "planner"},
+    )
+
+
+def _finding_of(limit: Limit, infeasible: Infeasible) -> Finding:
+    hint = infeasible.nearest[0].message if infeasible.nearest else "relax the constraint"
+    return Finding(code=limit.name, severity="error", path="/constraints", message=limit.message, hint=hint)
+
+
+def _rejected(state: State) -> Result:
+    """The best candidate so far with its findings, and why asking stopped."""
+    best = state.get("best")
+    candidate = Proposal.model_validate(best["proposal"]) if best else Proposal.model_validate(state["proposal"])
+    findings = tuple(Finding.model_validate(row) for row in (best["findings"] if best else state["findings"]))
+    reason = state.get("reason") or candidate.text or "the proposal breaks rules"
+    return Result(
+        status="rejected",
+        strategy=candidate.strategy,
+        dag=candidate.dag,
+        report=Report(findings=findings),
+        proof=Proof.model_validate(best["proof"]) if best and best["proof"] else None,
+        explanation=explain_rejected([f.code for f in findings if f.severity == "error"], reason),
+        **_common(state),
+    )
+
+
+def _report(state: State) -> Report:
+    return Report(findings=tuple(Finding.model_validate(row) for row in state["findings"]))
+
+
+def _citations(state: State, proposal: Proposal) -> tuple[Citation, ...]:
+    """A model's citations as far as they were shown; else what was read."""
+    shown = {section.ref: section.title for section in sections_of(state)}
+    named = [ref for ref in dict.fromkeys(proposal.citations) if ref in shown]
+    return tuple(Citation(ref=ref, title=shown[ref]) for ref in named or shown)
+
+
+# --- views of the state -----------------------------------------------------------------------------------------------
+
+
+def problem_of(state: State, run: Run) -> Problem:
+    """The request of this run, resolved."""
+    return run.deps.resolve(Request.model_validate(state["request"]))[0]
+
+
+def sections_of(state: State) -> tuple[Shown, ...]:
+    """Sections that were retrieved."""
+    return tuple(Shown.model_validate(section) for section in state.get("sections", []))
+
+
+def usage_of(state: State) -> Usage:
+    """Tokens over all attempts."""
+    each = [Usage.model_validate(attempt["usage"]) for attempt in state.get("attempts", [])]
+    return Usage(
+        input_tokens=sum(u.input_tokens for u in each),
+        output_tokens=sum(u.output_tokens for u in each),
+        calls=sum(u.calls for u in each),
+        estimated=any(u.estimated for u in each),
+    )

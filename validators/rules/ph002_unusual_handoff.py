@@ -1,0 +1,47 @@
+"""PH002."""
+
+from collections.abc import Iterator
+
+from validators.examples import dense, drop_link, edit, example
+from validators.links import carries_kv, carries_token, joined_links
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="PH002",
+    stage="graph",
+    severity="error",
+    message="{what}",
+    hint="{repair}",
+    sources=("S1 §1.1", "S2 prefill/decode disaggregation"),
+    knowledge="decode.md#separate-branches",
+    requires=frozenset({"DG001", "DG002"}),
+    passes=lambda: [example("the cache and the first token", dense)],
+    fails=lambda: [
+        example("activations handed to decode", lambda: edit(dense(), "/links/0/source", "prefill.ffn.norm")),
+        example("the first token is lost", lambda: drop_link(dense(), "prefill.sample", "decode.ingress")),
+    ],
+)
+def unusual_handoff(subject: Subject) -> Iterator[Hit]:
+    """Decode takes two things from prefill and no other: the cache of each layer and the first sampled token."""
+    crossing = [j for j in joined_links(subject) if j.source.phase == "prefill" and j.target.phase == "decode"]
+    for joined in crossing:
+        if joined.link.loop or not (carries_kv(joined) or carries_token(joined)):
+            ends = f"`{joined.link.source}` ({joined.source.place.node.op}) to `{joined.link.target}` ({joined.target.place.node.op})"
+            what = f"decode depends on prefill from {ends}" + (" as a loop" if joined.link.loop else "")
+            yield Hit(
+                joined.path, what=what, repair="link kv_cache_update to attention, or sample to ingress, without loop"
+            )
+    if not any(carries_token(joined) for joined in crossing):
+        branch = subject.dag.branches
+        repair = f"add the data link from the sample of prefill.{branch.prefill.head} to the ingress of decode.{branch.decode.embed}"
+        if _can_be_joined(subject):
+            yield Hit("/links", what="no link brings the first sampled token from prefill to decode", repair=repair)
+
+
+def _can_be_joined(subject: Subject) -> bool:
+    """Whether both ends exist; PP008 speaks when they do not."""
+    branches = subject.dag.branches
+    ends = ((branches.prefill.head, "sample"), (branches.decode.embed, "ingress"))
+    return all(any(place.node.op == op for place in subject.places_of(name)) for name, op in ends)

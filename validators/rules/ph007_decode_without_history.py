@@ -1,0 +1,59 @@
+"""PH007."""
+
+from collections.abc import Iterator
+
+from validators.examples import dense, drop, drop_link, example, mla
+from validators.links import joined_links, kv_pairs, layer_shapes, nodes_of_op, reference
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="PH007",
+    stage="graph",
+    severity="error",
+    message="{what}",
+    hint="{repair}",
+    sources=("S1 §7.2",),
+    knowledge="decode.md#the-cache-is-an-input",
+    requires=frozenset({"DG001", "DG002"}),
+    passes=lambda: [example("each layer reads its own cache", dense), example("MLA", mla)],
+    fails=lambda: [
+        example("the prompt is forgotten", lambda: drop_link(dense(), "prefill.kv", "decode.attend")),
+        example("decode writes no cache", _without_decode_cache),
+    ],
+)
+def decode_without_history(subject: Subject) -> Iterator[Hit]:
+    """Attention in decode reads the cache of its own layer: the prompt's, from prefill, and that of each step before."""
+    branches = subject.dag.branches
+    yield from _blind_layers(subject)
+    handed = {(j.source.place.path, j.target.place.path) for j in joined_links(subject) if j.source.phase == "prefill"}
+    writers = [update for update, _ in kv_pairs(subject, branches.prefill)]
+    for _update, reader in kv_pairs(subject, branches.decode):
+        if writers and not any((w.path, reader.path) in handed for w in writers):
+            names = reference("prefill", writers[0]), reference("decode", reader)
+            what = f"`{names[1]}` does not see the cache that prefill built"
+            yield Hit("/links", what=what, repair=f"add {{source: {names[0]}, target: {names[1]}, kind: sync}}")
+
+
+def _blind_layers(subject: Subject) -> Iterator[Hit]:
+    """Layers of decode with attention and no cache of their own; a block that prefill uses too is PH008's."""
+    for shape in layer_shapes(subject.dag.branches.decode, "/branches/decode"):
+        readers = [p for name in shape.blocks for p in nodes_of_op(subject, name, "attention")]
+        updates = [p for name in shape.blocks for p in nodes_of_op(subject, name, "kv_cache_update")]
+        for reader in readers:
+            if not updates and reader.block.name not in subject.block_names("prefill"):
+                what = f"`{reference('decode', reader)}` has no cache: its layer holds no kv_cache_update"
+                yield Hit(
+                    reader.path,
+                    what=what,
+                    repair="add a kv_cache_update behind K and V, and let attention read `sync:` of it",
+                )
+        if not readers:
+            what = f"layers of blocks {', '.join(shape.blocks)} have no attention in decode"
+            yield Hit(shape.path, what=what, repair="name an attention block in `blocks`")
+
+
+def _without_decode_cache() -> Subject:
+    blind = drop(mla(), "mla_decode.kv")
+    return drop_link(drop_link(blind, "prefill.kv", "decode.attend"), "decode.kv", "decode.attend", loop=True)

@@ -1,0 +1,47 @@
+"""PH008."""
+
+from collections.abc import Iterator
+
+from validators.examples import dense, drop, edit, example
+from validators.links import layer_shapes, nodes_of_op
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="PH008",
+    stage="graph",
+    severity="error",
+    message="layers of blocks {blocks}: {attentions} attention and {updates} kv_cache_update in prefill, where one of each is due",
+    hint="{repair}",
+    sources=("S1 §1.1",),
+    knowledge="prefill.md#the-cache-is-built-here",
+    requires=frozenset({"DG001", "DG002"}),
+    passes=lambda: [example("each layer writes its cache", dense)],
+    fails=lambda: [
+        example("attention without its cache", lambda: drop(dense(), "attention.kv")),
+        example("layers without attention", lambda: edit(dense(), "/branches/prefill/layers/0/blocks", ["ffn"])),
+    ],
+)
+def prompt_not_cached(subject: Subject) -> Iterator[Hit]:
+    """Prefill leaves a complete cache: each layer writes K and V of the whole prompt, once."""
+    for shape in layer_shapes(subject.dag.branches.prefill, "/branches/prefill"):
+        counts = [
+            sum(len(nodes_of_op(subject, name, op)) for name in shape.blocks) for op in ("attention", "kv_cache_update")
+        ]
+        attentions, updates = counts
+        if counts != [1, 1]:
+            repair = "name an attention block once in `blocks`" if attentions != 1 else _repair(updates)
+            yield Hit(
+                shape.path,
+                blocks=", ".join(shape.blocks),
+                attentions=attentions or "no",
+                updates=updates or "no",
+                repair=repair,
+            )
+
+
+def _repair(updates: int) -> str:
+    if updates == 0:
+        return "add a kv_cache_update behind K and V, and let attention read `sync:` of it"
+    return "keep one kv_cache_update in the layer"
