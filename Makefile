@@ -5,13 +5,14 @@ REQUEST ?= Llama 3.1 70B on 2x8 H100, 4k in, 500 out, TTFT under 1 s, TPOT under
 export REQUEST
 
 BIN := .venv/bin
+SOURCES := agent api evals knowledge strategy validators
 UV := $(shell command -v uv 2>/dev/null)
 LOCK := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
 ifdef UV
 NEW_VENV = uv venv --quiet --allow-existing --python "$$python" .venv
-INSTALL := uv pip install --quiet --python $(BIN)/python
+INSTALL := uv pip install --quiet --compile-bytecode --python $(BIN)/python
 else
 NEW_VENV = "$$python" -m venv .venv
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -56,7 +57,8 @@ lock:  ## compile the hashed pins again (needs uv; `make lock UPGRADE=--upgrade`
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The stamps say which lock .venv/ was last filled from; the package itself is installed editable.
+# The stamps say which lock .venv/ was last filled from; the package itself is installed editable. Everything is compiled at once,
+# so that a command starts as quickly where Python may not write bytecode (PYTHONDONTWRITEBYTECODE).
 .venv/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@$(call fill,requirements.lock)
 	@touch $@
@@ -67,7 +69,8 @@ clean:  ## remove the virtual environment and caches
 
 define fill
 echo "installing $(1) into .venv (once)" >&2; \
-$(INSTALL) --require-hashes -r $(1) && $(INSTALL) --no-deps --no-build-isolation --editable .
+$(INSTALL) --require-hashes -r $(1) && $(INSTALL) --no-deps --no-build-isolation --editable . && \
+$(BIN)/python -m compileall -q $(SOURCES)
 endef
 
 $(BIN)/python:

@@ -401,7 +401,7 @@ def _rejected(state: State) -> Result:
     best = state.get("best")
     candidate = Proposal.model_validate(best["proposal"]) if best else Proposal.model_validate(state["proposal"])
     findings = tuple(Finding.model_validate(row) for row in (best["findings"] if best else state["findings"]))
-    reason = state.get("reason") or candidate.text or "the proposal breaks rules"
+    reason = state.get("reason") or ("the proposal breaks rules" if findings else "the proposal could not be proved")
     return Result(
         status="rejected",
         strategy=candidate.strategy,

@@ -1,7 +1,7 @@
 """What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -14,6 +14,10 @@ from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, Proof, Result
 from strategy.strategy import Strategy
 from strategy.values import Frozen, Size
+
+if TYPE_CHECKING:
+    from agent.deps import Deps
+    from agent.events import OnEvent
 
 T = TypeVar("T")
 Proposer = Literal["planner", "llm"]
@@ -82,21 +86,23 @@ def is_text(data: object) -> bool:
     return isinstance(data, str) or (isinstance(data, dict) and "text" in data and "model" not in data)
 
 
-def plan(ask: Request | str, settings: Settings, proposer: Proposer | None = None) -> Result:
+def plan(
+    ask: Request | str, settings: Settings, proposer: Proposer | None = None, *, on_event: "OnEvent | None" = None
+) -> Result:
     """The whole loop for one request, on this thread. A plan that cannot exist is a Result as well."""
-    from agent.graph import plan as run_loop
+    from agent.graph import run_sync
 
-    return run_loop(ask, dependencies(settings, proposer or settings.proposer))
+    return run_sync(ask, dependencies(settings, proposer or settings.proposer), on_event=on_event)
 
 
 def dependencies(settings: Settings, proposer: Proposer) -> "Deps":
     """What the loop needs from outside. Raises `InputError` when the LLM proposer is wanted and no endpoint is configured."""
-    from agent.deps import build_deps
+    from agent.deps import default_deps
 
     if proposer == "llm" and settings.llm is None:
         hint = "set MESHWRIGHT_LLM__BASE_URL and MESHWRIGHT_LLM__MODEL, or use the planner"
         raise InputError("the LLM proposer has no endpoint to ask", hint=hint)
-    return build_deps(settings.loop, settings.llm if proposer == "llm" else None)
+    return default_deps(settings.llm if proposer == "llm" else None, settings.loop)
 
 
 def warm(settings: Settings) -> None:
@@ -212,9 +218,22 @@ def catalog_rows(kind: Kind) -> list[dict[str, Any]]:
             }
             for row in summaries()
         ]
-    fields = ("memory_gb", "memory_tb_per_s", "bf16_tflops", "fp8_tflops", "scale_up_gb_per_s", "scale_up_domain", "gpus_per_host")
+    fields = (
+        "memory_gb",
+        "memory_tb_per_s",
+        "bf16_tflops",
+        "fp8_tflops",
+        "scale_up_gb_per_s",
+        "scale_up_domain",
+        "gpus_per_host",
+    )
     return [
-        {"key": gpu.key, "name": gpu.name, **{field: getattr(gpu, field) for field in fields}, "status": gpu.provenance.status}
+        {
+            "key": gpu.key,
+            "name": gpu.name,
+            **{field: getattr(gpu, field) for field in fields},
+            "status": gpu.provenance.status,
+        }
         for gpu in gpus().values()
     ]
 

@@ -1,1 +1,1 @@
-
+"""Measure the loop, offline: suites of samples, scorers, logs and reports."""

@@ -5,6 +5,7 @@ read is skipped and reported by `Library.skipped`. Folders are looked at on ever
 """
 
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -147,6 +148,7 @@ class _State:
     def index(self) -> "bm25s.BM25":
         import bm25s  # here, since only a search should pay for a tenth of a second
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for debug messages on import
         index = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
         index.index([_weighted_terms(section) for section in self.sections], show_progress=False)
         return index

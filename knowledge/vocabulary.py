@@ -48,6 +48,18 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "scaleup": ("scale up", "nvlink", "nvswitch", "infinity fabric"),
     "microbatch": ("micro batch", "micro batches", "microbatches"),
     "lowlatency": ("low latency",),
+    "lowering": ("lowerings",),
+    "handoff": ("kv transfer", "kv handoff", "transfer of kv", "transfer of the kv cache", "kv cache transfer"),
+    "maxlength": ("max model len", "maximum model length", "max model length", "maximum length", "max length"),
+    "worldsize": ("world size", "number of gpus", "gpu count", "how many gpus"),
+    "host": ("nnodes", "multi node", "multinode", "machine", "machines", "multi host", "num nodes", "nodes in the cluster"),
+    "divisible": ("multiple of", "divisibility", "must divide", "does not divide", "do not divide"),
+    "failure": ("died", "dies", "crashed", "crashes", "crash", "failed", "fails"),
+    "proof": ("prove", "proved", "proven", "proves"),
+    "pays": (
+        "pay", "pay off", "pays off", "worth", "worth it", "worthwhile", "beats", "better than", "when to use",
+        "when should i use", "when should we use", "should i use",
+    ),
     "quantis": ("quantized", "quantised", "quantization", "quantisation", "quantize"),
 }  # fmt: skip
 """Term -> spellings of it."""

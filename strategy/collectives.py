@@ -207,7 +207,7 @@ class Links:
         inner = group.ranks_per_unit
         fraction = (group.ranks - inner) / max(1, group.ranks - 1) if cross_fraction is None else cross_fraction
         near = self.time_us(op, Span(inner, 1, inner), size) if inner > 1 else 0.0 * size
-        far = self._network_us(group.units - 1) + fraction * size / self.network_bytes_per_us
+        far = self._network_us(1) + fraction * size / self.network_bytes_per_us
         return cast(Sizes, np.maximum(near, far))
 
     def throughput_dispatch_us(self, group: Span, size: Sizes, cross_fraction: float) -> Sizes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from strategy.engine_limits import engine_illegal
 from strategy.hardware import Cluster, GpuSpec
 from strategy.mesh import Axis, axis_size
 from strategy.model import Checkpoint, Dtype, ModelSpec, WeightClass
@@ -471,6 +472,7 @@ def illegal(
     broken = next((code for code, holds in _ARITHMETIC if not holds(candidate)), None)
     if broken is None and precision is not None:
         broken = _illegal_precision(model, pool, precision, cluster)
+    broken = broken or engine_illegal(model, pool, engine)
     if broken is not None:
         return broken
     return None if cluster is None else _illegal_layout(pool, cluster)

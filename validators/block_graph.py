@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from strategy.dag import AnyNode, Block, edges
 from strategy.mesh import Axis
-from strategy.mesh import Axis
 from strategy.ops import COLLECTIVES, op_kind
 from strategy.placement import refine
 from strategy.strategy import Phase, Pool

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from strategy.legality import divisors, legal_tp_sizes
 from strategy.request import Engine, Precision
-from strategy.strategy import Pool
+from strategy.strategy import ExpertMesh, Pool
 from validators.subject import Subject
 
 MOST_SHOWN = 16
@@ -51,3 +51,8 @@ def divisor_choices(number: int, limit: int) -> str:
 def decodes(pool: Pool) -> bool:
     """Whether a pool serves decode."""
     return "decode" in pool.phases
+
+
+def experts_of(pool: Pool) -> ExpertMesh:
+    """The expert mesh, or one of ones where none is declared."""
+    return pool.experts or ExpertMesh()

@@ -96,11 +96,11 @@ def mla(*, tp: int = 2, dp: int = 2, ep: int = 4, **fields: Any) -> Subject:
     return moe(tp=tp, dp=dp, ep=ep, model=MLA, **fields)
 
 
-def disaggregated(prefill_tp: int = 4, decode_tp: int = 2) -> Subject:
+def disaggregated(prefill_tp: int = 4, decode_tp: int = 2, model: ModelSpec = DENSE) -> Subject:
     """A dense model with a pool for each phase."""
-    prefill = pool(DENSE, tp=prefill_tp, name="prefill", phases=("prefill",))
-    decode = pool(DENSE, tp=decode_tp, name="decode", phases=("decode",))
-    return plan(DENSE, prefill, decode)
+    prefill = pool(model, tp=prefill_tp, name="prefill", phases=("prefill",))
+    decode = pool(model, tp=decode_tp, name="decode", phases=("decode",))
+    return plan(model, prefill, decode)
 
 
 def problem(model: ModelSpec = DENSE, *, gpus_per_host: int = 8, hosts: int = 1, **fields: Any) -> Problem:

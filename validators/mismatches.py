@@ -96,8 +96,6 @@ def _code_of_shard(m: Mismatch) -> str:
         return by_op[m.op]
     if m.op == "kv_cache_update":
         return "SP013" if m.axis == "cp" else "AT004"
-    if m.op == "attention" and m.axis == "cp":
-        return "SP004"
     return _code_of_shard_at_linear(m) if m.op == "linear" else "DG011"
 
 

@@ -158,7 +158,7 @@ def run(subject: Subject, rules: Iterable[Rule] | None = None) -> Iterator[Findi
     for stage in STAGES:
         if BLOCKED_BY[stage] & failed_stages:
             continue
-        for one in (r for r in pending if r.stage == stage):
+        for one in _requirements_first([r for r in pending if r.stage == stage]):
             if one.requires & failed_codes:
                 failed_codes.add(one.code)
                 continue
@@ -167,3 +167,17 @@ def run(subject: Subject, rules: Iterable[Rule] | None = None) -> Iterator[Findi
                     failed_stages.add(stage)
                     failed_codes.add(one.code)
                 yield finding
+
+
+def _requirements_first(rules: list[Rule]) -> list[Rule]:
+    """The rules of one stage, each behind those it requires, otherwise as they came. Raises `ValueError` on a circle."""
+    waiting = {one.code: one for one in rules}
+    ordered: list[Rule] = []
+    while waiting:
+        ready = [one for one in waiting.values() if not one.requires & waiting.keys()]
+        if not ready:
+            raise ValueError(f"these rules require each other: {', '.join(waiting)}")
+        ordered += ready
+        for one in ready:
+            del waiting[one.code]
+    return ordered

@@ -52,14 +52,14 @@ class Subject:
 
     @cached_property
     def proof(self) -> Proof:
-        """The DAG run on virtual ranks against one device, once. Raises `ExecutionError` on a DAG that cannot run."""
+        """The DAG run on virtual ranks against one device, once. A DAG that cannot run has a failed proof."""
         from strategy.execute import prove
 
         return prove(self.dag, self.model)
 
     @property
     def proof_if_run(self) -> Proof | None:
-        """The proof, if a rule asked for it and it could run."""
+        """The proof, if a rule asked for it."""
         return self.__dict__.get("proof")
 
     @cached_property

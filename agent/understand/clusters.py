@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.understand.names import Mention, Vocabulary
+from agent.understand.names import Mention, Vocabulary, squash
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, Scan, compiled, count_of
 
@@ -15,7 +15,7 @@ SEARCHED_HOSTS = 4
 _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
-_G = rf"{_MARK}+s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
+_G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 _HOST = r"(?:nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|systems?|instances?|knoten|n(?:œ|oe)uds?|nodos?)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*)*"
 _EACH = r"[ ,]*(?:of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
@@ -37,10 +37,13 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
-    ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|state-of-the-art)\s*)?{_MAKE}{_G}")),
+    ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
     ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b")),
     ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
 )  # fmt: skip
+_WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s\b|racks?|chips?|{_GPUS}|{_HOST}))")
+"""`a GB300 NVL72` is the rack."""
+
 _TOTAL = compiled(
     rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
 )
@@ -51,9 +54,9 @@ _NIC = re.compile(
     r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
 )
 _UNKNOWN = compiled(
-    r"(?<![\w.])(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
+    rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
     r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[45]0[5-9]0(?:[- ]?ti)?|"
-    r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?(?![\w/])"
+    r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
 )
 
 
@@ -75,7 +78,7 @@ def find_cluster(
     `wants_count` says that the text asks how many GPUs it takes: a missing count is then an assumption.
     """
     nic = scan.take(_NIC)
-    mentions = gpus.mentions(scan.text)
+    mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
     key = _one_kind(scan, mentions, gpus, notes)
     shapes = _shapes(scan, mentions)
     if key is None:
@@ -107,7 +110,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         rest = rest[: mention.span[0]] + " " * (mention.span[1] - mention.span[0]) + rest[mention.span[1] :]
     unknown = _UNKNOWN.search(rest)
     if unknown is not None:
-        name = " ".join(unknown.group().split())
+        name = " ".join(unknown["name"].split())
         scan.eat(unknown.span())
         near = gpus.nearest(name) or tuple(gpus.names)[:3]
         listed = ", ".join(f"`{n}`" for n in near)
@@ -119,7 +122,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         return None
     for mention in mentions:
         words = scan.words(mention.span)
-        if len(mention.keys) > 1 or not mention.exact or "-" in keys[0].removeprefix(words.lower()):
+        if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
 
@@ -138,6 +141,8 @@ def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
         marked = marked[:start] + _MARK * (end - start) + marked[end:]
     scan.text = marked
     found = []
+    if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
+        found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
     for kind, pattern in _SHAPES:
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
@@ -187,6 +192,9 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
         total = shape.racks * domain
         notes.assume(f"a rack of {key} is {domain} GPUs in hosts of {usual}")
         return total // usual, usual
+    if shape.per_host is not None and shape.hosts is not None and shape.hosts > 1 and shape.per_host > usual:
+        notes.assume(f"{shape.per_host} GPUs in all: hosts of {key} have at most {usual}")
+        shape = Shape(total=shape.per_host, hosts=shape.hosts)
     if shape.per_host is not None:
         hosts = shape.hosts or (shape.total or shape.per_host) // shape.per_host
         return _checked(hosts, shape.per_host, notes)

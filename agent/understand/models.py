@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from agent.understand.names import Mention, Vocabulary, pieces
+from agent.understand.names import Mention, Vocabulary, pieces, simplest
 from agent.understand.notes import Notes
 from agent.understand.scan import EATEN, Scan, compiled
 from strategy.model import Dtype
@@ -72,7 +72,7 @@ def _narrowed(mention: Mention, models: Vocabulary, scan: Scan) -> Mention:
     if len(mention.keys) == 1 or size is None:
         return mention
     keys = tuple(k for k in mention.keys if size["n"].lower() in pieces(k))
-    return Mention(keys, (start - len(size.group()), end), exact=False) if keys else mention
+    return Mention(simplest(keys), (start - len(size.group()), end), exact=False) if keys else mention
 
 
 def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:

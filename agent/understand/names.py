@@ -10,6 +10,8 @@ from agent.understand.scan import SPAN
 
 _WORD = re.compile(r"(?:\d{1,6}x)+(?=[A-Za-z])|[A-Za-z0-9]+(?:\.\d+)*", re.IGNORECASE)
 _PIECE = re.compile(r"[a-z]{3,}(?=\d)|[a-z0-9.]+")
+_VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})*")
+_QUANTISED = re.compile(r"-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq)")
 LONGEST_NAME = 10
 """Words that one name may span."""
 
@@ -58,8 +60,9 @@ class Vocabulary:
         return {squash(name): key for key, names in self.names.items() for name in names}
 
     @cached_property
-    def _pieces(self) -> dict[str, frozenset[str]]:
-        return {key: frozenset(p for name in names for p in pieces(name)) for key, names in self.names.items()}
+    def _pieces(self) -> dict[str, list[frozenset[str]]]:
+        """Pieces of every name of a key, its own first."""
+        return {key: [frozenset(pieces(name)) for name in names] for key, names in self.names.items()}
 
     @cached_property
     def _families(self) -> frozenset[str]:
@@ -94,22 +97,21 @@ class Vocabulary:
         head = _PIECE.findall(words[0].text)
         if not head or head[0] not in self._families:
             return None, 0
-        keys, used = self._narrow(tuple(self.names), head), 1
+        wanted, used = list(head), 1
+        keys = self._named(wanted)
         while keys and used < len(words) and _close_together(text, words[: used + 1]):
-            fewer = self._narrow(keys, _PIECE.findall(words[used].text))
+            more = [*wanted, *_PIECE.findall(words[used].text)]
+            fewer = self._named(more)
             if not fewer:
                 break
-            keys, used = fewer, used + 1
+            keys, wanted, used = fewer, more, used + 1
         span = (words[0].span[0], words[used - 1].span[1])
-        return (Mention(_plain(keys), span, exact=False), used) if keys else (None, 0)
+        return (Mention(simplest(keys), span, exact=False), used) if keys else (None, 0)
 
-    def _narrow(self, keys: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-        return tuple(key for key in keys if all(self._has(key, piece) for piece in wanted))
-
-    def _has(self, key: str, piece: str) -> bool:
-        """Whether a name of `key` has `piece`; a bare version stands for its minor versions (3 for 3.1)."""
-        held = self._pieces[key]
-        return piece in held or (piece.isdigit() and any(p.startswith(f"{piece}.") for p in held))
+    def _named(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Keys that have all these pieces; keys that have them only in another name of theirs when there are no such keys."""
+        own = tuple(key for key, names in self._pieces.items() if _has_all(names[0], wanted))
+        return own or tuple(key for key, names in self._pieces.items() if any(_has_all(name, wanted) for name in names))
 
     def nearest(self, name: str, limit: int = 3) -> tuple[str, ...]:
         """Keys whose names look most like `name`, best first."""
@@ -122,11 +124,25 @@ class Vocabulary:
         return tuple(key for key in best[:limit] if scores[key] >= 0.3)
 
 
-def _plain(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Of one model and its quantised checkpoints, the model."""
-    base = min(keys, key=len)
-    quantised = re.compile(rf"{re.escape(base)}(?:-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq))?")
-    return (base,) if all(quantised.fullmatch(key) for key in keys) else keys
+def _has_all(held: frozenset[str], wanted: Sequence[str]) -> bool:
+    """Whether a name has every piece; a bare version stands for its minor versions (3 for 3.1)."""
+    return all(p in held or (p.isdigit() and any(h.startswith(f"{p}.") for h in held)) for p in wanted)
+
+
+def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys that are really different: quantised checkpoints of another key left out, and of versions of one model the newest kept."""
+    plain = [key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)]
+    newest: dict[tuple[str, ...], str] = {}
+    for key in plain:
+        parts = pieces(key)
+        kind = tuple(p for p in parts if not _VERSION.fullmatch(p))
+        if kind not in newest or _versions(parts) > _versions(pieces(newest[kind])):
+            newest[kind] = key
+    return tuple(newest.values())
+
+
+def _versions(parts: Sequence[str]) -> list[tuple[int, ...]]:
+    return [tuple(int(n) for n in p.split(".")) for p in parts if _VERSION.fullmatch(p)]
 
 
 def _close_together(text: str, words: Sequence[Word]) -> bool:

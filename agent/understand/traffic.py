@@ -124,7 +124,6 @@ def _load(scan: Scan, notes: Notes) -> dict[str, object]:
         return {"request_rate": rate}
     if count is not None:
         return {"concurrency": count}
-    notes.assume("load: as much as the latency limits and memory allow, since the text gives no concurrency or request rate")
     return {}
 
 

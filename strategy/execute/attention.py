@@ -6,13 +6,13 @@ import numpy as np
 
 from strategy.dag import AttentionNode, KvCacheUpdate
 from strategy.execute.site import Site, as_tensor, needs_width, only_tensor
-from strategy.execute.values import SPAN, Arrived, Fault, Floats, Ints, Tensor, Written
+from strategy.execute.values import MAX_ELEMENTS, SPAN, Arrived, Floats, Ints, RunError, Tensor, Written
 from strategy.model import GqaAttention, MlaAttention
 
 ROPE_BASE = 100.0
 
 
-def write_cache(site: Site, node: KvCacheUpdate, arrived: Arrived) -> Written:
+def write_cache(site: Site, _node: KvCacheUpdate, arrived: Arrived) -> Written:
     """K and V heads (or the latent) of the rows that arrived, with positions turned in."""
     x = only_tensor(arrived)
     attention = site.model.attention
@@ -22,8 +22,9 @@ def write_cache(site: Site, node: KvCacheUpdate, arrived: Arrived) -> Written:
         rope = turn(x.data[..., None, attention.kv_lora_rank :], x.rows)[..., 0, :]
         entry = np.concatenate([latent, rope], axis=-1)[..., None, :]
         return Written(entry, entry, x.rows, x.data)
-    _, keys, values = _split_heads(site, attention, x)
-    return Written(turn(_qk_normed(attention, keys), x.rows), values, x.rows, x.data)
+    queries, keys, values = _split_heads(site, attention, x)
+    passed = x.data[..., queries.shape[2] * attention.head_dim :]
+    return Written(turn(_qk_normed(attention, keys), x.rows), values, x.rows, passed)
 
 
 def _split_heads(site: Site, attention: GqaAttention, x: Tensor) -> tuple[Floats, Floats, Floats]:
@@ -38,7 +39,7 @@ def _split_heads(site: Site, attention: GqaAttention, x: Tensor) -> tuple[Floats
 def _qk_normed(attention: GqaAttention, heads: Floats) -> Floats:
     if not attention.qk_norm:
         return heads
-    return heads / np.sqrt(np.mean(heads * heads, axis=-1, keepdims=True) + 1e-6)
+    return np.asarray(heads / np.sqrt(np.mean(heads * heads, axis=-1, keepdims=True) + 1e-6))
 
 
 def turn(heads: Floats, rows: Ints) -> Floats:
@@ -53,17 +54,17 @@ def turn(heads: Floats, rows: Ints) -> Floats:
 def attend(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
     """Attention of the rows that arrived over what edges and links delivered of the cache, and nothing else."""
     if not arrived.caches:
-        raise Fault("no edge or link delivers K and V of this layer")
+        raise RunError("no edge or link delivers K and V of this layer")
     keys, values, rows = (np.concatenate(parts, axis=1) for parts in zip(*_parts(arrived.caches), strict=True))
     attention = site.model.attention
     if attention.kind == "gqa":
         if node.form is not None:
-            raise Fault(f"form {node.form} belongs to latent attention (MLA); the model has K and V heads")
+            raise RunError(f"form {node.form} belongs to latent attention (MLA); the model has K and V heads")
         query = only_tensor(arrived)
         q = turn(_qk_normed(attention, _split_heads(site, attention, query)[0]), query.rows)
         return _result(query, _softmax_sum(site, q, keys, values, query.rows, rows, attention.head_dim))
     if node.form is None:
-        raise Fault("latent attention needs a form: expanded or absorbed")
+        raise RunError("latent attention needs a form: expanded or absorbed")
     if node.form == "absorbed":
         return _absorbed(site, attention, only_tensor(arrived), keys, rows)
     return _expanded(site, attention, arrived, keys, rows)
@@ -94,7 +95,7 @@ def _expanded(site: Site, attention: MlaAttention, arrived: Arrived, cache: Floa
     expanded = [x for x in tensors if x.source == "kv_b"]
     queries = [x for x in tensors if x.source != "kv_b"]
     if len(expanded) != 1 or len(queries) != 1:
-        raise Fault("expanded attention needs a query and one result of `kv_b`")
+        raise RunError("expanded attention needs a query and one result of `kv_b`")
     heads = attention.num_heads // site.ranks.size("tp")
     n, r, v = attention.qk_nope_head_dim, attention.qk_rope_head_dim, attention.v_head_dim
     needs_width(queries[0], heads * (n + r), f"expanded attention ({heads} heads on a rank)")
@@ -111,17 +112,17 @@ def _rows_of_cache(cache: Floats, rows: Ints, wanted: Ints) -> Floats:
     """Cache entries of the wanted rows."""
     found = wanted[:, :, None] == rows[:, None, :]
     if not found.any(axis=2).all():
-        raise Fault("expanded K and V are about tokens that the cache does not hold")
+        raise RunError("expanded K and V are about tokens that the cache does not hold")
     return np.asarray(np.take_along_axis(cache, found.argmax(axis=2)[:, :, None, None], axis=1))
 
 
-def _softmax_sum(
-    site: Site, q: Floats, keys: Floats, values: Floats, q_rows: Ints, k_rows: Ints, scale: int
-) -> Floats:
-    """q [ranks, n, heads, d], keys and values [ranks, m, KV heads, d]: causal attention inside each sequence."""
+def _softmax_sum(site: Site, q: Floats, keys: Floats, values: Floats, q_rows: Ints, k_rows: Ints, scale: int) -> Floats:
+    """Queries [ranks, n, heads, d], keys and values [ranks, m, KV heads, d]: causal attention inside each sequence."""
     ranks, n, heads, d = q.shape
     if keys.shape[-1] != d or heads % keys.shape[2]:
-        raise Fault(f"{heads} query heads of {d} features meet {keys.shape[2]} KV heads of {keys.shape[-1]}")
+        raise RunError(f"{heads} query heads of {d} features meet {keys.shape[2]} KV heads of {keys.shape[-1]}")
+    if ranks * heads * n * keys.shape[1] > MAX_ELEMENTS:
+        raise RunError(f"attention of {n} rows over {keys.shape[1]} cached ones is more than the proof runs")
     grouped = q.reshape(ranks, n, keys.shape[2], -1, d).transpose(0, 2, 3, 1, 4)
     scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] / math.sqrt(scale)
     hidden = ~_visible(site, q_rows[:, :, None], k_rows[:, None, :])[:, None, None]

@@ -7,7 +7,18 @@ import numpy as np
 from strategy.dag import AllToAll, Expert, Routing
 from strategy.execute.ranks import blocks_of, whole
 from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, same_rows
-from strategy.execute.values import Arrived, Copies, Fault, Floats, Gathered, Ints, Routes, Tensor, kind_of
+from strategy.execute.values import (
+    MAX_ELEMENTS,
+    Arrived,
+    Copies,
+    Floats,
+    Gathered,
+    Ints,
+    Routes,
+    RunError,
+    Tensor,
+    kind_of,
+)
 from strategy.mesh import Axis
 from strategy.model import Moe
 
@@ -15,11 +26,11 @@ from strategy.model import Moe
 def _moe(site: Site) -> Moe:
     moe = site.model.moe
     if moe is None or site.layer is None or not site.shards.has("router", site.layer):
-        raise Fault("this layer has no routed experts")
+        raise RunError("this layer has no routed experts")
     return moe
 
 
-def route(site: Site, node: Routing, arrived: Arrived) -> Routes:
+def route(site: Site, _node: Routing, arrived: Arrived) -> Routes:
     """The top-k experts of every row and their normalised weights, from complete hidden states."""
     moe = _moe(site)
     x = only_tensor(arrived)
@@ -32,8 +43,10 @@ def route(site: Site, node: Routing, arrived: Arrived) -> Routes:
 
 
 def _slots(site: Site, routes: Routes) -> Ints:
-    """[ranks, rows, top_k]: the expert slot for each choice. Slots after the experts are replicas of the first ones, and a token
-    uses one of the two, by its label."""
+    """[ranks, rows, top_k]: the expert slot for each choice.
+
+    Slots after the experts are replicas of the first ones, and a token uses one of the two, by its label.
+    """
     experts, redundant = _moe(site).num_experts, site.ranks.pool.redundant_experts
     replicated = (routes.experts < redundant) & (routes.rows[..., None] % 2 == 1)
     return np.where(replicated, routes.experts + experts, routes.experts)
@@ -55,7 +68,7 @@ def all_to_all(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
         return _dispatch(site, node.axis, hidden, routes)
     if node.role == "combine":
         return _combine(site, node.axis, arrived)
-    raise Fault(f"role {node.role} is not executed yet")
+    raise RunError(f"role {node.role} is not executed yet")
 
 
 def _dispatch(site: Site, axis: Axis, hidden: Tensor, routes: Routes) -> Copies:
@@ -65,7 +78,7 @@ def _dispatch(site: Site, axis: Axis, hidden: Tensor, routes: Routes) -> Copies:
     holder = _holders(site, axis)[source, _home(site, slots).ravel()]
     if (holder < 0).any():
         lost = sorted({int(rank) for rank in source[holder < 0]})
-        raise Fault(f"no rank of the sender's `{axis}` group holds some of the chosen experts", ranks=tuple(lost))
+        raise RunError(f"no rank of the sender's `{axis}` group holds some of the chosen experts", ranks=tuple(lost))
     return Copies(
         data=hidden.data[source, row],
         holder=holder,
@@ -94,16 +107,16 @@ def _combine(site: Site, axis: Axis, arrived: Arrived) -> Tensor:
     routes = [value for value in arrived.data if isinstance(value, Routes)]
     if len(copies) != 1 or len(routes) > 1 or len(copies) + len(routes) != len(arrived.data):
         got = ", ".join(map(kind_of, arrived.data)) or "nothing"
-        raise Fault(f"combine needs the experts' output (and may need routes), got {got}")
+        raise RunError(f"combine needs the experts' output (and may need routes), got {got}")
     back = copies[0]
     if not back.processed:
-        raise Fault("combine returns copies that no expert has processed")
+        raise RunError("combine returns copies that no expert has processed")
     for route_ in routes:
         same_rows(route_.rows, back.origin_rows, "dispatched tokens and routes")
     group = site.ranks.group_of(axis)
     strayed = group[back.holder] != group[back.source]
     if strayed.any():
-        raise Fault(f"copies cannot return to their senders over `{axis}`", ranks=_some(back.holder[strayed]))
+        raise RunError(f"copies cannot return to their senders over `{axis}`", ranks=_some(back.holder[strayed]))
     data = back.data * back.weight[:, None] if routes and not back.weighted else back.data
     out = np.zeros((*back.origin_rows.shape, site.model.hidden_size))
     np.add.at(out, (back.source, back.row), data)
@@ -149,11 +162,11 @@ def _local_part(site: Site, node: Expert, hidden: Tensor, routes: Routes) -> Ten
 def _process(site: Site, node: Expert, copies: Copies) -> Copies:
     """SwiGLU of each copy by its expert; a moe_tp rank has 1/M of the intermediate columns, so its result is a partial sum."""
     if copies.processed:
-        raise Fault("expert input has been through an expert already")
+        raise RunError("expert input has been through an expert already")
     needs_width(as_tensor(Tensor(copies.data[None], copies.origin_rows)), site.model.hidden_size, "an expert")
     away = _home(site, copies.slot) != site.ranks.place("ep")[copies.holder]
     if away.any():
-        raise Fault("copies arrived at ranks that do not hold their expert", ranks=_some(copies.holder[away]))
+        raise RunError("copies arrived at ranks that do not hold their expert", ranks=_some(copies.holder[away]))
     out = _expert_ffn(site, copies)
     if node.apply_router_weight:
         out = out * copies.weight[:, None]
@@ -182,8 +195,11 @@ def _expert_ffn(site: Site, copies: Copies) -> Floats:
     return out
 
 
-def gather_copies(site: Site, axis: Axis, copies: Copies) -> Copies:
+def gather_copies(site: Site, axis: Axis, dim: str, copies: Copies) -> Copies:
     """all_gather of dispatched copies: every member of a holder's group holds them too."""
+    _along_tokens(dim)
+    if copies.data.size * site.ranks.size(axis) > MAX_ELEMENTS:
+        raise RunError("gathers more token copies than the proof runs")
     members = site.ranks.members(axis)[site.ranks.group_of(axis)[copies.holder]]
     count = members.shape[1]
     index = np.repeat(np.arange(len(copies.holder)), count)
@@ -202,14 +218,20 @@ def gather_copies(site: Site, axis: Axis, copies: Copies) -> Copies:
     )
 
 
-def reduce_copies(site: Site, axis: Axis, copies: Copies) -> Copies:
+def _along_tokens(dim: str) -> None:
+    if dim != "tokens":
+        raise RunError(f"dispatched copies are tokens, they cannot be gathered or scattered along {dim}")
+
+
+def reduce_copies(site: Site, axis: Axis, dim: str, copies: Copies) -> Copies:
     """reduce_scatter of gathered copies: a group's results for one copy are summed and stay with its owner."""
+    _along_tokens(dim)
     group = site.ranks.group_of(axis)
     if (group[copies.holder] != group[copies.owner]).any():
-        raise Fault(f"copies cannot return to their owners over `{axis}`")
+        raise RunError(f"copies cannot return to their owners over `{axis}`")
     kept, first, inverse, counts = np.unique(copies.key, return_index=True, return_inverse=True, return_counts=True)
     if len(kept) and (counts != site.ranks.size(axis)).any():
-        raise Fault(f"sums copies that are not on every rank of their `{axis}` group")
+        raise RunError(f"sums copies that are not on every rank of their `{axis}` group")
     total = np.zeros((len(kept), copies.data.shape[1]))
     np.add.at(total, inverse, copies.data)
     owner = copies.owner[first]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from strategy.execute.ranks import Ranks
-from strategy.execute.values import SPAN, Fault, Floats, Ints, Tokens, Written
+from strategy.execute.values import SPAN, Floats, Ints, RunError, Tokens, Written
 from strategy.model import ModelSpec
 
 
@@ -13,7 +13,7 @@ def reshard_tokens(tokens: Tokens, own: Ints) -> Tokens:
     ids = tokens.ids.ravel()[first]
     kept = [np.isin(rows // SPAN, sequences) for sequences in own]
     if len({int(keep.sum()) for keep in kept}) != 1:
-        raise Fault("decode ranks receive unequal numbers of tokens")
+        raise RunError("decode ranks receive unequal numbers of tokens")
     return Tokens(np.stack([ids[keep] for keep in kept]), np.stack([rows[keep] for keep in kept]))
 
 
@@ -21,7 +21,9 @@ def reshard_cache(model: ModelSpec, written: Written, source: Ranks, target: Ran
     """Every decode rank gets its KV heads of its sequences from the prefill ranks that hold them."""
     heads = model.attention.num_kv_heads if model.attention.kind == "gqa" else 1
     rows = np.unique(written.rows)
-    keys, values = (_whole(part, written.rows, rows, _held(source, heads), heads) for part in (written.keys, written.values))
+    keys, values = (
+        _whole(part, written.rows, rows, _held(source, heads), heads) for part in (written.keys, written.values)
+    )
     wanted = [np.isin(rows // SPAN, sequences).nonzero()[0] for sequences in own]
     if len({len(index) for index in wanted}) != 1:
         # Prompts have different lengths: pad with rows of a sequence that nobody asks about.
@@ -31,9 +33,7 @@ def reshard_cache(model: ModelSpec, written: Written, source: Ranks, target: Ran
     return Written(keys[index, taken], values[index, taken], rows[index[..., 0]], np.empty(0))
 
 
-def _padded(
-    keys: Floats, values: Floats, rows: Ints, wanted: list[Ints]
-) -> tuple[Floats, Floats, Ints, list[Ints]]:
+def _padded(keys: Floats, values: Floats, rows: Ints, wanted: list[Ints]) -> tuple[Floats, Floats, Ints, list[Ints]]:
     longest = max(len(index) for index in wanted)
     nobody = len(rows)
     rows = np.append(rows, -SPAN)

@@ -32,15 +32,16 @@ from strategy.execute.experts import (
 from strategy.execute.ranks import whole
 from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, only_tokens, same_rows
 from strategy.execute.values import (
+    MAX_ELEMENTS,
     SPAN,
     Arrived,
     Copies,
-    Fault,
     Floats,
     Gathered,
     Ints,
     Ordering,
     Routes,
+    RunError,
     Tensor,
     Tokens,
     Value,
@@ -52,7 +53,7 @@ Shard = TypeVar("Shard", Floats, Ints)
 
 
 def run_node(site: Site, node: AnyNode, arrived: Arrived) -> Value:
-    """The value of one node on every rank. Raises Fault when the node cannot run on what arrived."""
+    """The value of one node on every rank. Raises RunError when the node cannot run on what arrived."""
     return _OPS[node.op](site, node, arrived)
 
 
@@ -72,7 +73,7 @@ def _linear(site: Site, node: Linear, arrived: Arrived) -> Value:
     weight = site.shards.take(node.weight, node.split, site.layer)
     attention = site.model.attention
     if weight.ndim == 1 or node.weight.startswith("experts_") or node.weight in ("router", "embedding"):
-        raise Fault(f"`{node.weight}` is not the weight of a linear")
+        raise RunError(f"`{node.weight}` is not the weight of a linear")
     if attention.kind == "mla" and node.weight in ("w_uk", "w_uv"):
         return _per_head(node.weight, x, weight, attention.qk_nope_head_dim)
     data = x.data
@@ -80,7 +81,7 @@ def _linear(site: Site, node: Linear, arrived: Arrived) -> Value:
         needs_width(x, attention.kv_lora_rank + attention.qk_rope_head_dim, "`kv_b` (latent and RoPE part)")
         data = data[..., : attention.kv_lora_rank]
     if data.shape[-1] != weight.shape[-2]:
-        raise Fault(f"`{node.weight}` split {node.split} takes {weight.shape[-2]} features, got {data.shape[-1]}")
+        raise RunError(f"`{node.weight}` split {node.split} takes {weight.shape[-2]} features, got {data.shape[-1]}")
     return Tensor(data @ weight, x.rows, node.weight)
 
 
@@ -91,7 +92,7 @@ def _per_head(name: str, x: Tensor, weight: Floats, nope: int) -> Tensor:
     per_head = x.data.reshape(*x.data.shape[:2], heads, -1)
     taken = per_head[..., :nope] if name == "w_uk" else per_head
     if taken.shape[-1] != weight.shape[2]:
-        raise Fault(f"`{name}` takes {weight.shape[2]} features a head, got {taken.shape[-1]}")
+        raise RunError(f"`{name}` takes {weight.shape[2]} features a head, got {taken.shape[-1]}")
     out = np.einsum("rnai,raio->rnao", taken, np.broadcast_to(weight, (len(x.data), *weight.shape[1:])))
     if name == "w_uk":
         out = np.concatenate([out, per_head[..., nope:]], axis=-1)
@@ -102,10 +103,10 @@ def _norm(site: Site, node: Norm, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
     weight = site.shards.full(node.weight, site.layer)
     if weight.ndim != 1:
-        raise Fault(f"`{node.weight}` is not the weight of a norm")
+        raise RunError(f"`{node.weight}` is not the weight of a norm")
     before, data, after = _normed_part(site, node.weight, x)
     if data.shape[-1] != len(weight):
-        raise Fault(f"`{node.weight}` takes {len(weight)} features, got {data.shape[-1]}")
+        raise RunError(f"`{node.weight}` takes {len(weight)} features, got {data.shape[-1]}")
     scaled = data / np.sqrt(np.mean(data * data, axis=-1, keepdims=True) + EPSILON) * weight
     parts = [part for part in (before, scaled, after) if part is not None]
     return Tensor(scaled if len(parts) == 1 else np.concatenate(parts, axis=-1), x.rows, node.weight)
@@ -122,24 +123,24 @@ def _normed_part(site: Site, name: str, x: Tensor) -> tuple[Floats | None, Float
         return None, x.data[..., :q_rank] if fused else x.data, None
     data = x.data[..., q_rank:] if fused else x.data
     if data.shape[-1] != latent + rope:
-        raise Fault(f"`kv_a_norm` takes {latent + rope} features (latent and RoPE part), got {data.shape[-1]}")
+        raise RunError(f"`kv_a_norm` takes {latent + rope} features (latent and RoPE part), got {data.shape[-1]}")
     return None, data[..., :latent], data[..., latent:]
 
 
-def _activation(site: Site, node: Activation, arrived: Arrived) -> Value:
+def _activation(_site: Site, _node: Activation, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
     half = whole(x.width, 2, "features of gate and up")
     return Tensor(silu(x.data[..., :half]) * x.data[..., half:], x.rows, "activation")
 
 
 def silu(x: Floats) -> Floats:
-    """x * sigmoid(x)."""
+    """The gate of SwiGLU: x times sigmoid(x)."""
     return np.asarray(x / (1.0 + np.exp(-x)))
 
 
-def _add(site: Site, node: Add, arrived: Arrived) -> Value:
+def _add(_site: Site, _node: Add, arrived: Arrived) -> Value:
     if len(arrived.data) < 2:
-        raise Fault(f"adds at least two tensors, got {len(arrived.data)}")
+        raise RunError(f"adds at least two tensors, got {len(arrived.data)}")
     terms = [as_tensor(value) for value in arrived.data]
     total = terms[0].data
     for term in terms[1:]:
@@ -164,7 +165,7 @@ def _same_tokens(site: Site, rows: Ints, axis: Axis) -> None:
     differ = (grouped != grouped[:, :1]).any(axis=(1, 2))
     if differ.any():
         ranks = site.ranks.members(axis)[differ][0]
-        raise Fault(f"sums rows of different tokens over `{axis}`", ranks=tuple(int(rank) for rank in ranks))
+        raise RunError(f"sums rows of different tokens over `{axis}`", ranks=tuple(int(rank) for rank in ranks))
 
 
 def _all_gather(site: Site, node: AllGather, arrived: Arrived) -> Value:
@@ -172,55 +173,77 @@ def _all_gather(site: Site, node: AllGather, arrived: Arrived) -> Value:
         hidden, routes = hidden_and_routes(arrived)
         return _gather_both(site, node, hidden, routes)
     if len(arrived.data) != 1:
-        raise Fault(f"gathers one tensor (or hidden states with their routes), got {len(arrived.data)} inputs")
+        raise RunError(f"gathers one tensor (or hidden states with their routes), got {len(arrived.data)} inputs")
     value = arrived.data[0]
     if isinstance(value, Gathered):
         return _gather_both(site, node, value.hidden, value.routes)
     if isinstance(value, Copies):
-        return gather_copies(site, node.axis, value)
+        return gather_copies(site, node.axis, node.dim, value)
     if isinstance(value, Routes):
         return _gather_routes(site, node.axis, value)
     x = as_tensor(value)
     if node.dim == "tokens":
         return Tensor(_join(site, node.axis, x.data), _join(site, node.axis, x.rows), x.source)
     _same_tokens(site, x.rows, node.axis)
+    _check_features(node.dim, x)
     members = site.ranks.members(node.axis)
+    _check_growth(x.data.size * members.shape[1])
     joined = np.concatenate([x.data[members[:, m]] for m in range(members.shape[1])], axis=-1)
     return x.with_data(joined[site.ranks.group_of(node.axis)])
 
 
+def _check_growth(size: int) -> None:
+    if size > MAX_ELEMENTS:
+        raise RunError(f"gathers {size} numbers, more than the proof runs")
+
+
+def _check_features(dim: str, x: Tensor) -> None:
+    """Only logits have a vocabulary dimension, and they have no other."""
+    if (dim == "vocab") != (x.source == "lm_head"):
+        raise RunError(f"the features of `{x.source}` are not a {dim} dimension")
+
+
 def _gather_both(site: Site, node: AllGather, hidden: Tensor, routes: Routes) -> Value:
-    if node.dim != "tokens":
-        raise Fault(f"routes cannot be gathered along {node.dim}")
+    if node.dim != "tokens" or node.role == "combine":
+        raise RunError(
+            f"hidden states with routes are dispatched along tokens, not gathered along {node.dim} to {node.role or 'share'}"
+        )
     joined = Tensor(_join(site, node.axis, hidden.data), _join(site, node.axis, hidden.rows), hidden.source)
     return Gathered(joined, _gather_routes(site, node.axis, routes))
 
 
 def _gather_routes(site: Site, axis: Axis, routes: Routes) -> Routes:
-    parts = (routes.experts, routes.weights, routes.rows)
-    experts, weights, rows = (_join(site, axis, part) for part in parts)
-    return Routes(experts, weights, rows)
+    experts, weights = _join(site, axis, routes.experts), _join(site, axis, routes.weights)
+    return Routes(experts, weights, _join(site, axis, routes.rows))
 
 
 def _join(site: Site, axis: Axis, shards: Shard) -> Shard:
     """Concatenate along rows, in group order: [ranks, n, ...] to [ranks, group * n, ...]."""
     members = site.ranks.members(axis)
+    _check_growth(shards.size * members.shape[1])
     joined = shards[members].reshape(len(members), -1, *shards.shape[2:])
     return joined[site.ranks.group_of(axis)]
 
 
 def _reduce_scatter(site: Site, node: ReduceScatter, arrived: Arrived) -> Value:
+    if node.role == "dispatch":
+        raise RunError("a dispatch does not sum: its reduce_scatter would mix different tokens' results")
     if len(arrived.data) == 1 and isinstance(arrived.data[0], Copies):
-        return reduce_copies(site, node.axis, arrived.data[0])
+        return reduce_copies(site, node.axis, node.dim, arrived.data[0])
     x = as_tensor(_all_reduce(site, AllReduce(id=node.id, op="all_reduce", axis=node.axis), arrived))
-    return _slice_rows(site, node.axis, x) if node.dim == "tokens" else _slice_features(site, node.axis, x)
+    if node.dim == "tokens":
+        return _slice_rows(site, node.axis, x)
+    _check_features(node.dim, x)
+    return _slice_features(site, node.axis, x)
 
 
 def _slice_rows(site: Site, axis: Axis, x: Tensor) -> Tensor:
     size, place = site.ranks.size(axis), site.ranks.place(axis)
     count = whole(x.rows.shape[1], size, "rows")
     taken = place[:, None] * count + np.arange(count)
-    return Tensor(np.take_along_axis(x.data, taken[..., None], axis=1), np.take_along_axis(x.rows, taken, axis=1), x.source)
+    return Tensor(
+        np.take_along_axis(x.data, taken[..., None], axis=1), np.take_along_axis(x.rows, taken, axis=1), x.source
+    )
 
 
 def _slice_features(site: Site, axis: Axis, x: Tensor) -> Tensor:
@@ -237,7 +260,7 @@ def _chunk(site: Site, node: Chunk, arrived: Arrived) -> Value:
 
 def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
     if len(arrived.data) != 1:
-        raise Fault(f"broadcasts one value, got {len(arrived.data)}")
+        raise RunError(f"broadcasts one value, got {len(arrived.data)}")
     value = arrived.data[0]
     root = site.ranks.members(node.axis)[:, 0][site.ranks.group_of(node.axis)]
     if isinstance(value, Tokens):
@@ -246,28 +269,29 @@ def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
     return Tensor(x.data[root], x.rows[root], x.source)
 
 
-def _select_last(site: Site, node: SelectLast, arrived: Arrived) -> Value:
+def _select_last(site: Site, _node: SelectLast, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
     last = x.rows % SPAN == site.lengths[x.rows // SPAN] - 1 + site.step
     counts = last.sum(axis=1)
     if counts.min() != counts.max() or not counts.min():
-        raise Fault("ranks hold the last positions of unequal numbers of sequences", ranks=_uneven(counts))
+        raise RunError("ranks hold the last positions of unequal numbers of sequences", ranks=_uneven(counts))
     chosen = last.nonzero()[1].reshape(len(last), -1)
-    return Tensor(np.take_along_axis(x.data, chosen[..., None], axis=1), np.take_along_axis(x.rows, chosen, axis=1), x.source)
+    return Tensor(
+        np.take_along_axis(x.data, chosen[..., None], axis=1), np.take_along_axis(x.rows, chosen, axis=1), x.source
+    )
 
 
 def _uneven(counts: Ints) -> tuple[int, ...]:
     return tuple(int(rank) for rank in (counts != counts.max()).nonzero()[0])
 
 
-def _sample(site: Site, node: Sample, arrived: Arrived) -> Value:
+def _sample(site: Site, _node: Sample, arrived: Arrived) -> Value:
     logits = only_tensor(arrived)
     needs_width(logits, site.model.vocab_size, "sampling from complete logits")
     return Tokens(logits.data.argmax(axis=-1), logits.rows)
 
 
-def _step_sync(site: Site, node: StepSync, arrived: Arrived) -> Value:
-    site.ranks.members(node.axis)
+def _step_sync(_site: Site, _node: StepSync, _arrived: Arrived) -> Value:
     return Ordering("step_sync")
 
 

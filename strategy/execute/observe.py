@@ -9,7 +9,7 @@ from strategy.execute.ranks import Ranks
 from strategy.execute.reference import Reference
 from strategy.execute.run import Moment, Values
 from strategy.execute.shards import Shards
-from strategy.execute.values import SPAN, Fault, Floats, Ints, Tensor, Tokens
+from strategy.execute.values import SPAN, Floats, Ints, RunError, Tensor, Tokens
 from strategy.result import Departure
 from strategy.strategy import Phase
 
@@ -43,7 +43,7 @@ class Comparison:
     mismatch: Mismatch | None = None
 
     def __call__(self, moment: Moment, routine: Routine, values: Values) -> None:
-        """Look at what leaves a block. Raises WrongLogitsError at the first wrong head, Fault at one that samples nothing."""
+        """Look at what leaves a block. Raises WrongLogitsError at the first wrong head, RunError at one that samples nothing."""
         if moment.is_head:
             self.check_head(moment, routine, values)
         elif self.suspect is None and moment.state is not None:
@@ -65,7 +65,9 @@ class Comparison:
         """Every rank must have sampled the right token, from the right logits, for each of its sequences."""
         out = values[routine.output]
         if not isinstance(out, Tokens):
-            raise Fault("the head does not end in sampled tokens", node=f"{moment.phase}.{moment.block}.{routine.output}")
+            raise RunError(
+                "the head does not end in sampled tokens", node=f"{moment.phase}.{moment.block}.{routine.output}"
+            )
         found = self.check_logits(routine, values) or self.check_tokens(moment, out)
         if found is not None:
             self.note(moment, found)
@@ -90,12 +92,14 @@ class Comparison:
         return expected
 
     def check_tokens(self, moment: Moment, out: Tokens) -> Mismatch | None:
-        """Raise Fault when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
+        """Raise RunError when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
         own = self.own[moment.phase]
         newest = self.reference.lengths[own] - 1 + (0 if moment.phase == "prefill" else moment.step + 1)
         has = ((own * SPAN + newest)[:, :, None] == out.rows[:, None, :]).any(axis=2).all(axis=1)
         if not has.all():
-            raise Fault("ranks lack the sampled token of some of their sequences", ranks=_numbers((~has).nonzero()[0]))
+            raise RunError(
+                "ranks lack the sampled token of some of their sequences", ranks=_numbers((~has).nonzero()[0])
+            )
         wrong = (self.expected_logits(out.rows).argmax(axis=-1) != out.ids).any(axis=1)
         return Mismatch(np.inf, wrong.nonzero()[0]) if wrong.any() else None
 
@@ -176,5 +180,6 @@ class Locator:
     def located(self, output: str) -> Departure:
         """The node found, or the output of the suspect block."""
         comparison = self.comparison
-        assert comparison.suspect is not None and comparison.mismatch is not None  # set before the run stopped
+        assert comparison.suspect is not None  # both are set before a run stops
+        assert comparison.mismatch is not None
         return self.departure or self.describe(comparison.suspect, output, comparison.mismatch)

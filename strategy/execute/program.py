@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from strategy.dag import RESIDUAL, AnyNode, Block, Branch, Dag, Edge, Link, edges
-from strategy.execute.values import Fault
+from strategy.execute.values import RunError
 from strategy.model import ModelSpec
 from strategy.strategy import Phase, Pool
 
@@ -30,6 +30,7 @@ class Routine:
     name: str
     output: str
     steps: tuple[Step, ...]
+    ids: frozenset[str]
     received: frozenset[str]
     """Nodes at or after a recv: they run on the receiving stage."""
 
@@ -74,22 +75,28 @@ class Program:
     wires: dict[End, list[Wire]] = field(default_factory=dict)
     """Links by target."""
 
+    def stamps(self, phase: Phase) -> frozenset[str]:
+        """Names of the blocks that a branch stamps."""
+        return frozenset({use.block for use in self.sequence[phase]} | {self.boundary[phase] or ""})
+
 
 def read_program(dag: Dag, model: ModelSpec, pools: dict[Phase, Pool], steps: int) -> Program:
-    """Check what can be checked without numbers and lay the program out. Raises Fault for what cannot run."""
+    """Check what can be checked without numbers and lay the program out. Raises RunError for what cannot run."""
     if model.num_layers > MAX_LAYERS:
-        raise Fault(f"{model.num_layers} layers are more than the proof can account for ({MAX_LAYERS})")
+        raise RunError(f"{model.num_layers} layers are more than the proof can account for ({MAX_LAYERS})")
     routines = _routines(dag)
     owners = {phase: _owners(pool, model.num_layers) for phase, pool in pools.items()}
     stamped = {phase: _layer_blocks(dag.branch(phase), phase, model.num_layers) for phase in pools}
     layers = _chosen_layers(model, stamped, owners)
     sequence = {
-        phase: _sequence(dag.branch(phase), routines, stamped[phase], layers, owners[phase], pools[phase]) for phase in pools
+        phase: _sequence(dag.branch(phase), routines, stamped[phase], layers, owners[phase], pools[phase])
+        for phase in pools
     }
     _bound_work(routines, sequence, steps)
     program = Program(routines, sequence, {phase: _boundary(dag, phase, routines) for phase in pools}, layers)
+    stamped_names = {phase: program.stamps(phase) for phase in pools}
     for link in dag.links:
-        wire = _wire(link, program)
+        wire = _wire(link, routines, stamped_names)
         program.wires.setdefault(wire.target, []).append(wire)
     return program
 
@@ -98,7 +105,7 @@ def _routines(dag: Dag) -> dict[str, Routine]:
     found: dict[str, Routine] = {}
     for block in dag.blocks:
         if block.name in found:
-            raise Fault(f"two blocks are named `{block.name}`", node=block.name)
+            raise RunError(f"two blocks are named `{block.name}`", node=block.name)
         found[block.name] = _routine(block)
     return found
 
@@ -107,14 +114,14 @@ def _routine(block: Block) -> Routine:
     """Kahn's order over all in-edges, ordering ones included."""
     parsed = {node.id: Step(node, tuple(edges(node))) for node in block.nodes}
     if len(parsed) < len(block.nodes):
-        raise Fault(f"two nodes of block `{block.name}` share an id", node=block.name)
+        raise RunError(f"two nodes of block `{block.name}` share an id", node=block.name)
     readers: dict[str, list[str]] = {node_id: [] for node_id in parsed}
     waiting = {}
     for node_id, step in parsed.items():
         sources = {edge.source for edge in step.edges if edge.source != RESIDUAL}
         for source in sources:
             if source not in readers:
-                raise Fault(f"input `{source}` is no node of block `{block.name}`", node=f"{block.name}.{node_id}")
+                raise RunError(f"input `{source}` is no node of block `{block.name}`", node=f"{block.name}.{node_id}")
             readers[source].append(node_id)
         waiting[node_id] = len(sources)
     ready = [node_id for node_id, count in waiting.items() if not count]
@@ -125,11 +132,13 @@ def _routine(block: Block) -> Routine:
                 ready.append(reader)
     if len(ready) < len(parsed):
         stuck = next(node_id for node_id in parsed if node_id not in set(ready))
-        raise Fault(f"block `{block.name}` has a cycle", node=f"{block.name}.{stuck}")
+        raise RunError(f"block `{block.name}` has a cycle", node=f"{block.name}.{stuck}")
     if block.output not in parsed:
-        raise Fault(f"output `{block.output}` is no node of block `{block.name}`", node=f"{block.name}.{block.output}")
+        raise RunError(
+            f"output `{block.output}` is no node of block `{block.name}`", node=f"{block.name}.{block.output}"
+        )
     steps = tuple(parsed[node_id] for node_id in ready)
-    return Routine(block.name, block.output, steps, _received(steps))
+    return Routine(block.name, block.output, steps, frozenset(parsed), _received(steps))
 
 
 def _received(steps: tuple[Step, ...]) -> frozenset[str]:
@@ -141,34 +150,40 @@ def _received(steps: tuple[Step, ...]) -> frozenset[str]:
 
 
 def _owners(pool: Pool, num_layers: int) -> list[int]:
-    """The stage of every layer. Raises Fault when stages leave one out, share one, or are not pp_size many."""
+    """The stage of every layer. Raises RunError when stages leave one out, share one, or are not pp_size many."""
     if len(pool.stages) != pool.pp_size:
-        raise Fault(f"pool `{pool.name}` has pp_size={pool.pp_size} and {len(pool.stages)} stages", node="strategy")
+        raise RunError(f"pool `{pool.name}` has pp_size={pool.pp_size} and {len(pool.stages)} stages", node="strategy")
     owners: list[int] = []
     for stage, (start, end) in enumerate(pool.stages):
         if start != len(owners) or not start <= end <= num_layers:
             said = f"stage {stage} of pool `{pool.name}` holds layers {start} to {end - 1}"
-            raise Fault(f"{said}; it must start at layer {len(owners)} and end below {num_layers}", node="strategy", layer=start)
+            raise RunError(
+                f"{said}; it must start at layer {len(owners)} and end below {num_layers}", node="strategy", layer=start
+            )
         owners += [stage] * (end - start)
     if len(owners) != num_layers:
-        raise Fault(f"no stage of pool `{pool.name}` holds layer {len(owners)}", node="strategy", layer=len(owners))
+        raise RunError(f"no stage of pool `{pool.name}` holds layer {len(owners)}", node="strategy", layer=len(owners))
     return owners
 
 
 def _layer_blocks(branch: Branch, phase: Phase, num_layers: int) -> list[tuple[str, ...]]:
-    """The blocks of every layer. Raises Fault unless the ranges run through 0 .. num_layers - 1 once and in order."""
+    """The blocks of every layer. Raises RunError unless the ranges run through 0 .. num_layers - 1 once and in order."""
     found: list[tuple[str, ...]] = []
     for stamp in branch.layers:
         start, end = stamp.range
         if start >= end:
-            raise Fault(f"range [{start}, {end}] of {phase} holds no layer", node=f"{phase}.{stamp.blocks[0]}", layer=start)
+            raise RunError(
+                f"range [{start}, {end}] of {phase} holds no layer", node=f"{phase}.{stamp.blocks[0]}", layer=start
+            )
         if start != len(found) or end > num_layers:
             wanted = f"layer {len(found)}" if len(found) < num_layers else "the head"
             message = f"range [{start}, {end}] follows {len(found)} layers of {phase}: next must come {wanted}"
-            raise Fault(message, node=f"{phase}.{stamp.blocks[0]}", layer=min(start, len(found)))
+            raise RunError(message, node=f"{phase}.{stamp.blocks[0]}", layer=min(start, len(found)))
         found += [stamp.blocks] * (end - start)
     if len(found) != num_layers:
-        raise Fault(f"{phase} ends after layer {len(found) - 1}, the model has {num_layers}", node=f"{phase}", layer=len(found))
+        raise RunError(
+            f"{phase} ends after layer {len(found) - 1}, the model has {num_layers}", node=f"{phase}", layer=len(found)
+        )
     return found
 
 
@@ -203,11 +218,13 @@ def _sequence(
     found = [Stamped(branch.embed, None, 0, ("embedding", None))]
     for layer in layers:
         blocks = stamped[layer]
-        found += [Stamped(name, layer, owners[layer], _state(index, len(blocks), layer)) for index, name in enumerate(blocks)]
+        found += [
+            Stamped(name, layer, owners[layer], _state(index, len(blocks), layer)) for index, name in enumerate(blocks)
+        ]
     found.append(Stamped(branch.head, None, pool.pp_size - 1))
     for use in found:
         if use.block not in routines:
-            raise Fault(f"no block is named `{use.block}`", node=use.block, layer=use.layer)
+            raise RunError(f"no block is named `{use.block}`", node=use.block, layer=use.layer)
     return tuple(found)
 
 
@@ -221,7 +238,7 @@ def _state(index: int, count: int, layer: int) -> tuple[str, int | None] | None:
 def _boundary(dag: Dag, phase: Phase, routines: dict[str, Routine]) -> str | None:
     name = dag.branch(phase).boundary
     if name is not None and name not in routines:
-        raise Fault(f"no block is named `{name}`", node=name)
+        raise RunError(f"no block is named `{name}`", node=name)
     return name
 
 
@@ -229,26 +246,27 @@ def _bound_work(routines: dict[str, Routine], sequence: dict[Phase, tuple[Stampe
     nodes = {phase: sum(len(routines[use.block].steps) for use in uses) for phase, uses in sequence.items()}
     total = nodes["prefill"] + steps * nodes["decode"]
     if total > MAX_EXECUTIONS:
-        raise Fault(f"the proof would execute {total} nodes, more than {MAX_EXECUTIONS}")
+        raise RunError(f"the proof would execute {total} nodes, more than {MAX_EXECUTIONS}")
 
 
-def _wire(link: Link, program: Program) -> Wire:
-    source, target = _end(link.source, program), _end(link.target, program)
+def _wire(link: Link, routines: dict[str, Routine], stamped: dict[Phase, frozenset[str]]) -> Wire:
+    source, target = _end(link.source, routines, stamped), _end(link.target, routines, stamped)
     backwards = source.phase == "decode" and target.phase == "prefill"
     if backwards or (link.loop and (source.phase, target.phase) != ("decode", "decode")):
-        raise Fault(f"a link from {link.source} to {link.target} (loop: {link.loop}) runs against time", node=link.source)
+        raise RunError(
+            f"a link from {link.source} to {link.target} (loop: {link.loop}) runs against time", node=link.source
+        )
     return Wire(source, target, link.kind, link.loop)
 
 
-def _end(text: str, program: Program) -> End:
+def _end(text: str, routines: dict[str, Routine], stamped: dict[Phase, frozenset[str]]) -> End:
     """`branch.block.node`, where the branch stamps the block and the block has the node."""
     parts = text.split(".")
     if len(parts) != 3 or parts[0] not in ("prefill", "decode"):
-        raise Fault(f"link end `{text[:80]}` is not prefill|decode.block.node", node=text[:80])
+        raise RunError(f"link end `{text[:80]}` is not prefill|decode.block.node", node=text[:80])
     phase: Phase = "prefill" if parts[0] == "prefill" else "decode"
-    blocks = {use.block for use in program.sequence[phase]} | {program.boundary[phase]}
-    if parts[1] not in blocks:
-        raise Fault(f"link end `{text}`: {phase} stamps no block `{parts[1]}`", node=text)
-    if all(step.node.id != parts[2] for step in program.routines[parts[1]].steps):
-        raise Fault(f"link end `{text}`: block `{parts[1]}` has no node `{parts[2]}`", node=text)
+    if parts[1] not in stamped[phase]:
+        raise RunError(f"link end `{text}`: {phase} stamps no block `{parts[1]}`", node=text)
+    if parts[2] not in routines[parts[1]].ids:
+        raise RunError(f"link end `{text}`: block `{parts[1]}` has no node `{parts[2]}`", node=text)
     return End(phase, parts[1], parts[2])

@@ -1,5 +1,6 @@
 """The proof: run the document on virtual ranks and compare with one device."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from strategy.execute.reference import run_reference
 from strategy.execute.run import Observer, Runner
 from strategy.execute.scale import Scaled, prompt_lengths, scale
 from strategy.execute.shards import Shards
-from strategy.execute.values import Fault, Ints
+from strategy.execute.values import Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.model import ModelSpec
 from strategy.result import Departure, Proof
@@ -32,8 +33,10 @@ def prove(dag: Dag, model: ModelSpec, *, seed: int = 0, steps: int = 2) -> Proof
     with np.errstate(all="ignore"):
         try:
             trial = _prepare(dag, model, seed, steps)
-        except Fault as fault:
-            return Proof(passed=False, max_abs_error=UNBOUNDED, ranks=0, sequences=0, steps=steps, departure=_told(fault))
+        except RunError as fault:
+            return Proof(
+                passed=False, max_abs_error=UNBOUNDED, ranks=0, sequences=0, steps=steps, departure=_told(fault)
+            )
         return trial.verdict()
 
 
@@ -72,7 +75,7 @@ class _Trial:
         run.observe = comparison
         try:
             run.run(self.steps)
-        except Fault as fault:
+        except RunError as fault:
             return _told(fault), 0.0
         except WrongLogitsError:
             return self.locate(comparison), min(comparison.max_abs_error, UNBOUNDED)
@@ -81,10 +84,8 @@ class _Trial:
     def locate(self, comparison: Comparison) -> Departure:
         locator = Locator(comparison, self.ranks, self.shards)
         assert comparison.suspect is not None  # a wrong head makes itself the suspect
-        try:
+        with suppress(WrongLogitsError):
             self.runner(locator).run(self.steps)
-        except WrongLogitsError:
-            pass
         return locator.located(self.program.routines[comparison.suspect.block].output)
 
 
@@ -106,7 +107,7 @@ def _first_rank(scaled: Scaled, phase: Phase) -> int:
     return 0 if phase == "prefill" or scaled.colocated else scaled.pools["prefill"].world_size
 
 
-def _told(fault: Fault) -> Departure:
+def _told(fault: RunError) -> Departure:
     return Departure(
         node=fault.node or "document", layer=fault.layer, ranks=fault.ranks, max_abs_error=UNBOUNDED, detail=str(fault)
     )

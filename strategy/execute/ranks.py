@@ -4,7 +4,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from strategy.execute.values import Fault, Ints
+from strategy.execute.values import Ints, RunError
 from strategy.mesh import Axis, axis_size, stage_members, stage_ranks
 from strategy.strategy import Pool
 
@@ -68,9 +68,9 @@ class Ranks:
 
 
 def whole(total: int, parts: int, what: str) -> int:
-    """total / parts. Raises Fault when that is not a whole number."""
+    """The share of each part. Raises RunError when that is not a whole number."""
     if total % parts:
-        raise Fault(f"{total} {what} do not split over {parts} ranks")
+        raise RunError(f"{total} {what} do not split over {parts} ranks")
     return total // parts
 
 

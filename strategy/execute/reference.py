@@ -60,7 +60,7 @@ class _Transformer:
     states: dict[tuple[str, int | None], Floats]
 
     def forward(self, tokens: Ints, layers: tuple[int, ...]) -> Floats:
-        """tokens [sequences, positions] to logits [sequences, positions, vocab]."""
+        """Logits [sequences, positions, vocab] of tokens [sequences, positions]."""
         x = self.keep("embedding", None, self.weights.full("embedding", None)[tokens])
         for layer in layers:
             normed = self.norm("attention_norm", layer, x)
@@ -142,12 +142,12 @@ class _Transformer:
 
 
 def _rms(x: Floats) -> Floats:
-    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + 1e-6)
+    return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + 1e-6))
 
 
 def _swiglu(x: Floats) -> Floats:
     gate, up = np.split(x, 2, axis=-1)
-    return gate / (1.0 + np.exp(-gate)) * up
+    return np.asarray(gate / (1.0 + np.exp(-gate)) * up)
 
 
 def _rotate(x: Floats) -> Floats:

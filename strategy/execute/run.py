@@ -13,10 +13,23 @@ from strategy.execute.ranks import Ranks
 from strategy.execute.scale import Scaled
 from strategy.execute.shards import Shards
 from strategy.execute.site import Site
-from strategy.execute.values import SPAN, Arrived, Fault, Ints, Ordering, Sent, Tensor, Tokens, Value, Written
+from strategy.execute.values import (
+    SPAN,
+    Arrived,
+    Copies,
+    Ints,
+    Ordering,
+    RunError,
+    Sent,
+    Tensor,
+    Tokens,
+    Value,
+    Written,
+)
 from strategy.strategy import Phase
 
 Values = dict[str, Value]
+MAX_COMPUTED = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +65,14 @@ class Runner:
     written: dict[tuple[End, int | None], list[Written]] = field(default_factory=dict)
     """What each kv_cache_update wrote, step after step."""
     sampled: dict[End, list[Tokens]] = field(default_factory=dict)
+    writers: dict[tuple[Phase, int, int | None], End] = field(default_factory=dict)
+    """Who wrote the cache of a layer in a step."""
+    computed: int = 0
     moved: dict[int, Written] = field(default_factory=dict)
     """KV writes already moved from the prefill pool to the decode pool, by identity."""
 
     def run(self, steps: int) -> None:
-        """Prefill and `steps` decode steps. Raises Fault at the first node that cannot run."""
+        """Prefill and `steps` decode steps. Raises RunError at the first node that cannot run."""
         self.forward("prefill", 0)
         for step in range(steps):
             self.forward("decode", step)
@@ -77,12 +93,16 @@ class Runner:
         """The boundary between `stage` and the next one."""
         name = self.program.boundary[phase]
         if name is None:
-            message = f"{phase} has no boundary block: nothing takes the residual stream from stage {stage} to {stage + 1}"
-            raise Fault(message, node=f"{phase}.boundary")
+            message = (
+                f"{phase} has no boundary block: nothing takes the residual stream from stage {stage} to {stage + 1}"
+            )
+            raise RunError(message, node=f"{phase}.boundary")
         moment = Moment(phase, step, index, name, None, stage, self.program.sequence[phase][index - 1].state)
         routine = self.program.routines[name]
         if routine.output not in routine.received:
-            raise Fault(f"the output stays on stage {stage}: it is not received", node=f"{phase}.{name}.{routine.output}")
+            raise RunError(
+                f"the output stays on stage {stage}: it is not received", node=f"{phase}.{name}.{routine.output}"
+            )
         return self.block(moment, routine, residual, crossing=True)
 
     def block(self, moment: Moment, routine: Routine, residual: Value | None, *, crossing: bool = False) -> Value:
@@ -93,19 +113,19 @@ class Runner:
             received = step.node.id in routine.received
             try:
                 values[step.node.id] = self.node(moment, sites[-1 if received else 0], routine, step, values, crossing)
-            except Fault as fault:
+            except RunError as fault:
                 stage = sites[-1 if received else 0].stage
                 raise self.placed(fault, moment, stage, step.node.id) from None
         out = values[routine.output]
         self.observe(moment, routine, values)
         return out
 
-    def placed(self, fault: Fault, moment: Moment, stage: int, node: str) -> Fault:
+    def placed(self, fault: RunError, moment: Moment, stage: int, node: str) -> RunError:
         """A fault with its node, layer and global ranks; without ranks of its own it concerns all ranks of the stage."""
         ranks = self.ranks[moment.phase]
         where = np.array(fault.ranks, dtype=np.int64) if fault.ranks else ranks.everyone
         reference = fault.node or f"{moment.phase}.{moment.block}.{node}"
-        return Fault(str(fault), node=reference, layer=moment.layer, ranks=ranks.named(stage, where))
+        return RunError(str(fault), node=reference, layer=moment.layer, ranks=ranks.named(stage, where))
 
     def site(self, moment: Moment, stage: int) -> Site:
         """The surroundings of a block on a stage."""
@@ -140,26 +160,41 @@ class Runner:
             arrived.caches += self.linked_caches(moment, end)
             arrived.caches = list({id(written): written for written in arrived.caches}.values())
         value = run_node(site, node, arrived)
+        self.spend(value)
         if isinstance(value, Written):
+            self.refuse_second_write(moment, end)
             self.written.setdefault((end, moment.layer), []).append(value)
         if node.op == "sample" and isinstance(value, Tokens):
             self.sampled.setdefault(end, []).append(value)
         return value
 
+    def spend(self, value: Value) -> None:
+        """Count the numbers computed so far, so that no document keeps the proof busy or fills the memory."""
+        self.computed += value.data.size if isinstance(value, Tensor | Copies) else 0
+        if self.computed > MAX_COMPUTED:
+            raise RunError(f"the document computes more than {MAX_COMPUTED} numbers on the virtual ranks")
+
+    def refuse_second_write(self, moment: Moment, end: End) -> None:
+        """A token enters the cache of a layer once."""
+        key = (moment.phase, moment.step, moment.layer)
+        if key in self.writers:
+            raise RunError(f"the cache of this layer already holds these tokens: `{self.writers[key].node}` wrote them")
+        self.writers[key] = end
+
     def ingress(self, site: Site, node: Ingress, end: End) -> Tokens:
         """The prompts in prefill; in decode, the one token per sequence that a link brings."""
         if site.stage or site.layer is not None:
-            raise Fault("token ids enter at the first stage, before the layers")
+            raise RunError("token ids enter at the first stage, before the layers")
         own = self.own_sequences(site.phase)
         if site.phase == "prefill":
             return self.prompt_tokens(own)
         if node.tokens_per_sequence not in (None, 1):
-            raise Fault(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
+            raise RunError(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
         tokens = self.linked_tokens(site.step, end)
         matches = tokens.rows[:, None, :] // SPAN == own[:, :, None]
         if (matches.sum(axis=2) != 1).any():
             wrong = (matches.sum(axis=2) != 1).any(axis=1).nonzero()[0]
-            raise Fault("each sequence needs exactly one sampled token", ranks=tuple(int(rank) for rank in wrong))
+            raise RunError("each sequence needs exactly one sampled token", ranks=tuple(int(rank) for rank in wrong))
         rows = own * SPAN + self.lengths[own] + site.step
         return Tokens(np.take_along_axis(tokens.ids, matches.argmax(axis=2), axis=1), rows)
 
@@ -183,12 +218,12 @@ class Runner:
                 continue
             samples = self.sampled.get(wire.source)
             if samples is None:
-                raise Fault(f"the link from `{'.'.join(wire.source)}` brings no sampled token")
+                raise RunError(f"the link from `{'.'.join(wire.source)}` brings no sampled token")
             moves = wire.source.phase == "prefill" and not self.scaled.colocated
             found[wire.source] = reshard_tokens(samples[-1], self.own_sequences("decode")) if moves else samples[-1]
         if len(found) != 1:
             link = "loop link" if step else "link from prefill"
-            raise Fault(f"decode step {step} needs the sampled tokens over exactly one {link}, got {len(found)}")
+            raise RunError(f"decode step {step} needs the sampled tokens over exactly one {link}, got {len(found)}")
         return next(iter(found.values()))
 
     def linked_caches(self, moment: Moment, target: End) -> list[Written]:
@@ -223,14 +258,14 @@ def _arrive(in_edges: tuple[Edge, ...], values: Values) -> Arrived:
     arrived = Arrived()
     for edge in in_edges:
         if edge.kind == "pipeline":
-            raise Fault(f"a pipeline edge from `{edge.source}` leads to no recv")
+            raise RunError(f"a pipeline edge from `{edge.source}` leads to no recv")
         if edge.source not in values:
-            raise Fault("reads `in`, but no residual stream enters this block")
+            raise RunError("reads `in`, but no residual stream enters this block")
         value = values[edge.source]
         if edge.kind == "sync":
             arrived.caches += [value] if isinstance(value, Written) else []
         elif isinstance(value, Ordering):
-            raise Fault(f"`{edge.source}` is a {value.op}: it yields no tensor")
+            raise RunError(f"`{edge.source}` is a {value.op}: it yields no tensor")
         else:
             arrived.data.append(Tensor(value.raw, value.rows, "cache") if isinstance(value, Written) else value)
     return arrived
@@ -240,21 +275,21 @@ def _refuse_left_behind(step: Step, routine: Routine) -> None:
     """A node behind a recv runs on the receiving stage and cannot read what stayed on the sending one."""
     for edge in step.edges:
         if edge.kind == "data" and edge.source not in routine.received:
-            raise Fault(f"`{edge.source}` is on the sending stage; only what is received can be read here")
+            raise RunError(f"`{edge.source}` is on the sending stage; only what is received can be read here")
 
 
 def _hand_over(node: Send | Recv, in_edges: tuple[Edge, ...], values: Values, crossing: bool) -> Value:
     """A send keeps its tensor for the stage it names; a recv takes the tensor of its send."""
     if not crossing:
-        raise Fault("a send or recv needs a block between stages (`boundary`)")
+        raise RunError("a send or recv needs a block between stages (`boundary`)")
     if isinstance(node, Send):
         arrived = _arrive(in_edges, values)
         if len(arrived.data) != 1:
-            raise Fault(f"sends one tensor, got {len(arrived.data)}")
+            raise RunError(f"sends one tensor, got {len(arrived.data)}")
         return Sent("send", arrived.data[0], node.stage_offset or 1)
     sent = [values[edge.source] for edge in in_edges if edge.kind == "pipeline"]
     if len(sent) != 1 or len(in_edges) != 1 or not isinstance(sent[0], Sent):
-        raise Fault("a recv has one pipeline edge from its send, and no other input")
+        raise RunError("a recv has one pipeline edge from its send, and no other input")
     if sent[0].stage_offset != 1:
-        raise Fault(f"nothing arrives: the send goes {sent[0].stage_offset} stages ahead")
+        raise RunError(f"nothing arrives: the send goes {sent[0].stage_offset} stages ahead")
     return sent[0].value

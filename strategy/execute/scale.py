@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from strategy.execute.values import SPAN, Fault, Ints
+from strategy.execute.values import SPAN, Ints, RunError
 from strategy.model import GqaAttention, MlaAttention, ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
@@ -42,26 +42,27 @@ class Scaled:
 
 
 def scale(model: ModelSpec, strategy: Strategy) -> Scaled:
-    """Model and pools with the structure of the given ones. Raises Fault when the strategy has no meaning (meshes of two widths)."""
+    """Model and pools with the structure of the given ones. Raises RunError when the strategy has no meaning (meshes of two widths)."""
     real: dict[Phase, Pool] = {phase: _pool(strategy, phase) for phase in ("prefill", "decode")}
     pools = {phase: _scaled_pool(pool) for phase, pool in real.items()}
     pairs = [(real[phase], pools[phase]) for phase in pools]
     small = _scaled_model(model, pairs)
-    pools = {phase: _with_redundancy(pool, small) for phase, pool in pools.items()}
+    pools = {phase: _with_redundancy(pool) for phase, pool in pools.items()}
     return Scaled(small, pools, model, real, _num_sequences(list(pools.values())))
 
 
 def _pool(strategy: Strategy, phase: Phase) -> Pool:
     pool = strategy.pool_for(phase)
     if phase not in pool.phases:
-        raise Fault(f"no pool serves {phase}", node="strategy")
+        raise RunError(f"no pool serves {phase}", node="strategy")
     experts = pool.experts
     if experts is not None and experts.width != pool.width:
-        raise Fault(
-            f"pool `{pool.name}`: the expert mesh has {experts.width} ranks, the attention mesh {pool.width}", node="strategy"
+        raise RunError(
+            f"pool `{pool.name}`: the expert mesh has {experts.width} ranks, the attention mesh {pool.width}",
+            node="strategy",
         )
     if pool.attention.cp_size > 1 or pool.dcp_size > 1:
-        raise Fault(f"pool `{pool.name}`: context parallelism is not executed yet", node="strategy")
+        raise RunError(f"pool `{pool.name}`: context parallelism is not executed yet", node="strategy")
     return pool
 
 
@@ -84,7 +85,7 @@ def _smaller_mesh(real: Degrees, has_experts: bool) -> Degrees:
     """Degrees of at most MAX_WIDTH ranks whose relations (order, divisibility) differ least from the real ones."""
     best: tuple[int, int, Degrees] | None = None
     for attention in _small_triples(real[:3]):
-        experts = [(math.prod(attention), 1, 1)]
+        experts: list[Degrees] = [(math.prod(attention), 1, 1)]
         if has_experts:
             experts = [e for e in _small_triples(real[3:]) if math.prod(e) == math.prod(attention)]
         for expert in experts:
@@ -93,7 +94,7 @@ def _smaller_mesh(real: Degrees, has_experts: bool) -> Degrees:
             found = (_unlikeness(real[compared], candidate[compared]), -math.prod(attention), candidate)
             best = found if best is None else min(best, found)
     if best is None:
-        raise Fault(f"a mesh of degrees {real} cannot be scaled down to {MAX_WIDTH} ranks", node="strategy")
+        raise RunError(f"a mesh of degrees {real} cannot be scaled down to {MAX_WIDTH} ranks", node="strategy")
     return best[2]
 
 
@@ -103,9 +104,7 @@ def _small_triples(real: Degrees) -> list[Degrees]:
 
 
 def _unlikeness(real: Degrees, small: Degrees) -> int:
-    return sum(
-        _relation(real[i], real[j]) != _relation(small[i], small[j]) for i in range(len(real)) for j in range(i)
-    )
+    return sum(_relation(real[i], real[j]) != _relation(small[i], small[j]) for i in range(len(real)) for j in range(i))
 
 
 def _relation(a: int, b: int) -> tuple[bool, bool, bool]:
@@ -143,7 +142,9 @@ def _at_least(minimum: int, unit: int) -> int:
     return unit * math.ceil(minimum / unit)
 
 
-def _scaled_attention(attention: GqaAttention | MlaAttention, degrees: list[tuple[int, int]]) -> GqaAttention | MlaAttention:
+def _scaled_attention(
+    attention: GqaAttention | MlaAttention, degrees: list[tuple[int, int]]
+) -> GqaAttention | MlaAttention:
     unit = math.lcm(*(small for _, small in degrees))
     if attention.kind == "mla":
         small = {
@@ -171,7 +172,7 @@ def _scaled_kv_heads(kv_heads: int, degrees: list[tuple[int, int]]) -> int:
     return min(whole, key=lambda n: abs(n - kv_heads))
 
 
-def _with_redundancy(pool: Pool, model: ModelSpec) -> Pool:
+def _with_redundancy(pool: Pool) -> Pool:
     if not pool.redundant_experts or pool.experts is None:
         return pool
     return pool.model_copy(update={"redundant_experts": pool.experts.ep_size})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from strategy.execute.ranks import Ranks, blocks_of, whole
-from strategy.execute.values import Fault, Floats, Ints
+from strategy.execute.values import Floats, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
 from strategy.model import GqaAttention, ModelSpec
@@ -55,10 +55,10 @@ class Shards:
         place = self._ranks.place(axis)
         if name in ("w_uk", "w_uv"):
             if split != "column":
-                raise Fault(f"`{name}` is split by heads: {split} has no meaning for it")
+                raise RunError(f"`{name}` is split by heads: {split} has no meaning for it")
             return full[blocks_of(len(full), self._ranks.size(axis))][place]
         if full.ndim != 2:
-            raise Fault(f"`{name}` is no matrix and cannot be split by {split}")
+            raise RunError(f"`{name}` is no matrix and cannot be split by {split}")
         if split == "column":
             shards = full[:, self.columns(name, full.shape[1])]
             return np.ascontiguousarray(shards.transpose(1, 0, 2))[place]
@@ -91,7 +91,7 @@ class Shards:
         if name == "qkv" and attention.kind == "gqa":
             k = attention.num_kv_heads
             if k % parts and parts % k:
-                raise Fault(f"{k} KV heads neither split over {parts} ranks nor repeat evenly on them")
+                raise RunError(f"{k} KV heads neither split over {parts} ranks nor repeat evenly on them")
         if name in ("gate_up", "down"):
             whole(self._real.intermediate_size or 0, parts, f"columns of `{name}`")
         if name in ("shared_gate_up", "shared_down") and self._real.moe is not None:
@@ -105,4 +105,3 @@ def _qkv_columns(attention: GqaAttention, parts: int) -> Ints:
     kv = blocks_of(k, parts) if k >= parts else (np.arange(parts) * k // parts)[:, None]
     heads = np.concatenate([queries, a + kv, a + k + kv], axis=1)
     return (heads[:, :, None] * d + np.arange(d)).reshape(parts, -1)
-

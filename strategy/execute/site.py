@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from strategy.execute.ranks import Ranks
 from strategy.execute.shards import Shards
-from strategy.execute.values import Arrived, Fault, Ints, Routes, Tensor, Tokens, Value, kind_of
+from strategy.execute.values import Arrived, Ints, Routes, RunError, Tensor, Tokens, Value, kind_of
 from strategy.model import ModelSpec
 from strategy.strategy import Phase
 
@@ -26,23 +26,23 @@ class Site:
 
 
 def only_tensor(arrived: Arrived) -> Tensor:
-    """The single tensor a node needs. Raises Fault when something else arrived."""
+    """The single tensor a node needs. Raises RunError when something else arrived."""
     if len(arrived.data) != 1:
-        raise Fault(f"needs one data input, got {len(arrived.data)}")
+        raise RunError(f"needs one data input, got {len(arrived.data)}")
     return as_tensor(arrived.data[0])
 
 
 def as_tensor(value: Value) -> Tensor:
-    """The value as a tensor. Raises Fault when it is something else."""
+    """The value as a tensor. Raises RunError when it is something else."""
     if not isinstance(value, Tensor):
-        raise Fault(f"needs a tensor, got {kind_of(value)}")
+        raise RunError(f"needs a tensor, got {kind_of(value)}")
     return value
 
 
 def only_tokens(arrived: Arrived) -> Tokens:
     """The single list of token ids a node needs."""
     if len(arrived.data) != 1 or not isinstance(arrived.data[0], Tokens):
-        raise Fault(f"needs token ids, got {', '.join(map(kind_of, arrived.data)) or 'nothing'}")
+        raise RunError(f"needs token ids, got {', '.join(map(kind_of, arrived.data)) or 'nothing'}")
     return arrived.data[0]
 
 
@@ -52,21 +52,21 @@ def hidden_and_routes(arrived: Arrived) -> tuple[Tensor, Routes]:
     routes = [value for value in arrived.data if isinstance(value, Routes)]
     if len(tensors) != 1 or len(routes) != 1 or len(arrived.data) != 2:
         got = ", ".join(map(kind_of, arrived.data)) or "nothing"
-        raise Fault(f"needs hidden states and their routes, got {got}")
+        raise RunError(f"needs hidden states and their routes, got {got}")
     same_rows(tensors[0].rows, routes[0].rows, "hidden states and routes")
     return tensors[0], routes[0]
 
 
 def same_rows(first: Ints, second: Ints, what: str) -> None:
-    """Raise Fault unless two values are about the same tokens in the same order on every rank."""
+    """Raise RunError unless two values are about the same tokens in the same order on every rank."""
     if first.shape != second.shape:
-        raise Fault(f"{what}: {first.shape[1]} rows meet {second.shape[1]} rows")
+        raise RunError(f"{what}: {first.shape[1]} rows meet {second.shape[1]} rows")
     if first is not second and (first != second).any():
         ranks = tuple(int(rank) for rank in (first != second).any(axis=1).nonzero()[0])
-        raise Fault(f"{what} are about different tokens", ranks=ranks)
+        raise RunError(f"{what} are about different tokens", ranks=ranks)
 
 
 def needs_width(tensor: Tensor, width: int, what: str) -> None:
-    """Raise Fault unless rows have `width` features."""
+    """Raise RunError unless rows have `width` features."""
     if tensor.width != width:
-        raise Fault(f"{what} takes {width} features, got {tensor.width}")
+        raise RunError(f"{what} takes {width} features, got {tensor.width}")

@@ -15,9 +15,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SPAN = 1 << 20
 """A token's label is `sequence * SPAN + position`."""
+MAX_ELEMENTS = 1 << 22
+"""Numbers in one value: no sound document comes near it."""
 
 
-class Fault(ExecutionError):
+class RunError(ExecutionError):
     """A DAG that cannot run as written: where, on which ranks of the stage, and why."""
 
     def __init__(self, message: str, *, node: str = "", layer: int | None = None, ranks: tuple[int, ...] = ()) -> None:
@@ -109,7 +111,7 @@ class Written:
     values: Floats
     rows: Ints
     raw: Floats
-    """[ranks, rows, features]: what was written, as it arrived (a data edge from the update carries it on)."""
+    """[ranks, rows, features]: the K and V part (or the latent) as it arrived; a data edge from the update carries it on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import numpy as np
 
-from strategy.execute.values import Fault, Floats
+from strategy.execute.values import Floats, RunError
 from strategy.model import ModelSpec
 
 OUTSIDE = ("embedding", "final_norm", "lm_head")
@@ -22,7 +22,7 @@ class Weights:
         self._shapes: dict[tuple[bool, str], dict[str, tuple[int, ...]]] = {}
 
     def full(self, name: str, layer: int | None) -> Floats:
-        """One weight. Raises Fault when the model has none of that name in that layer."""
+        """One weight. Raises RunError when the model has none of that name in that layer."""
         key = (name, layer)
         if key not in self._full:
             self._full[key] = self._make(name, layer)
@@ -35,14 +35,16 @@ class Weights:
     def _names(self, layer: int | None) -> dict[str, tuple[int, ...]]:
         place = (layer is None, "" if layer is None else self._model.ffn_kind(layer))
         if place not in self._shapes:
-            self._shapes[place] = _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, place[1])
+            self._shapes[place] = (
+                _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, place[1])
+            )
         return self._shapes[place]
 
     def _make(self, name: str, layer: int | None) -> Floats:
         shape = self._names(layer).get(name)
         if shape is None:
             where = "outside the layers" if layer is None else f"in layer {layer}"
-            raise Fault(f"the model has no weight `{name}` {where}; there: {', '.join(sorted(self._names(layer)))}")
+            raise RunError(f"the model has no weight `{name}` {where}; there: {', '.join(sorted(self._names(layer)))}")
         if name in ("w_uk", "w_uv"):
             return self._half_of_kv_b(name, layer)
         if name == "lm_head" and self._model.tie_word_embeddings:
@@ -75,7 +77,11 @@ def _layer_shapes(model: ModelSpec, ffn: str) -> dict[str, tuple[int, ...]]:
     if ffn == "dense" and model.intermediate_size is not None:
         shapes |= {"gate_up": (h, 2 * model.intermediate_size), "down": (model.intermediate_size, h)}
     if ffn == "moe" and model.moe is not None:
-        experts, m, shared = model.moe.num_experts, model.moe.expert_intermediate_size, model.moe.shared_intermediate_size
+        experts, m, shared = (
+            model.moe.num_experts,
+            model.moe.expert_intermediate_size,
+            model.moe.shared_intermediate_size,
+        )
         shapes |= {"router": (h, experts), "experts_gate_up": (experts, h, 2 * m), "experts_down": (experts, m, h)}
         if shared:
             shapes |= {"shared_gate_up": (h, 2 * shared), "shared_down": (shared, h)}

@@ -90,10 +90,12 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
     legal_tp = legal_tp_sizes(model, problem.cluster.gpus, engine=problem.engine)
     if fixed.tp_size is not None and fixed.tp_size not in legal_tp:
         heads = model.attention.num_heads
+        cause = (
+            f"does not divide {heads} attention heads" if heads % fixed.tp_size else "cannot split every weight evenly"
+        )
         yield Limit(
             name="TP001" if heads % fixed.tp_size else code or "TP004", required=fixed.tp_size, available=None, unit="ranks",
-            message=f"tp_size={fixed.tp_size} does not divide {heads} attention heads (or another split width of {model.name}); "
-            f"legal values on {problem.cluster.gpus} GPUs: {_listed(legal_tp)}",
+            message=f"tp_size={fixed.tp_size} {cause} of {model.name}; legal values on {problem.cluster.gpus} GPUs: {_listed(legal_tp)}",
         )  # fmt: skip
     elif fixed.ep_size is not None and (model.moe is None or model.moe.num_experts % fixed.ep_size):
         legal_ep = legal_ep_sizes(model, problem.cluster.gpus)

@@ -1,13 +1,17 @@
 """Find the best strategy for a problem, or show that there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strategy.calibration import Calibration
-from strategy.request import Problem
+from strategy.request import Problem, Slo
 from strategy.result import Alternative, Infeasible
 from strategy.search.choose import alternatives, order
 from strategy.search.infeasible import explain
 from strategy.search.points import Candidate, Priced, price_all
+
+COMFORT = Slo(ttft_ms=2000, tpot_ms=50)
+"""Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive. Throughput without
+any limit would put every free byte of cache to use and answer nobody in time."""
 
 
 @dataclass(frozen=True)
@@ -19,22 +23,47 @@ class SearchResult:
     infeasible: Infeasible | None = None
     considered: int = 0
     """Candidates priced, and those that did not fit."""
+    assumptions: tuple[str, ...] = ()
+    """What the search decided where the request left it open."""
 
 
 def search(problem: Problem, calibration: Calibration) -> SearchResult:
     """The best strategy of the space for the problem's objective, load and limits. Deterministic."""
+    if _open_ended(problem):
+        comfortable = problem.model_copy(update={"slo": COMFORT})
+        found = _search(comfortable, calibration, explained=False)
+        if found.best is not None:
+            told = f"no load and no limits were stated: planned for TTFT <= {COMFORT.ttft_ms:g} ms and TPOT <= {COMFORT.tpot_ms:g} ms"
+            return replace(found, assumptions=(told,))
+        told = "no load and no limits were stated: planned for the highest throughput, whatever the latency"
+        return replace(_search(problem, calibration), assumptions=(told,))
+    return _search(problem, calibration)
+
+
+def _open_ended(problem: Problem) -> bool:
+    work = problem.workload
+    return (
+        problem.slo == Slo()
+        and work.concurrency is None
+        and work.request_rate is None
+        and problem.objective != "latency"
+    )
+
+
+def _search(problem: Problem, calibration: Calibration, *, explained: bool = True) -> SearchResult:
     priced = price_all(problem, calibration)
     considered = len(priced.candidates) + len(priced.misfits)
     ranked = _ranked(problem, priced)
-    if not ranked:
+    if ranked:
+        best, missed = ranked[0], order(problem, [c for c in priced.candidates if not c.meets_slo])
+        others = alternatives(problem, calibration, best, [*ranked[1:], *missed])
+        return SearchResult(best, others, considered=considered)
 
-        def planned(changed: Problem) -> Candidate | None:
-            return next(iter(_ranked(changed, price_all(changed, calibration))), None)
+    def planned(changed: Problem) -> Candidate | None:
+        return next(iter(_ranked(changed, price_all(changed, calibration))), None)
 
-        return SearchResult(None, infeasible=explain(problem, priced, planned), considered=considered)
-    best, missed = ranked[0], order(problem, [c for c in priced.candidates if not c.meets_slo])
-    others = alternatives(problem, calibration, best, [*ranked[1:], *missed])
-    return SearchResult(best, others, considered=considered)
+    why = explain(problem, priced, planned) if explained else None
+    return SearchResult(None, infeasible=why, considered=considered)
 
 
 def _ranked(problem: Problem, priced: Priced) -> list[Candidate]:

@@ -15,9 +15,12 @@ from validators.subject import Subject
     severity="error",
     message="`{node}` splits `{weight}` by {found}",
     hint="set split of `{node}` to {needed}",
-    sources=("vllm: models/deepseek_v2.py:1050-1113", "tensorrt-llm: docs/source/features/parallel-strategy.md (fused_A GEMM is not sharded)",),
+    sources=(
+        "vllm: models/deepseek_v2.py:1050-1113",
+        "tensorrt-llm: docs/source/features/parallel-strategy.md (fused_A GEMM is not sharded)",
+    ),
     knowledge="attention.md#mla-projections-and-splits",
-    passes=lambda: named("qkv_a replicated", lambda: mla()),
+    passes=lambda: named("qkv_a replicated", mla),
     fails=lambda: named("qkv_a by columns", lambda: edit_node(mla(), "mla_prefill.qkv_a", split="column")),
 )
 def split_latent_projection(subject: Subject) -> Iterator[Hit]:

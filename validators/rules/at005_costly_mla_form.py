@@ -20,8 +20,8 @@ _CHEAPER: dict[Phase, str] = {"prefill": "expanded", "decode": "absorbed"}
     hint="use the {cheaper} form in {phase}: absorbed reads the latent once for all heads, expanded multiplies narrower heads",
     sources=("aiconfigurator: src/perf_database/mla.rs:677-741",),
     knowledge="attention.md#expanded-and-absorbed-forms",
-    passes=lambda: named("expanded in prefill, absorbed in decode", lambda: mla()),
-    fails=lambda: named("absorbed in prefill", lambda: _absorbed_everywhere()),
+    passes=lambda: named("expanded in prefill, absorbed in decode", mla),
+    fails=lambda: named("absorbed in prefill", _absorbed_everywhere),
 )
 def costly_mla_form(subject: Subject) -> Iterator[Hit]:
     """Both forms compute the same; decode is bound by cache bytes, prefill by arithmetic."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.dag import Chunk, StepSync
 from strategy.mesh import axis_size
-from validators.examples import dense, edit, example, insert
+from validators.examples import dense, edit, edit_node, example, insert
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -22,7 +22,11 @@ from validators.subject import Subject
     fails=lambda: [
         example(
             "token counts agreed among one replica",
-            lambda: insert(dense(), "embed.ingress", id="sync", op="step_sync", axis="dp", inputs=["ingress"]),
+            lambda: edit_node(
+                insert(dense(), "embed.ingress", id="sync", op="step_sync", axis="dp", inputs=["ingress"]),
+                "embed.embedding",
+                inputs=["ingress", "sync:sync"],
+            ),
         ),
         example(
             "a boundary with one stage",
@@ -32,6 +36,7 @@ from validators.subject import Subject
 )
 def node_over_one_rank(subject: Subject) -> Iterator[Hit]:
     """A dimension of degree one carries no nodes."""
+    told: set[str] = set()
     for phase, branch, path in subject.branches():
         pool = subject.dag.strategy.pool_for(phase)
         if branch.boundary is not None and pool.pp_size == 1:
@@ -43,6 +48,7 @@ def node_over_one_rank(subject: Subject) -> Iterator[Hit]:
         for name in sorted(subject.block_names(phase)):
             for place in subject.places_of(name):
                 node = place.node
-                if isinstance(node, Chunk | StepSync) and axis_size(pool, node.axis) == 1:
+                if isinstance(node, Chunk | StepSync) and axis_size(pool, node.axis) == 1 and place.path not in told:
+                    told.add(place.path)
                     what = f"block `{name}`: `{node.id}` works over {node.axis}, which has one rank in {phase}"
                     yield Hit(place.path, what=what, repair=f"delete `{node.id}`")

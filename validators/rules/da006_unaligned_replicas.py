@@ -24,7 +24,7 @@ from validators.subject import Subject
     ),
     knowledge="data-parallel-attention.md#steps-are-aligned",
     settles=("X18",),
-    passes=lambda: named("a step_sync before the layers", lambda: moe()),
+    passes=lambda: named("a step_sync before the layers", moe),
     fails=lambda: named("no step_sync", lambda: drop(moe(), "embed.sync")),
 )
 def unaligned_replicas(subject: Subject) -> Iterator[Hit]:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from strategy.dag import RESIDUAL, edges
 from validators.examples import dense, edit, edit_node, example
-from validators.links import end_of, nodes_of_op, split_reference
+from validators.links import nodes_of_op, split_reference
 from validators.registry import Hit, rule
 from validators.subject import PHASES, Subject
 
@@ -63,16 +63,13 @@ def _blocks(subject: Subject) -> Iterator[Hit]:
 
 
 def _link_ends(subject: Subject) -> Iterator[Hit]:
+    known = [f"{phase}.{block}.{node}" for block, node in list(subject.by_name)[:500] for phase in PHASES]
     for index, link in enumerate(subject.dag.links):
         for key, text in (("source", link.source), ("target", link.target)):
-            if end_of(subject, text) is None and not _cache_left_out(subject, text):
-                known = [
-                    f"{p}.{b}.{place.node.id}"
-                    for p in PHASES
-                    for b in subject.block_names(p)
-                    for place in subject.places_of(b)
-                ]
-                yield _hit(f"/links/{index}/{key}", "node", text, sorted(known)[:2_000])
+            parts = split_reference(text)
+            exists = parts is not None and parts[0] in PHASES and parts[1:] in subject.by_name
+            if not exists and not _cache_left_out(subject, text):
+                yield _hit(f"/links/{index}/{key}", "node", text, known)
 
 
 def _cache_left_out(subject: Subject, text: str) -> bool:

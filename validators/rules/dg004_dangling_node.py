@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.dag import Block
 from validators.examples import dense, edit, example
-from validators.links import split_reference
+from validators.links import end_of, split_reference
 from validators.order import reached, sources
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -18,7 +18,7 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("S1 §8.1 and §9: every part of the program takes part in its result",),
     knowledge="dag-document.md#connected-branches",
-    requires=frozenset({"DG001", "DG002", "DG003"}),
+    requires=frozenset({"CM004", "DG001", "DG002", "DG003", "PH007", "PH008", "PH009", "PP008"}),
     passes=lambda: [example("every value is used", dense)],
     fails=lambda: [
         example(
@@ -41,6 +41,17 @@ def dangling_node(subject: Subject) -> Iterator[Hit]:
     for index, block in enumerate(subject.dag.blocks):
         useful = reached(sources(block), [block.output, *linked.get(block.name, ())])
         yield from _hits(index, block, useful)
+    yield from _unused_links(subject)
+
+
+def _unused_links(subject: Subject) -> Iterator[Hit]:
+    for index, link in enumerate(subject.dag.links):
+        for key, text in (("source", link.source), ("target", link.target)):
+            phase, block, node = split_reference(text) or ("", "", "")
+            if (block, node) in subject.by_name and end_of(subject, text) is None:
+                what = f"is joined by a link to {phase}, whose branch does not use the block"
+                repair = "name a block of the branch, or delete the link"
+                yield Hit(f"/links/{index}/{key}", block=block, node=node, what=what, repair=repair)
 
 
 def _hits(index: int, block: Block, useful: set[str]) -> Iterator[Hit]:

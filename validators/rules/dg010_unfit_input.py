@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.examples import dense, edit_node, example
+from validators.examples import dense, drop, edit_node, example
 from validators.mismatches import owned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -18,10 +18,10 @@ from validators.subject import Subject
     knowledge="dag-document.md#tensor-agreement",
     passes=lambda: [example("each op reads what it computes on", dense)],
     fails=lambda: [
+        example("down reads gate and up before the activation", lambda: drop(dense(), "ffn.act")),
         example(
-            "down reads gate and up before the activation", lambda: edit_node(dense(), "ffn.down", inputs=["gate_up"])
+            "the FFN projects with the weight of attention", lambda: edit_node(dense(), "ffn.gate_up", weight="qkv")
         ),
-        example("the residual stream is not added", lambda: edit_node(dense(), "ffn.gate_up", weight="qkv")),
     ],
 )
 def unfit_input(subject: Subject) -> Iterator[Hit]:

@@ -21,7 +21,7 @@ from validators.subject import Place, Subject
     knowledge="dag-document.md#order-of-collectives",
     requires=frozenset({"DG001", "DG002", "DG003", "DG007"}),
     passes=lambda: [example("one after the other", dense), example("dispatch, then combine", moe)],
-    fails=lambda: [example("the shared experts meet while tokens travel", _shared_beside_routed)],
+    fails=lambda: [example("the shared experts are summed beside the routed ones", _shared_beside_routed)],
 )
 def unordered_collectives(subject: Subject) -> Iterator[Hit]:
     """Ranks that enter collectives in different orders hang; a rank takes nodes in document order, an engine with streams may not."""
@@ -39,7 +39,7 @@ def _meets(place: Place, pools: list[Pool]) -> bool:
 
 
 def _shared_beside_routed() -> Subject:
-    base = moe(tp=4, dp=1, ep=4, ep_lowering="all_gather")
-    split = edit_node(base, "moe.shared_gate_up", inputs=["norm"], split="column")
+    base = moe(tp=4, dp=1, ep=2, ep_lowering="replicated")
+    split = edit_node(base, "moe.shared_gate_up", split="column")
     split = edit_node(split, "moe.shared_down", split="row")
     return insert(split, "moe.shared_down", id="shared_sum", op="all_reduce", axis="tp", inputs=["shared_down"])

@@ -25,7 +25,7 @@ _ATTENTION_WEIGHTS = frozenset({"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_u
     ),
     knowledge="data-parallel-attention.md#what-may-cross-replicas",
     settles=("X5",),
-    passes=lambda: named("only experts cross replicas", lambda: moe()),
+    passes=lambda: named("only experts cross replicas", moe),
     fails=lambda: named(
         "attention outputs summed over replicas",
         lambda: insert(moe(), "attention.o", id="mix", op="all_reduce", axis="dp", inputs=["o"]),

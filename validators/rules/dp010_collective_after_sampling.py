@@ -17,7 +17,7 @@ from validators.subject import Subject
     hint="remove `{node}`: hosts collect the answers of all replicas",
     sources=("S0 Communication: optional output gathering",),
     knowledge="data-parallelism.md#gathering-outputs",
-    passes=lambda: named("sampling ends the head", lambda: moe()),
+    passes=lambda: named("sampling ends the head", moe),
     fails=lambda: named(
         "tokens gathered over replicas",
         lambda: insert(

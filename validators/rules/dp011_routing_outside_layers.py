@@ -18,7 +18,7 @@ from validators.subject import Subject
     sources=("S1 DAG node types", "S3 Load Balancer / Router"),
     knowledge="data-parallelism.md#ingress-is-not-routing",
     settles=("X20",),
-    passes=lambda: named("routing inside MoE layers", lambda: moe()),
+    passes=lambda: named("routing inside MoE layers", moe),
     fails=lambda: named(
         "a router of requests before the embedding",
         lambda: insert(moe(), "embed.ingress", id="router", op="routing", inputs=["ingress"]),

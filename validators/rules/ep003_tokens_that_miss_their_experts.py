@@ -26,7 +26,7 @@ from validators.subject import Subject
     knowledge="expert-parallelism.md#three-lowerings",
     settles=("X16",),
     passes=lambda: [
-        *named("all_to_all there and back", lambda: moe()),
+        *named("all_to_all there and back", moe),
         *named("all_gather and reduce_scatter", lambda: moe(ep_lowering="all_gather")),
         *named("replicated tokens, one all_reduce", lambda: moe(tp=4, dp=1, ep=4, ep_lowering="replicated")),
     ],

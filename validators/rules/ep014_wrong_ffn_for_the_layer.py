@@ -18,7 +18,7 @@ from validators.subject import Subject
     sources=("model config.json: first_k_dense_replace, moe_layer_freq, mlp_only_layers, decoder_sparse_step",),
     knowledge="moe.md#which-layers-are-moe",
     settles=("X24",),
-    passes=lambda: named("a dense first layer", lambda: moe()),
+    passes=lambda: named("a dense first layer", moe),
     fails=lambda: named(
         "experts in the dense first layer", lambda: edit(moe(), "/branches/prefill/layers/0/blocks/1", "moe")
     ),

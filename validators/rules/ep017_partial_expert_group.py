@@ -21,7 +21,7 @@ from validators.subject import Subject
     sources=("vllm: v1/engine/core.py:2503-2507", "S2 Synchronization: all replicas must be present"),
     knowledge="expert-parallelism.md#every-rank-takes-part",
     settles=("X18",),
-    passes=lambda: named("both over ep", lambda: moe()),
+    passes=lambda: named("both over ep", moe),
     fails=lambda: named("dispatch over ep, combine over tp", lambda: edit_node(moe(), "moe.combine", axis="tp")),
 )
 def partial_expert_group(subject: Subject) -> Iterator[Hit]:

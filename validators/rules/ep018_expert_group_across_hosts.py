@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.legality import inside_domain
-from validators.examples_moe import DEEPSEEK_V3, asked, named, planned
+from validators.examples_moe import DEEPSEEK_V3, QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,7 +16,7 @@ from validators.subject import Subject
     hint="use node-limited or hierarchical all_to_all kernels, or ep_size <= {domain}",
     sources=("deepep: docs/legacy.md (43-58 GB/s over RDMA, 153-158 GB/s over NVLink on H800)",),
     knowledge="expert-parallelism.md#across-hosts",
-    passes=lambda: named("EP8 in a host of 8", lambda: planned(DEEPSEEK_V3, asked(DEEPSEEK_V3), dp=8, ep=8)),
+    passes=lambda: named("EP8 in a host of 8", lambda: planned(QWEN3_30B, asked(QWEN3_30B), dp=8, ep=8)),
     fails=lambda: named("EP16 over two hosts", lambda: planned(DEEPSEEK_V3, asked(DEEPSEEK_V3, hosts=2), dp=16, ep=16)),
 )
 def expert_group_across_hosts(subject: Subject) -> Iterator[Hit]:

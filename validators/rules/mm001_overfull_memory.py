@@ -45,7 +45,13 @@ def overfull_memory(subject: Subject) -> Iterator[Hit]:
         stages = stage_memory(problem, pool)
         overfull = [(stage, memory) for stage, memory in enumerate(stages) if memory.kv_budget_bytes <= 0]
         for stage, memory in overfull:
-            yield Hit(f"{path}/stages/{stage}", pool=pool.name, stage=stage, **_overfull(problem, memory))
+            yield Hit(
+                f"{path}/stages/{stage}",
+                pool=pool.name,
+                stage=stage,
+                what=_excess(problem, memory),
+                change=_split(problem, memory),
+            )
         concurrency = problem.workload.concurrency
         if overfull or concurrency is None or not decodes(pool):
             continue
@@ -62,16 +68,31 @@ def overfull_memory(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def _overfull(problem: Problem, memory: StageMemory) -> dict[str, str]:
-    """What the stage needs before any cache, and how far it has to be split."""
-    gpu = problem.cluster.gpu
-    used_gb = (memory.weights_bytes + memory.activation_bytes + memory.comm_bytes + memory.runtime_bytes) / 1e9
-    usable_gb = used_gb + memory.kv_budget_bytes / 1e9 if problem.engine != "trtllm" else gpu.memory_gb
-    other_gb = used_gb - memory.weights_bytes / 1e9
-    share = memory.weights_bytes / 1e9 / max(usable_gb - other_gb, 1e-9)
-    ways = f"at least {int(share) + 1} times more GPUs" if usable_gb > other_gb else "other GPUs"
-    return {
-        "what": f"{used_gb:.1f} GB before any cache ({memory.weights_bytes / 1e9:.1f} GB of weights) on a GPU of "
-        f"{gpu.memory_gb:g} GB of which {usable_gb:.1f} GB may be used",
-        "change": f"split the weights over {ways} (tp_size, pp_size, ep_size), or quantise them",
-    }
+def _excess(problem: Problem, memory: StageMemory) -> str:
+    """What the stage needs before any cache, and what there is."""
+    weights_gb, used_gb = memory.weights_bytes / 1e9, _used_gb(memory)
+    return (
+        f"{used_gb:.1f} GB before any cache ({weights_gb:.1f} GB of weights) on a GPU of "
+        f"{problem.cluster.gpu.memory_gb:g} GB of which {_usable_gb(problem, memory):.1f} GB may be used"
+    )
+
+
+def _split(problem: Problem, memory: StageMemory) -> str:
+    """How far the weights have to be split further for anything to be left."""
+    weights_gb = memory.weights_bytes / 1e9
+    room_gb = _usable_gb(problem, memory) - (_used_gb(memory) - weights_gb)
+    if room_gb <= 0:
+        return "use a GPU with more memory, or shorter prefill passes (chunk_tokens)"
+    times = int(weights_gb / room_gb) + 1
+    return f"split the weights over at least {times} times more ranks (tp_size, pp_size, ep_size), or quantise them"
+
+
+def _used_gb(memory: StageMemory) -> float:
+    return (memory.weights_bytes + memory.activation_bytes + memory.comm_bytes + memory.runtime_bytes) / 1e9
+
+
+def _usable_gb(problem: Problem, memory: StageMemory) -> float:
+    """What an engine may fill: a share of the GPU, or (TensorRT-LLM, whose share is of what is left) all of it."""
+    if problem.engine == "trtllm":
+        return problem.cluster.gpu.memory_gb
+    return _used_gb(memory) + memory.kv_budget_bytes / 1e9

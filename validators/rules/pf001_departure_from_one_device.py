@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.errors import ExecutionError
 from strategy.result import Proof
-from validators.examples import dense, example, moe
+from validators.examples import dense, drop, example, moe
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -14,30 +13,19 @@ from validators.subject import Subject
     stage="proof",
     severity="error",
     message="run on virtual ranks, the DAG does not compute what one device computes: {what}",
-    hint="{repair}",
+    hint="compare `{node}` and what it reads with the canonical DAG of the same strategy",
     sources=(
         "the proof: the DAG executed on a scaled-down model of the same structure, against a single-device reference",
     ),
     knowledge="placement-algebra.md#proof-by-execution",
     passes=lambda: [example("dense over tp x pp", dense), example("experts over ep", moe)],
+    fails=lambda: [example("a sum left out, seen by the proof alone", lambda: drop(dense(), "ffn.reduce"))],
 )
 def departure_from_one_device(subject: Subject) -> Iterator[Hit]:
     """A plan is right when its ranks together give the numbers of one device, in prefill and in every decode step."""
-    try:
-        proof = subject.proof
-    except ExecutionError as error:
-        yield Hit(
-            "",
-            what=str(error),
-            repair=f"look at `{error.node}`" if error.node else "look at the nodes that the other findings name",
-        )
-        return
+    proof = subject.proof
     if not proof.passed:
-        yield Hit(
-            "",
-            what=_what(proof),
-            repair="compare this node and what it reads with the canonical DAG of the same strategy",
-        )
+        yield Hit("", what=_what(proof), node=proof.departure.node if proof.departure else "the logits")
 
 
 def _what(proof: Proof) -> str:

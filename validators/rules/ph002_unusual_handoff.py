@@ -19,7 +19,14 @@ from validators.subject import Subject
     requires=frozenset({"DG001", "DG002"}),
     passes=lambda: [example("the cache and the first token", dense)],
     fails=lambda: [
-        example("activations handed to decode", lambda: edit(dense(), "/links/0/source", "prefill.ffn.norm")),
+        example(
+            "activations handed to decode",
+            lambda: edit(
+                dense(),
+                "/links/-",
+                {"source": "prefill.ffn.norm", "target": "decode.attention.attend", "kind": "sync"},
+            ),
+        ),
         example("the first token is lost", lambda: drop_link(dense(), "prefill.sample", "decode.ingress")),
     ],
 )

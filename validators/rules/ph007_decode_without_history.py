@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.examples import dense, drop, drop_link, example, mla
+from validators.examples import dense, drop, drop_link, edit_node, example, mla
 from validators.links import joined_links, kv_pairs, layer_shapes, nodes_of_op, reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -38,11 +38,14 @@ def decode_without_history(subject: Subject) -> Iterator[Hit]:
 
 def _blind_layers(subject: Subject) -> Iterator[Hit]:
     """Layers of decode with attention and no cache of their own; a block that prefill uses too is PH008's."""
+    told: set[str] = set()
     for shape in layer_shapes(subject.dag.branches.decode, "/branches/decode"):
         readers = [p for name in shape.blocks for p in nodes_of_op(subject, name, "attention")]
         updates = [p for name in shape.blocks for p in nodes_of_op(subject, name, "kv_cache_update")]
         for reader in readers:
-            if not updates and reader.block.name not in subject.block_names("prefill"):
+            shared = reader.block.name in subject.block_names("prefill")
+            if not updates and not shared and reader.path not in told:
+                told.add(reader.path)
                 what = f"`{reference('decode', reader)}` has no cache: its layer holds no kv_cache_update"
                 yield Hit(
                     reader.path,
@@ -55,5 +58,5 @@ def _blind_layers(subject: Subject) -> Iterator[Hit]:
 
 
 def _without_decode_cache() -> Subject:
-    blind = drop(mla(), "mla_decode.kv")
+    blind = edit_node(drop(mla(), "mla_decode.kv"), "mla_decode.attend", inputs=["w_uk"])
     return drop_link(drop_link(blind, "prefill.kv", "decode.attend"), "decode.kv", "decode.attend", loop=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.examples import dense, drop, edit, example
+from validators.examples import dense, drop, edit, edit_node, example
 from validators.links import layer_shapes, nodes_of_op
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -19,7 +19,10 @@ from validators.subject import Subject
     requires=frozenset({"DG001", "DG002"}),
     passes=lambda: [example("each layer writes its cache", dense)],
     fails=lambda: [
-        example("attention without its cache", lambda: drop(dense(), "attention.kv")),
+        example(
+            "attention without its cache",
+            lambda: edit_node(drop(dense(), "attention.kv"), "attention.attend", inputs=["qkv"]),
+        ),
         example("layers without attention", lambda: edit(dense(), "/branches/prefill/layers/0/blocks", ["ffn"])),
     ],
 )

@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 from strategy.legality import divisors, kv_transfer_compatible
-from validators.examples import disaggregated, edit, example
+from strategy.model import GqaAttention
+from validators.examples import DENSE, disaggregated, example
 from validators.registry import Hit, rule
 from validators.subject import Subject
+
+TWELVE_HEADS = DENSE.model_copy(
+    update={"attention": GqaAttention(num_heads=12, num_kv_heads=12, head_dim=32), "intermediate_size": 768}
+)
 
 
 @rule(
@@ -22,7 +27,7 @@ from validators.subject import Subject
     requires=frozenset({"DG009"}),
     passes=lambda: [example("4 to 2", disaggregated)],
     fails=lambda: [
-        example("4 to 6", lambda: edit(disaggregated(), "/strategy/pools/1/attention/tp_size", 6)),
+        example("4 to 6, with 12 heads", lambda: disaggregated(4, 6, TWELVE_HEADS)),
     ],
 )
 def pools_that_cannot_hand_over(subject: Subject) -> Iterator[Hit]:

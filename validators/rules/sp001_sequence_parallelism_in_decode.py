@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from strategy.legality import sp_serves_prefill
-from validators.examples import dense
-from validators.examples_moe import named, with_pool
+from validators.examples import dense, disaggregated, edit
+from validators.examples_moe import named
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -20,7 +20,7 @@ from validators.subject import Subject
     settles=("X6",),
     passes=lambda: named("token shards in prefill", lambda: dense(sp_kind="megatron")),
     fails=lambda: named(
-        "token shards in a decode pool", lambda: with_pool(dense(), sp_kind="megatron", phases=("decode",))
+        "token shards in a decode pool", lambda: edit(disaggregated(), "/strategy/pools/1/sp_kind", "megatron")
     ),
 )
 def sequence_parallelism_in_decode(subject: Subject) -> Iterator[Hit]:

@@ -18,7 +18,9 @@ from validators.subject import Subject
     sources=("vllm: compilation/sequence_parallelism.py@0736045f LastAllReduceRMSNormPattern",),
     knowledge="sequence-parallelism.md#last-positions-before-the-head",
     passes=lambda: named("tokens gathered before the head", lambda: dense(tp=4, sp_kind="megatron")),
-    fails=lambda: named("no all_gather before the head", lambda: drop(dense(tp=4, sp_kind="megatron"), "head_prefill.spread")),
+    fails=lambda: named(
+        "no all_gather before the head", lambda: drop(dense(tp=4, sp_kind="megatron"), "head_prefill.spread")
+    ),
 )
 def token_shard_at_the_head(subject: Subject) -> Iterator[Hit]:
     """The last position of a sequence lies on one rank, and every tp rank needs it for its part of the vocabulary."""

@@ -19,7 +19,15 @@ from validators.subject import Subject
     sources=("vllm: v1/attention/ops/pcp.py:13-24",),
     knowledge="sequence-parallelism.md#gathered-keys-and-values",
     passes=lambda: named("no cp ranks", lambda: dense(tp=4)),
-    fails=lambda: named("each cp rank caches its own shard", lambda: with_pool(dense(tp=2, pp=1), attention=AttentionMesh(tp_size=2, cp_size=2), sp_kind="cp_allgather", cp_decode_use="replicate")),
+    fails=lambda: named(
+        "each cp rank caches its own shard",
+        lambda: with_pool(
+            dense(tp=2, pp=1),
+            attention=AttentionMesh(tp_size=2, cp_size=2),
+            sp_kind="cp_allgather",
+            cp_decode_use="replicate",
+        ),
+    ),
 )
 def cache_of_a_part_of_the_prompt(subject: Subject) -> Iterator[Hit]:
     """Ranks that will decode a sequence need the keys of all its positions in their cache."""

@@ -15,7 +15,11 @@ from validators.subject import Subject
     severity="error",
     message="`{producer}` leaves a Partial sum over {axis}, which is not reduced at `{node}` ({op})",
     hint="insert {repair} after `{producer}` (or reduce_scatter now and all_gather later)",
-    sources=("S1 TP Communication", "S3 Tensor parallelism", "vllm: model_executor/layers/linear.py:1817-1818",),
+    sources=(
+        "S1 TP Communication",
+        "S3 Tensor parallelism",
+        "vllm: model_executor/layers/linear.py:1817-1818",
+    ),
     knowledge="tensor-parallelism.md#reduce-before-anything-non-linear",
     settles=("X3",),
     passes=lambda: named("all_reduce after the output projection", lambda: dense(tp=4)),

@@ -15,7 +15,10 @@ from validators.subject import Subject
     severity="error",
     message="`{producer}` leaves a Partial sum over {axis}, which is not reduced at `{node}` ({op})",
     hint="insert {repair} after `{producer}` (or reduce_scatter now and all_gather later)",
-    sources=("S3 Tensor parallelism: all-reduce after embedding", "vllm: model_executor/layers/vocab_parallel_embedding.py:557-563",),
+    sources=(
+        "S3 Tensor parallelism: all-reduce after embedding",
+        "vllm: model_executor/layers/vocab_parallel_embedding.py:557-563",
+    ),
     knowledge="tensor-parallelism.md#collectives-per-layer",
     settles=("X27",),
     passes=lambda: named("all_reduce after the embedding", lambda: dense(tp=4)),

@@ -15,7 +15,10 @@ from validators.subject import Subject
     severity="error",
     message="`{node}` samples from {found}, needs {needed}",
     hint="insert all_gather over {axis} with dim vocab before `{node}`",
-    sources=("S3 Tensor parallelism: all-gather box", "vllm: model_executor/layers/logits_processor.py:122-134",),
+    sources=(
+        "S3 Tensor parallelism: all-gather box",
+        "vllm: model_executor/layers/logits_processor.py:122-134",
+    ),
     knowledge="tensor-parallelism.md#gather-the-vocabulary-before-sampling",
     passes=lambda: named("all_gather before sampling", lambda: dense(tp=4)),
     fails=lambda: named("no all_gather before sampling", lambda: drop(dense(tp=4), "head_prefill.gather")),

@@ -18,7 +18,10 @@ from validators.subject import Subject
     sources=("S3 Tensor parallelism: each half further goes through the down projection",),
     knowledge="tensor-parallelism.md#column-then-row",
     passes=lambda: named("gate_up, activation, down", lambda: dense(tp=4)),
-    fails=lambda: named("an all_gather before the down projection", lambda: insert(dense(tp=4), "ffn.act", id="gather", op="all_gather", axis="tp", dim="hidden", inputs=["act"])),
+    fails=lambda: named(
+        "an all_gather before the down projection",
+        lambda: insert(dense(tp=4), "ffn.act", id="gather", op="all_gather", axis="tp", dim="hidden", inputs=["act"]),
+    ),
 )
 def broken_matrix_pair(subject: Subject) -> Iterator[Hit]:
     """A column-split matrix yields exactly the shard that the row-split one after it takes, so a collective or a replicated matrix between them feeds it the wrong features."""

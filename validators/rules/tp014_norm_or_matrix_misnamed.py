@@ -15,10 +15,15 @@ from validators.subject import Subject
     severity="error",
     message="`{node}` ({op}) names weight `{found}`",
     hint="use one of {needed}",
-    sources=("S1 TP within EP: routing and dispatch remain non-TP", "vllm: model_executor/layers/fused_moe/router/gate_linear.py:22",),
+    sources=(
+        "S1 TP within EP: routing and dispatch remain non-TP",
+        "vllm: model_executor/layers/fused_moe/router/gate_linear.py:22",
+    ),
     knowledge="tensor-parallelism.md#what-stays-replicated",
     passes=lambda: named("norm nodes name norms", lambda: dense(tp=4)),
-    fails=lambda: named("a linear over the norm's vector", lambda: edit_node(dense(tp=4), "ffn.gate_up", weight="ffn_norm")),
+    fails=lambda: named(
+        "a linear over the norm's vector", lambda: edit_node(dense(tp=4), "ffn.gate_up", weight="ffn_norm")
+    ),
 )
 def norm_or_matrix_misnamed(subject: Subject) -> Iterator[Hit]:
     """Norms and routers are whole on every rank and matrices are split, so a node may only name a weight of its kind."""

@@ -15,10 +15,16 @@ from validators.subject import Subject
     severity="error",
     message="`{node}` splits `{weight}` by {found}",
     hint="set split of `{node}` to {needed}",
-    sources=("S1 TP Applicable operators", "S3 Tensor parallelism: KEY", "vllm: model_executor/layers/linear.py",),
+    sources=(
+        "S1 TP Applicable operators",
+        "S3 Tensor parallelism: KEY",
+        "vllm: model_executor/layers/linear.py",
+    ),
     knowledge="tensor-parallelism.md#column-then-row",
     passes=lambda: named("qkv by columns, attention_out by rows", lambda: dense(tp=4)),
-    fails=lambda: named("the output projection by columns", lambda: edit_node(dense(tp=4), "attention.o", split="column")),
+    fails=lambda: named(
+        "the output projection by columns", lambda: edit_node(dense(tp=4), "attention.o", split="column")
+    ),
 )
 def unusual_split(subject: Subject) -> Iterator[Hit]:
     """The first matrix of a pair is cut by columns and the second by rows; another cut computes another function, or the same one on every rank."""

@@ -15,10 +15,15 @@ from validators.subject import Subject
     severity="error",
     message="`{node}` adds {needed} and {found} (from `{source}`)",
     hint="bring both inputs of `{node}` to one placement: gather or chunk `{source}` first",
-    sources=("vllm: models/deepseek_v2.py:411-434", "sglang: layers/layer_boundary/contracts.py:145-170",),
+    sources=(
+        "vllm: models/deepseek_v2.py:411-434",
+        "sglang: layers/layer_boundary/contracts.py:145-170",
+    ),
     knowledge="placement-algebra.md#residual-adds",
     passes=lambda: named("tokens gathered before the residual add", lambda: moe(tp=2, dp=2, ep=4)),
-    fails=lambda: named("token shards added to the residual stream", lambda: drop(moe(tp=2, dp=2, ep=4), "moe.regather")),
+    fails=lambda: named(
+        "token shards added to the residual stream", lambda: drop(moe(tp=2, dp=2, ep=4), "moe.regather")
+    ),
 )
 def differing_addends(subject: Subject) -> Iterator[Hit]:
     """Adding tensors that lie differently over the ranks adds rows or features that do not belong together."""

@@ -23,7 +23,7 @@ CUSTOM_ALL_REDUCE_SIZES = (2, 4, 6, 8, 16)
     fails=lambda: named("TP32 on vLLM", lambda: planned(LLAMA_8B, asked(LLAMA_8B, engine="vllm", hosts=4), tp=32)),
 )
 def size_without_custom_all_reduce(subject: Subject) -> Iterator[Hit]:
-    """vLLM's low-latency all_reduce exists for some group sizes only."""
+    """VLLM's low-latency all_reduce exists for some group sizes only."""
     if engine_of(subject) != "vllm":
         return
     for path, pool in subject.pools():

@@ -1,0 +1,1 @@
+"""Suites, one a file; `evals.suite.suites` finds them."""

@@ -1,0 +1,203 @@
+"""The REST interface, over the real application."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from strategy.dag import Dag
+from strategy.export import document, to_yaml
+from strategy.result import Result
+
+JSON = {"Content-Type": "application/json"}
+REQUEST = {
+    "model": "llama-3.1-8b",
+    "cluster": {"gpu": "l40s", "gpus_per_host": 1, "hosts": 1},
+    "workload": {"isl": 1024, "osl": 128, "concurrency": 4},
+}
+
+
+def test_a_request_gets_a_proved_plan(client: TestClient) -> None:
+    answer = client.post("/v1/strategies", json=REQUEST)
+
+    result = Result.model_validate(answer.json())
+    assert answer.status_code == 200
+    assert result.status == "valid"
+    assert result.proof is not None
+    assert result.proof.passed
+
+
+def test_words_mean_the_same_as_the_object(client: TestClient) -> None:
+    text = "Llama 3.1 8B on 1x L40S, 1024 tokens in, 128 out, concurrency 4"
+
+    worded, exact = (client.post("/v1/strategies", json=body).json() for body in ({"text": text}, REQUEST))
+
+    assert worded["strategy"] == exact["strategy"]
+
+
+def test_what_cannot_fit_is_an_answer_not_an_error(client: TestClient) -> None:
+    answer = client.post("/v1/strategies", json={**REQUEST, "model": "llama-3.1-70b"})
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "infeasible"
+    assert answer.json()["infeasible"]["limits"]
+
+
+def test_a_valid_dag_is_told_so_as_json_and_as_yaml(client: TestClient, dag: Dag) -> None:
+    as_json = client.post("/v1/validate", json=document(dag))
+    as_yaml = client.post("/v1/validate", content=to_yaml(dag), headers={"Content-Type": "application/yaml"})
+
+    assert as_json.json()["valid"] is True
+    assert as_yaml.json() == as_json.json()
+
+
+def test_a_missing_collective_is_found_where_it_is_missing(client: TestClient, dag: Dag) -> None:
+    broken = to_yaml(dag).replace("inputs: [in, reduce]", "inputs: [in, o]", 1)
+
+    answer = client.post("/v1/validate", content=broken, headers={"Content-Type": "application/yaml"}).json()
+
+    errors = [finding for finding in answer["findings"] if finding["severity"] == "error"]
+    assert answer["valid"] is False
+    assert any(finding["path"].startswith("/blocks/1/nodes/") for finding in errors)
+
+
+def test_a_result_can_be_validated_as_it_came(client: TestClient) -> None:
+    planned = client.post("/v1/strategies", json=REQUEST).content
+
+    answer = client.post("/v1/validate", content=planned, headers=JSON)
+
+    assert answer.json()["valid"] is True
+
+
+def test_a_point_has_a_price(client: TestClient) -> None:
+    planned = client.post("/v1/strategies", json=REQUEST).json()
+    point = {"request": REQUEST, "strategy": planned["strategy"], "concurrency": 2}
+
+    answer = client.post("/v1/estimate", json=point).json()
+
+    assert answer["concurrency"] == 2
+    assert 0 < answer["tpot_ms"] < answer["ttft_ms"]
+
+
+@pytest.mark.parametrize(("to", "start"), [("json", "{"), ("yaml", "version: 1"), ("mermaid", "flowchart")])
+def test_a_dag_can_be_exported(client: TestClient, dag: Dag, to: str, start: str) -> None:
+    answer = client.post(f"/v1/export/{to}", json=document(dag))
+
+    assert answer.status_code == 200
+    assert answer.text.startswith(start)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/rules", "/v1/catalog/models", "/v1/catalog/gpus", "/healthz", "/readyz", "/openapi.json", "/docs"]
+)
+def test_what_can_be_read_is_read(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+def test_a_record_is_found_by_any_of_its_names(client: TestClient) -> None:
+    by_key, by_id = (client.get(f"/v1/catalog/models/{name}") for name in ("llama-3.1-8b", "meta-llama/Llama-3.1-8B"))
+
+    assert by_key.json() == by_id.json()
+    assert by_key.json()["num_layers"] == 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/rules/XX999", 404),
+        ("GET", "/v1/catalog/models/llama-9", 404),
+        ("GET", "/v1/catalog/cars", 422),
+        ("GET", "/v1/strategies", 405),
+        ("DELETE", "/v1/rules", 405),
+        ("POST", "/v1/export/vhdl", 404),
+    ],
+)
+def test_a_wrong_address_is_a_problem(client: TestClient, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path, json=REQUEST if method == "POST" else None)
+
+    assert_problem(answer, status)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        (b"", 400, ""),
+        (b"{", 400, ""),
+        (b'{"a": 1, "a": 2}', 400, ""),
+        (b'{"model": NaN}', 400, ""),
+        (b"[" * 100_000, 400, ""),
+        (b"\xff\xfe", 400, ""),
+        (b"[]", 422, ""),
+        (b"{}", 422, "/model"),
+        (b'{"text": ""}', 422, "/text"),
+        (json.dumps({**REQUEST, "modle": 1}).encode(), 422, "/modle"),
+        (json.dumps({**REQUEST, "workload": {"isl": "many", "osl": 1}}).encode(), 422, "/workload/isl"),
+        (json.dumps({**REQUEST, "model": "lama-3.1-8c"}).encode(), 422, "/model"),
+        (json.dumps({**REQUEST, "cluster": {"gpu": "h1000"}}).encode(), 422, "/cluster/gpu"),
+    ],
+)
+def test_a_body_that_cannot_be_used_is_a_problem_that_points_at_it(
+    client: TestClient, body: bytes, status: int, pointer: str
+) -> None:
+    answer = client.post("/v1/strategies", content=body, headers=JSON)
+
+    assert_problem(answer, status)
+    assert pointer in [place["pointer"] for place in answer.json()["errors"]] if pointer else True
+
+
+def test_a_syntax_error_has_a_line_and_a_column(client: TestClient) -> None:
+    answer = client.post("/v1/strategies", content=b'{\n  "text": oops\n}', headers=JSON)
+
+    assert [(place["line"], place["column"]) for place in answer.json()["errors"]] == [(2, 11)]
+
+
+def test_a_body_beyond_the_limit_is_refused_with_and_without_its_length(client: TestClient) -> None:
+    data = b'{"text": "' + b"x" * 400_000 + b'"}'
+
+    stated = client.post("/v1/strategies", content=data, headers=JSON)
+    streamed = client.post("/v1/strategies", content=iter([data[:200_000], data[200_000:]]), headers=JSON)
+
+    assert_problem(stated, 413)
+    assert_problem(streamed, 413)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_of_another_type_is_refused(client: TestClient, kind: str) -> None:
+    answer = client.post("/v1/strategies", content=b"{}", headers={"Content-Type": kind})
+
+    assert_problem(answer, 415)
+
+
+def test_a_strategy_that_is_not_legal_is_not_priced(client: TestClient) -> None:
+    pool = {"stages": [[0, 32]], "attention": {"tp_size": 7}}
+
+    answer = client.post("/v1/estimate", json={"request": REQUEST, "strategy": {"pools": [pool]}})
+
+    assert_problem(answer, 422)
+    assert "TP001" in answer.json()["detail"]
+
+
+def test_the_llm_proposer_without_an_endpoint_says_how_to_set_one(client: TestClient) -> None:
+    answer = client.post("/v1/strategies?proposer=llm", json=REQUEST)
+
+    assert_problem(answer, 422)
+    assert "MESHWRIGHT_LLM__BASE_URL" in answer.text
+
+
+def test_every_body_is_described_in_the_openapi_document(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+
+    for path in ("/v1/strategies", "/v1/validate", "/v1/estimate", "/v1/export/{to}"):
+        schema = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for choice in schema["anyOf"]:
+            assert choice["$ref"].rpartition("/")[2] in described["components"]["schemas"]
+
+
+def assert_problem(answer: Any, status: int) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "status", "detail", "instance"} <= answer.json().keys()
+    assert answer.json()["status"] == status
+    assert "Traceback" not in answer.text

@@ -1,0 +1,224 @@
+"""The catalogue: facts that the shapes must reproduce, and names as people write them."""
+
+import pytest
+
+from knowledge.catalogue import find_gpu, find_model, gpus, load_model, models, normalise, summaries
+from strategy.errors import UnknownNameError
+from strategy.model import ModelSpec
+from strategy.parameters import (
+    active_parameters,
+    growing_kv_bytes_per_token,
+    kv_bytes_per_token,
+    parameters,
+    routed_expert_parameters,
+    weight_bytes,
+)
+from strategy.request import Precision
+
+# Published sizes: parameters, active and routed-expert parameters (10^9), MoE layers, layers, KV bytes a token in bf16.
+PUBLISHED = [
+    ("llama-3.1-8b", 8.03, 8.03, 0.0, 0, 32, 131072),
+    ("llama-3.1-70b", 70.55, 70.55, 0.0, 0, 80, 327680),
+    ("llama-3.1-405b", 405.85, 405.85, 0.0, 0, 126, 516096),
+    ("llama-4-scout-17b-16e", 107.77, 17.17, 96.6, 48, 48, 196608),
+    ("llama-4-maverick-17b-128e", 400.71, 17.18, 386.5, 24, 48, 196608),
+    ("qwen3-8b", 8.19, 8.19, 0.0, 0, 36, 147456),
+    ("qwen3-32b", 32.76, 32.76, 0.0, 0, 64, 262144),
+    ("qwen3-30b-a3b", 30.53, 3.35, 29.0, 48, 48, 98304),
+    ("qwen3-235b-a22b", 235.09, 22.19, 227.1, 94, 94, 192512),
+    ("qwen3-coder-480b-a35b", 480.15, 35.47, 468.1, 62, 62, 253952),
+    ("mixtral-8x7b", 46.70, 12.88, 45.1, 32, 32, 131072),
+    ("mixtral-8x22b", 140.62, 39.15, 135.3, 56, 56, 229376),
+    ("deepseek-v3", 671.03, 37.55, 653.9, 58, 61, 70272),
+    ("deepseek-r1", 671.03, 37.55, 653.9, 58, 61, 70272),
+    ("kimi-k2", 1026.41, 32.86, 1014.7, 60, 61, 70272),
+    ("glm-5", 743.18, 41.05, 724.8, 75, 78, 89856),
+    ("gpt-oss-20b", 20.91, 4.19, 19.1, 24, 24, 49152),
+    ("gpt-oss-120b", 116.79, 5.71, 114.7, 36, 36, 73728),
+    ("gemma-3-27b", 27.01, 27.01, 0.0, 0, 62, 507904),
+    ("mistral-large-2407", 122.61, 122.61, 0.0, 0, 88, 360448),
+    ("glm-4.5", 352.80, 33.63, 336.0, 89, 92, 376832),
+    ("glm-4.5-air", 106.85, 13.42, 99.7, 45, 46, 188416),
+    ("minimax-m2.5", 228.69, 11.03, 224.7, 62, 62, 253952),
+]
+
+
+def as_shipped(model: ModelSpec) -> Precision:
+    return Precision(weights=model.checkpoint.weights, activations="bf16", kv="bf16")
+
+
+@pytest.mark.parametrize(("name", "total", "active", "routed", "moe_layers", "layers", "kv_bytes"), PUBLISHED)
+def test_shapes_reproduce_the_published_sizes(
+    name: str, total: float, active: float, routed: float, moe_layers: int, layers: int, kv_bytes: int
+) -> None:
+    model = find_model(name)
+
+    assert round(parameters(model) / 1e9, 2) == total
+    assert round(active_parameters(model) / 1e9, 2) == active
+    assert round(routed_expert_parameters(model) / 1e9, 1) == routed
+    assert (model.num_moe_layers, model.num_layers) == (moe_layers, layers)
+    assert kv_bytes_per_token(model, 2) == kv_bytes
+
+
+@pytest.mark.parametrize(("name", "growing"), [("gemma-3-27b", 81920), ("gpt-oss-120b", 36864)])
+def test_only_global_layers_grow_beyond_the_window(name: str, growing: int) -> None:
+    assert growing_kv_bytes_per_token(find_model(name), 2) == growing
+
+
+@pytest.mark.parametrize(("name", "gb"), [("gpt-oss-120b", 65), ("deepseek-v3", 673), ("llama-3.1-405b", 812)])
+def test_a_checkpoint_weighs_what_its_files_do(name: str, gb: float) -> None:
+    model = find_model(name)
+
+    assert weight_bytes(model, as_shipped(model)) / 1e9 == pytest.approx(gb, rel=0.01)
+
+
+def test_gpt_oss_quantises_its_experts_only() -> None:
+    checkpoint = find_model("gpt-oss-120b").checkpoint
+
+    assert checkpoint.weights == "mxfp4"
+    assert checkpoint.unquantised == ("embedding", "lm_head", "norm", "router", "attention")
+
+
+def test_shipped_fp8_variants_are_models_of_their_own() -> None:
+    for name in ("qwen3-32b-fp8", "qwen3-30b-a3b-fp8", "qwen3-235b-a22b-fp8", "glm-5-fp8"):
+        model, plain = find_model(name), find_model(name.removesuffix("-fp8"))
+
+        assert (model.checkpoint.weights, model.checkpoint.block) == ("fp8", (128, 128))
+        assert plain.checkpoint.weights == "bf16"
+        assert parameters(model) == parameters(plain)
+
+
+def test_windows_are_on_the_layers_that_have_them() -> None:
+    gemma, oss, scout = (find_model(name).window for name in ("gemma-3-27b", "gpt-oss-20b", "llama-4-scout"))
+
+    assert gemma is not None and (gemma.kind, gemma.size_tokens, len(gemma.layers)) == ("sliding", 1024, 52)
+    assert gemma.layers[:6] == (0, 1, 2, 3, 4, 6)
+    assert oss is not None and (oss.size_tokens, oss.layers) == (128, tuple(range(0, 24, 2)))
+    assert scout is not None and (scout.kind, scout.size_tokens, len(scout.layers)) == ("chunked", 8192, 36)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("meta-llama/Llama-3.1-70B", "llama-3.1-70b"),
+        ("Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+        ("llama 3.1 70b", "llama-3.1-70b"),
+        ("LLAMA3.1_70B", "llama-3.1-70b"),
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("Meta Llama 3.3 70B Instruct", "llama-3.3-70b"),
+        ("Qwen/Qwen3-235B-A22B-FP8", "qwen3-235b-a22b-fp8"),
+        ("DeepSeek V3", "deepseek-v3"),
+        ("deepseek-ai/DeepSeek-R1-0528", "deepseek-r1"),
+        ("Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"),
+        ("openai/gpt-oss-120b", "gpt-oss-120b"),
+        ("google/gemma-3-27b-it", "gemma-3-27b"),
+        ("zai-org/GLM-4.5-Air", "glm-4.5-air"),
+    ],
+)
+def test_a_model_is_found_by_any_usual_spelling(written: str, key: str) -> None:
+    assert find_model(written).name == key
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("H100", "h100-sxm"),
+        ("h100_sxm", "h100-sxm"),
+        ("H100-SXM", "h100-sxm"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("H100 80GB", "h100-sxm"),
+        ("h100 pcie", "h100-pcie"),
+        ("a100", "a100-80g-sxm"),
+        ("A100-SXM4-40GB", "a100-40g-sxm"),
+        ("AMD Instinct MI300X", "mi300x"),
+        ("NVIDIA GB200 NVL72", "gb200-nvl72"),
+        ("gb300", "gb300-nvl72"),
+        ("H20", "h20-96g"),
+    ],
+)
+def test_a_gpu_is_found_by_any_usual_spelling(written: str, key: str) -> None:
+    assert find_gpu(written).key == key
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("qwen3-9b", "qwen3-8b"), ("Qwen3-8B-FP8", "qwen3-8b"), ("deepseek", "deepseek-v3"), ("mixtral", "mixtral-8x7b")],
+)
+def test_an_unknown_model_names_its_nearest(written: str, expected: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find_model(written)
+
+    assert expected in caught.value.nearest
+    assert expected in caught.value.hint
+
+
+def test_an_unknown_gpu_names_its_nearest_and_nonsense_names_none() -> None:
+    with pytest.raises(UnknownNameError) as near:
+        find_gpu("h1000")
+    with pytest.raises(UnknownNameError) as nonsense:
+        find_gpu("zzzzzz")
+
+    assert near.value.nearest[0] == "h100-sxm"
+    assert nonsense.value.nearest == ()
+
+
+def test_every_model_file_parses_and_says_where_it_comes_from() -> None:
+    for key in models():
+        model = load_model(key)
+
+        assert model.name == key
+        assert model.provenance.source
+
+
+def test_every_alias_leads_to_its_own_model() -> None:
+    for key, record in models().items():
+        for name in (key, *record.aliases):
+            assert find_model(name).name == key, name
+
+
+def test_summaries_list_every_model_with_sizes_and_status() -> None:
+    listed = {line.name: line for line in summaries()}
+
+    assert listed.keys() == models().keys()
+    assert listed["deepseek-v3"].parameters_b == 671.03
+    assert listed["glm-4.5"].status == "third_party"
+
+
+def test_fp8_is_twice_bf16_and_absent_below_ada() -> None:
+    for gpu in gpus().values():
+        if gpu.fp8_tflops is not None:
+            assert gpu.fp8_tflops == pytest.approx(2 * gpu.bf16_tflops, rel=0.02), gpu.key
+        assert (gpu.fp8_tflops is None) == (gpu.arch == "sm80" or gpu.arch.startswith("tpu")), gpu.key
+
+
+def test_fp4_exists_only_on_blackwell_and_cdna4() -> None:
+    assert {key for key, gpu in gpus().items() if gpu.fp4_tflops} == {
+        "b200-sxm", "b300-sxm", "gb200-nvl72", "gb300-nvl72", "rtx-pro-6000", "mi355x"
+    }  # fmt: skip
+
+
+def test_scale_up_domains_are_a_rack_a_host_or_one_card() -> None:
+    domains = {key: gpu.scale_up_domain for key, gpu in gpus().items()}
+
+    assert domains["gb200-nvl72"] == domains["gb300-nvl72"] == 72
+    assert domains["h100-sxm"] == domains["mi300x"] == 8
+    assert all(domains[key] == 1 for key, gpu in gpus().items() if gpu.scale_up == "pcie")
+
+
+def test_amd_meshes_have_seven_links_and_nobody_else_counts_links() -> None:
+    assert {key for key, gpu in gpus().items() if gpu.scale_up_links} == {"mi300x", "mi325x", "mi355x"}
+
+
+def test_memory_is_in_decimal_gigabytes() -> None:
+    assert find_gpu("h100").memory_gb == pytest.approx(80 * 2**30 / 1e9, rel=1e-4)
+    assert find_gpu("h200").memory_gb == 141.0
+    assert find_gpu("b300").memory_gb == pytest.approx(275040 * 2**20 / 1e9, rel=1e-4)
+
+
+def test_blackwell_ultra_has_next_to_no_int8() -> None:
+    assert find_gpu("b300").int8_tflops == 153.5
+    assert find_gpu("gb300").int8_tflops == 165
+
+
+def test_names_compare_without_case_and_punctuation() -> None:
+    assert normalise("Meta-Llama_3.1 (70B)") == "metallama3170b"

@@ -1,0 +1,205 @@
+"""The estimate: sane magnitudes, consistent with itself, and honest about DAGs that do more work than they need."""
+
+import numpy as np
+import pytest
+
+from knowledge.calibration import calibration
+from knowledge.catalogue import find_gpu
+from knowledge.resolve import resolve_model
+from strategy.build import build
+from strategy.cost import best_concurrency, curve, estimate
+from strategy.dag import AllReduce, Block, Dag
+from strategy.hardware import Cluster
+from strategy.passes import pass_time
+from strategy.request import Precision, Problem, Slo, Workload
+from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
+from strategy.work import Load
+
+TP8 = Pool(stages=((0, 80),), attention=AttentionMesh(tp_size=8))
+
+
+def problem(model: str, gpu: str, *, gpus: int = 8, hosts: int = 1, slo: Slo | None = None, **work: object) -> Problem:
+    spec = resolve_model(model)
+    load = Workload.model_validate({"isl": 4096, "osl": 512, **work})
+    return Problem(
+        model=spec,
+        cluster=Cluster(gpu=find_gpu(gpu), gpus_per_host=gpus, hosts=hosts),
+        workload=load,
+        slo=slo or Slo(),
+        precision=Precision(weights=spec.checkpoint.weights, activations="bf16", kv="bf16"),
+        max_model_len=load.isl + load.osl,
+    )
+
+
+def planned(asked: Problem, *pools: Pool) -> Dag:
+    return build(asked.model, Strategy(pools=pools))
+
+
+def llama(**work: object) -> tuple[Dag, Problem]:
+    asked = problem("llama-3.1-70b", "h100-sxm", **work)  # type: ignore[arg-type]
+    return planned(asked, TP8), asked
+
+
+def test_llama_70b_on_eight_h100_is_in_the_measured_range() -> None:
+    dag, asked = llama()
+
+    at_64 = estimate(dag, asked, calibration(), concurrency=64)
+
+    step = sum(share.ms for share in at_64.breakdown if share.phase == "decode")
+    assert 12 < step < 30
+    assert 25 < at_64.tpot_ms < 60  # prefills of others interrupt
+    assert 500 < at_64.ttft_ms < 3000
+
+
+def test_deepseek_on_eight_h200_takes_tens_of_milliseconds() -> None:
+    asked = problem("deepseek-v3", "h200-sxm")
+    layout = Pool(stages=((0, 61),), attention=AttentionMesh(dp_size=8), experts=ExpertMesh(ep_size=8))
+
+    assert 20 < estimate(planned(asked, layout), asked, calibration(), concurrency=128).tpot_ms < 120
+
+
+def test_littles_law_ties_rate_latency_and_load() -> None:
+    dag, asked = llama()
+
+    e = estimate(dag, asked, calibration(), concurrency=32)
+
+    assert e.requests_per_s * (e.ttft_ms + 511 * e.tpot_ms) / 1e3 == pytest.approx(32)
+    assert e.tokens_per_s_per_gpu == pytest.approx(e.requests_per_s * 512 / 8)
+
+
+def test_breakdown_of_a_lone_request_sums_to_its_latencies() -> None:
+    dag, asked = llama()
+
+    e = estimate(dag, asked, calibration(), concurrency=1)
+
+    assert sum(s.ms for s in e.breakdown if s.phase == "decode") == pytest.approx(e.tpot_ms, rel=0.01)
+    assert sum(s.ms for s in e.breakdown if s.phase == "prefill") == pytest.approx(e.ttft_ms, rel=0.02)
+
+
+def test_a_load_has_one_price_alone_or_on_a_grid() -> None:
+    dag, asked = llama()
+    points = curve(dag, asked, calibration())
+
+    for index in (0, len(points.concurrency) // 2, -1):
+        alone = estimate(dag, asked, calibration(), concurrency=int(points.concurrency[index]))
+        assert alone.tpot_ms == pytest.approx(points.tpot_ms[index], rel=0.01)
+        assert alone.ttft_ms == pytest.approx(points.ttft_ms[index], rel=0.01)
+
+
+def test_latency_grows_with_load() -> None:
+    dag, asked = llama()
+
+    points = curve(dag, asked, calibration())
+
+    assert np.all(np.diff(points.tpot_ms) > 0)
+    assert np.all(np.diff(points.ttft_ms) > 0)
+    assert points.tokens_per_s_per_gpu[-1] > points.tokens_per_s_per_gpu[0]
+
+
+def test_a_doubled_all_reduce_costs_more() -> None:
+    dag, asked = llama()
+
+    once, twice = (estimate(one, asked, calibration(), concurrency=16) for one in (dag, _doubled(dag)))
+
+    assert twice.tpot_ms > once.tpot_ms
+    assert twice.ttft_ms > once.ttft_ms
+
+
+def _doubled(dag: Dag) -> Dag:
+    """The DAG with a second all_reduce after that of attention."""
+    blocks = []
+    for block in dag.blocks:
+        if block.name == "attention":
+            again = AllReduce(id="again", op="all_reduce", axis="tp", inputs=("reduce",))
+            block = Block(name=block.name, output=block.output, nodes=(*block.nodes, again))  # noqa: PLW2901
+        blocks.append(block)
+    return dag.model_copy(update={"blocks": tuple(blocks)})
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_pipeline_stages_add_up_to_the_whole(phase: Phase) -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm")
+    halves = Pool(pp_size=2, stages=((0, 30), (30, 80)), attention=AttentionMesh(tp_size=4))
+    whole = Pool(stages=((0, 80),), attention=AttentionMesh(tp_size=4))
+    load = Load(np.array([4.0]), 512.0 if phase == "prefill" else 1.0, 512.0)
+
+    split, one = (pass_time(planned(asked, pool), phase, asked, calibration(), load) for pool in (halves, whole))
+
+    assert split.stage_ms.sum() == pytest.approx(one.stage_ms.sum())
+    assert split.interval_ms[0] == split.stage_ms[1, 0] > split.stage_ms[0, 0]
+    assert split.latency_ms[0] == pytest.approx(split.stage_ms.sum() + split.boundary_ms[0])
+    assert split.boundary_ms[0] > 0
+
+
+def test_replicas_share_the_load() -> None:
+    asked = problem("llama-3.1-8b", "h100-sxm")
+    one = Pool(stages=((0, 32),), replicas=1)
+
+    four = estimate(planned(asked, one.model_copy(update={"replicas": 4})), asked, calibration(), concurrency=64)
+    alone = estimate(planned(asked, one), asked, calibration(), concurrency=16)
+
+    assert four.tpot_ms == pytest.approx(alone.tpot_ms)
+    assert four.requests_per_s == pytest.approx(4 * alone.requests_per_s)
+
+
+def test_the_chosen_load_meets_the_limits_and_is_the_best_that_does() -> None:
+    slo = Slo(ttft_ms=1000, tpot_ms=25)
+    asked = problem("llama-3.1-70b", "h100-sxm", slo=slo)
+    dag = planned(asked, TP8)
+
+    e = estimate(dag, asked, calibration())
+    points = curve(dag, asked, calibration())
+
+    assert e.ttft_ms <= 1000
+    assert e.tpot_ms <= 25
+    assert e.concurrency == best_concurrency(points, asked) > 1
+
+
+def test_a_request_rate_becomes_the_load_that_serves_it() -> None:
+    dag, asked = llama(request_rate=1.5)
+
+    e = estimate(dag, asked, calibration())
+
+    assert e.requests_per_s == pytest.approx(1.5, rel=0.1)
+
+
+def test_requests_beyond_the_cache_wait() -> None:
+    dag, asked = llama()
+    fits = estimate(dag, asked, calibration()).max_concurrency
+
+    over = estimate(dag, asked, calibration(), concurrency=8 * fits)
+
+    assert over.ttft_ms > 3 * estimate(dag, asked, calibration(), concurrency=fits).ttft_ms
+    assert any("wait" in note for note in over.notes)
+
+
+def test_disaggregated_decode_is_not_interrupted_by_prefill() -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", hosts=2)
+    prefill = TP8.model_copy(update={"name": "prefill", "phases": ("prefill",)})
+    decode = TP8.model_copy(update={"name": "decode", "phases": ("decode",)})
+
+    apart = estimate(planned(asked, prefill, decode), asked, calibration(), concurrency=64)
+    together = estimate(planned(asked, TP8), asked, calibration(), concurrency=64)
+
+    assert apart.gpus == 16
+    assert apart.tpot_ms < together.tpot_ms
+
+
+def test_a_prefix_cache_shortens_prefill() -> None:
+    dag, asked = llama()
+    cached = asked.model_copy(update={"workload": Workload(isl=4096, osl=512, prefix_hit_ratio=0.75)})
+
+    assert (
+        estimate(dag, cached, calibration(), concurrency=1).ttft_ms
+        < estimate(dag, asked, calibration(), concurrency=1).ttft_ms
+    )
+
+
+def test_hardware_without_measurements_is_priced_and_said_to_be() -> None:
+    asked = problem("llama-3.1-70b", "mi300x")
+
+    e = estimate(planned(asked, TP8), asked, calibration(), concurrency=16)
+
+    assert 5 < e.tpot_ms < 60
+    assert any("not fitted on gfx942" in note for note in e.notes)
+    assert any("no measured collectives" in note for note in e.notes)
