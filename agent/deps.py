@@ -1,7 +1,7 @@
 """What a run needs from outside, as one value; tests replace its parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -53,9 +53,19 @@ class Deps:
     settings: LoopSettings = LoopSettings()
 
 
-@cache
 def default_deps(llm: LlmSettings | None = None, settings: LoopSettings | None = None) -> Deps:
     """The real parts. A language model is asked only when `llm` is given, and its client is imported only then."""
+    return replace(
+        _local_deps(),
+        model=None if llm is None else _language_model(llm),
+        show_evidence=llm is not None and llm.assist == "evidence",
+        settings=settings or LoopSettings(),
+    )
+
+
+@cache
+def _local_deps() -> Deps:
+    """What needs no language model, loaded once."""
     from agent.understand import understand
     from knowledge.calibration import calibration
     from knowledge.resolve import resolve
@@ -83,9 +93,6 @@ def default_deps(llm: LlmSettings | None = None, settings: LoopSettings | None =
         validate=validate,
         estimate=lambda dag, problem: estimate(dag, problem, constants),
         planner=PlannerProposer(constants),
-        model=_language_model(llm) if llm is not None else None,
-        show_evidence=llm is not None and llm.assist == "evidence",
-        settings=settings or LoopSettings(),
     )
 
 

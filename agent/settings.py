@@ -17,8 +17,11 @@ class LlmSettings(Frozen):
     base_url: str
     """Root of the API, usually ending in `/v1`."""
     model: str
+    """Name of the model, as the endpoint knows it."""
     api_key: SecretStr = SecretStr("")
+    """Key of the endpoint; empty when it asks for none."""
     method: Method = "json_schema"
+    """How JSON is asked for first: json_schema, function_calling or json_mode."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Longest wait for one reply."""
     max_retries: int = Field(default=2, ge=0, le=10)
@@ -41,6 +44,7 @@ class LoopSettings(Frozen):
     """Where a run stops, and how it repairs."""
 
     max_attempts: int = Field(default=4, ge=1, le=32)
+    """Proposals of a language model before the planner answers."""
     token_budget: int = Field(default=120_000, ge=1)
     """Input and output tokens over all attempts."""
     deadline_s: float = Field(default=180.0, gt=0)
@@ -48,8 +52,10 @@ class LoopSettings(Frozen):
     same_candidate_limit: int = Field(default=3, ge=2)
     """Equal candidates after which nothing is hoped for any more."""
     patch_max_findings: int = Field(default=3, ge=0)
+    """A JSON Patch is asked for when findings are at most this few."""
     patch_min_nodes: int = Field(default=20, ge=0)
-    """A JSON Patch is asked for when findings are this few and the candidate's graph has at least so many nodes."""
+    """And when the candidate's graph has at least this many nodes."""
     max_findings_shown: int = Field(default=12, ge=1)
+    """Findings that a re-ask shows."""
     sections_shown: int = Field(default=6, ge=0, le=50)
     """Knowledge sections that a run reads and may cite."""

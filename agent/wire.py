@@ -244,7 +244,7 @@ def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:
 
 
 def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> tuple[Finding, ...]:
-    """Shape errors in the form of findings, the members of unions left out of the pointers."""
+    """Shape errors in the form of findings, the deepest places only: what encloses them fails because of them."""
     found: dict[str, Finding] = {}
     for item in error.errors(include_url=False, include_context=False):
         parts = _document_place(item["loc"])
@@ -254,7 +254,8 @@ def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> 
             path,
             Finding(code="SHAPE", severity="error", path=path, message=f"{item['msg']} (got {value})", hint="follow the schema"),
         )
-    return tuple(found.values())[:limit]
+    deepest = [one for path, one in found.items() if not any(other.startswith(f"{path}/") for other in found)]
+    return tuple(deepest)[:limit]
 
 
 def _document_place(loc: tuple[int | str, ...]) -> list[str]:

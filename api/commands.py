@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from strategy.errors import InputError
 from strategy.request import Request
 from strategy.result import Result
 from validators.documents import read_data
+
+if TYPE_CHECKING:
+    from agent.events import Event, OnEvent
 
 
 def plan(
@@ -40,7 +43,7 @@ def plan(
         _plan_batch(batch, settings, proposer)
         return
     ask = _read_request(file, settings) if file is not None else service.read_ask(text)
-    result = service.plan(ask, settings, proposer)
+    result = service.plan(ask, settings, proposer, on_event=_progress())
     if output is not None:
         _write_files(result, output)
     _print_result(result, style)
@@ -147,6 +150,18 @@ def _settings() -> Settings:
     chosen = None if "log_level" in settings.model_fields_set else "warning"
     logs.configure(settings, level=chosen)
     return settings
+
+
+def _progress() -> "OnEvent | None":
+    """Who tells a person at a terminal what a run is doing."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell_step(event: "Event") -> None:
+        detail = event.data.get("outcome") or event.data.get("status") or ""
+        sys.stderr.write(f"{event.type} {detail}".rstrip() + "\n")
+
+    return tell_step
 
 
 def _read_request(name: str, settings: Settings) -> Request | str:

@@ -24,6 +24,7 @@ Proposer = Literal["planner", "llm"]
 ExportFormat = Literal["json", "yaml", "mermaid"]
 EXPORTS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 Kind = Literal["models", "gpus"]
+WARM_UP = {"model": "llama-3.1-8b", "cluster": {"gpu": "l40s", "gpus_per_host": 1}, "workload": {"isl": 128, "osl": 16}}
 PRICED_STAGES = frozenset({"memory"})
 """Rule stages whose errors leave a price meaningful: a plan that does not fit still has a speed."""
 
@@ -106,11 +107,8 @@ def dependencies(settings: Settings, proposer: Proposer) -> "Deps":
 
 
 def warm(settings: Settings) -> None:
-    """Load what the first request would otherwise wait for."""
-    from validators.registry import catalogue
-
-    dependencies(settings, "planner")
-    catalogue()
+    """Plan something small, so that everything is loaded before the first request asks."""
+    plan(fit(Request, WARM_UP, "the request"), settings, "planner")
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -132,7 +132,8 @@ def _summary(key: str) -> ModelSummary:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506: a safe loader, in C where built
+        # A safe loader, the one in C where it was built.
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
     except (OSError, yaml.YAMLError) as error:
         raise KnowledgeError(f"catalogue file `{path.name}` cannot be read: {error}") from error
 

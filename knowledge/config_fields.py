@@ -78,5 +78,8 @@ class Fields:
 
 def shorten(value: object) -> str:
     """A value as a message may show it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "a deeply nested value"
     return text if len(text) <= 60 else text[:57] + "..."

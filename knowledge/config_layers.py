@@ -12,12 +12,14 @@ _LAYER_KINDS: dict[str, str] = {
     "attention": "full",
     "global_attention": "full",
     "global": "full",
+    "deepseek_sparse_attention": "full",
     "sliding_attention": "sliding",
     "local_attention": "sliding",
     "sliding": "sliding",
     "local": "sliding",
     "chunked_attention": "chunked",
 }
+_MAX_DIGITS = 6
 _DEFAULT_PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "gpt_oss": 2, "cohere2": 4, "olmo3": 4, "exaone4": 4}
 """Every n-th layer is global where the file does not say (the defaults of transformers' configuration classes)."""
 _WINDOW_OFF_BY_DEFAULT = ("qwen2", "qwen3", "mimo", "smollm3")
@@ -57,7 +59,7 @@ def _listed_moe_layers(fields: Fields, num_layers: int) -> frozenset[int] | None
         return frozenset(i for i, flag in enumerate(marks) if flag)
     if isinstance(enumerated := fields.values.get("moe_layers_enum"), str):
         parts = [part.strip() for part in enumerated.split(",")]
-        if not all(part.isdecimal() for part in parts):
+        if not all(part.isdecimal() and len(part) <= _MAX_DIGITS for part in parts):
             raise fields.error("moe_layers_enum", f"must list layer numbers, not {shorten(enumerated)}")
         return frozenset(int(part) for part in parts)
     moe_layers = _layer_list(fields, "moe_layers")
@@ -120,7 +122,9 @@ def _kind_of(fields: Fields, kind: object) -> str:
     known = _LAYER_KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         accepted = ", ".join(f"`{name}`" for name in _LAYER_KINDS)
-        problem = f"has {shorten(kind)} layers, which keep no KV cache of the usual form (linear attention, state space)"
+        problem = (
+            f"has {shorten(kind)} layers, which keep no KV cache of the usual form (linear attention, state space)"
+        )
         raise fields.error("layer_types", problem, hint=f"supported: {accepted}")
     return known
 
@@ -148,7 +152,9 @@ def _patterned_kinds(fields: Fields, num_layers: int) -> list[str]:
     pattern = fields.values.get("sliding_window_pattern")
     if isinstance(pattern, str) and pattern:
         return ["full" if pattern[layer % len(pattern)] == "G" else "sliding" for layer in range(num_layers)]
-    every = fields.integer("sliding_window_pattern", "_sliding_window_pattern") or _DEFAULT_PATTERNS.get(fields.model_type)
+    every = fields.integer("sliding_window_pattern", "_sliding_window_pattern") or _DEFAULT_PATTERNS.get(
+        fields.model_type
+    )
     if every is not None:
         return ["full" if (layer + 1) % every == 0 else "sliding" for layer in range(num_layers)]
     first = fields.integer("max_window_layers", minimum=0) if fields.values.get("use_sliding_window") else 0

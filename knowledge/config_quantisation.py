@@ -45,7 +45,12 @@ _IGNORED = ("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modul
 _MODULES: dict[WeightClass, tuple[tuple[str, ...], ...]] = {
     "dense_ffn": tuple((f"mlp.{part}_proj", f"feed_forward.{part}_proj") for part in ("gate", "up", "down")),
     "expert": tuple(
-        (f"mlp.experts.0.{part}_proj", f"block_sparse_moe.experts.0.{w}", f"feed_forward.experts.0.{part}_proj", "mlp.experts")
+        (
+            f"mlp.experts.0.{part}_proj",
+            f"block_sparse_moe.experts.0.{w}",
+            f"feed_forward.experts.0.{part}_proj",
+            "mlp.experts",
+        )
         for part, w in (("gate", "w1"), ("up", "w3"), ("down", "w2"))
     ),
     "shared_expert": tuple(
@@ -54,7 +59,9 @@ _MODULES: dict[WeightClass, tuple[tuple[str, ...], ...]] = {
     ),
 }
 _GQA_MODULES = tuple((f"self_attn.{part}_proj",) for part in "qkvo")
-_MLA_MODULES = tuple((f"self_attn.{part}",) for part in ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"))
+_MLA_MODULES = tuple(
+    (f"self_attn.{part}",) for part in ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
+)
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "transformer.", "model.")
 _MAX_PATTERN = 200
 _MAX_WILDCARDS = 4
@@ -84,7 +91,7 @@ def read_checkpoint(fields: Fields, attention: str, num_layers: int, dense: Sequ
     if not isinstance(given, Mapping):
         raise fields.error("quantization_config", f"must be an object, not {shorten(given)}")
     scheme = _scheme(fields, given)
-    layers = {name: num_layers for name in ("attention", "expert", "shared_expert", "dense_ffn")}
+    layers = dict.fromkeys(("attention", "expert", "shared_expert", "dense_ffn"), num_layers)
     if dense is not None:
         layers |= {"dense_ffn": len(dense), "expert": num_layers - len(dense), "shared_expert": num_layers - len(dense)}
     modules = {"attention": _MLA_MODULES if attention == "mla" else _GQA_MODULES, **_MODULES}
@@ -116,11 +123,19 @@ def _scheme(fields: Fields, given: Mapping[str, Any]) -> Scheme:
         return Scheme("mxfp4" if method == "mxfp4" else "nvfp4", ignored=ignored)
     if method in ("gptq", "awq", "auto-round", "intel/auto-round", "gptq-marlin", "awq-marlin"):
         bits = given.get("bits", given.get("w_bit", 4))
-        return Scheme(_integer_dtype(fields, bits), group_size=_group(given.get("group_size", given.get("q_group_size"))), ignored=ignored)
+        return Scheme(
+            _integer_dtype(fields, bits),
+            group_size=_group(given.get("group_size", given.get("q_group_size"))),
+            ignored=ignored,
+        )
     if method == "quark":
         return _quark(fields, given, ignored)
     if method == "bitsandbytes":
-        return Scheme("int4", group_size=64, ignored=ignored) if given.get("load_in_4bit") else Scheme("int8", ignored=ignored)
+        return (
+            Scheme("int4", group_size=64, ignored=ignored)
+            if given.get("load_in_4bit")
+            else Scheme("int8", ignored=ignored)
+        )
     raise _unknown(fields, "quant_method", given.get("quant_method"), _METHODS)
 
 
@@ -129,7 +144,9 @@ def _modelopt(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]
     algorithm = given.get("quant_algo")
     layers = given.get("quantized_layers")
     if algorithm == "MIXED_PRECISION" and isinstance(layers, Mapping):
-        algorithms = {name: str(entry.get("quant_algo")) for name, entry in layers.items() if isinstance(entry, Mapping)}
+        algorithms = {
+            name: str(entry.get("quant_algo")) for name, entry in layers.items() if isinstance(entry, Mapping)
+        }
         experts = [value for name, value in algorithms.items() if ".experts" in name]
         algorithm = next(iter(Counter(experts or algorithms.values()).most_common(1)), (None, 0))[0]
         ignored = (*ignored, *(name for name, value in algorithms.items() if value != algorithm))
@@ -139,7 +156,9 @@ def _modelopt(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]
     if dtype is None:
         raise _unknown(fields, "quant_algo", algorithm, tuple(_MODELOPT))
     block = (128, 128) if algorithm in ("FP8_PB_WO", "FP8_BLOCK_SCALES") else None
-    return Scheme(dtype, block=block, group_size=_group(given.get("group_size")) if dtype == "int4" else None, ignored=ignored)
+    return Scheme(
+        dtype, block=block, group_size=_group(given.get("group_size")) if dtype == "int4" else None, ignored=ignored
+    )
 
 
 def _grouped(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]) -> Scheme:
@@ -174,7 +193,7 @@ def _quark(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]) -
     weight = scheme.get("weight") if isinstance(scheme, Mapping) else None
     entry = weight[0] if isinstance(weight, list) and weight else weight
     name = entry.get("dtype") if isinstance(entry, Mapping) else None
-    if name not in _QUARK or not isinstance(entry, Mapping):
+    if not isinstance(name, str) or name not in _QUARK or not isinstance(entry, Mapping):
         raise _unknown(fields, "global_quant_config", name, tuple(_QUARK))
     dtype = _QUARK[name]
     return Scheme(dtype, group_size=_group(entry.get("group_size")) if dtype == "int4" else None, ignored=ignored)
@@ -196,9 +215,11 @@ def _group(value: object) -> int | None:
 def _block(fields: Fields, value: object) -> tuple[int, int] | None:
     if value is None:
         return None
-    sides = value if isinstance(value, list) else str(value).lower().split("x")
-    if len(sides) != 2 or not all(str(side).isdecimal() and int(side) > 0 for side in sides):
-        raise fields.error("quantization_config/weight_block_size", f"must be two positive numbers, not {shorten(value)}")
+    sides = [str(side) for side in value] if isinstance(value, list) else str(value).lower().split("x")
+    if len(sides) != 2 or not all(re.fullmatch(r"[1-9][0-9]{0,6}", side) for side in sides):
+        raise fields.error(
+            "quantization_config/weight_block_size", f"must be two positive numbers, not {shorten(value)}"
+        )
     return int(sides[0]), int(sides[1])
 
 
@@ -208,7 +229,9 @@ def _strings(values: Iterable[object]) -> tuple[str, ...]:
 
 def _unknown(fields: Fields, name: str, value: object, accepted: Sequence[str]) -> Exception:
     choices = ", ".join(f"`{choice}`" for choice in accepted)
-    return fields.error(f"quantization_config/{name}", f"= {shorten(value)} is not supported", hint=f"accepted: {choices}")
+    return fields.error(
+        f"quantization_config/{name}", f"= {shorten(value)} is not supported", hint=f"accepted: {choices}"
+    )
 
 
 def _left_out(scheme: Scheme, modules: Sequence[tuple[str, ...]], num_layers: int) -> bool:
@@ -252,7 +275,7 @@ class _Patterns:
 
 def _template(pattern: str) -> tuple[str, int | None]:
     """`pattern` for layer 0 and expert 0, and the layer it was for (None: every layer)."""
-    found = re.search(r"layers(\\?\.)(\d+)(?=\D|$)", pattern)
+    found = re.search(r"layers(\\?\.)(\d{1,6})(?=\D|$)", pattern)
     layer = int(found[2]) if found else None
     pattern = re.sub(r"(layers|experts)(\\?\.)\d+(?=\D|$)", r"\g<1>\g<2>0", pattern)
     return pattern, layer

@@ -19,6 +19,7 @@ _REFUSED_FIELDS: dict[str, str] = {
     "attn_layer_indices": _RECURRENT,
     "ssm_cfg": _RECURRENT,
     "rwkv_version": _RECURRENT,
+    "layer_group_size": _RECURRENT,
     "conv_L_cache": "marks short-convolution layers, which keep a state and no KV cache",
     "compress_ratios": "compresses the KV cache by a ratio that differs from layer to layer",
     "o_lora_rank": "factors the attention output projection, which neither GQA nor MLA does",
@@ -37,12 +38,47 @@ _REFUSED_FIELDS: dict[str, str] = {
     "moe_latent_size": "runs the routed experts in a latent space of another width",
     "routed_expert_hidden_size": "runs the routed experts in a latent space of another width",
     "altup_num_inputs": "keeps several residual streams",
+    "cross_attention_layers": "adds layers that attend to images; only self-attention layers are planned",
     "is_encoder_decoder": "marks an encoder-decoder; only decoders are planned",
 }
-_STATE_SPACE_FIELDS = ("ssm_state_size", "state_size", "mamba_d_state", "mamba_num_heads", "mamba_n_heads", "mamba_d_ssm")
+_STATE_SPACE_FIELDS = (
+    "ssm_state_size",
+    "state_size",
+    "mamba_d_state",
+    "mamba_num_heads",
+    "mamba_n_heads",
+    "mamba_d_ssm",
+)
 _UNGATED_TYPES = frozenset(
-    "gpt2 gpt_neo gpt_neox gptj opt bloom mpt falcon RefinedWeb RefinedWebModel phi starcoder2 gpt_bigcode nemotron "
-    "persimmon codegen arcee apertus xglm bert roberta distilbert xlm-roberta vit clip whisper t5".split()
+    [
+        "gpt2",
+        "gpt_neo",
+        "gpt_neox",
+        "gptj",
+        "opt",
+        "bloom",
+        "mpt",
+        "falcon",
+        "RefinedWeb",
+        "RefinedWebModel",
+        "phi",
+        "starcoder2",
+        "gpt_bigcode",
+        "nemotron",
+        "persimmon",
+        "codegen",
+        "arcee",
+        "apertus",
+        "xglm",
+        "bert",
+        "roberta",
+        "distilbert",
+        "xlm-roberta",
+        "vit",
+        "clip",
+        "whisper",
+        "t5",
+    ]
 )
 _UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})
 _APPROXIMATIONS: dict[str, str] = {
@@ -68,7 +104,8 @@ def refuse_unsupported(fields: Fields) -> None:
 def approximations(fields: Fields) -> list[str]:
     """What the plan leaves out of an architecture that is close enough to be planned, one sentence each."""
     found = [text for name, text in _APPROXIMATIONS.items() if fields.values.get(name)]
-    if fields.model_type.startswith("cohere"):
+    parallel = any(fields.values.get(name) is True for name in ("use_parallel_residual", "parallel_attn"))
+    if parallel or fields.model_type.startswith("cohere"):
         found.append("attention and FFN run in parallel in this model; they are planned one after the other")
     return found
 
@@ -85,6 +122,6 @@ def _refuse_ungated(fields: Fields) -> None:
         problem = f"= {fields.model_type!r} has an FFN of two matrices (or is no decoder); only gated FFNs are planned"
         raise fields.error("model_type", problem)
     for name in ("hidden_act", "mlp_hidden_act", "activation_function"):
-        if fields.values.get(name) in _UNGATED_ACTIVATIONS:
+        if str(fields.values.get(name)) in _UNGATED_ACTIVATIONS:
             problem = f"= {fields.values[name]!r} means an FFN of two matrices; only gated FFNs are planned"
             raise fields.error(name, problem)

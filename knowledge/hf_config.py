@@ -20,7 +20,14 @@ MAX_LAYERS = 4096
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
 _HIDDEN = ("hidden_size", "d_model", "n_embd", "dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "kv_n_heads", "n_kv_heads", "multi_query_group_num", "num_attention_groups")
+_KV_HEADS = (
+    "num_key_value_heads",
+    "num_kv_heads",
+    "kv_n_heads",
+    "n_kv_heads",
+    "multi_query_group_num",
+    "num_attention_groups",
+)
 _HEAD_DIM = ("head_dim", "attention_head_dim", "kv_channels")
 _VOCAB = ("vocab_size", "padded_vocab_size")
 _POSITIONS = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")

@@ -114,7 +114,9 @@ def _unsupported_dtypes(precision: Precision, gpu: GpuSpec) -> list[str]:
     dtype = precision.weights
     if dtype in FULL_PRECISIONS or gpu.tflops(dtype) is not None:
         return []
-    return [f"{gpu.name} has no {dtype} matrix units: {dtype} weights are expanded and multiplied in {precision.activations}."]
+    return [
+        f"{gpu.name} has no {dtype} matrix units: {dtype} weights are expanded and multiplied in {precision.activations}."
+    ]
 
 
 def _max_model_len(workload: Workload, model: ModelSpec) -> tuple[int, list[str]]:
@@ -122,7 +124,9 @@ def _max_model_len(workload: Workload, model: ModelSpec) -> tuple[int, list[str]
     needed = workload.isl + workload.osl
     if needed > model.max_position_embeddings:
         limit = f"max_position_embeddings={model.max_position_embeddings}"
-        return needed, [f"isl + osl = {needed} is beyond {limit} of {model.name}: the model needs position scaling for it."]
+        return needed, [
+            f"isl + osl = {needed} is beyond {limit} of {model.name}: the model needs position scaling for it."
+        ]
     return needed, [f"max_model_len = {needed} (isl + osl)."]
 
 
@@ -134,7 +138,9 @@ def _model_notes(request: Request, model: ModelSpec) -> list[str]:
         notes.append(f"`{asked}` is planned with the record of {model.name}.")
     status, note = model.provenance.status, model.provenance.note
     if asked is not None and status != "verified":
-        notes.append(f"The catalogue record of {model.name} is {status.replace('_', '-')}{f' ({note})' if note else ''}.")
+        notes.append(
+            f"The catalogue record of {model.name} is {status.replace('_', '-')}{f' ({note})' if note else ''}."
+        )
     elif note:
         notes.append(f"{model.name}: {note}.")
     return notes
@@ -183,7 +189,9 @@ def _first_fault(error: ValidationError) -> InputError:
     fault = error.errors(include_url=False, include_context=False)[0]
     place = "".join(f"/{part}" for part in fault["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return InputError(f"model spec: `{place or '/'}`: {fault['msg'].removeprefix('Value error, ')}{more}", pointer=place)
+    return InputError(
+        f"model spec: `{place or '/'}`: {fault['msg'].removeprefix('Value error, ')}{more}", pointer=place
+    )
 
 
 def _at(pointer: str, action: Callable[[], _Value]) -> _Value:

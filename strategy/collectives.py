@@ -35,7 +35,7 @@ def unit_size(cluster: Cluster) -> int:
 
 def span(pool: Pool, axis: Axis, cluster: Cluster, first_rank: int = 0) -> Span:
     """The widest group of `axis`: ranks fill units in order, so the layout decides who is near whom."""
-    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     return _span(
         (pool.attention.dp_size, pool.attention.cp_size, pool.attention.tp_size),
         (experts.dp_size, experts.ep_size, experts.tp_size),

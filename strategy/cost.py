@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from strategy.calibration import Calibration, EngineConstants
+from strategy.collectives import p2p_crosses, span
 from strategy.dag import Dag
 from strategy.memory import PREFILL_BUDGET_TOKENS, kv_bytes_per_token, max_concurrency, memory_gb
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
@@ -331,8 +332,8 @@ class Server:
             notes.append(f"kernel efficiencies were not fitted on {gpu.arch}: those of other GPUs are assumed")
         if not self.calibration.fabrics_of(gpu):
             notes.append(f"no measured collectives for {gpu.name}: latency and bandwidth terms are assumed")
-        if self.problem.cluster.hosts > 1 and self.dag.strategy.world_size > self.problem.cluster.gpus_per_host:
-            notes.append("collectives across hosts follow the network's rate, not a measurement")
+        if any(self._leaves_unit(pool) for pool in self.dag.strategy.pools):
+            notes.append("communication across hosts follows the network's rate, not a measurement")
         for name, provenance in ((gpu.name, gpu.provenance), (model.name, model.provenance)):
             if provenance.status != "verified":
                 notes.append(f"facts about {name} are {provenance.status.replace('_', ' ')}: {provenance.source}")

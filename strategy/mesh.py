@@ -41,7 +41,7 @@ class Coordinate:
 
 def axis_size(pool: Pool, axis: Axis) -> int:
     """Ranks in one group of `axis`; expert axes of a dense model have one."""
-    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     sizes = {
         "tp": pool.attention.tp_size,
         "cp": pool.attention.cp_size,
@@ -69,7 +69,7 @@ def stage_members(pool: Pool, axis: Axis) -> np.ndarray:
 
 def _expert_cube(pool: Pool, w: np.ndarray) -> np.ndarray:
     """Stage positions as [moe_dp, ep, moe_tp] whatever the rank order."""
-    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     z, x, m = experts.dp_size, experts.ep_size, experts.tp_size
     if pool.moe_layout == "moe_tp_fastest":
         return w.reshape(z, x, m)

@@ -48,7 +48,7 @@ class Digits:
 
 def refine(pool: Pool) -> Digits | None:
     """Digits of a pool whose meshes both have width W, or None when neither mesh's cuts refine the other's."""
-    experts = pool.experts or ExpertMesh(dp_size=pool.width)
+    experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     attention_order: tuple[Axis, ...] = ("tp", "cp", "dp")
     expert_order: tuple[Axis, ...] = (
         ("moe_tp", "ep", "moe_dp") if pool.moe_layout == "moe_tp_fastest" else ("ep", "moe_tp", "moe_dp")

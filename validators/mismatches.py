@@ -29,6 +29,7 @@ _BY_PRODUCER = {
 }
 _MLA_LATENT_WEIGHTS = frozenset({"qkv_a", "kv_a"})
 _EXPERT_OPS = frozenset({"expert", "all_to_all"})
+_AT_THEIR_EXPERTS = frozenset({CONTENT_WORDS["dispatched"], CONTENT_WORDS["pair"]})
 _REPLICA_AXES = frozenset({"dp", "stage"})
 
 
@@ -116,7 +117,7 @@ def _code_of_content(m: Mismatch) -> str:
         return "PH013"
     if m.found == CONTENT_WORDS["expert_out"]:
         return "EP003"
-    if m.weight == "shared_gate_up":
+    if m.weight == "shared_gate_up" and m.found in _AT_THEIR_EXPERTS:
         return "EP015"
     if m.op == "kv_cache_update" and m.found == CONTENT_WORDS["expanded_kv"]:
         return "AT004"

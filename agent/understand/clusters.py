@@ -17,7 +17,7 @@ _MARK = "\ue000"
 
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 _HOST = r"(?:nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|systems?|instances?|knoten|n(?:œ|oe)uds?|nodos?)"
-_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*)*"
+_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
 _GPUS = r"(?:gpus?|cards?|accelerators?|devices?)"
 _ANOTHER = rf"(?P<again>{COUNT})"
@@ -143,7 +143,7 @@ def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
     found = []
     if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
-    for kind, pattern in _SHAPES:
+    for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
         found += [Shape(per_host=count_of(m["n"] or m["m"])) for m in scan.take(_PER_HOST)]

@@ -60,6 +60,11 @@ class Vocabulary:
         return {squash(name): key for key, names in self.names.items() for name in names}
 
     @cached_property
+    def _starts(self) -> frozenset[str]:
+        """Every beginning of a whole name."""
+        return frozenset(name[:end] for name in self._whole for end in range(1, len(name) + 1))
+
+    @cached_property
     def _pieces(self) -> dict[str, list[frozenset[str]]]:
         """Pieces of every name of a key, its own first."""
         return {key: [frozenset(pieces(name)) for name in names] for key, names in self.names.items()}
@@ -83,13 +88,21 @@ class Vocabulary:
 
     def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
         """The longest mention that starts with the first of `words`, and how many words it takes."""
-        for length in range(len(words), 0, -1):
-            near = _close_together(text, words[:length])
-            name = "".join(squash(w.text) for w in words[:length]) if near else ""
-            for ending in (name, name.removesuffix("s")):
-                if ending in self._whole:
-                    end = words[length - 1].span[1] - (len(name) - len(ending))
-                    return Mention((self._whole[ending],), (words[0].span[0], end), exact=True), length
+        found: tuple[Mention | None, int] = (None, 0)
+        name = ""
+        for length, word in enumerate(words, 1):
+            name += squash(word.text)
+            if length > 1 and not _close_together(text, words[length - 2 : length]):
+                break
+            for form in (name, name.removesuffix("s")):
+                if form in self._whole:
+                    end = word.span[1] - (len(name) - len(form))
+                    found = Mention((self._whole[form],), (words[0].span[0], end), exact=True), length
+                    break
+            if name not in self._starts:
+                break
+        if found[0] is not None:
+            return found
         return self._shortened(text, words)
 
     def _shortened(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
@@ -130,7 +143,8 @@ def _has_all(held: frozenset[str], wanted: Sequence[str]) -> bool:
 
 
 def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Keys that are really different: quantised checkpoints of another key left out, and of versions of one model the newest kept."""
+    """Keys that are really different: quantised checkpoints of another key left out, of versions of one model the newest kept, and
+    a plain name preferred to longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`)."""
     plain = [key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)]
     newest: dict[tuple[str, ...], str] = {}
     for key in plain:
@@ -138,7 +152,9 @@ def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
         kind = tuple(p for p in parts if not _VERSION.fullmatch(p))
         if kind not in newest or _versions(parts) > _versions(pieces(newest[kind])):
             newest[kind] = key
-    return tuple(newest.values())
+    left = tuple(newest.values())
+    plainest = tuple(key for key in left if all(set(pieces(key)) <= set(pieces(other)) for other in left))
+    return plainest or left
 
 
 def _versions(parts: Sequence[str]) -> list[tuple[int, ...]]:

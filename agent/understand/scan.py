@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 8_000
 """A request is a sentence or a page; what comes after this many characters is not read."""
 
 EATEN = "\x1f"

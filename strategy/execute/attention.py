@@ -6,7 +6,7 @@ import numpy as np
 
 from strategy.dag import AttentionNode, KvCacheUpdate
 from strategy.execute.site import Site, as_tensor, needs_width, only_tensor
-from strategy.execute.values import MAX_ELEMENTS, SPAN, Arrived, Floats, Ints, RunError, Tensor, Written
+from strategy.execute.values import MAX_SCORES, SPAN, Arrived, Floats, Ints, RunError, Tensor, Written
 from strategy.model import GqaAttention, MlaAttention
 
 ROPE_BASE = 100.0
@@ -121,7 +121,7 @@ def _softmax_sum(site: Site, q: Floats, keys: Floats, values: Floats, q_rows: In
     ranks, n, heads, d = q.shape
     if keys.shape[-1] != d or heads % keys.shape[2]:
         raise RunError(f"{heads} query heads of {d} features meet {keys.shape[2]} KV heads of {keys.shape[-1]}")
-    if ranks * heads * n * keys.shape[1] > MAX_ELEMENTS:
+    if ranks * heads * n * keys.shape[1] > MAX_SCORES:
         raise RunError(f"attention of {n} rows over {keys.shape[1]} cached ones is more than the proof runs")
     grouped = q.reshape(ranks, n, keys.shape[2], -1, d).transpose(0, 2, 3, 1, 4)
     scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] / math.sqrt(scale)

@@ -9,7 +9,7 @@ from strategy.model import ModelSpec
 from strategy.strategy import Phase, Pool
 
 MAX_LAYERS = 20_000
-MAX_EXECUTIONS = 200_000
+MAX_EXECUTIONS = 60_000
 """Node executions of one proof; a document that needs more is refused."""
 LAYERS_EACH = 2
 """Layers that run for each different (blocks, stage, kind) of a layer."""

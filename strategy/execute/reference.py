@@ -132,9 +132,10 @@ class _Transformer:
         chosen = logits >= np.sort(logits, axis=-1)[..., -moe.top_k, None]
         gates = np.where(chosen, np.exp(logits - logits.max(axis=-1, keepdims=True)), 0.0)
         gates /= gates.sum(axis=-1, keepdims=True)
-        hidden = _swiglu(np.einsum("sph,ehm->spem", x, self.weights.full("experts_gate_up", layer), optimize=True))
-        weighted = hidden * gates[..., None]
-        out = np.einsum("spem,emh->sph", weighted, self.weights.full("experts_down", layer), optimize=True)
+        up = np.asarray(np.einsum("sph,ehm->spem", x, self.weights.full("experts_gate_up", layer), optimize=True))
+        weighted = _swiglu(up) * gates[..., None]
+        down = self.weights.full("experts_down", layer)
+        out: Floats = np.einsum("spem,emh->sph", weighted, down, optimize=True)
         self.keep("experts", layer, out)
         if moe.shared_intermediate_size:
             out = out + self.times("shared_down", layer, _swiglu(self.times("shared_gate_up", layer, x)))
@@ -142,7 +143,7 @@ class _Transformer:
 
 
 def _rms(x: Floats) -> Floats:
-    return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + 1e-6))
+    return np.asarray(x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-6))
 
 
 def _swiglu(x: Floats) -> Floats:

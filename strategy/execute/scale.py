@@ -1,7 +1,8 @@
 """The scaled-down model, meshes and batch that stand for the real ones: same structure, small numbers.
 
 What is kept: the attention kind, the dense and MoE layers, windows, shared and redundant experts, every pipeline stage, and how
-degrees relate to each other and to the KV heads (equal, smaller, divisible). A mesh of up to `MAX_WIDTH` ranks is kept as it is.
+degrees relate to each other and to the KV heads (equal, smaller, divisible). A mesh of up to `KEPT_WIDTH` ranks is kept as it is, a larger one shrinks to that where its
+relations allow it.
 """
 
 import math
@@ -15,7 +16,8 @@ from strategy.execute.values import SPAN, Ints, RunError
 from strategy.model import GqaAttention, MlaAttention, ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
-MAX_WIDTH = 32
+KEPT_WIDTH = 32
+MAX_WIDTH = 64
 MAX_REPLICAS = 2
 """Independent replicas share nothing and run one program: two of them show that they are independent."""
 PROMPT_TOKENS = 4
@@ -68,9 +70,9 @@ def _pool(strategy: Strategy, phase: Phase) -> Pool:
 
 def _scaled_pool(pool: Pool) -> Pool:
     replicas = min(pool.replicas, MAX_REPLICAS)
-    attention, experts = pool.attention, pool.experts or ExpertMesh(dp_size=pool.width)
+    attention, experts = pool.attention, pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     real = (attention.dp_size, attention.cp_size, attention.tp_size, experts.dp_size, experts.ep_size, experts.tp_size)
-    dp, cp, tp, moe_dp, ep, moe_tp = real if pool.width <= MAX_WIDTH else _smaller_mesh(real, pool.experts is not None)
+    dp, cp, tp, moe_dp, ep, moe_tp = real if pool.width <= KEPT_WIDTH else _smaller_mesh(real, pool.experts is not None)
     return pool.model_copy(
         update={
             "replicas": replicas,
@@ -91,7 +93,11 @@ def _smaller_mesh(real: Degrees, has_experts: bool) -> Degrees:
         for expert in experts:
             candidate = (*attention, *expert)
             compared = slice(None) if has_experts else slice(3)
-            found = (_unlikeness(real[compared], candidate[compared]), -math.prod(attention), candidate)
+            found = (
+                _unlikeness(real[compared], candidate[compared]),
+                abs(KEPT_WIDTH - math.prod(attention)),
+                candidate,
+            )
             best = found if best is None else min(best, found)
     if best is None:
         raise RunError(f"a mesh of degrees {real} cannot be scaled down to {MAX_WIDTH} ranks", node="strategy")

@@ -17,6 +17,8 @@ SPAN = 1 << 20
 """A token's label is `sequence * SPAN + position`."""
 MAX_ELEMENTS = 1 << 22
 """Numbers in one value: no sound document comes near it."""
+MAX_SCORES = 1 << 25
+"""Numbers in the attention scores of one node."""
 
 
 class RunError(ExecutionError):

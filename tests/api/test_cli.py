@@ -132,14 +132,16 @@ def test_a_malformed_request_file_is_told_with_line_and_column(
         (["plan", "-f", "missing.yaml"], "missing.yaml: No such file"),
         (["plan", "-f", "."], "directory"),
         (["validate", "missing.yaml"], "missing.yaml"),
-        (["plan", "Llama 3.1 8B on 1x H1000, 1k in, 1k out"], "h100"),
-        (["rules", "TP01"], "TP001"),
+        (["plan", "-f", "unknown.json"], "h100-sxm"),
+        (["rules", "TP01"], "did you mean `TP0"),
         (["catalog", "gpus", "h1000"], "h100"),
         (["plan", TEXT, "--proposer", "llm"], "MESHWRIGHT_LLM__BASE_URL"),
         (["plan", TEXT, "--format", "xml"], "mermaid"),
     ],
 )
-def test_what_cannot_be_used_exits_2_in_words(meshwright: Run, arguments: list[str], told: str) -> None:
+def test_what_cannot_be_used_exits_2_in_words(meshwright: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
+    (tmp_path / "unknown.json").write_text(json.dumps({**REQUEST, "cluster": {"gpu": "h1000"}}))
+
     run = meshwright(*arguments)
 
     assert run.returncode == 2, run.stdout
@@ -223,6 +225,14 @@ def test_a_setting_that_does_not_fit_is_named(meshwright: Run) -> None:
 
     assert run.returncode == 2
     assert "MESHWRIGHT_LOOP__MAX_ATTEMPTS" in run.stderr
+
+
+def test_words_that_name_no_gpu_get_a_question_back(meshwright: Run) -> None:
+    run = meshwright("plan", "Llama 3.1 8B please, 1k in, 1k out")
+
+    assert run.returncode == 1
+    assert run.stdout.startswith("needs clarification")
+    assert "GPU" in run.stdout
 
 
 def test_junk_gets_a_question_or_an_error_in_words(meshwright: Run) -> None:

@@ -91,10 +91,13 @@ def test_shipped_fp8_variants_are_models_of_their_own() -> None:
 def test_windows_are_on_the_layers_that_have_them() -> None:
     gemma, oss, scout = (find_model(name).window for name in ("gemma-3-27b", "gpt-oss-20b", "llama-4-scout"))
 
-    assert gemma is not None and (gemma.kind, gemma.size_tokens, len(gemma.layers)) == ("sliding", 1024, 52)
+    assert gemma is not None
+    assert (gemma.kind, gemma.size_tokens, len(gemma.layers)) == ("sliding", 1024, 52)
     assert gemma.layers[:6] == (0, 1, 2, 3, 4, 6)
-    assert oss is not None and (oss.size_tokens, oss.layers) == (128, tuple(range(0, 24, 2)))
-    assert scout is not None and (scout.kind, scout.size_tokens, len(scout.layers)) == ("chunked", 8192, 36)
+    assert oss is not None
+    assert (oss.size_tokens, oss.layers) == (128, tuple(range(0, 24, 2)))
+    assert scout is not None
+    assert (scout.kind, scout.size_tokens, len(scout.layers)) == ("chunked", 8192, 36)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,12 @@ def test_fp8_asked_of_a_bf16_checkpoint_quantises_only_matrices_inside_layers() 
     }
 
     assert set(found.values()) == {1.0, 2.0}
-    assert {name for name, size in found.items() if size == 1.0} == {"attention", "dense_ffn", "expert", "shared_expert"}
+    assert {name for name, size in found.items() if size == 1.0} == {
+        "attention",
+        "dense_ffn",
+        "expert",
+        "shared_expert",
+    }
 
 
 def test_bf16_asked_of_an_fp8_checkpoint_means_every_weight_in_bf16() -> None:

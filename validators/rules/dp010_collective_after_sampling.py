@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.block_graph import collective_axis, graphs
-from validators.examples import insert, moe
+from validators.examples import dense, insert
 from validators.examples_moe import named
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -17,12 +17,10 @@ from validators.subject import Subject
     hint="remove `{node}`: hosts collect the answers of all replicas",
     sources=("S0 Communication: optional output gathering",),
     knowledge="data-parallelism.md#gathering-outputs",
-    passes=lambda: named("sampling ends the head", moe),
+    passes=lambda: named("sampling ends the head", dense),
     fails=lambda: named(
-        "tokens gathered over replicas",
-        lambda: insert(
-            moe(), "head_decode.sample", id="collect", op="all_gather", axis="dp", dim="tokens", inputs=["sample"]
-        ),
+        "tokens broadcast after sampling",
+        lambda: insert(dense(), "head_decode.sample", id="collect", op="broadcast", axis="tp", inputs=["sample"]),
     ),
 )
 def collective_after_sampling(subject: Subject) -> Iterator[Hit]:

@@ -1,0 +1,237 @@
+"""The proof passes for sound documents, hand-written and built, and says what it ran."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from strategy.build import build
+from strategy.dag import Dag
+from strategy.errors import InputError
+from strategy.execute import prove
+from strategy.execute.reference import run_reference
+from strategy.execute.scale import MAX_WIDTH, prompt_lengths, scale
+from strategy.execute.weights import Weights
+from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe, Window
+from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
+
+DOCUMENTS = Path(__file__).parent / "documents"
+LLAMA_70B = ModelSpec(
+    name="llama-3.1-70b",
+    hidden_size=8192,
+    num_layers=80,
+    vocab_size=128_256,
+    attention=GqaAttention(num_heads=64, num_kv_heads=8, head_dim=128),
+    intermediate_size=28_672,
+)
+QWEN_235B = ModelSpec(
+    name="qwen3-235b-a22b",
+    hidden_size=4096,
+    num_layers=94,
+    vocab_size=151_936,
+    attention=GqaAttention(num_heads=64, num_kv_heads=4, head_dim=128, qk_norm=True),
+    intermediate_size=None,
+    moe=Moe(num_experts=128, top_k=8, expert_intermediate_size=1536),
+)
+DEEPSEEK_V3 = ModelSpec(
+    name="deepseek-v3",
+    hidden_size=7168,
+    num_layers=61,
+    vocab_size=129_280,
+    attention=MlaAttention(
+        num_heads=128, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128
+    ),
+    intermediate_size=18_432,
+    moe=Moe(num_experts=256, top_k=8, expert_intermediate_size=2048, shared_intermediate_size=2048),
+    dense_layers=(0, 1, 2),
+)
+NO_QUERY_LATENT = DEEPSEEK_V3.model_copy(
+    update={"attention": DEEPSEEK_V3.attention.model_copy(update={"q_lora_rank": None, "num_heads": 16})}
+)
+EVERY_SECOND = tuple(range(0, 80, 2))
+SLIDING = LLAMA_70B.model_copy(update={"window": Window(kind="sliding", size_tokens=128, layers=EVERY_SECOND)})
+CHUNKED = LLAMA_70B.model_copy(update={"window": Window(kind="chunked", size_tokens=8192, layers=EVERY_SECOND)})
+TIED = LLAMA_70B.model_copy(update={"tie_word_embeddings": True})
+
+
+def load(name: str) -> Dag:
+    return Dag.model_validate(yaml.safe_load((DOCUMENTS / name).read_text()))
+
+
+def pool(model, *, dp=1, tp=1, pp=1, experts=None, **fields) -> Pool:
+    """`experts` is (dp_size, ep_size, tp_size)."""
+    each = -(-model.num_layers // pp)
+    stages = tuple((s * each, min(model.num_layers, (s + 1) * each)) for s in range(pp))
+    mesh = None if experts is None else ExpertMesh(dp_size=experts[0], ep_size=experts[1], tp_size=experts[2])
+    return Pool(stages=stages, pp_size=pp, attention=AttentionMesh(dp_size=dp, tp_size=tp), experts=mesh, **fields)
+
+
+def plan(model, **degrees) -> Strategy:
+    return Strategy(pools=(pool(model, **degrees),))
+
+
+def split_pools(model, prefill, decode) -> Strategy:
+    return Strategy(
+        pools=(
+            pool(model, name="prefill", phases=("prefill",), **prefill),
+            pool(model, name="decode", phases=("decode",), **decode),
+        )
+    )
+
+
+SOUND = {
+    "one device": (LLAMA_70B, plan(LLAMA_70B)),
+    "TP8": (LLAMA_70B, plan(LLAMA_70B, tp=8)),
+    "TP16 repeats KV heads": (LLAMA_70B, plan(LLAMA_70B, tp=16)),
+    "PP4": (LLAMA_70B, plan(LLAMA_70B, pp=4)),
+    "TP4 x PP2": (LLAMA_70B, plan(LLAMA_70B, tp=4, pp=2)),
+    "four replicas": (LLAMA_70B, plan(LLAMA_70B, tp=2, replicas=4)),
+    "dense DP attention": (LLAMA_70B, plan(LLAMA_70B, dp=2, tp=2)),
+    "megatron": (LLAMA_70B, plan(LLAMA_70B, tp=8, sp_kind="megatron")),
+    "sliding windows": (SLIDING, plan(SLIDING, tp=4)),
+    "chunked windows": (CHUNKED, plan(CHUNKED, tp=4, pp=2)),
+    "tied embeddings": (TIED, plan(TIED, tp=4)),
+    "all_to_all": (QWEN_235B, plan(QWEN_235B, dp=8, experts=(1, 8, 1))),
+    "all_to_all, tokens chunked over tp": (QWEN_235B, plan(QWEN_235B, dp=2, tp=4, experts=(1, 8, 1))),
+    "all_to_all, expert TP": (QWEN_235B, plan(QWEN_235B, dp=2, tp=4, experts=(1, 4, 2))),
+    "all_to_all, expert TP, ep fastest": (
+        QWEN_235B,
+        plan(QWEN_235B, dp=2, tp=4, experts=(1, 4, 2), moe_layout="ep_fastest"),
+    ),
+    "all_gather": (QWEN_235B, plan(QWEN_235B, dp=2, tp=4, experts=(1, 8, 1), ep_lowering="all_gather")),
+    "all_gather, expert TP": (QWEN_235B, plan(QWEN_235B, dp=2, tp=4, experts=(1, 4, 2), ep_lowering="all_gather")),
+    "all_gather, expert DP": (QWEN_235B, plan(QWEN_235B, dp=2, tp=4, experts=(2, 2, 2), ep_lowering="all_gather")),
+    "replicated": (QWEN_235B, plan(QWEN_235B, tp=8, experts=(1, 8, 1), ep_lowering="replicated")),
+    "replicated, expert TP": (QWEN_235B, plan(QWEN_235B, tp=8, experts=(1, 4, 2), ep_lowering="replicated")),
+    "megatron with experts": (QWEN_235B, plan(QWEN_235B, tp=8, experts=(1, 8, 1), sp_kind="megatron")),
+    "MLA DP16 EP16": (DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=16, experts=(1, 16, 1))),
+    "MLA TP8 replicated": (DEEPSEEK_V3, plan(DEEPSEEK_V3, tp=8, experts=(1, 8, 1), ep_lowering="replicated")),
+    "MLA DP2 TP8 EP16": (DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=2, tp=8, experts=(1, 16, 1))),
+    "MLA DP x EP x PP": (DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=8, experts=(1, 8, 1), pp=2, dp_layout="inner")),
+    "MLA, dense FFN and head gathered": (
+        DEEPSEEK_V3,
+        plan(DEEPSEEK_V3, dp=4, tp=2, experts=(1, 8, 1), dense_ffn="gathered", lm_head="gathered"),
+    ),
+    "MLA, redundant experts": (DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=32, experts=(1, 32, 1), redundant_experts=32)),
+    "MLA, 256 ranks": (DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=32, tp=8, experts=(1, 256, 1))),
+    "MLA without a query latent": (NO_QUERY_LATENT, plan(NO_QUERY_LATENT, dp=2, tp=2, experts=(1, 4, 1))),
+    "disaggregated": (LLAMA_70B, split_pools(LLAMA_70B, {"tp": 4}, {"tp": 16, "pp": 2})),
+    "disaggregated MLA": (
+        DEEPSEEK_V3,
+        split_pools(
+            DEEPSEEK_V3, {"dp": 2, "tp": 4, "experts": (1, 8, 1)}, {"dp": 16, "experts": (1, 16, 1), "replicas": 2}
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "strategy"), SOUND.values(), ids=SOUND)
+def test_the_canonical_dag_equals_one_device(model, strategy):
+    proof = prove(build(model, strategy), model)
+
+    assert proof.departure is None
+    assert proof.passed
+    assert proof.max_abs_error < 1e-12
+    assert proof.sequences >= 2
+
+
+@pytest.mark.parametrize(
+    ("document", "model", "ranks"),
+    [("llama-3.1-70b-tp4-pp2.yaml", LLAMA_70B, 8), ("deepseek-v3-dp16-ep16.yaml", DEEPSEEK_V3, 16)],
+)
+def test_a_hand_written_document_equals_one_device(document, model, ranks):
+    proof = prove(load(document), model)
+
+    assert proof.departure is None
+    assert (proof.passed, proof.ranks, proof.steps) == (True, ranks, 2)
+
+
+def test_more_decode_steps_and_another_seed_pass_too():
+    proof = prove(load("llama-3.1-70b-tp4-pp2.yaml"), LLAMA_70B, seed=7, steps=5)
+
+    assert proof.passed
+    assert proof.steps == 5
+
+
+def test_one_decode_step_is_refused_because_it_tries_no_loop_edge():
+    with pytest.raises(InputError, match="at least 2"):
+        prove(load("llama-3.1-70b-tp4-pp2.yaml"), LLAMA_70B, steps=1)
+
+
+def test_the_same_document_gives_the_same_proof():
+    dag = build(QWEN_235B, SOUND["all_to_all, expert TP"][1])
+
+    assert prove(dag, QWEN_235B) == prove(dag, QWEN_235B)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "model"),
+    [
+        ({"dp": 64, "experts": (1, 64, 1)}, DEEPSEEK_V3),
+        ({"dp": 32, "tp": 8, "experts": (1, 256, 1)}, DEEPSEEK_V3),
+        ({"tp": 64}, LLAMA_70B),
+        ({"dp": 8, "tp": 16, "experts": (2, 32, 2)}, QWEN_235B),
+    ],
+)
+def test_a_scaled_mesh_keeps_how_degrees_relate(degrees, model):
+    real = pool(model, **degrees)
+
+    small = scale(model, Strategy(pools=(real,))).pools["prefill"]
+
+    assert small.width <= MAX_WIDTH
+    assert small.experts is None or small.experts.width == small.width
+    assert relations(small) == relations(real)
+
+
+def relations(of: Pool) -> list[bool]:
+    mesh = of.experts or ExpertMesh()
+    sizes = [of.attention.dp_size, of.attention.tp_size, mesh.ep_size, mesh.tp_size, mesh.dp_size]
+    return [a > b for a in sizes for b in sizes] + [size > 1 for size in sizes]
+
+
+def test_prompts_differ_in_length_and_fill_every_replica_equally():
+    scaled = scale(DEEPSEEK_V3, plan(DEEPSEEK_V3, dp=2, tp=4, experts=(1, 8, 1)))
+
+    lengths = prompt_lengths(scaled)
+
+    assert len(set(lengths.tolist())) > 2
+    assert len(set(lengths.reshape(2, -1).sum(axis=1).tolist())) == 1
+
+
+def test_the_reference_does_not_look_ahead():
+    scaled = scale(SLIDING, plan(SLIDING))
+    weights = Weights(scaled.model, 0)
+    prompt = np.array([3, 1, 4, 1, 5, 9, 2, 6])
+    changed = np.array([3, 1, 4, 1, 5, 9, 2, 7])
+
+    first, second = (run_reference(scaled.model, (0, 1), weights, [tokens], 2).logits for tokens in (prompt, changed))
+
+    assert np.allclose(first[0, :7], second[0, :7], rtol=0, atol=1e-12)
+    assert np.abs(first[0, 7] - second[0, 7]).max() > 1e-3
+
+
+def test_a_window_hides_older_tokens_from_the_reference():
+    scaled = scale(SLIDING, plan(SLIDING))
+    weights = Weights(scaled.model, 0)
+    prompt, changed = np.array([3, 1, 4, 1, 5, 9]), np.array([8, 1, 4, 1, 5, 9])
+
+    seen, unseen = (
+        np.abs(
+            run_reference(scaled.model, layers, weights, [prompt], 2).logits[0, 5]
+            - run_reference(scaled.model, layers, weights, [changed], 2).logits[0, 5]
+        ).max()
+        for layers in ((1,), (0,))
+    )
+
+    assert seen > 1e-6
+    assert unseen < 1e-12
+
+
+def test_a_departure_is_a_plain_value():
+    proof = prove(load("llama-3.1-70b-tp4-pp2.yaml"), LLAMA_70B.model_copy(update={"num_layers": 81}))
+
+    assert proof.departure is not None
+    assert proof.model_dump_json()
+    assert not dataclasses.is_dataclass(proof.departure)
