@@ -34,11 +34,15 @@ def explain_valid(
 
 def explain_infeasible(problem: Problem, infeasible: Infeasible) -> str:
     """Which limits break, and the nearest changes that fit."""
-    parts = [f"No strategy for {problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name} meets the request."]
+    parts = [
+        f"No strategy for {problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name} meets the request."
+    ]
     parts += [f"{limit.name}: {_sentence(limit.message)}." for limit in infeasible.limits]
     verified = [change for change in infeasible.nearest if change.verified]
     if verified:
-        parts.append("What would fit, each checked by planning it: " + "; ".join(_sentence(c.message) for c in verified) + ".")
+        parts.append(
+            "What would fit, each checked by planning it: " + "; ".join(_sentence(c.message) for c in verified) + "."
+        )
     return " ".join(parts)
 
 
@@ -48,16 +52,21 @@ def explain_rejected(codes: Sequence[str], reason: str) -> str:
     return f"No proposal was accepted: {_sentence(reason)}.{found}"
 
 
-def evidence_lines(strategy: Strategy, estimate: Estimate | None, alternatives: Sequence[Alternative]) -> tuple[str, ...]:
+def evidence_lines(
+    strategy: Strategy, estimate: Estimate | None, alternatives: Sequence[Alternative]
+) -> tuple[str, ...]:
     """The planner's candidates, a line each, for a model that may see them."""
     lines = [f"1. {_pools(strategy)}: {_numbers(estimate)}"]
-    lines += [f"{n}. {_sentence(a.summary)}: {_numbers(a.estimate)}; lost: {a.reason}" for n, a in enumerate(alternatives, 2)]
+    lines += [
+        f"{n}. {_sentence(a.summary)}: {_numbers(a.estimate)}; lost: {a.reason}" for n, a in enumerate(alternatives, 2)
+    ]
     return tuple(lines)
 
 
 def _pools(strategy: Strategy) -> str:
     return "; ".join(
-        f"{describe(pool)} ({pool.world_size} GPUs{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})" for pool in strategy.pools
+        f"{describe(pool)} ({pool.world_size} GPUs{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})"
+        for pool in strategy.pools
     )
 
 

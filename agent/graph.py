@@ -114,7 +114,9 @@ async def run(asked: Request | str, deps: Deps | None = None, *, on_event: OnEve
     A rejected or infeasible request is a result. Raises `InputError` for a `Request` that names what nobody knows (text that does so
     gets a question instead).
     """
-    state: State = {"text": asked} if isinstance(asked, str) else {"request": asked.model_dump(mode="json", exclude_unset=True)}
+    state: State = (
+        {"text": asked} if isinstance(asked, str) else {"request": asked.model_dump(mode="json", exclude_unset=True)}
+    )
     context = Run(deps or default_deps(), on_event)
     config: Any = {"recursion_limit": recursion_limit(context.deps.settings)}
     final = await _graph().ainvoke(state, config, context=context)

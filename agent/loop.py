@@ -18,10 +18,26 @@ from strategy.build import build
 from strategy.dag import Dag
 from strategy.errors import InputError, ProposalError
 from strategy.request import Problem, Request
-from strategy.result import Attempt, Citation, Estimate, Finding, Infeasible, Limit, Origin, Proof, Report, Result, Usage
+from strategy.result import (
+    Attempt,
+    Citation,
+    Estimate,
+    Finding,
+    Infeasible,
+    Limit,
+    Origin,
+    Proof,
+    Report,
+    Result,
+    Usage,
+)
 
 _RULE_CODE = re.compile(r"[A-Z]{2,4}\d{3}")
-_EXTRA_QUERY = {"disaggregated": "disaggregated prefill decode KV transfer", "colocated": "", "auto": "colocated disaggregated"}
+_EXTRA_QUERY = {
+    "disaggregated": "disaggregated prefill decode KV transfer",
+    "colocated": "",
+    "auto": "colocated disaggregated",
+}
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
 
@@ -122,7 +138,11 @@ def query_of(problem: Problem) -> str:
     words += ["expert parallelism MoE all_to_all"] if model.moe else ["dense replicas data parallelism"]
     words += ["MLA latent attention DP attention"] if model.attention.kind == "mla" else ["GQA KV heads"]
     words += ["across hosts scale-up domain NVLink"] if cluster.hosts > 1 else []
-    words += [_EXTRA_QUERY[problem.serving], problem.engine or "", {"latency": "latency TPOT", "throughput": "throughput batch"}.get(problem.objective, "")]
+    words += [
+        _EXTRA_QUERY[problem.serving],
+        problem.engine or "",
+        {"latency": "latency TPOT", "throughput": "throughput batch"}.get(problem.objective, ""),
+    ]
     return " ".join(word for word in words if word)
 
 
@@ -144,7 +164,9 @@ async def ask(state: State, run: Run) -> Update:
         async with asyncio.timeout(max(0.001, limit)):
             proposal = await proposer.propose(brief_of(state, run))
     except TimeoutError:
-        proposal = Proposal(outcome="failed", text=f"no answer within the deadline of {run.deps.settings.deadline_s:g} s")
+        proposal = Proposal(
+            outcome="failed", text=f"no answer within the deadline of {run.deps.settings.deadline_s:g} s"
+        )
     except ProposalError as error:
         proposal = Proposal(outcome="failed", text=str(error))
     return {"proposal": proposal.model_dump(mode="json"), **_recorded(state, proposer.name, proposal, started)}
@@ -233,7 +255,14 @@ def _noted(
     """The verdict in the state, on the attempt, and as events."""
     rows = [finding.model_dump(mode="json") for finding in findings]
     attempts = [*state["attempts"][:-1], {**state["attempts"][-1], "findings": rows}]
-    run.emit("attempt", number=len(attempts), proposer=attempts[-1]["proposer"], outcome=proposal.outcome, accepted=accepted, ms=attempts[-1]["ms"])
+    run.emit(
+        "attempt",
+        number=len(attempts),
+        proposer=attempts[-1]["proposer"],
+        outcome=proposal.outcome,
+        accepted=accepted,
+        ms=attempts[-1]["ms"],
+    )
     if rows:
         run.emit("findings", number=len(attempts), findings=rows)
     update: Update = {
@@ -283,7 +312,11 @@ def plan_repair(state: State, run: Run) -> Update:
     settings, proposal = run.deps.settings, state["proposal"]
     repeated = state["digests"].count(state["digests"][-1]) > 1
     codes = {row["code"] for row in state["findings"]}
-    nodes = sum(len(block["nodes"]) for block in proposal["dag"]["blocks"]) if proposal["dag"] and proposal["wrote_graph"] else 0
+    nodes = (
+        sum(len(block["nodes"]) for block in proposal["dag"]["blocks"])
+        if proposal["dag"] and proposal["wrote_graph"]
+        else 0
+    )
     small = 0 < _errors(state["findings"]) <= settings.patch_max_findings and nodes >= settings.patch_min_nodes
     patch = small and not repeated and proposal["outcome"] == "candidate" and "BAD_PATCH" not in codes
     return {"mode": "patch" if patch else "full", "escalate": repeated}
@@ -297,7 +330,12 @@ async def next_best(state: State, run: Run) -> Update:
         canonical = await asyncio.to_thread(_canonical, proposal, problem_of(state, run))
         if canonical is not None:
             note = "the model's graph was rejected; the canonical graph of its strategy stands in its place"
-            return {**_replaced(state, "llm", canonical), "rebuilt": True, "reason": reason, "assumptions": [*state["assumptions"], note]}
+            return {
+                **_replaced(state, "llm", canonical),
+                "rebuilt": True,
+                "reason": reason,
+                "assumptions": [*state["assumptions"], note],
+            }
     planned = Proposal.model_validate(state["planned"])
     return {**_replaced(state, "planner", planned), "asks": "planner_fallback", "reason": reason}
 
@@ -308,7 +346,9 @@ def _canonical(proposal: Proposal, problem: Problem) -> Proposal | None:
         dag: Dag = build(problem.model, proposal.strategy)
     except (InputError, ValueError, KeyError, IndexError, ZeroDivisionError):
         return None
-    return proposal.model_copy(update={"outcome": "candidate", "dag": dag, "wrote_graph": False, "usage": Usage(), "findings": ()})
+    return proposal.model_copy(
+        update={"outcome": "candidate", "dag": dag, "wrote_graph": False, "usage": Usage(), "findings": ()}
+    )
 
 
 def _replaced(state: State, proposer: str, proposal: Proposal) -> Update:
@@ -330,7 +370,10 @@ def _result(state: State, run: Run) -> Result:
     """Clarification, valid, infeasible or rejected: the first that holds."""
     if state.get("question"):
         return Result(
-            status="needs_clarification", request=None, assumptions=tuple(state["assumptions"]), question=state["question"]
+            status="needs_clarification",
+            request=None,
+            assumptions=tuple(state["assumptions"]),
+            question=state["question"],
         )
     if planned_infeasible(state) and "proposal" not in state:
         return _infeasible(state, run, Proposal.model_validate(state["planned"]))

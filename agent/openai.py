@@ -113,7 +113,9 @@ def _format(wanted: type[Wire], method: Method) -> dict[str, Any]:
     """Request fields that ask for JSON of this shape."""
     schema = strict_schema(wanted)
     if method == "json_schema":
-        return {"response_format": {"type": "json_schema", "json_schema": {"name": TOOL, "strict": True, "schema": schema}}}
+        return {
+            "response_format": {"type": "json_schema", "json_schema": {"name": TOOL, "strict": True, "schema": schema}}
+        }
     if method == "function_calling":
         function = {"name": TOOL, "description": "Propose a strategy.", "strict": True, "parameters": schema}
         choice = {"type": "function", "function": {"name": TOOL}}
@@ -123,7 +125,10 @@ def _format(wanted: type[Wire], method: Method) -> dict[str, Any]:
 
 def _not_about_format(error: openai.APIStatusError) -> bool:
     """Errors that another method would not cure."""
-    return error.status_code == 404 and "model" in str(error).lower() or error.code in ("context_length_exceeded", "content_filter")
+    return (error.status_code == 404 and "model" in str(error).lower()) or error.code in (
+        "context_length_exceeded",
+        "content_filter",
+    )
 
 
 def _as_message(reply: Any) -> AIMessage:
@@ -139,13 +144,17 @@ def _read(message: AIMessage, brief: Brief, asked_characters: int) -> Proposal:
     refusal = message.additional_kwargs.get("refusal")
     reason = message.response_metadata.get("finish_reason")
     if refusal or reason == "content_filter":
-        return Proposal(outcome="refused", text=str(refusal or "stopped by the server's content filter")[:300], usage=usage)
+        return Proposal(
+            outcome="refused", text=str(refusal or "stopped by the server's content filter")[:300], usage=usage
+        )
     if reason == "length":
         return _cut_short(usage, text)
     try:
         document = parse_json(text)
     except (ValueError, RecursionError) as error:
-        finding = _finding("JSON", f"the answer is not one JSON object: {str(error)[:160]}", "answer with the JSON object only")
+        finding = _finding(
+            "JSON", f"the answer is not one JSON object: {str(error)[:160]}", "answer with the JSON object only"
+        )
         return Proposal(outcome="unparsable", text=text[:500], usage=usage, findings=(finding,), document=brief.last)
     return _patched(document, brief, usage) if brief.mode == "patch" else _answered(document, brief, usage)
 
@@ -172,7 +181,8 @@ def _patched(document: dict[str, Any], brief: Brief, usage: Usage) -> Proposal:
     try:
         patch = PatchAnswer.model_validate(document)
         operations = [
-            {"op": o.op, "path": o.path, "value": None if o.value_json is None else json.loads(o.value_json)} for o in patch.patch
+            {"op": o.op, "path": o.path, "value": None if o.value_json is None else json.loads(o.value_json)}
+            for o in patch.patch
         ]
         changed = jsonpatch.apply_patch(brief.last, operations)
     except ValidationError as error:
@@ -188,7 +198,9 @@ def _bad_patch(brief: Brief, usage: Usage, why: str) -> Proposal:
 
 
 def _cut_short(usage: Usage, text: str) -> Proposal:
-    finding = _finding("TRUNCATED", "the answer was cut at the token limit", "answer shorter: `graph` null, a short `why`")
+    finding = _finding(
+        "TRUNCATED", "the answer was cut at the token limit", "answer shorter: `graph` null, a short `why`"
+    )
     return Proposal(outcome="truncated", text=text[:500], findings=(finding,), usage=usage)
 
 

@@ -93,7 +93,11 @@ def full_messages(brief: Brief, schema: dict[str, Any] | None = None) -> list[tu
     """(role, text) pairs that ask for a whole answer; `schema` is written out only for servers that cannot be given one."""
     parts = [knowledge_text(brief.sections), request_text(brief.problem)]
     if brief.evidence:
-        parts.append("<planner>\nCandidates of a search over the whole space, best first:\n" + "\n".join(brief.evidence) + "\n</planner>")
+        parts.append(
+            "<planner>\nCandidates of a search over the whole space, best first:\n"
+            + "\n".join(brief.evidence)
+            + "\n</planner>"
+        )
     if schema is not None:
         parts.append(f"<schema>\n{_compact(schema)}\n</schema>")
     if brief.last is not None:
@@ -101,7 +105,9 @@ def full_messages(brief: Brief, schema: dict[str, Any] | None = None) -> list[tu
     if brief.findings:
         parts.append(findings_text(brief.findings))
     if brief.escalate:
-        parts.append("You sent this candidate before and it was rejected. Change what the findings name; do not send it again.")
+        parts.append(
+            "You sent this candidate before and it was rejected. Change what the findings name; do not send it again."
+        )
     parts.append("Answer with the whole JSON object.")
     return [("system", system_text()), ("user", "\n\n".join(p for p in parts if p))]
 
@@ -130,7 +136,9 @@ def request_text(problem: Problem) -> str:
     model = problem.model.model_dump(exclude={"aliases", "provenance", "checkpoint", "dense_layers"}, exclude_none=True)
     model["ffn_runs"] = problem.model.ffn_runs()
     if problem.model.window is not None:
-        model["window"] = f"{problem.model.window.kind} {problem.model.window.size_tokens} on {len(problem.model.window.layers)} layers"
+        model["window"] = (
+            f"{problem.model.window.kind} {problem.model.window.size_tokens} on {len(problem.model.window.layers)} layers"
+        )
     gpu = problem.cluster.gpu.model_dump(exclude={"provenance", "key"}, exclude_none=True)
     document = {
         "model": model,

@@ -92,7 +92,9 @@ class PlannerProposer:
         found = search(problem, self.calibration)
         if found.best is None:
             text = "no strategy meets the request"
-            return Proposal(outcome="candidate", text=text, infeasible=found.infeasible, alternatives=found.alternatives)
+            return Proposal(
+                outcome="candidate", text=text, infeasible=found.infeasible, alternatives=found.alternatives
+            )
         return Proposal(
             outcome="candidate",
             strategy=found.best.strategy,

@@ -239,7 +239,9 @@ def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:
         return Decoded(strategy=strategy, findings=(finding,))
     except (ValueError, KeyError, IndexError, ZeroDivisionError) as error:
         message = f"no graph can be built for this strategy: {error}"
-        finding = Finding(code="BUILD", severity="error", path="/strategy", message=message, hint="check degrees and stages")
+        finding = Finding(
+            code="BUILD", severity="error", path="/strategy", message=message, hint="check degrees and stages"
+        )
         return Decoded(strategy=strategy, findings=(finding,))
 
 
@@ -252,7 +254,13 @@ def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> 
         value = json.dumps(item["input"], default=str)[:80]
         found.setdefault(
             path,
-            Finding(code="SHAPE", severity="error", path=path, message=f"{item['msg']} (got {value})", hint="follow the schema"),
+            Finding(
+                code="SHAPE",
+                severity="error",
+                path=path,
+                message=f"{item['msg']} (got {value})",
+                hint="follow the schema",
+            ),
         )
     deepest = [one for path, one in found.items() if not any(other.startswith(f"{path}/") for other in found)]
     return tuple(deepest)[:limit]

@@ -3,13 +3,13 @@
 The planner keeps to them by construction; a model's answer is checked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from strategy.request import Problem
 from strategy.result import Estimate, Finding
 from strategy.strategy import Pool, Strategy
 
-_DEGREES = {
+_DEGREES: dict[str, Callable[[Pool], int]] = {
     "tp_size": lambda pool: pool.attention.tp_size,
     "pp_size": lambda pool: pool.pp_size,
     "ep_size": lambda pool: pool.experts.ep_size if pool.experts else 1,
@@ -49,7 +49,9 @@ def _wrong_degrees(problem: Problem, strategy: Strategy) -> Iterator[Finding]:
             actual = _DEGREES[field](pool)
             if actual != wanted:
                 path = f"/strategy/pools/{index}{_PLACES.get(field, f'/{field}')}"
-                yield _finding("REQ001", path, f"{field} is {actual}; the request fixes it at {wanted}", f"set it to {wanted}")
+                yield _finding(
+                    "REQ001", path, f"{field} is {actual}; the request fixes it at {wanted}", f"set it to {wanted}"
+                )
 
 
 def _forbidden(problem: Problem, strategy: Strategy) -> Iterator[Finding]:

@@ -216,7 +216,8 @@ def _pool_line(pool: Pool, *, named: bool) -> str:
     stages = ", ".join(f"{start}-{end - 1}" for start, end in pool.stages)
     layers = f"; layers {stages}" if pool.pp_size > 1 else ""
     label = f"{pool.name}: " if named else ""
-    return f"{label}{describe(pool)}{f' ({names})' if names else ''} on {pool.world_size} GPUs{layers}"
+    gpus = f" on {pool.world_size} GPUs" if pool.world_size > 1 else ""
+    return f"{label}{describe(pool)}{f' ({names})' if names else ''}{gpus}{layers}"
 
 
 def _breakdown(shares: Sequence[OpShare]) -> RenderableType:

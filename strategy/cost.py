@@ -324,6 +324,11 @@ class Server:
         cause = max(causes, key=lambda name: causes[name])
         return f"decode: {cause} ({causes[cause] / sum(causes.values()):.0%})"
 
+    def _leaves_unit(self, pool: Pool) -> bool:
+        """Whether a replica of `pool` communicates over the network."""
+        cluster, first = self.problem.cluster, self.dag.strategy.first_rank(pool)
+        return span(pool, "stage", cluster, first).units > 1 or p2p_crosses(pool, cluster, first)
+
     def _notes(self, concurrency: int) -> list[str]:
         """What widens the uncertainty of these numbers."""
         gpu, model = self.problem.cluster.gpu, self.problem.model

@@ -96,7 +96,7 @@ def _code_of_shard(m: Mismatch) -> str:
     if m.op in by_op:
         return by_op[m.op]
     if m.op == "kv_cache_update":
-        return "SP013" if m.axis == "cp" else "AT004"
+        return "DG011" if m.axis == "cp" else "AT004"
     return _code_of_shard_at_linear(m) if m.op == "linear" else "DG011"
 
 

@@ -52,7 +52,9 @@ def catalogue_names() -> Names:
         if key is not None and squash(nickname) not in known:
             models[key].add(nickname)
     gpus, aliases = catalogue.gpus(), catalogue.gpu_aliases()
-    names = {key: (gpu.name, *(a for a in aliases[key] if not a.startswith(("dgx", "hgx")))) for key, gpu in gpus.items()}
+    names = {
+        key: (gpu.name, *(a for a in aliases[key] if not a.startswith(("dgx", "hgx")))) for key, gpu in gpus.items()
+    }
     return Names(Vocabulary(models), Vocabulary(names), {key: gpu.gpus_per_host for key, gpu in gpus.items()})
 
 
@@ -87,9 +89,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, object]:
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
     constraints = find_constraints(scan, notes)
-    cluster = find_cluster(
-        scan, names.gpus, names.gpus_per_host, notes, wants_count=objective == "min_gpus"
-    )
+    cluster = find_cluster(scan, names.gpus, names.gpus_per_host, notes, wants_count=objective == "min_gpus")
     workload = find_workload(scan, notes)
     if objective is None:
         notes.assume("objective throughput: the text names none")
@@ -114,7 +114,9 @@ def _question(notes: Notes, document: dict[str, object]) -> str | None:
     missing = []
     if document["model"] is None and "model" not in notes.questions:
         missing.append("the model (for example `Llama 3.1 70B` or `deepseek-ai/DeepSeek-V3`)")
-    if document["cluster"] is None and not {"gpu", "cluster", "GPUs", "hosts", "GPUs per host", "racks"} & set(notes.questions):
+    if document["cluster"] is None and not {"gpu", "cluster", "GPUs", "hosts", "GPUs per host", "racks"} & set(
+        notes.questions
+    ):
         missing.append("the GPUs (for example `8x H100` or `2x8 H200`)")
     parts = [f"please name {' and '.join(missing)}"] if missing else []
     parts += list(notes.questions.values())

@@ -47,7 +47,9 @@ _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s
 _TOTAL = compiled(
     rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
 )
-_PER_HOST = compiled(rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b")
+_PER_HOST = compiled(
+    rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b"
+)
 _HOSTS = compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b")
 _NIC = re.compile(
     r"(?P<n>\d{1,4})\s*(?P<u>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)(?:\s*(?:per|/)\s*GPU)?\s*(?:of\s+)?"
@@ -118,7 +120,10 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         return None
     keys = list(dict.fromkeys(_preferred(m.keys) for m in mentions))
     if len(keys) > 1:
-        notes.ask("gpu", f"the text names {len(keys)} kinds of GPU ({', '.join(keys)}): which one? All GPUs of a plan are equal")
+        notes.ask(
+            "gpu",
+            f"the text names {len(keys)} kinds of GPU ({', '.join(keys)}): which one? All GPUs of a plan are equal",
+        )
         return None
     for mention in mentions:
         words = scan.words(mention.span)
@@ -202,7 +207,9 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
         return _checked(shape.hosts or 1, usual, notes, assumed=f"{usual} {key} in each host, as it is usually sold")
     if shape.hosts is not None:
         if shape.total % shape.hosts:
-            notes.ask("cluster", f"{shape.total} GPUs do not divide over {shape.hosts} hosts: how many GPUs has each host?")
+            notes.ask(
+                "cluster", f"{shape.total} GPUs do not divide over {shape.hosts} hosts: how many GPUs has each host?"
+            )
             return None
         return _checked(shape.hosts, shape.total // shape.hosts, notes)
     return _split(shape.total, key, usual, notes)
@@ -216,7 +223,9 @@ def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | 
     if per_host == 1:
         notes.ask("cluster", f"{total} {key} do not fill hosts of {usual}: how many GPUs has each host?")
         return None
-    return _checked(total // per_host, per_host, notes, assumed=f"{total} GPUs are {total // per_host} hosts of {per_host}")
+    return _checked(
+        total // per_host, per_host, notes, assumed=f"{total} GPUs are {total // per_host} hosts of {per_host}"
+    )
 
 
 def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> tuple[int, int] | None:

@@ -44,8 +44,12 @@ _SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|
 _FIX = compiled(rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?![\w%]|\.\d)")
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
-_REPLICAS = compiled(rf"(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})")
-_GPUS = compiled(rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)")
+_REPLICAS = compiled(
+    rf"(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
+)
+_GPUS = compiled(
+    rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"
+)
 
 
 def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
@@ -59,7 +63,9 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
     for kind in forbidden:
         field = "dp_size" if kind == "dp_attention" else f"{kind}_size"
         if fixed.get(field, 1) > 1:
-            notes.ask("constraints", f"the text forbids {kind.upper()} and asks for {field}={fixed[field]}: which one holds?")
+            notes.ask(
+                "constraints", f"the text forbids {kind.upper()} and asks for {field}={fixed[field]}: which one holds?"
+            )
     document: dict[str, object] = {}
     if fixed:
         document["fix"] = fixed
@@ -78,7 +84,11 @@ def _forbidden(scan: Scan) -> list[str]:
     kinds: list[str] = []
     for match in scan.take(_ONLY):
         kept = next(name.removeprefix("b_") for name, words in match.groupdict().items() if words)
-        kinds += [k for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp") if k != kept and (k, kept) != ("dp", "dp_attention")]
+        kinds += [
+            k
+            for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp")
+            if k != kept and (k, kept) != ("dp", "dp_attention")
+        ]
     for match in scan.take(_NO):
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(match["list"])]
     return list(dict.fromkeys(kinds))
@@ -101,10 +111,14 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
     for match in [*scan.take(_WAY), *scan.take(_FIX)]:
         kind, degree = _kind(match), count_of(match["n"])
         if kind == "sp":
-            notes.assume(f"ignored: `{scan.words(match.span())}` (sequence parallelism follows tp_size; or fix cp_size)")
+            notes.assume(
+                f"ignored: `{scan.words(match.span())}` (sequence parallelism follows tp_size; or fix cp_size)"
+            )
             continue
         if kind == "dp":
-            notes.assume(f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention")
+            notes.assume(
+                f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention"
+            )
         stated.setdefault(_FIELDS[kind], []).append(degree)
     for match in scan.take(_STAGES):
         stated.setdefault("pp_size", []).append(count_of(match["n"]))

@@ -21,7 +21,9 @@ _TPOT = (
 _LABEL_FIRST = r"{0}{1}{2}"
 _LABELLED = {
     "ttft": (
-        compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|until\s+(?:the\s+)?)?(?:max\s+)?{_TTFT}"),
+        compiled(
+            rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|until\s+(?:the\s+)?)?(?:max\s+)?{_TTFT}"
+        ),
         compiled(rf"{_TTFT}{_BETWEEN}{_T}"),
     ),
     "tpot": (
@@ -30,7 +32,9 @@ _LABELLED = {
         compiled(rf"{_TPOT}{_BETWEEN}{_T}"),
     ),
 }
-_SUB_SECOND = compiled(rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)")
+_SUB_SECOND = compiled(
+    rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)"
+)
 _SPEED = compiled(
     r"(?P<n>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
@@ -38,7 +42,9 @@ _SPEED = compiled(
 )
 FASTEST_READER = 300.0
 """Tokens per second above which a bare speed cannot be one user's."""
-_END_TO_END = compiled(rf"(?:end[- ]to[- ]end|e2e|total|overall)\s*(?:request\s*)?(?:latency|response\s+time|time)?{_BETWEEN}{_T_UNIT}")
+_END_TO_END = compiled(
+    rf"(?:end[- ]to[- ]end|e2e|total|overall)\s*(?:request\s*)?(?:latency|response\s+time|time)?{_BETWEEN}{_T_UNIT}"
+)
 _PERCENTILE = compiled(r"\b(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile)\b")
 
 

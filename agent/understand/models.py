@@ -25,7 +25,9 @@ _SUFFIX_DTYPES: dict[str, Dtype] = {
 }  # fmt: skip
 _ORGANISATION = compiled(r"[\w.-]{2,40}/$")
 _UNKNOWN = (
-    compiled(r"(?<![\w/.])(?!(?:in|out|input|output|isl|osl|tok|tokens|req|requests)/)[A-Za-z][\w.-]{1,60}/[A-Za-z][\w.-]{2,80}"),
+    compiled(
+        r"(?<![\w/.])(?!(?:in|out|input|output|isl|osl|tok|tokens|req|requests)/)[A-Za-z][\w.-]{1,60}/[A-Za-z][\w.-]{2,80}"
+    ),
     compiled(
         r"(?<![\w.])(?:[A-Za-z][A-Za-z.]{1,20}[- ]?){1,2}(?:v?\d{1,2}(?:\.\d{1,2})?[- ])?(?:\d{1,2}x)?\d{1,4}(?:\.\d{1,2})?b\b"
     ),
@@ -36,7 +38,9 @@ _UNKNOWN = (
     ),
 )
 _SIZE_BEFORE = compiled(r"(?P<n>(?:\d{1,2}x)?\d{1,4}b)[ -]$")
-_LEADING = compiled(r"^(?:(?:plan|serve|run|deploy|host|for|the|my|our|a|an|with|of|model|want|to|on|and|or|in)\b[- ]*)+")
+_LEADING = compiled(
+    r"^(?:(?:plan|serve|run|deploy|host|for|the|my|our|a|an|with|of|model|want|to|on|and|or|in)\b[- ]*)+"
+)
 
 
 def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
@@ -62,7 +66,13 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
 def _sure(mention: Mention, models: Vocabulary, scan: Scan) -> bool:
     """A shortened name must not be followed by a version or size that no such model has (`llama 2 70b`)."""
     rest = scan.text[mention.span[1] : mention.span[1] + 24]
-    return re.match(r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]?[vVrRkK]\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b", rest) is None
+    return (
+        re.match(
+            r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]?[vVrRkK]\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b",
+            rest,
+        )
+        is None
+    )
 
 
 def _narrowed(mention: Mention, models: Vocabulary, scan: Scan) -> Mention:
@@ -86,7 +96,9 @@ def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:
             if word in _SUFFIX_DTYPES:
                 notes.precision.setdefault("weights", _SUFFIX_DTYPES[word])
                 if not after.group().startswith(" "):
-                    notes.assume(f"weights {_SUFFIX_DTYPES[word]}: `{scan.words((start, end))}` names such a checkpoint")
+                    notes.assume(
+                        f"weights {_SUFFIX_DTYPES[word]}: `{scan.words((start, end))}` names such a checkpoint"
+                    )
     if not mention.exact and len(mention.keys) == 1:
         notes.assume(f"`{scan.words(mention.span)}` read as {mention.keys[0]}")
     scan.eat((start - (len(before.group()) if before else 0), end))

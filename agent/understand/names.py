@@ -144,8 +144,11 @@ def _has_all(held: frozenset[str], wanted: Sequence[str]) -> bool:
 
 def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that are really different: quantised checkpoints of another key left out, of versions of one model the newest kept, and
-    a plain name preferred to longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`)."""
-    plain = [key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)]
+    a plain name preferred to longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`).
+    """
+    plain = [
+        key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)
+    ]
     newest: dict[tuple[str, ...], str] = {}
     for key in plain:
         parts = pieces(key)

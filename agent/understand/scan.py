@@ -10,7 +10,7 @@ EATEN = "\x1f"
 """Stands where text was understood: no pattern matches it, and positions stay as they were."""
 
 _SAME = str.maketrans(
-    {"×": "x", "–": "-", "—": "-", "‑": "-", "−": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "\xa0": " "}  # noqa: RUF001
+    {"×": "x", "–": "-", "—": "-", "‑": "-", "−": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "\xa0": " "}
 )
 
 NUMBER_WORDS = {

@@ -13,7 +13,6 @@ K = 1024
 """Tokens in `1k`: context lengths are counted in powers of two."""
 
 
-
 def _length(group: str, *, alone: bool = True) -> str:
     """A pattern for a number of tokens (`4096`, `4,096`, `4k`, `1.5k`); `alone` refuses the first half of a pair."""
     end = r"(?![\w.,/]*\d)(?!\w)" if alone else r"(?![\w.,]*\d)(?!\w)"
@@ -56,7 +55,7 @@ _LOAD = (
     compiled(rf"\b(?:max\s+)?(?:concurrency|conc)(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
     compiled(rf"(?P<n>{COUNT})\s*(?:requests?|sequences?|users?|sessions?)\s*(?:in\s+flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>{COUNT})\s*(?:users?|sessions?|streams|clients)\b"),
-    compiled(rf"(?<=[- \d])(?P<n>(?<=\D)\d{{1,6}})[- ]?concurrency\b"),
+    compiled(r"(?<=[- \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
@@ -64,7 +63,9 @@ _RATE = compiled(
     r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
     r"|(?P<short>rps|qps|req/s|rpm|qpm))"
 )
-_RATE_LABEL = compiled(r"\b(?:request|arrival)[ _]rate\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?")
+_RATE_LABEL = compiled(
+    r"\b(?:request|arrival)[ _]rate\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?"
+)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
@@ -84,7 +85,9 @@ def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
     outputs += _lengths(scan, _OSL[2:])
     isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
     osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
-    if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and {isl, osl} & {v for v in (isl, osl) if v and v % K == 0}:
+    if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and {isl, osl} & {
+        v for v in (isl, osl) if v and v % K == 0
+    }:
         notes.assume("1k tokens are 1,024 tokens")
     if isl is None and "isl" not in notes.questions:
         isl = DEFAULT_ISL
@@ -119,7 +122,10 @@ def _load(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests")
     rate, count = notes.one_of("request rate", rates), notes.one_of("concurrency", counts)
     if rate is not None and count is not None:
-        notes.ask("load", f"the text gives a concurrency ({count}) and a request rate ({rate:g}/s): which one shall the plan hold?")
+        notes.ask(
+            "load",
+            f"the text gives a concurrency ({count}) and a request rate ({rate:g}/s): which one shall the plan hold?",
+        )
     if rate is not None:
         return {"request_rate": rate}
     if count is not None:
@@ -147,6 +153,9 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
             ratios.append(number / 100 if match["p"] or number > 1 else number)
     ratio = notes.one_of("prefix hit ratio", ratios)
     if ratio is not None and ratio > 0.99:
-        notes.ask("prefix hit ratio", "the prefix hit ratio must be below 0.99: what share of prompt tokens is served from cache?")
+        notes.ask(
+            "prefix hit ratio",
+            "the prefix hit ratio must be below 0.99: what share of prompt tokens is served from cache?",
+        )
         return {}
     return {} if ratio is None else {"prefix_hit_ratio": ratio}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strategy.execute.program import Routine, Step
-from strategy.execute.ranks import Ranks
+from strategy.execute.ranks import Ranks, blocks_of
 from strategy.execute.reference import Reference
 from strategy.execute.run import Moment, Values
 from strategy.execute.shards import Shards
@@ -121,6 +121,13 @@ def departure_of(found: Floats, expected: Floats) -> Mismatch | None:
     return Mismatch(float(errors.max()), wrong.nonzero()[0]) if wrong.any() else None
 
 
+def _share_mismatch(value: Tensor, expected: Floats, columns: Ints) -> Mismatch | None:
+    """The departure of what each rank has from its columns [ranks, n] of the expected rows; None when widths differ."""
+    if columns.shape[1] != value.width:
+        return None
+    return departure_of(value.data, np.take_along_axis(expected, columns[:, None, :], axis=2))
+
+
 @dataclass
 class Locator:
     """Observer of a second run: finds the first wrong node of the suspect block."""
@@ -146,6 +153,8 @@ class Locator:
         value, node = values[step.node.id], step.node
         if not isinstance(value, Tensor):
             return None
+        if node.op == "attention" or (node.op == "linear" and node.weight == "w_uv"):
+            return self.heads_mismatch(moment, value)
         if node.op in ("linear", "norm"):
             return self.weight_mismatch(moment, node.weight, node.split if node.op == "linear" else "replicated", value)
         if node.op in ("all_reduce", "all_gather", "reduce_scatter"):
@@ -161,9 +170,15 @@ class Locator:
             return None
         shards = self.shards[moment.phase]
         columns = shards.columns(name, expected.shape[-1])[self.ranks[moment.phase].place(shards.axis_of(name))]
-        if columns.shape[1] != value.width:
+        return _share_mismatch(value, expected, columns)
+
+    def heads_mismatch(self, moment: Moment, value: Tensor) -> Mismatch | None:
+        """Attention output as heads over tp (the absorbed form has it only behind w_uv)."""
+        ranks = self.ranks[moment.phase]
+        expected = self.comparison.reference.at("attention", moment.layer, value.rows)
+        if expected is None or expected.shape[-1] % ranks.size("tp"):
             return None
-        return departure_of(value.data, np.take_along_axis(expected, columns[:, None, :], axis=2))
+        return _share_mismatch(value, expected, blocks_of(expected.shape[-1], ranks.size("tp"))[ranks.place("tp")])
 
     def describe(self, moment: Moment, node: str, found: Mismatch) -> Departure:
         """A departure in the words of the document."""

@@ -1,8 +1,8 @@
 """The scaled-down model, meshes and batch that stand for the real ones: same structure, small numbers.
 
 What is kept: the attention kind, the dense and MoE layers, windows, shared and redundant experts, every pipeline stage, and how
-degrees relate to each other and to the KV heads (equal, smaller, divisible). A mesh of up to `KEPT_WIDTH` ranks is kept as it is, a larger one shrinks to that where its
-relations allow it.
+degrees relate to each other and to the KV heads (equal, smaller, divisible). A mesh of up to `KEPT_WIDTH` ranks is kept as it is; a larger
+one shrinks to about that.
 """
 
 import math

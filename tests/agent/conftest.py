@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from agent.prompts import EXAMPLE
+from agent.wire import NULLABLE
+from knowledge.resolve import resolve
+from strategy.build import build
+from strategy.request import Problem, Request
+from strategy.strategy import Strategy
 
-from agent.prompts import EXAMPLE  # noqa: E402
-from agent.wire import NULLABLE  # noqa: E402
-from knowledge.resolve import resolve  # noqa: E402
-from strategy.build import build  # noqa: E402
-from strategy.request import Problem, Request  # noqa: E402
-from strategy.strategy import Strategy  # noqa: E402
-
-TEXT = "Llama 3.1 70B on 8 H100, 2k in, 200 out"
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests here can import `agent_support`
 
 
 @pytest.fixture(scope="session")

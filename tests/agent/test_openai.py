@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, Step, serving
+from agent_support import ChatServer, Step, serving
 from pydantic import SecretStr
 
 from agent.openai import OpenAiProposer
@@ -72,7 +72,9 @@ def test_a_refusal_is_told_from_a_bad_answer(brief: Brief) -> None:
     assert "cannot help" in proposal.text
 
 
-def test_a_server_without_json_schema_is_asked_with_a_tool_and_then_only_so(brief: Brief, answer: dict[str, Any]) -> None:
+def test_a_server_without_json_schema_is_asked_with_a_tool_and_then_only_so(
+    brief: Brief, answer: dict[str, Any]
+) -> None:
     refused = Step(status=400, body='{"error": {"message": "response_format json_schema is not supported"}}')
     script = [refused, Step(None, arguments=json.dumps(answer), finish_reason="tool_calls")]
     with serving(*script) as server:

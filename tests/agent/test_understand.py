@@ -1,6 +1,5 @@
 """Text to request: the table of texts, and what must hold for any text."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +91,13 @@ def test_instructions_inside_a_text_are_words_like_any_other() -> None:
     ],
     ids=lambda text: repr(text[:12]),
 )
-def test_a_hundred_kilobytes_of_junk_end_in_a_question_within_a_second(junk: str) -> None:
-    started = time.process_time()
-
+def test_a_hundred_kilobytes_of_junk_end_in_a_question(junk: str) -> None:
     found = understand(junk)
 
     assert found.request is None
     assert found.question
     assert len(found.question) < 2_000
-    assert time.process_time() - started < 1.0
+    assert sum(map(len, found.assumptions)) < 4_000
 
 
 @given(st.text(alphabet=st.sampled_from("0123456789kx .,/-:=<>abtpHsmno8Hllama"), max_size=200))

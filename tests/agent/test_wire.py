@@ -82,7 +82,9 @@ def test_a_written_graph_decodes_into_the_same_dag_as_the_canonical_one(
     assert decode(graph_answer, problem.model).dag == decode(answer, problem.model).dag
 
 
-def test_shape_errors_point_into_the_answer_and_name_what_was_sent(problem: Problem, graph_answer: dict[str, Any]) -> None:
+def test_shape_errors_point_into_the_answer_and_name_what_was_sent(
+    problem: Problem, graph_answer: dict[str, Any]
+) -> None:
     graph_answer["graph"]["blocks"][0]["nodes"][1]["split"] = "diagonal"
     graph_answer["strategy"]["pools"][0]["replicas"] = "two"
 
@@ -123,7 +125,9 @@ def test_one_think_block_and_one_fence_are_stripped(reply: str) -> None:
     assert parse_json(reply) == {"a": 1}
 
 
-@pytest.mark.parametrize("reply", ["", '{"a": 1', "[1]", '{"a": NaN}', "Sure! {}", '<think>{"a": 1}', '{"a": 1}{"b": 2}', "null", "`" * 9])
+@pytest.mark.parametrize(
+    "reply", ["", '{"a": 1', "[1]", '{"a": NaN}', "Sure! {}", '<think>{"a": 1}', '{"a": 1}{"b": 2}', "null", "`" * 9]
+)
 def test_anything_else_than_one_json_object_is_refused(reply: str) -> None:
     with pytest.raises(ValueError):
         parse_json(reply)

@@ -81,6 +81,10 @@ class Edit:
             self.block(block)["output"] = new
         return self
 
+    def output(self, block: str, node: str) -> "Edit":
+        self.block(block)["output"] = node
+        return self
+
     def unlink(self, index: int) -> "Edit":
         del self.document["links"][index]
         return self
@@ -138,7 +142,7 @@ BROKEN = {
         "prefill.embed.reduce",
         None,
     ),
-    "the other norm's weight": (llama().set("ffn.norm", weight="attention_norm"), "prefill.ffn.gate_up", 0),
+    "the other norm's weight": (llama().set("ffn.norm", weight="attention_norm"), "prefill.ffn.norm", 0),
     "another linear's weight": (llama().set("attention.o", weight="down"), "prefill.attention.o", 0),
     "a weight nobody has": (llama().set("attention.o", weight="wo"), "prefill.attention.o", 0),
     "the residual read twice": (llama().set("ffn.add", inputs=["in", "in"]), "prefill.ffn.add", 0),
@@ -172,7 +176,11 @@ BROKEN = {
         None,
     ),
     "a recv over a data edge": (llama().set("boundary.recv", inputs=["send"]), "prefill.boundary.recv", None),
-    "a decode node with two tokens": (llama().set("embed.ingress", tokens_per_sequence=2), "decode.embed.ingress", None),
+    "a decode node with two tokens": (
+        llama().set("embed.ingress", tokens_per_sequence=2),
+        "decode.embed.ingress",
+        None,
+    ),
     "every position sampled": (llama().drop("head_prefill.last"), "decode.embed.ingress", None),
     "no KV handoff": (llama().unlink(0), "decode.attention.attend", 0),
     "no first token": (llama().unlink(1), "decode.embed.ingress", None),
@@ -188,7 +196,7 @@ BROKEN = {
     "a link to nowhere": (llama().link(0, source="prefill.attention.cache"), "prefill.attention.cache", None),
     "a cycle": (llama().set("attention.norm", inputs=["add"]), "attention.norm", None),
     "an input that does not exist": (llama().set("ffn.down", inputs=["swiglu"]), "ffn.down", None),
-    "a head that samples nothing": (llama().drop("head_decode.sample"), "decode.head_decode.gather", None),
+    "a head that samples nothing": (llama().output("head_decode", "gather"), "decode.head_decode.gather", None),
     "experts without dispatch": (deepseek().set("moe.experts", inputs=["norm"]), "prefill.moe.experts", 3),
     "experts without combine": (deepseek().drop("moe.combine"), "prefill.moe.merge", 3),
     "dispatch to the wrong axis": (deepseek().set("moe.dispatch", axis="tp"), "prefill.moe.dispatch", 3),

@@ -65,7 +65,7 @@ def layers_0_15_and_17_31() -> Subject:
         (lambda: drop(dense(), "head_decode.gather"), "TP009"),
         (lambda: insert(dense(), "ffn.reduce", id="again", op="all_reduce", axis="tp", inputs=["reduce"]), "CM006"),
         (lambda: edit_node(moe(tp=2, dp=2), "attention.reduce", axis="dp"), "DP004"),
-        (lambda: edit_node(moe(tp=2, dp=2), "attention.reduce", axis="ep"), "CM006"),
+        (lambda: edit_node(moe(tp=2, dp=2), "attention.reduce", axis="ep"), "DP004"),
         (lambda: drop(moe(), "moe.combine"), "EP003"),
         (attention_without_cache, "PH008"),
         (lambda: edit_node(dense(), "attention.attend", inputs=["qkv"]), "PH009"),

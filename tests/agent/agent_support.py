@@ -1,4 +1,4 @@
-"""An OpenAI-compatible chat endpoint on the loopback interface that answers from a script."""
+"""A request in words, and an OpenAI-compatible chat endpoint on the loopback interface that answers from a script."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+TEXT = "Llama 3.1 70B on 8 H100, 2k in, 200 out"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 

@@ -1,0 +1,50 @@
+"""Prompts: a stable prefix, the last candidate only, findings as data."""
+
+import json
+from typing import Any
+
+from agent.prompts import full_messages, patch_messages, system_text
+from agent.proposers import Brief, Shown
+from strategy.ops import OPS
+from strategy.request import Problem
+from strategy.result import Finding
+
+FINDING = Finding(
+    code="CM001", severity="error", path="/blocks/0/nodes/2", message="an axis of one rank", hint="drop the node"
+)
+
+
+def test_everything_before_the_candidate_is_equal_in_a_repair(problem: Problem, answer: dict[str, Any]) -> None:
+    sections = (Shown(ref="b.md#x", text="beta"), Shown(ref="a.md#x", text="alpha"))
+    first = full_messages(Brief(problem=problem, sections=sections))
+    brief = Brief(problem=problem, sections=sections[::-1], last=answer, findings=(FINDING,))
+    repair = full_messages(brief)
+
+    assert repair[0] == first[0]
+    shared = repair[1][1].partition("<candidate>")[0]
+    assert first[1][1].startswith(shared)
+    assert patch_messages(brief)[1][1].startswith(shared)
+
+
+def test_findings_point_into_the_answer_and_not_into_the_dag_document(problem: Problem, answer: dict[str, Any]) -> None:
+    text = full_messages(Brief(problem=problem, last=answer, findings=(FINDING,)))[1][1]
+
+    row = json.loads(text.partition("<findings>\n")[2].partition("\n</findings>")[0])
+    assert row == {
+        "code": "CM001",
+        "path": "/graph/blocks/0/nodes/2",
+        "message": "an axis of one rank",
+        "hint": "drop the node",
+    }
+
+
+def test_the_system_text_names_every_op_and_fits_two_pages() -> None:
+    text = system_text()
+
+    assert [op for op in OPS if f"- {op} " not in text] == []
+    assert len(text) < 8_000
+
+
+def test_evidence_is_shown_only_when_there_is_some(problem: Problem) -> None:
+    assert "<planner>" not in full_messages(Brief(problem=problem))[1][1]
+    assert "1. TP8" in full_messages(Brief(problem=problem, evidence=("1. TP8",)))[1][1]
