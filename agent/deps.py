@@ -1,7 +1,7 @@
 """What a run needs from outside, as one value; tests replace its parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol
 
@@ -50,7 +50,7 @@ class Deps:
     """The language model, when one is configured."""
     show_evidence: bool = False
     """The model sees the planner's candidates (`assist: evidence`)."""
-    settings: LoopSettings = LoopSettings()
+    settings: LoopSettings = field(default_factory=LoopSettings)
 
 
 def default_deps(llm: LlmSettings | None = None, settings: LoopSettings | None = None) -> Deps:

@@ -65,7 +65,7 @@ def evidence_lines(
 
 def _pools(strategy: Strategy) -> str:
     return "; ".join(
-        f"{describe(pool)} ({pool.world_size} GPUs{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})"
+        f"{describe(pool)} ({pool.world_size} GPU{'' if pool.world_size == 1 else 's'}{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})"
         for pool in strategy.pools
     )
 

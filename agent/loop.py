@@ -19,6 +19,7 @@ from strategy.dag import Dag
 from strategy.errors import InputError, ProposalError
 from strategy.request import Problem, Request
 from strategy.result import (
+    Alternative,
     Attempt,
     Citation,
     Estimate,
@@ -31,6 +32,7 @@ from strategy.result import (
     Result,
     Usage,
 )
+from strategy.strategy import describe
 
 _RULE_CODE = re.compile(r"[A-Z]{2,4}\d{3}")
 _EXTRA_QUERY = {
@@ -402,7 +404,8 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
     common, problem = _common(state), problem_of(state, run)
     estimate = Estimate.model_validate(state["estimate"]) if state["estimate"] else None
     planned = Proposal.model_validate(state["planned"]) if "planned" in state else proposal
-    alternatives = tuple(a for a in planned.alternatives if a.strategy != proposal.strategy)
+    others = (*_yardstick(planned, estimate), *planned.alternatives)
+    alternatives = tuple(a for a in others if a.strategy != proposal.strategy)
     why = proposal.text if state["asks"] == "model" else ""
     text = explain_valid(problem, proposal.strategy, estimate, alternatives, origin=common["origin"], why=why)
     return Result(
@@ -417,6 +420,16 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
         citations=_citations(state, proposal),
         **common,
     )
+
+
+def _yardstick(planned: Proposal, estimate: Estimate | None) -> tuple[Alternative, ...]:
+    """The planner's best as an alternative to a model's strategy, with the difference in throughput."""
+    if planned.strategy is None or planned.estimate is None or estimate is None:
+        return ()
+    gain = planned.estimate.tokens_per_s_per_gpu / max(estimate.tokens_per_s_per_gpu, 1e-9) - 1
+    reason = f"the planner's choice, {abs(gain):.0%} {'more' if gain > 0 else 'fewer'} tokens/s/GPU; the model chose otherwise"
+    summary = "; ".join(describe(pool) for pool in planned.strategy.pools)
+    return (Alternative(strategy=planned.strategy, summary=summary, estimate=planned.estimate, reason=reason),)
 
 
 def _infeasible(state: State, run: Run, proposal: Proposal) -> Result:

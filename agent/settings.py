@@ -34,7 +34,7 @@ class LlmSettings(Frozen):
     """None leaves it to the server."""
     strong_model: str | None = None
     """Asked instead when the same candidate came back twice."""
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field(default_factory=dict)
     """Sent with every request as it stands."""
     assist: Literal["none", "evidence"] = "none"
     """evidence: the planner's best candidates are shown to the model."""

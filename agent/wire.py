@@ -208,7 +208,7 @@ def parse_json(text: str) -> dict[str, Any]:
         body = body[3:-3].removeprefix("json").removeprefix("JSON").strip()
     value = json.loads(body, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")  # noqa: TRY004  one kind of error for all bad text
     return value
 
 

@@ -76,7 +76,7 @@ def prove(file: str, *, style: str) -> None:
     else:
         from api import render
 
-        render.console().print(render.proof(outcome))
+        render.show(render.proof(outcome))
     raise typer.Exit(0 if outcome.passed else 1)
 
 
@@ -103,9 +103,8 @@ def estimate(file: str | None, *, batch: str | None, style: str) -> None:
         return
     from api import render
 
-    out = render.console()
-    out.print(render.estimate(priced))
-    out.print(render.section("Memory of the fullest GPU", render.memory(priced.memory_gb)))
+    render.show(render.estimate(priced))
+    render.show(render.section("Memory of the fullest GPU", render.memory(priced.memory_gb)))
 
 
 def rules(code: str | None, *, style: str) -> None:
@@ -207,7 +206,7 @@ def _print_result(result: Result, style: str) -> None:
     else:
         from api import render
 
-        render.console().print(render.result(result))
+        render.show(render.result(result))
 
 
 def _write_files(result: Result, folder: Path) -> None:
@@ -240,9 +239,8 @@ def _print_judged(judged: list[Judged], style: str) -> None:
     else:
         from api import render
 
-        out = render.console()
         for file in judged:
-            out.print(render.judged(file))
+            render.show(render.judged(file))
         sys.stderr.write(f"{summary(judged)}\n" if judged else "")
 
 
@@ -261,7 +259,7 @@ def _print_rows(records: Iterable[dict[str, Any]], columns: tuple[str, ...], sty
     from api import render
 
     rows = [[render.cell(record.get(name)) for name in columns] for record in records]
-    render.console().print(render.table([name.replace("_", " ") for name in columns], rows))
+    render.show(render.table([render.heading(name) for name in columns], rows))
 
 
 def _print_record(record: dict[str, Any], style: str) -> None:

@@ -5,7 +5,7 @@ The shape is RFC 9457 problem details: `type`, `title`, `status`, `detail`, and 
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -59,7 +59,7 @@ STATUS: dict[type[MeshwrightError], HTTPStatus] = {
     KnowledgeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     ExecutionError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
-"""Every error type has its own line here; a test compares it with the tree."""
+"""Every public error type has its own line here; a test compares it with the tree."""
 
 
 class Place(BaseModel):
@@ -96,7 +96,7 @@ def problem(error: Exception, *, instance: str = "") -> Problem:
     if not isinstance(error, MeshwrightError):
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         return plain_problem(status, f"unexpected {type(error).__name__}; {REPORT_HINT}", instance=instance)
-    status = error.status if isinstance(error, BodyError) else STATUS[type(error)]
+    status = error.status if isinstance(error, BodyError) else status_of(type(error))
     return Problem(
         type=f"urn:meshwright:problem:{_slug(type(error))}",
         title=status.phrase,
@@ -106,6 +106,11 @@ def problem(error: Exception, *, instance: str = "") -> Problem:
         errors=_places(error),
         nearest=list(error.nearest) if isinstance(error, UnknownNameError) else [],
     )
+
+
+def status_of(kind: type[MeshwrightError]) -> HTTPStatus:
+    """The status of an error type, or of its nearest ancestor when it is private to a module."""
+    return next(STATUS[known] for known in kind.__mro__ if known in STATUS)
 
 
 def plain_problem(status: int, detail: str = "", *, instance: str = "") -> Problem:
@@ -169,7 +174,8 @@ def _keys(detail: ErrorDetails, data: object) -> list[str | int]:
     """Where an error lies: its location without the names of union branches that pydantic puts among the keys."""
     kept: list[str | int] = []
     for index, part in enumerate(detail["loc"]):
-        if (isinstance(data, Mapping) and part in data) or (isinstance(data, Sequence) and isinstance(part, int)):
+        indexed = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        if indexed or (isinstance(data, Mapping) and part in data):
             kept.append(part)
             data = data[part]  # type: ignore[index]
         elif detail["type"] == "missing" and index == len(detail["loc"]) - 1:

@@ -11,18 +11,19 @@ from api.settings import Settings
 def configure(settings: Settings, *, level: str | None = None) -> None:
     """Events at or above the level go to stderr, as text or as JSON lines."""
     chosen = logging.getLevelNamesMapping()[(level or settings.log_level).upper()]
-    renderer: structlog.typing.Processor
+    rendering: list[structlog.typing.Processor]
     if settings.log_json:
-        renderer = structlog.processors.JSONRenderer()
+        rendering = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: the default shows local variables, and a key may be among them.
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if settings.log_json else structlog.processors.format_exc_info,
-            renderer,
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(chosen),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -1,5 +1,6 @@
 """Results for people: what a terminal shows. Everything here takes values and returns rich renderables; nothing is decided."""
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -22,16 +23,21 @@ COLOURS = {
     "warning": "yellow",
     "info": "cyan",
 }
+PIPED_WIDTH = 140
 BAR_WIDTH = 40
 MEMORY_PARTS = (("weights", "█"), ("kv", "▓"), ("activations", "▒"), ("other", "░"))
 MAX_OPS = 6
 """Rows of the time table; the rest is summed."""
 
 
-def console() -> Console:
-    """Standard output: colours only on a terminal without NO_COLOR; wide lines stay whole when piped."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(out.width, 140))
+def show(value: RenderableType) -> None:
+    """Print to standard output: colours only on a terminal without NO_COLOR; wide lines stay whole when piped."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=max(out.width, PIPED_WIDTH))
+    with out.capture() as captured:
+        out.print(value)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def result(value: Result) -> RenderableType:
@@ -164,6 +170,15 @@ def cell(value: object) -> str:
     return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def heading(field: str) -> str:
+    """A field name as a column's heading, its unit written as units are."""
+    units = {"_tb_per_s": " TB/s", "_gb_per_s": " GB/s", "_gb": " GB", "_tflops": " TFLOPS", "_b": " 10^9"}
+    for ending, unit in units.items():
+        if field.endswith(ending):
+            return field.removesuffix(ending).replace("_", " ") + unit
+    return field.replace("_", " ")
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A plain table; the first column is never broken."""
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
@@ -181,7 +196,7 @@ def _headline(value: Result) -> RenderableType:
 
 def _asked(request: Request | None) -> str:
     if request is None:
-        return "the request could not be understood"
+        return "one question first"
     model = request.model if isinstance(request.model, str) else str(request.model.get("name", "your model"))
     cluster, load = request.cluster, request.workload
     hosts = f"{cluster.hosts} x " if cluster.hosts > 1 else ""

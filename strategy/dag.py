@@ -89,10 +89,20 @@ class Add(Node):
 
 
 class AttentionNode(Node):
-    """Attention of the new tokens over the cache; `form` says which of MLA's two equal forms runs."""
+    """Attention of the new tokens over the cache (a sync edge), or over the K and V of a data edge; `form` says which of MLA's two
+    equal forms runs."""
 
     op: Literal["attention"]
     form: Literal["expanded", "absorbed"] | None = None
+    partial: Literal[True] | None = None
+    """Sees part of the context: yields an output with its log-sum-exp, which `attention_merge` completes."""
+
+
+class AttentionMerge(Node):
+    """Rescale partial attention outputs by their log-sum-exp: several of them into their whole, or one by the gathered log-sum-exp of
+    all (then they are summands)."""
+
+    op: Literal["attention_merge"]
 
 
 class KvCacheUpdate(Node):
@@ -122,12 +132,16 @@ class AllReduce(Node):
 
 
 class AllGather(Node):
-    """Concatenate shards of `dim` over `axis`; with a `role` it carries tokens to or from experts."""
+    """Concatenate shards of `dim` over `axis`.
+
+    A `role` says what it carries: tokens to or from experts (dispatch, combine), only K and V or only Q of its input (kv, q), or the
+    log-sum-exp of partial attention (lse).
+    """
 
     op: Literal["all_gather"]
     axis: Axis
     dim: Dim
-    role: Literal["dispatch", "combine"] | None = None
+    role: Literal["dispatch", "combine", "kv", "q", "lse"] | None = None
 
 
 class ReduceScatter(Node):
@@ -155,9 +169,10 @@ class Broadcast(Node):
 
 
 class Send(Node):
-    """Hand a tensor to the same place of a later stage."""
+    """Hand a tensor to the same place of a later stage; with an `axis`, to the next rank of this group, the last one to the first."""
 
     op: Literal["send"]
+    axis: Literal["cp"] | None = None
     stage_offset: Degree | None = None
     """Stages ahead; the next one unless stated."""
 
@@ -181,7 +196,7 @@ class Sample(Node):
 
 
 AnyNode = Annotated[
-    Ingress | StepSync | Chunk | Embedding | Linear | Norm | Activation | Add | AttentionNode | KvCacheUpdate | Routing
+    Ingress | StepSync | Chunk | Embedding | Linear | Norm | Activation | Add | AttentionNode | AttentionMerge | KvCacheUpdate | Routing
     | Expert | AllReduce | AllGather | ReduceScatter | AllToAll | Broadcast | Send | Recv | SelectLast | Sample,
     Field(discriminator="op"),
 ]  # fmt: skip

@@ -4,12 +4,22 @@ Engines move; each predicate names the source it was read from (vLLM 0.33.0, SGL
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 from strategy.model import ModelSpec
 from strategy.request import Engine
 from strategy.strategy import Pool
 
 Holds = Callable[[ModelSpec, Pool], bool]
+DpLayout = Literal["outer", "inner"]
+
+DP_LAYOUT: dict[Engine, DpLayout] = {"vllm": "outer", "sglang": "inner", "trtllm": "inner"}
+"""Where attention replicas lie: outside the pipeline stages or inside them (RL010)."""
+
+
+def dp_layout_fits(pool: Pool, engine: Engine) -> bool:
+    """Attention replicas of several stages are laid out as the engine does it (RL010)."""
+    return pool.attention.dp_size == 1 or pool.pp_size == 1 or pool.dp_layout == DP_LAYOUT[engine]
 
 
 def vllm_experts_span_stage(_model: ModelSpec, pool: Pool) -> bool:
@@ -61,5 +71,7 @@ ENGINE_LIMITS: dict[Engine, dict[str, Holds]] = {
 
 def engine_illegal(model: ModelSpec, pool: Pool, engine: Engine | None) -> str | None:
     """Code of the first engine rule that refuses `pool`, or None; nothing is refused when no engine is named."""
-    limits = {} if engine is None else ENGINE_LIMITS[engine]
-    return next((code for code, holds in limits.items() if not holds(model, pool)), None)
+    if engine is None:
+        return None
+    broken = (code for code, holds in ENGINE_LIMITS[engine].items() if not holds(model, pool))
+    return next(broken, None if dp_layout_fits(pool, engine) else "RL010")

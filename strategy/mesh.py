@@ -6,7 +6,8 @@ Layouts (RL001, RL006), with `dp` the attention replica, R = replicas, A = atten
     inner   rank = (((replica*P + pp)*A + dp)*C + cp)*T + tp
 
 Inside a stage the ranks are w = (dp*C + cp)*T + tp, and the expert mesh reads the same w as
-`(moe_dp*X + ep)*M + moe_tp` (moe_tp_fastest) or `(moe_dp*M + moe_tp)*X + ep` (ep_fastest).
+`(moe_dp*X + ep)*M + moe_tp` (moe_tp_fastest) or `(moe_dp*M + moe_tp)*X + ep` (ep_fastest). A dcp group is a block of dcp_size
+consecutive tp ranks, which hold the same KV heads.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 
 from strategy.strategy import ExpertMesh, Pool
 
-Axis = Literal["tp", "cp", "dp", "ep", "moe_tp", "moe_dp", "stage"]
+Axis = Literal["tp", "cp", "dp", "dcp", "ep", "moe_tp", "moe_dp", "stage"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 ATTENTION_AXES: tuple[Axis, ...] = ("dp", "cp", "tp")
 EXPERT_AXES: tuple[Axis, ...] = ("moe_dp", "ep", "moe_tp")
@@ -46,6 +47,7 @@ def axis_size(pool: Pool, axis: Axis) -> int:
         "tp": pool.attention.tp_size,
         "cp": pool.attention.cp_size,
         "dp": pool.attention.dp_size,
+        "dcp": pool.dcp_size,
         "ep": experts.ep_size,
         "moe_tp": experts.tp_size,
         "moe_dp": experts.dp_size,
@@ -59,6 +61,8 @@ def stage_members(pool: Pool, axis: Axis) -> np.ndarray:
     w = np.arange(pool.width)
     if axis == "stage":
         return w[None, :]
+    if axis == "dcp":
+        return w.reshape(-1, pool.dcp_size)
     if axis in ATTENTION_AXES:
         cube = w.reshape(pool.attention.dp_size, pool.attention.cp_size, pool.attention.tp_size)
         moved = np.moveaxis(cube, ATTENTION_AXES.index(axis), -1)

@@ -8,13 +8,13 @@ from typing import Literal, get_args
 
 from strategy.model import ModelSpec, WeightClass
 
-ComputeOp = Literal["embedding", "linear", "attention", "expert", "norm", "activation", "add", "select_last", "sample"]
+ComputeOp = Literal["embedding", "linear", "attention", "attention_merge", "expert", "norm", "activation", "add", "select_last", "sample"]
 CommunicationOp = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv"]
 ControlOp = Literal["routing", "kv_cache_update", "ingress", "step_sync", "chunk"]
 Op = Literal[ComputeOp, CommunicationOp, ControlOp]
 Kind = Literal["compute", "communication", "control"]
 Split = Literal["column", "row", "replicated", "vocab"]
-Dim = Literal["tokens", "heads", "hidden", "vocab"]
+Dim = Literal["tokens", "heads", "hidden", "vocab", "partials"]
 Role = Literal["dispatch", "combine", "scatter_heads", "gather_heads"]
 
 OPS: tuple[Op, ...] = (*get_args(ComputeOp), *get_args(CommunicationOp), *get_args(ControlOp))

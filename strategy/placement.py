@@ -39,7 +39,7 @@ class Digits:
     def named(self, digits: tuple[int, ...] | frozenset[int]) -> str:
         """Axes that make up `digits`, in words: an attention axis where there is one."""
         wanted = frozenset(digits)
-        for axis in ("tp", "cp", "dp", "stage", "ep", "moe_tp", "moe_dp"):
+        for axis in ("tp", "cp", "dp", "stage", "dcp", "ep", "moe_tp", "moe_dp"):
             if self.axes[axis] and frozenset(self.axes[axis]) == wanted:
                 return axis
         parts = [axis for axis in ("dp", "cp", "tp") if wanted & frozenset(self.axes[axis])]
@@ -55,7 +55,7 @@ def refine(pool: Pool) -> Digits | None:
     )
     if experts.width != pool.width:
         return None
-    spans = {**_spans(pool, attention_order), **_spans(pool, expert_order), "stage": (1, pool.width)}
+    spans = {**_spans(pool, attention_order), **_spans(pool, expert_order), "stage": (1, pool.width), "dcp": (1, pool.dcp_size)}
     cuts = sorted({cut for span in spans.values() for cut in span})
     if any(high % low for low, high in pairwise(cuts)):
         return None

@@ -73,6 +73,8 @@ class Pool(Frozen):
     lm_head: Literal["local", "gathered"] = "local"
     moe_layout: Literal["moe_tp_fastest", "ep_fastest"] = "moe_tp_fastest"
     """Rank order of the expert mesh: SGLang's, or TensorRT-LLM's."""
+    cp_order: Literal["zigzag", "contiguous"] = "zigzag"
+    """Which positions of a prompt a cp rank holds: two chunks, one from either end (balanced under a causal mask), or one run."""
     cp_decode_use: CpDecodeUse | None = None
     """What the cp ranks of a colocated pool do in decode."""
     dispatch_mode: DispatchModes = DispatchModes()

@@ -1,12 +1,14 @@
 """Questions about the small graph inside one block, and about who uses the block. Safe on cyclic or dangling graphs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cached_property
 
 from strategy.dag import AnyNode, Block, edges
 from strategy.mesh import Axis
 from strategy.ops import COLLECTIVES, op_kind
 from strategy.placement import refine
 from strategy.strategy import Phase, Pool
+from validators.order import topological
 from validators.subject import PHASES, Subject
 
 
@@ -24,6 +26,8 @@ class BlockGraph:
             for source in sources:
                 self.consumers[source].append(node_id)
         self._places = {node.id: place for place, node in enumerate(block.nodes)}
+        self._ops: dict[tuple[str, ...], int] = {}
+        self._chosen: dict[frozenset[str], int] = {}
 
     def _data_sources(self, node: AnyNode) -> list[str]:
         return [edge.source for edge in edges(node) if edge.kind == "data" and edge.source in self.nodes]
@@ -36,45 +40,69 @@ class BlockGraph:
         """Nodes of these ops, in document order."""
         return [node for node in self.block.nodes if node.op in ops]
 
-    def upstream(self, node_id: str) -> list[AnyNode]:
-        """Every node whose value `node_id` depends on, nearest first."""
-        return self._reach(node_id, self.sources)
+    def upstream(self, node_id: str, *ops: str) -> list[AnyNode]:
+        """Nodes (of these ops, if any are named) whose value `node_id` depends on, in document order."""
+        return self._listed(self._behind[node_id], ops)
 
-    def downstream(self, node_id: str) -> list[AnyNode]:
-        """Every node that depends on the value of `node_id`, nearest first."""
-        return self._reach(node_id, self.consumers)
+    def downstream(self, node_id: str, *ops: str) -> list[AnyNode]:
+        """Nodes (of these ops, if any are named) that depend on the value of `node_id`, in document order."""
+        return self._listed(self._ahead[node_id], ops)
 
     def producers(self, node_id: str) -> list[AnyNode]:
         """The nearest nodes upstream that are not communication or chunks: what the value was computed by."""
-        return self._reach_computed(node_id, self.sources)
+        return self._listed(self._made_by[node_id], ())
 
     def users(self, node_id: str) -> list[AnyNode]:
         """The nearest nodes downstream that are not communication or chunks: what the value is computed into."""
-        return self._reach_computed(node_id, self.consumers)
+        return self._listed(self._used_by[node_id], ())
 
-    def _reach(self, start: str, step: dict[str, list[str]]) -> list[AnyNode]:
-        seen: dict[str, None] = {}
-        queue = list(step[start])
-        while queue:
-            node_id = queue.pop(0)
-            if node_id not in seen:
-                seen[node_id] = None
-                queue += step[node_id]
-        return [self.nodes[node_id] for node_id in seen]
+    def near(self, node_id: str, wanted: frozenset[str]) -> bool:
+        """Whether any producer or user of a node is in `wanted`."""
+        if wanted not in self._chosen:
+            self._chosen[wanted] = sum(1 << self._places[name] for name in wanted)
+        return bool((self._made_by[node_id] | self._used_by[node_id]) & self._chosen[wanted])
 
-    def _reach_computed(self, start: str, step: dict[str, list[str]]) -> list[AnyNode]:
-        seen: dict[str, None] = {}
+    # Sets of nodes are integers with a bit for each place in the document: one `|` joins two sets of thousands of nodes.
+
+    @cached_property
+    def _behind(self) -> dict[str, int]:
+        return self._sets(self.sources, through=lambda _: True, keep=lambda _: True)
+
+    @cached_property
+    def _ahead(self) -> dict[str, int]:
+        return self._sets(self.consumers, through=lambda _: True, keep=lambda _: True)
+
+    @cached_property
+    def _made_by(self) -> dict[str, int]:
+        return self._sets(self.sources, through=moves_only, keep=lambda node: not moves_only(node))
+
+    @cached_property
+    def _used_by(self) -> dict[str, int]:
+        return self._sets(self.consumers, through=moves_only, keep=lambda node: not moves_only(node))
+
+    def _sets(
+        self, step: dict[str, list[str]], *, through: Callable[[AnyNode], bool], keep: Callable[[AnyNode], bool]
+    ) -> dict[str, int]:
+        """For each node those that steps lead to, past `through` nodes; nothing for nodes on or behind a cycle (DG003 tells it)."""
+        found = dict.fromkeys(self.nodes, 0)
+        for node_id in topological(step):
+            for other in step[node_id]:
+                node = self.nodes[other]
+                found[node_id] |= (1 << self._places[other] if keep(node) else 0) | (
+                    found[other] if through(node) else 0
+                )
+        return found
+
+    def _listed(self, members: int, ops: tuple[str, ...]) -> list[AnyNode]:
+        if ops:
+            if ops not in self._ops:
+                self._ops[ops] = sum(1 << place for place, node in enumerate(self.block.nodes) if node.op in ops)
+            members &= self._ops[ops]
         found: list[AnyNode] = []
-        queue = list(step[start])
-        while queue:
-            node_id = queue.pop(0)
-            if node_id in seen:
-                continue
-            seen[node_id] = None
-            if moves_only(self.nodes[node_id]):
-                queue += step[node_id]
-            else:
-                found.append(self.nodes[node_id])
+        while members:
+            lowest = members & -members
+            found.append(self.block.nodes[lowest.bit_length() - 1])
+            members ^= lowest
         return found
 
 
@@ -99,10 +127,9 @@ def weight_of(node: AnyNode) -> str | None:
     return getattr(node, "weight", None)
 
 
-def graphs(subject: Subject) -> Iterator[BlockGraph]:
-    """The graph of every block, in document order."""
-    for index, block in enumerate(subject.dag.blocks):
-        yield BlockGraph(block, index)
+def graphs(subject: Subject) -> tuple[BlockGraph, ...]:
+    """The graph of every block, in document order; made once for all rules."""
+    return subject.graphs
 
 
 def phases_of(subject: Subject, block: str) -> list[Phase]:

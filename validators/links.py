@@ -59,9 +59,9 @@ def carries_token(joined: Joined) -> bool:
     return (joined.source.place.node.op, joined.target.place.node.op) == ("sample", "ingress")
 
 
-def nodes_of_op(subject: Subject, block: str, op: str) -> list[Place]:
+def nodes_of_op(subject: Subject, block: str, op: str) -> tuple[Place, ...]:
     """Nodes of one op in a block."""
-    return [place for place in subject.places_of(block) if place.node.op == op]
+    return subject.places_of_op(block, op)
 
 
 class LayerShape(NamedTuple):

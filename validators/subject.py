@@ -12,6 +12,7 @@ from strategy.result import Proof
 from strategy.strategy import Phase, Pool
 
 if TYPE_CHECKING:
+    from validators.block_graph import BlockGraph
     from validators.typing_pass import Typing
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
@@ -51,6 +52,13 @@ class Subject:
         return type_dag(self)
 
     @cached_property
+    def graphs(self) -> "tuple[BlockGraph, ...]":
+        """The graph of every block, in document order."""
+        from validators.block_graph import BlockGraph
+
+        return tuple(BlockGraph(block, index) for index, block in enumerate(self.dag.blocks))
+
+    @cached_property
     def proof(self) -> Proof:
         """The DAG run on virtual ranks against one device, once. A DAG that cannot run has a failed proof."""
         from strategy.execute import prove
@@ -80,6 +88,17 @@ class Subject:
         for place in self.places:
             found.setdefault(place.block.name, []).append(place)
         return {name: tuple(places) for name, places in found.items()}
+
+    def places_of_op(self, block: str, op: str) -> tuple[Place, ...]:
+        """Nodes of one op in a block, in document order."""
+        return self._places_by_op.get((block, op), ())
+
+    @cached_property
+    def _places_by_op(self) -> dict[tuple[str, str], tuple[Place, ...]]:
+        found: dict[tuple[str, str], list[Place]] = {}
+        for place in self.places:
+            found.setdefault((place.block.name, place.node.op), []).append(place)
+        return {key: tuple(places) for key, places in found.items()}
 
     def block_names(self, phase: Phase) -> frozenset[str]:
         """Names of the blocks that a branch uses, the boundary among them."""

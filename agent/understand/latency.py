@@ -57,7 +57,7 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     limits = {"ttft": ttft, "tpot": _speeds(scan, notes)}
     for name, patterns in _LABELLED.items():
         for pattern in patterns:
-            limits[name] += [_milliseconds(m, name, scan, notes) for m in scan.take(pattern)]
+            limits[name] += [_milliseconds(m, scan, notes) for m in scan.take(pattern)]
     if percentile is not None:
         scan.take(_PERCENTILE)
         notes.assume(f"`{percentile.group()}` noted: estimates are means, so leave headroom for the tail")
@@ -70,7 +70,7 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None and value > 0}
 
 
-def _milliseconds(match: re.Match[str], name: str, scan: Scan, notes: Notes) -> float:
+def _milliseconds(match: re.Match[str], scan: Scan, notes: Notes) -> float:
     words = " ".join(match["n"].lower().split())
     amount = 0.5 if words == "half a" else float(number_of(words)) if words[0].isdigit() else float(count_of(words))
     unit = (match["u"] or "").lower()

@@ -45,8 +45,8 @@ _LEADING = compiled(
 
 def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     """The catalogue name of the one model that the text names; otherwise a question is noted."""
-    mentions = [m for m in models.mentions(scan.text) if m.exact or _sure(m, models, scan)]
-    mentions = [_narrowed(m, models, scan) for m in mentions]
+    mentions = [m for m in models.mentions(scan.text) if m.exact or _sure(m, scan)]
+    mentions = [_narrowed(m, scan) for m in mentions]
     for mention in mentions:
         _eat(scan, mention, notes)
     choices = {m.keys for m in mentions}
@@ -63,7 +63,7 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     return single
 
 
-def _sure(mention: Mention, models: Vocabulary, scan: Scan) -> bool:
+def _sure(mention: Mention, scan: Scan) -> bool:
     """A shortened name must not be followed by a version or size that no such model has (`llama 2 70b`)."""
     rest = scan.text[mention.span[1] : mention.span[1] + 24]
     return (
@@ -75,7 +75,7 @@ def _sure(mention: Mention, models: Vocabulary, scan: Scan) -> bool:
     )
 
 
-def _narrowed(mention: Mention, models: Vocabulary, scan: Scan) -> Mention:
+def _narrowed(mention: Mention, scan: Scan) -> Mention:
     """A size before the name (`32B Qwen3`) tells its family apart."""
     start, end = mention.span
     size = _SIZE_BEFORE.search(scan.text[max(0, start - 12) : start])

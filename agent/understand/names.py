@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from agent.understand.scan import SPAN
 
@@ -143,8 +144,10 @@ def _has_all(held: frozenset[str], wanted: Sequence[str]) -> bool:
 
 
 def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Keys that are really different: quantised checkpoints of another key left out, of versions of one model the newest kept, and
-    a plain name preferred to longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`).
+    """Keys that are really different.
+
+    Quantised checkpoints of another key are left out, of versions of one model the newest is kept, and a plain name is preferred to
+    longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`).
     """
     plain = [
         key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)
@@ -166,5 +169,5 @@ def _versions(parts: Sequence[str]) -> list[tuple[int, ...]]:
 
 def _close_together(text: str, words: Sequence[Word]) -> bool:
     """Whether only separators of a name stand between neighbours."""
-    gaps = (text[a.span[1] : b.span[0]] for a, b in zip(words, words[1:], strict=False))
+    gaps = (text[a.span[1] : b.span[0]] for a, b in pairwise(words))
     return all(re.fullmatch(r"[ \t]{0,2}|[ ]?[-_/.:][ ]?", gap) is not None for gap in gaps)

@@ -47,7 +47,6 @@ class _Trial:
     ranks: dict[Phase, Ranks]
     shards: dict[Phase, Shards]
     prompts: list[Ints]
-    seed: int
     steps: int
 
     def runner(self, observe: Observer) -> Runner:
@@ -99,7 +98,7 @@ def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
     shards = {phase: Shards(scaled.model, model, weights, ranks[phase]) for phase in ranks}
     rng = np.random.default_rng([seed, 1])
     prompts = [rng.integers(0, scaled.model.vocab_size, length) for length in prompt_lengths(scaled)]
-    return _Trial(program, scaled, ranks, shards, prompts, seed, steps)
+    return _Trial(program, scaled, ranks, shards, prompts, steps)
 
 
 def _first_rank(scaled: Scaled, phase: Phase) -> int:

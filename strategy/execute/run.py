@@ -282,6 +282,8 @@ def _hand_over(node: Send | Recv, in_edges: tuple[Edge, ...], values: Values, cr
     """A send keeps its tensor for the stage it names; a recv takes the tensor of its send."""
     if not crossing:
         raise RunError("a send or recv needs a block between stages (`boundary`)")
+    if isinstance(node, Send) and node.axis is not None:
+        raise RunError("a send between ranks of one stage is not executed yet")
     if isinstance(node, Send):
         arrived = _arrive(in_edges, values)
         if len(arrived.data) != 1:

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from strategy.execute.values import SPAN, Ints, RunError
+from strategy.execute.values import Ints, RunError
 from strategy.model import GqaAttention, MlaAttention, ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
@@ -204,8 +204,3 @@ def prompt_lengths(scaled: Scaled) -> Ints:
         lengths[holder, 2 * pair] += longer
         lengths[holder, 2 * pair + 1] -= longer
     return lengths.ravel()
-
-
-def prompt_rows(lengths: Ints) -> list[Ints]:
-    """Labels of each sequence's prompt tokens."""
-    return [sequence * SPAN + np.arange(length, dtype=np.int64) for sequence, length in enumerate(lengths)]

@@ -8,9 +8,6 @@ import numpy as np
 from strategy.execute.values import Floats, RunError
 from strategy.model import ModelSpec
 
-OUTSIDE = ("embedding", "final_norm", "lm_head")
-"""Weights that belong to no layer."""
-
 
 class Weights:
     """Full weights of a scaled model, by name and layer (None outside layers)."""

@@ -170,6 +170,32 @@ def test_a_legal_answer_is_accepted_at_the_first_try(answer: dict[str, Any]) -> 
     assert {c.ref for c in result.citations} <= shown
 
 
+def test_the_planners_own_choice_stands_beside_a_models_as_a_yardstick(answer: dict[str, Any]) -> None:
+    wide = copy.deepcopy(answer)
+    wide["strategy"]["pools"][0]["attention"]["tp_size"] = 8
+    wide["strategy"]["pools"][0]["replicas"] = 1
+    found, _ = deps(wide)
+
+    result = run_sync(TEXT, found)
+    planned = run_sync(TEXT)
+
+    assert result.origin == "llm"
+    assert planned.strategy != result.strategy
+    assert result.alternatives[0].strategy == planned.strategy
+    assert "tokens/s/GPU" in result.alternatives[0].reason
+
+
+def test_many_runs_at_once_share_their_parts_and_nothing_else() -> None:
+    async def together() -> list[Result]:
+        texts = [TEXT, "Llama-3.1-8B on one H100", "eight H100", "Qwen3-32B on 8 H200"] * 2
+        return await asyncio.gather(*(run(text, default_deps()) for text in texts))
+
+    results = asyncio.run(together())
+
+    assert [r.status for r in results] == ["valid", "valid", "needs_clarification", "valid"] * 2
+    assert [r.dag.model if r.dag else None for r in results] == ["llama-3.1-70b", "llama-3.1-8b", None, "qwen3-32b"] * 2
+
+
 def test_an_illegal_strategy_comes_back_with_findings_and_is_repaired(answer: dict[str, Any]) -> None:
     found, model = deps(illegal(answer), answer)
 

@@ -129,7 +129,7 @@ def test_one_think_block_and_one_fence_are_stripped(reply: str) -> None:
     "reply", ["", '{"a": 1', "[1]", '{"a": NaN}', "Sure! {}", '<think>{"a": 1}', '{"a": 1}{"b": 2}', "null", "`" * 9]
 )
 def test_anything_else_than_one_json_object_is_refused(reply: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r".+"):
         parse_json(reply)
 
 
@@ -137,7 +137,7 @@ def test_a_cut_answer_is_never_completed_with_defaults(problem: Problem, graph_a
     text = json.dumps(graph_answer)
 
     for end in range(100, len(text), 97):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r".+"):
             parse_json(text[:end])
     for part in ("graph", "why", "citations", "strategy"):
         assert decode({k: v for k, v in graph_answer.items() if k != part}, problem.model).dag is None

@@ -1,6 +1,5 @@
 """The proof passes for sound documents, hand-written and built, and says what it ran."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -229,9 +228,84 @@ def test_a_window_hides_older_tokens_from_the_reference():
     assert unseen < 1e-12
 
 
-def test_a_departure_is_a_plain_value():
-    proof = prove(load("llama-3.1-70b-tp4-pp2.yaml"), LLAMA_70B.model_copy(update={"num_layers": 81}))
+def edited(name: str, changes: dict[str, list[str] | str]) -> Dag:
+    """A document with the nodes of some blocks replaced, each written as YAML."""
+    document = yaml.safe_load((DOCUMENTS / name).read_text())
+    for block in document["blocks"]:
+        if block["name"] in changes:
+            block["nodes"] = [yaml.safe_load(f"{{{node}}}") for node in changes[block["name"]]]
+            block["output"] = block["nodes"][-1]["id"]
+    return Dag.model_validate(document)
 
-    assert proof.departure is not None
-    assert proof.model_dump_json()
-    assert not dataclasses.is_dataclass(proof.departure)
+
+ATTENTION = [
+    "id: norm, op: norm, weight: attention_norm, inputs: [in]",
+    "id: qkv, op: linear, weight: qkv, split: column, inputs: [norm]",
+    "id: kv, op: kv_cache_update, inputs: [qkv]",
+    "id: attend, op: attention, inputs: ['sync:kv', qkv]",
+]
+OTHER_SPELLINGS = {
+    "an all_reduce written as scatter and gather": {
+        "attention": [
+            *ATTENTION,
+            "id: o, op: linear, weight: attention_out, split: row, inputs: [attend]",
+            "id: scatter, op: reduce_scatter, axis: tp, dim: tokens, inputs: [o]",
+            "id: gather, op: all_gather, axis: tp, dim: tokens, inputs: [scatter]",
+            "id: add, op: add, inputs: [gather, in]",
+        ]
+    },
+    "heads gathered before a whole attention_out": {
+        "attention": [
+            *ATTENTION,
+            "id: heads, op: all_gather, axis: tp, dim: heads, inputs: [attend]",
+            "id: o, op: linear, weight: attention_out, split: replicated, inputs: [heads]",
+            "id: add, op: add, inputs: [in, o]",
+        ]
+    },
+    "an embedding that every rank has": {
+        "embed": [
+            "id: ingress, op: ingress",
+            "id: embedding, op: embedding, split: replicated, inputs: [ingress]",
+        ]
+    },
+    "a quarter of the tokens sent by each rank": {
+        "boundary": [
+            "id: chunk, op: chunk, axis: tp, dim: tokens, inputs: [in]",
+            "id: send, op: send, inputs: [chunk]",
+            "id: recv, op: recv, inputs: ['pipeline:send']",
+            "id: gather, op: all_gather, axis: tp, dim: tokens, inputs: [recv]",
+        ]
+    },
+    "nodes listed backwards": {
+        "embed": [
+            "id: reduce, op: all_reduce, axis: tp, inputs: [embedding]",
+            "id: embedding, op: embedding, split: vocab, inputs: [ingress]",
+            "id: ingress, op: ingress",
+            "id: out, op: broadcast, axis: tp, inputs: [reduce]",
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_SPELLINGS.values(), ids=OTHER_SPELLINGS)
+def test_another_way_to_write_the_same_computation_passes(changes):
+    proof = prove(edited("llama-3.1-70b-tp4-pp2.yaml", changes), LLAMA_70B)
+
+    assert proof.departure is None
+
+
+def test_prefill_may_use_the_absorbed_form():
+    document = yaml.safe_load((DOCUMENTS / "deepseek-v3-dp16-ep16.yaml").read_text())
+    decode = next(block for block in document["blocks"] if block["name"] == "mla_decode")
+    prefill = next(block for block in document["blocks"] if block["name"] == "mla_prefill")
+    prefill["nodes"] = decode["nodes"]
+
+    assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed
+
+
+def test_combine_applies_router_weights_when_the_experts_do_not():
+    document = yaml.safe_load((DOCUMENTS / "deepseek-v3-dp16-ep16.yaml").read_text())
+    moe = next(block for block in document["blocks"] if block["name"] == "moe")
+    next(node for node in moe["nodes"] if node["op"] == "expert")["apply_router_weight"] = False
+
+    assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed

@@ -17,7 +17,7 @@ from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.ops import Dim, model_weights
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 
-SAMPLE = 100000
+SAMPLE = 150
 """Mutants tried per plan, drawn with a fixed seed."""
 DENSE = ModelSpec(
     name="dense",
@@ -96,7 +96,7 @@ def changes(node: dict[str, Any], block: dict[str, Any], pool: Pool, weights: li
     if node["inputs"]:
         yield "doubled", double, node["op"] == "select_last"
     for axis in get_args(Axis):
-        if "axis" in node and axis != node["axis"]:
+        if node.get("axis") and axis != node["axis"]:
             yield f"axis {axis}", set_field("axis", axis), same_exchange(node, pool, axis)
     for split in ("column", "row", "replicated"):
         if node["op"] == "linear" and split != node["split"]:

@@ -38,6 +38,6 @@ def decode_context_without_exchange(subject: Subject) -> Iterator[Hit]:
 
 def _exchanges(graph: BlockGraph, attention: str) -> bool:
     """Whether heads are gathered before attention and its outputs merged after it."""
-    before = any(n.op == "all_gather" and n.dim == "heads" for n in graph.upstream(attention))
-    after = any(n.op in ("reduce_scatter", "all_to_all") for n in graph.downstream(attention))
+    before = any(n.op == "all_gather" and n.dim == "heads" for n in graph.upstream(attention, "all_gather"))
+    after = bool(graph.downstream(attention, "reduce_scatter", "all_to_all"))
     return before and after

@@ -1,18 +1,46 @@
 """DG000."""
 
+from collections.abc import Iterator
+
+from strategy.dag import MAX_NODES
+from validators.examples import dense, edit, example
+from validators.links import layer_shapes
 from validators.registry import Hit, rule
 from validators.subject import Subject
+
+MAX_LAYERS = 10_000
+MAX_LAYER_NODES = 200_000
 
 
 @rule(
     code="DG000",
     stage="schema",
     severity="error",
-    message="`{key}` is not part of the format, is missing, or holds a value of another kind",
-    hint="write the key and value that the format has there",
+    message="{what}",
+    hint="{repair}",
     sources=("DAG document format version 1",),
     knowledge="dag-document.md#strategy-dag-document",
+    passes=lambda: [example("27 nodes", dense)],
+    fails=lambda: [example("a layer that repeats its blocks beyond all bounds", _repeated)],
 )
-def unreadable_shape(_subject: Subject) -> tuple[Hit, ...]:
-    """A document has the keys and kinds of values of its format; the reader of documents decides it and names the nearest key."""
-    return ()
+def unreadable_shape(subject: Subject) -> Iterator[Hit]:
+    """A document has the keys, the kinds of values and the size of its format; keys and kinds are decided when it is read."""
+    nodes = subject.dag.num_nodes
+    if nodes > MAX_NODES:
+        what = f"the document has {nodes:,} nodes; at most {MAX_NODES:,} are judged"
+        yield Hit("/blocks", what=what, repair="write what layers share as one block")
+    if subject.model.num_layers > MAX_LAYERS:
+        what = f"the model has {subject.model.num_layers:,} layers; at most {MAX_LAYERS:,} are judged"
+        yield Hit("/model", what=what, repair="correct num_layers")
+    sizes = {block.name: len(block.nodes) for block in subject.dag.blocks}
+    for phase, branch, path in subject.branches():
+        total = sum(sizes.get(name, 0) for shape in layer_shapes(branch, path) for name in shape.blocks)
+        if total > MAX_LAYER_NODES:
+            what = f"the different layers of {phase} have {total:,} nodes; at most {MAX_LAYER_NODES:,} are judged"
+            yield Hit(f"{path}/layers", what=what, repair="let equal layers share one stamp")
+
+
+def _repeated() -> Subject:
+    nodes = [{"id": f"n{i}", "op": "activation", "inputs": ["in"]} for i in range(4_000)]
+    big = edit(edit(dense(), "/blocks/2/nodes", nodes), "/blocks/2/output", "n0")
+    return edit(big, "/branches/prefill/layers/0/blocks", ["ffn"] * 64)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from strategy.dag import AnyNode
 from validators.block_graph import BlockGraph, collective_axis, crosses_replicas, graphs, pools_of, weight_of
 from validators.examples import insert, moe
 from validators.examples_moe import named
@@ -35,16 +34,19 @@ def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
     """Attention replicas share experts and step boundaries, never attention: their sequences and caches have nothing to do with each other."""
     for graph in graphs(subject):
         pools = [pool for pool in pools_of(subject, graph.block.name) if pool.attention.dp_size > 1]
+        attention = _attention_nodes(graph)
         for node in graph.block.nodes if pools else ():
             axis = collective_axis(node)
             crossed = [pool for pool in pools if axis is not None and crosses_replicas(pool, axis)]
-            if crossed and _serves_attention(graph, node):
+            if crossed and graph.near(node.id, attention):
                 yield Hit(
                     graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossed[0].attention.dp_size
                 )
 
 
-def _serves_attention(graph: BlockGraph, node: AnyNode) -> bool:
-    """Whether what comes into `node` or goes out of it is computed by attention."""
-    around = [*graph.producers(node.id), *graph.users(node.id)]
-    return any(n.op in ("attention", "kv_cache_update") or weight_of(n) in _ATTENTION_WEIGHTS for n in around)
+def _attention_nodes(graph: BlockGraph) -> frozenset[str]:
+    """Nodes that compute attention, or project into it or out of it."""
+    chosen = (
+        n for n in graph.block.nodes if n.op in ("attention", "kv_cache_update") or weight_of(n) in _ATTENTION_WEIGHTS
+    )
+    return frozenset(n.id for n in chosen)

@@ -28,5 +28,5 @@ def collective_after_sampling(subject: Subject) -> Iterator[Hit]:
     for graph in graphs(subject):
         for node in graph.block.nodes:
             axis = collective_axis(node)
-            if axis is not None and any(n.op == "sample" for n in graph.upstream(node.id)):
+            if axis is not None and graph.upstream(node.id, "sample"):
                 yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis)

@@ -11,6 +11,9 @@ from validators.mismatches import typed
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
+MOST_EXPERTS = 16
+"""A layer has one expert node; of a block with many, the first ones are looked at here, and all of them by the typing pass."""
+
 
 @rule(
     code="EP003",
@@ -68,7 +71,7 @@ def _unreachable(path: str, pool: Pool) -> Hit:
 def _undeclared(subject: Subject) -> Iterator[Hit]:
     """Blocks that exchange tokens in another way than the strategy says, which is what the cost is computed from."""
     for graph in graphs(subject):
-        for expert in graph.of_op("expert"):
+        for expert in graph.of_op("expert")[:MOST_EXPERTS]:
             found = _lowering_of(graph, expert.id)
             for pool in pools_of(subject, graph.block.name):
                 if pool.experts is not None and pool.experts.ep_size > 1 and found != pool.ep_lowering:
@@ -81,7 +84,7 @@ def _undeclared(subject: Subject) -> Iterator[Hit]:
 
 def _lowering_of(graph: BlockGraph, expert_id: str) -> EpLowering:
     """How tokens reach an expert node, by the op that dispatches them."""
-    ops = [node.op for node in graph.upstream(expert_id) if role_of(node) == "dispatch"]
+    ops = [node.op for node in graph.upstream(expert_id, "all_to_all", "all_gather") if role_of(node) == "dispatch"]
     if "all_to_all" in ops:
         return "all_to_all"
     return "all_gather" if "all_gather" in ops else "replicated"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.legality import ep_divides, ep_within_experts, legal_ep_sizes
-from validators.choices import engine_of, gpus_of, listed
+from validators.choices import gpus_of, listed
 from validators.examples_moe import DEEPSEEK_V3, QWEN3_30B, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -25,7 +25,7 @@ from validators.subject import Subject
     fails=lambda: named("256 experts over 12 ranks", lambda: planned(DEEPSEEK_V3, dp=12, ep=12)),
 )
 def uneven_experts(subject: Subject) -> Iterator[Hit]:
-    """Every rank of an EP group holds the same number of experts; only vLLM also runs with a remainder, on the first ranks."""
+    """Every rank of an EP group holds the same number of experts; vLLM can run a remainder, which leaves the first ranks the slowest."""
     moe = subject.model.moe
     for path, pool in subject.pools():
         if moe is None or pool.experts is None or pool.redundant_experts or not ep_within_experts(subject.model, pool):
@@ -34,7 +34,6 @@ def uneven_experts(subject: Subject) -> Iterator[Hit]:
         if not ep_divides(subject.model, ep_size):
             yield Hit(
                 f"{path}/experts/ep_size",
-                severity="warning" if engine_of(subject) == "vllm" else None,
                 num_experts=moe.num_experts,
                 ep_size=ep_size,
                 choices=listed(legal_ep_sizes(subject.model, gpus_of(subject))),

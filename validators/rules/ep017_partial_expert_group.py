@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.dag import AnyNode
+from strategy.ops import COLLECTIVES
 from strategy.placement import refine
 from strategy.strategy import Pool
 from validators.block_graph import collective_axis, graphs, pools_of, role_of
@@ -10,6 +11,9 @@ from validators.examples import edit_node, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
 from validators.subject import Subject
+
+MOST_EXPERTS = 16
+"""A layer has one expert node; of a block with many, the first ones are looked at here, and all of them by the typing pass."""
 
 
 @rule(
@@ -27,9 +31,9 @@ from validators.subject import Subject
 def partial_expert_group(subject: Subject) -> Iterator[Hit]:
     """Every rank of an EP group enters dispatch and combine in every step, or the others wait for it for ever."""
     for graph in graphs(subject):
-        for expert in graph.of_op("expert"):
-            dispatch = _with_role(graph.upstream(expert.id), "dispatch")
-            combine = _with_role(graph.downstream(expert.id), "combine")
+        for expert in graph.of_op("expert")[:MOST_EXPERTS]:
+            dispatch = _with_role(graph.upstream(expert.id, *COLLECTIVES), "dispatch")
+            combine = _with_role(graph.downstream(expert.id, *COLLECTIVES), "combine")
             differ = any(
                 _ranks(pool, dispatch) != _ranks(pool, combine) for pool in pools_of(subject, graph.block.name)
             )

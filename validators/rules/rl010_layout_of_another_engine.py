@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
+from strategy.engine_limits import DP_LAYOUT, dp_layout_fits
 from validators.examples import MOE, about, example, moe, problem
 from validators.registry import Hit, rule
 from validators.subject import Subject
-
-LAYOUT = {"vllm": "outer", "sglang": "inner", "trtllm": "inner"}
 
 
 @rule(
@@ -33,8 +32,8 @@ def layout_of_another_engine(subject: Subject) -> Iterator[Hit]:
     if engine is None:
         return
     for path, pool in subject.pools():
-        if pool.attention.dp_size > 1 and pool.pp_size > 1 and pool.dp_layout != LAYOUT[engine]:
-            yield Hit(f"{path}/dp_layout", layout=pool.dp_layout, engine=engine, wanted=LAYOUT[engine])
+        if not dp_layout_fits(pool, engine):
+            yield Hit(f"{path}/dp_layout", layout=pool.dp_layout, engine=engine, wanted=DP_LAYOUT[engine])
 
 
 def _two_stages(layout: str) -> Subject:

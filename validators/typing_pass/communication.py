@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter
+from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter, Send
 from strategy.placement import WORDS, Letter, Placement
 from validators.typing_pass.compute import Op, expert_input
 from validators.typing_pass.site import Data, Site
@@ -65,6 +65,10 @@ def _all_gather(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllGather)
     source, value = _gather_input(site, node, data)
     digits = site.digits.of(node.axis)
+    if node.role in CARRIED:
+        value = _carried(site, node, source, value)
+    if node.role == "lse":
+        return value
     wanted: Letter = "T" if node.dim == "tokens" else "F"
     bad = tuple(d for d in digits if value.placement.letters[d] != wanted)
     if bad:
@@ -78,6 +82,32 @@ def _all_gather(site: Site, node: AnyNode, data: Data) -> Tensor:
         _need_feature_dim(site, node, source, value)
         return replace(value, placement=value.placement.with_letter(digits, "R"))
     return replace(value, placement=value.placement.gather_rows(digits))
+
+
+CARRIED: dict[str | None, tuple[str, dict[str, str]]] = {
+    "kv": ("tokens", {"qkv": "kv_new", "latent": "latent"}),
+    "q": ("heads", {"qkv": "query", "query": "query", "absorbed_query": "absorbed_query"}),
+    "lse": ("partials", {"partial_context": "lse", "partial_latent_context": "lse"}),
+}
+"""For roles that carry a part of their input: the dimension they gather, and what comes out of what."""
+
+
+def _carried(site: Site, node: AllGather, source: str, value: Tensor) -> Tensor:
+    """The part of its input that a gather with a role carries."""
+    dim, contents = CARRIED[node.role]
+    site.need_content(node, source, value, *contents)
+    if node.dim != dim:
+        raise site.stop(
+            node,
+            "not_sharded",
+            axis=node.axis,
+            source=source,
+            needed=f"dim {dim} with role {node.role}",
+            found=f"dim {node.dim}",
+        )
+    if node.role == "lse":
+        _need_partial(site, node, source, value, site.digits.of(node.axis), node.axis)
+    return replace(value, content=contents[value.content])
 
 
 def _need_feature_dim(site: Site, node: AllGather, source: str, value: Tensor) -> None:
@@ -120,9 +150,29 @@ def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:
             site.need_complete(node, source, value)
     if node.role == "dispatch":
         return _dispatch(site, node, data)
-    if node.role == "combine":
-        return _combine(site, node, data)
-    raise site.stop(node, "content", needed="role dispatch or combine", found=f"role {node.role}")
+    return _combine(site, node, data) if node.role == "combine" else _swap_heads(site, node, data)
+
+
+def _swap_heads(site: Site, node: AllToAll, data: Data) -> Tensor:
+    """Ulysses: token shards become head shards before attention, and head shards token shards after it."""
+    source, value = site.single(node, data)
+    digits = site.digits.of(node.axis)
+    scatter = node.role == "scatter_heads"
+    site.need_content(node, source, value, *(("qkv",) if scatter else ("context",)))
+    site.need_letter(
+        node,
+        source,
+        value,
+        digits,
+        ("T",) if scatter else ("F",),
+        f"{'tokens' if scatter else 'heads'} split over {node.axis}",
+    )
+    if scatter:
+        return replace(value, placement=value.placement.gather_rows(digits).with_letter(digits, "F"))
+    placement = value.placement.with_letter(digits, "R").cut_rows(digits)
+    if placement is None:
+        raise site.stop(node, "order", axis=node.axis, source=source, found=site.say(value.placement))
+    return replace(value, placement=placement)
 
 
 def _dispatch(site: Site, node: AllToAll, data: Data) -> Tensor:
@@ -194,9 +244,20 @@ def _broadcast(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 
 def _send(site: Site, node: AnyNode, data: Data) -> Tensor:
+    assert isinstance(node, Send)
     source, value = site.single(node, data)
     site.need_complete(node, source, value)
-    return value
+    return value if node.axis is None else _passed_on(site, node, source, value)
+
+
+def _passed_on(site: Site, node: Send, source: str, value: Tensor) -> Tensor:
+    """One hop round the cp ranks: what arrives is the neighbour's."""
+    site.need_content(node, source, value, "qkv", "kv_shard", "latent", "latent_shard")
+    digits = site.digits.of("cp")
+    site.need_letter(node, source, value, digits, ("T",), "tokens split over cp")
+    content = "latent_shard" if value.content.startswith("latent") else "kv_shard"
+    around = site.pool.attention.cp_size
+    return replace(value, content=content, shards=frozenset((hop + 1) % around for hop in value.shards))
 
 
 def _recv(site: Site, node: AnyNode, data: Data) -> Tensor:

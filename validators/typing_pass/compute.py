@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from strategy.dag import AnyNode, AttentionNode, Embedding, Expert, Linear, Norm
-from strategy.mesh import Axis
-from strategy.placement import Placement
+from strategy.placement import Letter, Placement
 from validators.typing_pass.site import Data, Site, StopNode
 from validators.typing_pass.tables import ACTIVATIONS, BATCHED_OVER_HEADS, INNER_NORMS, LINEAR, STREAM_NORMS
 from validators.typing_pass.tensors import Tensor
@@ -59,23 +58,24 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     if node.weight not in LINEAR:
         raise site.stop(node, "weight", needed=", ".join(w for w in LINEAR if w in site.weights), found=node.weight)
     needed, content, part = LINEAR[node.weight]
-    site.need_content(node, source, value, needed)
-    axis = site.split_axis(node.weight)
-    digits = site.digits.of(axis)
+    site.need_content(node, source, value, needed, *(["latent_shard"] if node.weight == "kv_b" else []))
+    digits = site.split_digits(node.weight)
     if digits and node.split not in spec.splits:
-        raise site.stop(node, "split", axis=axis, needed=" or ".join(spec.splits), found=node.split)
-    placement = _linear_placement(site, node, source, value, axis)
+        raise site.stop(
+            node, "split", axis=site.digits.named(digits), needed=" or ".join(spec.splits), found=node.split
+        )
+    placement = _linear_placement(site, node, source, value)
     if node.weight == "lm_head" and site.phase == "prefill" and not value.last_only:
         site.report(node, "all_rows")
     partial = any(letter == "P" for letter in placement.letters)
     producer, producer_node = (node.weight, node.id) if partial else ("", "")
-    return Tensor(
-        content, placement, frozenset([part] if part else []), producer, producer_node, last_only=value.last_only
-    )
+    parts = frozenset([part] if part else [])
+    return Tensor(content, placement, parts, producer, producer_node, shards=value.shards, last_only=value.last_only)
 
 
-def _linear_placement(site: Site, node: Linear, source: str, value: Tensor, axis: Axis) -> Placement:
-    digits = site.digits.of(axis)
+def _linear_placement(site: Site, node: Linear, source: str, value: Tensor) -> Placement:
+    digits = site.split_digits(node.weight)
+    axis = site.digits.named(digits)
     elsewhere = tuple(d for d in range(len(site.digits.sizes)) if d not in digits)
     site.need_letter(node, source, value, elsewhere, ("R", "T"), "all_gather of the features")
     if node.split == "row":
@@ -99,54 +99,123 @@ def _activation(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 
 def _kv_cache_update(site: Site, node: AnyNode, data: Data) -> Tensor:
-    source, value = site.single(node, data)
-    site.need_complete(node, source, value)
     mla = site.model.attention.kind == "mla"
-    site.need_content(node, source, value, "latent" if mla else "qkv")
-    site.need_letter(node, source, value, site.digits.of("cp"), ("R",), "all_gather over cp of the new K and V")
-    if mla:
-        site.need_letter(node, source, value, site.digits.of("tp"), ("R",), "a replicated latent")
-    return replace(value, content="latent" if mla else "kv")
+    wanted = ("latent", "latent_shard") if mla else ("qkv", "kv_new", "kv_shard")
+    if not data:
+        raise site.stop(node, "content", needed="new K and V", found="nothing")
+    for source, value in data:
+        site.need_complete(node, source, value)
+        site.need_content(node, source, value, *wanted)
+        if mla:
+            site.need_letter(node, source, value, site.digits.of("tp"), ("R",), "a replicated latent")
+    source, value = data[0]
+    _need_distinct_shards(site, node, data)
+    placement = value.placement
+    if len(data) == site.pool.attention.cp_size > 1:
+        placement = placement.gather_rows(site.digits.of("cp"))
+    sliced = site.pool.cp_decode_use == "tp_slice"
+    allowed: tuple[Letter, ...] = ("R", "F") if sliced else ("R",)
+    whole = replace(value, placement=placement)
+    site.need_letter(node, source, whole, site.digits.of("cp"), allowed, "all_gather over cp of the new K and V")
+    return Tensor("latent" if mla else "kv", placement)
+
+
+def _need_distinct_shards(site: Site, node: AnyNode, data: Data) -> None:
+    """Of what travelled round the cp ranks, each rank's part once."""
+    hops = sorted(hop for _, value in data for hop in value.shards)
+    if hops != list(range(len(hops))):
+        told = ", ".join(str(hop) for hop in hops)
+        raise site.stop(node, "content", needed="each cp rank's tokens once", found=f"parts {told} ranks away")
 
 
 def _attention(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AttentionNode)
-    needs = _attention_needs(site, node)
-    by_content = {value.content: (source, value) for source, value in data}
-    for wanted in needs:
-        if wanted not in by_content or len(data) != len(needs):
-            found = ", ".join(value.words() for _, value in data) or "nothing"
-            needed = " and ".join(Tensor(w, site.tokens()).words() for w in needs)
-            raise site.stop(node, "content", needed=needed, found=found)
     for source, value in data:
         site.need_complete(node, source, value)
-    source, query = by_content[needs[0]]
-    site.need_letter(node, source, query, site.digits.of("tp"), ("F",), "heads split over tp")
-    for wanted in needs[1:]:
-        other_source, other = by_content[wanted]
-        tokens = [(d, letter) for d, letter in enumerate(other.placement.letters) if d not in site.digits.of("tp")]
-        if any(
-            letter != query.placement.letters[d] and not (d in site.digits.of("cp") and letter == "R")
-            for d, letter in tokens
-        ):
-            raise site.stop(
-                node,
-                "placements",
-                source=other_source,
-                needed=site.say(query.placement),
-                found=site.say(other.placement),
-            )
-    return Tensor("latent_context" if node.form == "absorbed" else "context", query.placement)
+    query_source, query, keys = _attention_inputs(site, node, data)
+    cached = any(value.content == "kv_state" for _, value in keys)
+    spread = site.digits.of("dcp") if site.phase == "decode" and cached else ()
+    heads = tuple(d for d in site.digits.of("tp") if d not in spread)
+    site.need_letter(node, query_source, query, heads, ("F",), "heads split over tp")
+    site.need_letter(node, query_source, query, spread, ("R",), "all_gather of Q over dcp")
+    if bool(node.partial) != (bool(spread) or not cached):
+        needed = (
+            "partial: true, as the cache is split by positions"
+            if spread
+            else "partial: true only over part of the context"
+        )
+        raise site.stop(node, "content", needed=needed, found=f"partial: {str(bool(node.partial)).lower()}")
+    for source, value in keys:
+        _need_same_tokens(site, node, query, source, value)
+    content = "latent_context" if node.form == "absorbed" else "context"
+    shards = frozenset(hop for _, value in keys if value.content != "kv_state" for hop in value.shards) or frozenset(
+        {0}
+    )
+    placement = query.placement.with_letter(spread, "P")
+    return Tensor(f"partial_{content}" if node.partial else content, placement, shards=shards)
 
 
-def _attention_needs(site: Site, node: AttentionNode) -> tuple[str, ...]:
+def _attention_inputs(site: Site, node: AttentionNode, data: Data) -> tuple[str, Tensor, Data]:
+    """The query, and what holds K and V: the cache, or one shard of the prompt."""
+    options = _attention_needs(site, node)
+    contents = sorted(value.content for _, value in data)
+    for needs in options:
+        if sorted(needs) == contents:
+            source, query = next((s, v) for s, v in data if v.content == needs[0])
+            keys = [(s, v) for s, v in data if v is not query] or [(source, query)]
+            return source, query, keys
+    found = ", ".join(value.words() for _, value in data) or "nothing"
+    needed = " and ".join(Tensor(w, site.tokens()).words() for w in options[0])
+    raise site.stop(node, "content", needed=needed, found=found)
+
+
+def _attention_needs(site: Site, node: AttentionNode) -> tuple[tuple[str, ...], ...]:
+    """Contents that may stand together at an attention node, the usual ones first."""
     if site.model.attention.kind == "gqa":
         if node.form is not None:
             raise site.stop(node, "content", needed="no `form` (only MLA has two)", found=f"form={node.form}")
-        return ("qkv", "kv_state")
+        over_cache: tuple[tuple[str, ...], ...] = (("qkv", "kv_state"), ("query", "kv_state"))
+        return (("qkv",), ("qkv", "kv_shard")) if node.partial and site.phase == "prefill" else over_cache
     if node.form is None:
         raise site.stop(node, "content", needed="form: expanded or absorbed", found="no form")
-    return ("query", "expanded_kv", "kv_state") if node.form == "expanded" else ("absorbed_query", "kv_state")
+    if node.form == "absorbed":
+        return (("absorbed_query", "kv_state"),)
+    return (
+        (("query", "expanded_kv"),)
+        if node.partial and site.phase == "prefill"
+        else (("query", "expanded_kv", "kv_state"),)
+    )
+
+
+def _need_same_tokens(site: Site, node: AnyNode, query: Tensor, source: str, value: Tensor) -> None:
+    """K and V are of the same sequences as the queries: alike on dp, and on cp alike or whole."""
+    for d, letter in enumerate(value.placement.letters):
+        whole = d in site.digits.of("cp") and letter == "R"
+        if d not in site.digits.of("tp") and letter != query.placement.letters[d] and not whole:
+            needed, found = site.say(query.placement), site.say(value.placement)
+            raise site.stop(node, "placements", source=source, needed=needed, found=found)
+
+
+def _attention_merge(site: Site, node: AnyNode, data: Data) -> Tensor:
+    data = [(source, value) for source, value in data if value.content != "kv_state"]  # an order, not a tensor
+    parts = [(source, value) for source, value in data if value.content.startswith("partial_")]
+    gathered = [value for _, value in data if value.content == "lse"]
+    if not parts or len(data) != len(parts) + len(gathered) or (gathered and len(parts) != 1):
+        found = " and ".join(value.words() for _, value in data) or "nothing"
+        raise site.stop(
+            node, "content", needed="partial attention outputs, or one with the log-sum-exp of all parts", found=found
+        )
+    source, first = parts[0]
+    content = first.content.removeprefix("partial_")
+    if gathered:
+        return Tensor(content, first.placement, producer="attention", producer_node=node.id)
+    site.need_complete(node, source, first)
+    _need_distinct_shards(site, node, parts)
+    if len(parts) != site.pool.attention.cp_size:
+        raise site.stop(
+            node, "content", needed=f"the parts of {site.pool.attention.cp_size} cp ranks", found=f"{len(parts)}"
+        )
+    return Tensor(content, first.placement)
 
 
 def _add(site: Site, node: AnyNode, data: Data) -> Tensor:
@@ -217,8 +286,6 @@ def _differing(site: Site, node: AnyNode, first_source: str, first: Tensor, sour
 def _select_last(site: Site, node: AnyNode, data: Data) -> Tensor:
     source, value = site.single(node, data)
     site.need_complete(node, source, value)
-    whole = (*site.digits.of("tp"), *site.digits.of("cp"))
-    site.need_letter(node, source, value, whole, ("R", "F"), "all_gather of the tokens")
     return replace(value, last_only=True)
 
 
@@ -294,6 +361,7 @@ COMPUTE: dict[str, Op] = {
     "activation": _activation,
     "kv_cache_update": _kv_cache_update,
     "attention": _attention,
+    "attention_merge": _attention_merge,
     "add": _add,
     "select_last": _select_last,
     "sample": _sample,

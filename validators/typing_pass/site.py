@@ -9,6 +9,7 @@ from strategy.ops import WeightSpec, model_weights
 from strategy.placement import WORDS, Digits, Letter, Placement
 from strategy.strategy import Phase, Pool
 from validators.subject import Subject
+from validators.typing_pass.tables import SLICED_OVER_CP
 from validators.typing_pass.tensors import Mismatch, MismatchKind, Tensor
 
 Data = list[tuple[str, Tensor]]
@@ -39,9 +40,9 @@ class Site:
         """Where tokens are at first: every attention replica has its own, cp ranks have shards of a prompt."""
         letters: tuple[Letter, ...] = tuple("R" for _ in self.digits.sizes)
         placement = Placement(letters).with_letter(self.digits.of("dp"), "T")
-        if self.phase == "prefill" and self.pool.sp_kind.startswith("cp_"):
-            placement = placement.with_letter(self.digits.of("cp"), "T")
-        return placement
+        in_prefill = self.phase == "prefill" and self.pool.sp_kind.startswith("cp_")
+        in_decode = self.phase == "decode" and self.pool.cp_decode_use == "batch_shard"
+        return (placement.cut_rows(self.digits.of("cp")) or placement) if in_prefill or in_decode else placement
 
     def ids(self) -> Tensor:
         """Token ids as they enter."""
@@ -123,6 +124,11 @@ class Site:
         if len(data) != 1:
             raise self.stop(node, "content", needed="one data input", found=f"{len(data)}")
         return data[0]
+
+    def split_digits(self, weight: str) -> tuple[int, ...]:
+        """Digits over which a column or row split of `weight` goes: those of its axis, and of cp where attention is sliced over cp."""
+        sliced = self.phase == "decode" and self.pool.cp_decode_use == "tp_slice" and weight in SLICED_OVER_CP
+        return (*(self.digits.of("cp") if sliced else ()), *self.digits.of(self.split_axis(weight)))
 
     def split_axis(self, weight: str) -> Axis:
         """The axis over which a column or row split of `weight` goes."""

@@ -17,6 +17,8 @@ LINEAR: dict[str, tuple[str, str, str]] = {
     "shared_down": ("shared_activated", "delta", "shared experts"),
     "lm_head": ("normed:final_norm", "logits", ""),
 }
+SLICED_OVER_CP = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
+"""Weights that `tp_slice` splits over the cp ranks as well in decode."""
 BATCHED_OVER_HEADS = frozenset({"w_uk", "w_uv"})
 STREAM_NORMS: dict[str, frozenset[str]] = {
     "attention_norm": frozenset(),

@@ -59,6 +59,8 @@ class Tensor:
     """For tokens at their experts: how they lay before dispatch."""
     weighted: bool = True
     """Whether router weights are in."""
+    shards: frozenset[int] = frozenset({0})
+    """For K and V on their way round the cp ranks, and for partial attention over them: how many hops away their tokens were."""
     last_only: bool = False
     """One row a sequence."""
 
@@ -85,7 +87,13 @@ CONTENT_WORDS = {
     "query": "Q",
     "absorbed_query": "Q in latent space",
     "expanded_kv": "K and V expanded from the latent",
+    "kv_new": "new K and V",
+    "kv_shard": "K and V of another cp rank",
+    "latent_shard": "the latent of another cp rank",
     "kv_state": "the KV cache",
+    "partial_context": "attention over part of the context",
+    "partial_latent_context": "attention in latent space over part of the context",
+    "lse": "the log-sum-exp of every part",
     "context": "the attention output per head",
     "latent_context": "the attention output in latent space",
     "gate_up": "gate and up",

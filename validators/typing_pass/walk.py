@@ -117,7 +117,9 @@ class Walk(Site):
         if out.content != "token":
             self._stream(name, "sampled tokens", out.words(), None)
             return
-        own = self.tokens().with_letter(self.digits.of("cp"), "R")
+        own = self.tokens()
+        if self.phase == "prefill":
+            own = own.gather_rows(self.digits.of("cp")) if "T" in own.on(self.digits.of("cp")) else own
         if out.placement != own:
             self._stream(name, self.say(own), self.say(out.placement), None)
 
