@@ -9,13 +9,13 @@ from api.settings import Settings
 
 
 def configure(settings: Settings, *, level: str | None = None) -> None:
-    """Events at or above the level go to stderr, as text or as JSON lines."""
+    """Events at or above the level go to stderr, as text or as JSON lines. Tracebacks show no local variables: a key may be among them."""
     chosen = logging.getLevelNamesMapping()[(level or settings.log_level).upper()]
     rendering: list[structlog.typing.Processor]
     if settings.log_json:
-        rendering = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        as_data = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        rendering = [structlog.processors.ExceptionRenderer(as_data), structlog.processors.JSONRenderer()]
     else:
-        # Plain tracebacks: the default shows local variables, and a key may be among them.
         plain = structlog.dev.plain_traceback
         rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(

@@ -163,11 +163,11 @@ def legal_moe_tp_sizes(model: ModelSpec, limit: int, precision: Precision | None
 
 
 def replicated_lowering_ok(pool: Pool) -> bool:
-    """Every rank of an expert group already holds the group's tokens: it lies inside one tp group, no cp between (EP003)."""
+    """Every rank of an expert group already holds the group's tokens: it lies inside one tp group (EP003)."""
     if pool.experts is None:
         return True
     group = pool.experts.ep_size * pool.experts.tp_size
-    return group == 1 or (pool.attention.tp_size % group == 0 and pool.attention.cp_size == 1)
+    return pool.attention.tp_size % group == 0
 
 
 def lowering_legal(pool: Pool) -> bool:
@@ -273,9 +273,11 @@ def cp_decode_declared(pool: Pool) -> bool:
 
 
 def ulysses_heads_divide(model: ModelSpec, pool: Pool) -> bool:
-    """cp_ulysses trades token shards for head shards: a rank's heads split over cp (SP014)."""
+    """cp_ulysses trades token shards for head shards: a rank's heads split over cp, which MLA's one latent cannot (SP014)."""
     if pool.sp_kind != "cp_ulysses":
         return True
+    if model.attention.kind == "mla":
+        return False
     return model.attention.num_heads // pool.attention.tp_size % pool.attention.cp_size == 0
 
 

@@ -28,14 +28,20 @@ LOW_LATENCY_DISPATCH_TOKENS = 128
 """Tokens per rank for which low-latency all_to_all buffers are sized (DeepEP)."""
 THROUGHPUT_DISPATCH_BYTES = GIB
 """Buffer of the high-throughput all_to_all kernels (DeepEP's NVLink buffer as engines size it)."""
-RUNTIME_BYTES = int(3.5 * GIB)
-"""Context, CUDA graphs, libraries, fragmentation (aiconfigurator's non-official figure)."""
+RUNTIME_BYTES = GIB
+"""Context, CUDA graphs, libraries, fragmentation. Serving points that saturate their cache (fp8 and bf16, three engines) leave about
+this much unused; aiconfigurator's non-official 3.5 GiB contradicts them."""
 MIN_ACTIVATION_BYTES = 70 * MIB
 _ACTIVATION_COEFFICIENT = {1: 10, 2: 6}
 """Live activation tensors per token in units of 2 x heads x head_dim bytes, by tp_size; 5 beyond (aiconfigurator, empirical)."""
 
 MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.88, "trtllm": 0.9}
 """Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
+
+
+RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.5, "sglang": 0.75, "trtllm": 1.0}
+"""Share of a request's output tokens that an engine sets cache aside for, on average over its running requests: vLLM admits by what is
+used now (outputs are half grown) and preempts, SGLang expects part of the growth, TensorRT-LLM never evicts and reserves all of it."""
 
 
 def memory_fraction(engine: Engine | None) -> tuple[float, bool]:
@@ -209,17 +215,33 @@ def stage_memory(problem: Problem, pool: Pool) -> list[StageMemory]:
             comm,
             RUNTIME_BYTES,
             max(k, 1.0),
-            kv_budget_bytes(problem.cluster.gpu, problem.engine, w + act + comm),
+            kv_budget_bytes(problem.cluster.gpu, problem.engine, w, act + comm),
         )
         for w, k in zip(weights, kv, strict=True)
     ]
 
 
-def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, used_bytes: float) -> float:
-    """Bytes left for the cache on a rank whose weights, activations and buffers take `used_bytes`; negative when they do not fit."""
+def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, weights_bytes: float, buffer_bytes: float = 0.0) -> float:
+    """Bytes left for the cache beside weights, activations and communication buffers on one rank; negative when they do not fit.
+
+    vLLM's fraction of the GPU covers all of them, SGLang's covers weights and cache (buffers live in the rest), TensorRT-LLM's is the
+    share of what is left that the cache may take.
+    """
     fraction, of_free = memory_fraction(engine)
-    capacity, used = gpu.memory_gb * 1e9, used_bytes + RUNTIME_BYTES
-    return (capacity - used) * fraction if of_free else capacity * fraction - used
+    capacity = gpu.memory_gb * 1e9
+    free = capacity - weights_bytes - buffer_bytes - RUNTIME_BYTES
+    if of_free:
+        return free * fraction
+    if engine == "sglang":
+        return min(free, capacity * fraction - weights_bytes)
+    return free - capacity * (1 - fraction)
+
+
+def resident_sequences(problem: Problem, strategy: Strategy) -> int:
+    """Requests that the engine keeps running at once: it admits by what the cache holds, when outputs are only part grown."""
+    work = problem.workload
+    grown = work.isl + work.osl * RESERVED_OUTPUT[problem.engine or "vllm"]
+    return int(max_concurrency(problem, strategy) * (work.isl + work.osl) / grown)
 
 
 def pool_max_concurrency(problem: Problem, pool: Pool) -> int:

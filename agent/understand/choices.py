@@ -14,9 +14,10 @@ _ENGINES = {
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|(?:fewest|least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:number\s+of\s+|count\s+of\s+)?(?:gpus?|cards?|"
-        r"hardware|cost|\S{1,12}s\b(?=\s+for))|as\s+few\s+\S{1,12}\s+as\s+possible|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\s+)?(?:gpus?|cost|costs|spend)|"
-        r"how\s+many\s+(?:\S{1,16}\s+){0,2}?(?:gpus?|cards?)?(?:\s*(?:do|will|would|are)\s+(?:i|we)?\s*needed?)?|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|min_gpus|smallest\s+cluster)"
+        r"\b(?:cheapest|fewest|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
+        r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+possible)|"
+        r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
         r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?\s+latency|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"

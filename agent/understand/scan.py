@@ -22,7 +22,7 @@ NUMBER_WORDS = {
 }  # fmt: skip
 
 _WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
-COUNT = rf"(?<![0-9a-wyz_])(?<!\d[.,])(?:\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}|{_WORDS})(?![,._]?\d)"
+COUNT = rf"(?<![0-9a-wyz_])(?<!\d[.,])(?:\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}|(?:{_WORDS})(?![a-z]))(?![,._]?\d)"
 """A whole number, in digits or as a word; never a part of a longer number."""
 
 SPAN = tuple[int, int]

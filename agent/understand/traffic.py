@@ -36,14 +36,14 @@ _PAIR = compiled(
 )
 _GLUED = compiled(r"(?<![\w.])(?P<a>\d{1,3})k(?P<b>\d{1,3})k(?![\w])")
 _ISL = (
-    compiled(rf"\b(?:isl|(?:input|prompt|context|prefill)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
+    compiled(rf"\b(?:isl|(?:input|prompt|context|ctx|prefill)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b{_INPUT}{_IS}{_N}{_TOK}"),
 )  # fmt: skip
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
-    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
-    compiled(rf"\b{_OUTPUT}{_IS}{_N}{_TOK}"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+){_N}{_TOK}"),
 )  # fmt: skip
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from strategy.dag import Dag
@@ -145,6 +147,51 @@ def test_a_body_that_cannot_be_used_is_a_problem_that_points_at_it(
 
     assert_problem(answer, status)
     assert pointer in [place["pointer"] for place in answer.json()["errors"]] if pointer else True
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20)
+    | st.sampled_from(["bf16", "h100-sxm", "pp"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = [
+    ("model",),
+    ("cluster",),
+    ("cluster", "gpu"),
+    ("cluster", "hosts"),
+    ("workload", "isl"),
+    ("workload", "osl"),
+    ("slo",),
+]
+PLACES += [
+    ("precision",),
+    ("precision", "kv"),
+    ("constraints", "fix", "tp_size"),
+    ("constraints", "forbid"),
+    ("objective",),
+    ("extra",),
+]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(PLACES), value=JUNK)
+def test_no_junk_in_any_place_is_a_fault_of_ours(client: TestClient, place: tuple[str, ...], value: object) -> None:
+    body = json.loads(json.dumps(REQUEST))
+    inner = body
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[place[-1]] = value
+
+    answer = client.post("/v1/strategies", json=body)
+
+    assert answer.status_code < 500, answer.text
+    if answer.status_code != 200:
+        assert_problem(answer, answer.status_code)
 
 
 def test_a_syntax_error_has_a_line_and_a_column(client: TestClient) -> None:

@@ -84,6 +84,8 @@ def test_megatron_sp_splits_prefill_tokens_and_leaves_decode_alone() -> None:
     assert "spread:tp" not in decode
 
 
-def test_unbuilt_parts_of_the_space_say_so() -> None:
-    with pytest.raises(InputError, match="context parallelism"):
-        dag_of("llama-3.1-8b", attention=AttentionMesh(cp_size=2), sp_kind="cp_allgather")
+def test_combinations_that_the_field_has_no_scheme_for_say_so() -> None:
+    with pytest.raises(InputError, match="one latent for all heads"):
+        dag_of("deepseek-v3", attention=AttentionMesh(cp_size=2), experts=ExpertMesh(ep_size=2), sp_kind="cp_ulysses")
+    with pytest.raises(InputError, match="leave out chunk_tokens"):
+        dag_of("llama-3.1-8b", attention=AttentionMesh(cp_size=2), sp_kind="cp_ring", chunk_tokens=512)

@@ -36,7 +36,9 @@ def misused_edge_kind(subject: Subject) -> Iterator[Hit]:
         for index, edge in enumerate(edges(place.node)):
             source = subject.by_name.get((place.block.name, edge.source))
             if source is not None and (right := _right_kind(edge, source, place)):
-                yield _hit(f"{place.path}/inputs/{index}", edge.kind, source, place, right)
+                yield _hit(f"{place.path}/inputs/{index}", edge.kind, source.node, place.node, right)
+            elif edge.source == RESIDUAL and edge.kind != "data":
+                yield _hit(f"{place.path}/inputs/{index}", edge.kind, None, place.node, "data")
     for joined in joined_links(subject):
         right = "sync" if carries_kv(joined) else "data" if carries_token(joined) else ""
         if right and joined.link.kind != right:

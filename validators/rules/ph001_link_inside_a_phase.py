@@ -17,7 +17,10 @@ from validators.subject import Subject
     sources=("S1 §1",),
     knowledge="decode.md#separate-branches",
     requires=frozenset({"DG001", "DG002"}),
-    passes=lambda: [example("links join branches and steps", dense)],
+    passes=lambda: [
+        example("links join branches and steps", dense),
+        example("chunks of a prompt", lambda: dense(chunk_tokens=512)),
+    ],
     fails=lambda: [
         example(
             "the cache of decode handed to the same step",
@@ -33,5 +36,5 @@ def link_inside_a_phase(subject: Subject) -> Iterator[Hit]:
     """The two phases are branches of their own, and links are what joins them; a branch is not patched by links."""
     for joined in joined_links(subject):
         phase = joined.source.phase
-        if phase == joined.target.phase and not (joined.link.loop and phase == "decode"):
+        if phase == joined.target.phase and not joined.link.loop:
             yield Hit(joined.path, source=joined.link.source, target=joined.link.target, phase=phase)

@@ -14,8 +14,8 @@ from validators.subject import Subject
     code="SP014",
     stage="strategy",
     severity="error",
-    message="cp_ulysses trades tokens for heads: {heads} heads of a tp rank do not split over cp_size={cp}",
-    hint="set attention.cp_size to one of {choices}",
+    message="cp_ulysses trades tokens for heads: {heads} of a tp rank do not split over cp_size={cp}",
+    hint="set attention.cp_size to one of {choices}, or use cp_allgather or cp_ring",
     sources=("tensorrt-llm: mapping.py (fallback to ulysses: attn_tp = tp x cp)",),
     knowledge="sequence-parallelism.md#ulysses",
     requires=frozenset({"SP002"}),
@@ -34,6 +34,8 @@ def uneven_ulysses_heads(subject: Subject) -> Iterator[Hit]:
     """After the exchange each cp rank has all tokens of a whole number of heads."""
     for path, pool in subject.pools():
         heads = subject.model.attention.num_heads // pool.attention.tp_size
+        mla = subject.model.attention.kind == "mla"
         if not ulysses_heads_divide(subject.model, pool):
-            choices = divisor_choices(heads, heads)
-            yield Hit(f"{path}/attention/cp_size", heads=heads, cp=pool.attention.cp_size, choices=choices)
+            choices = "1" if mla else divisor_choices(heads, heads)
+            what = "the one latent" if mla else f"{heads} heads"
+            yield Hit(f"{path}/attention/cp_size", heads=what, cp=pool.attention.cp_size, choices=choices)
