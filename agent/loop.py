@@ -402,6 +402,7 @@ def _common(state: State) -> dict[str, Any]:
 def _valid(state: State, run: Run, proposal: Proposal) -> Result:
     assert proposal.strategy is not None
     common, problem = _common(state), problem_of(state, run)
+    common["assumptions"] = tuple(dict.fromkeys([*common["assumptions"], *proposal.assumptions]))
     estimate = Estimate.model_validate(state["estimate"]) if state["estimate"] else None
     planned = Proposal.model_validate(state["planned"]) if "planned" in state else proposal
     others = (*_yardstick(planned, estimate), *planned.alternatives)

@@ -60,6 +60,8 @@ class Proposal(Frozen):
     estimate: Estimate | None = None
     alternatives: tuple[Alternative, ...] = ()
     infeasible: Infeasible | None = None
+    assumptions: tuple[str, ...] = ()
+    """What the proposer decided where the request left it open."""
 
 
 class Proposer(Protocol):
@@ -93,7 +95,11 @@ class PlannerProposer:
         if found.best is None:
             text = "no strategy meets the request"
             return Proposal(
-                outcome="candidate", text=text, infeasible=found.infeasible, alternatives=found.alternatives
+                outcome="candidate",
+                text=text,
+                infeasible=found.infeasible,
+                alternatives=found.alternatives,
+                assumptions=found.assumptions,
             )
         return Proposal(
             outcome="candidate",
@@ -101,4 +107,5 @@ class PlannerProposer:
             dag=found.best.dag,
             estimate=estimate(found.best.dag, problem, self.calibration, concurrency=found.best.concurrency),
             alternatives=found.alternatives,
+            assumptions=found.assumptions,
         )

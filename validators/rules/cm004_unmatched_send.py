@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.dag import edges
-from validators.examples import dense, edit_node, example, insert
+from validators.examples import dense, drop, edit_node, example, insert
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -23,6 +23,7 @@ from validators.subject import Subject
             "two receivers of one send",
             lambda: insert(dense(), "boundary.recv", id="again", op="recv", inputs=["recv", "pipeline:send"]),
         ),
+        example("a receiver whose sender is left out", lambda: drop(dense(), "boundary.send")),
         example("a receiver without a sender", lambda: edit_node(dense(), "boundary.recv", inputs=["in"])),
     ],
 )
@@ -33,7 +34,9 @@ def unmatched_send(subject: Subject) -> Iterator[Hit]:
         for place in subject.places_of(block.name):
             if place.node.op != "recv":
                 continue
-            senders = [edge.source for edge in edges(place.node) if edge.kind == "pipeline"]
+            named = [edge.source for edge in edges(place.node) if edge.kind == "pipeline"]
+            sends = {send.node.id for send in subject.places_of_op(block.name, "send")}
+            senders = [source for source in named if source in sends]
             for sender in senders:
                 received[sender] = received.get(sender, 0) + 1
             if len(senders) != 1 or len(place.node.inputs) != 1:

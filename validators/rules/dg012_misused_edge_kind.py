@@ -35,29 +35,39 @@ def misused_edge_kind(subject: Subject) -> Iterator[Hit]:
     for place in subject.places:
         for index, edge in enumerate(edges(place.node)):
             source = subject.by_name.get((place.block.name, edge.source))
-            if source is not None and (right := _right_kind(edge, source, place)):
-                yield _hit(f"{place.path}/inputs/{index}", edge.kind, source.node, place.node, right)
-            elif edge.source == RESIDUAL and edge.kind != "data":
-                yield _hit(f"{place.path}/inputs/{index}", edge.kind, None, place.node, "data")
+            source_op = "residual stream" if source is None else source.node.op
+            right = _right_kind(edge, source_op, place.node.op)
+            if right:
+                repair = f"write `{edge.source if right == 'data' else f'{right}:{edge.source}'}`"
+                yield _hit(f"{place.path}/inputs/{index}", edge, source_op, place, right, repair)
     for joined in joined_links(subject):
         right = "sync" if carries_kv(joined) else "data" if carries_token(joined) else ""
         if right and joined.link.kind != right:
-            yield _hit(f"{joined.path}/kind", joined.link.kind, joined.source.place, joined.target.place, right)
+            source = joined.source.place
+            edge = Edge(source.node.id, joined.link.kind)
+            yield _hit(f"{joined.path}/kind", edge, source.node.op, joined.target.place, right, f"set kind: {right}")
 
 
-def _right_kind(edge: Edge, source: Place, target: Place) -> str:
+def _right_kind(edge: Edge, source_op: str, target_op: str) -> str:
     """The kind that an edge should have, or an empty string when it has it."""
-    crossing = source.node.op == "send" and target.node.op == "recv"
-    if crossing:
+    if target_op == "recv" and source_op == "send":
         return "" if edge.kind == "pipeline" else "pipeline"
     if edge.kind == "pipeline":
+        return "" if target_op == "recv" else "data"  # CM004 speaks of a recv that reads no send
+    if edge.kind == "sync" and source_op == "residual stream":
         return "data"
-    touched = {op_kind(source.node.op), op_kind(target.node.op)}
+    touched = {op_kind(source_op), op_kind(target_op)}
     return "data" if edge.kind == "sync" and touched == {"compute"} else ""
 
 
-def _hit(path: str, kind: str, source: Place, target: Place, right: str) -> Hit:
-    written = source.node.id if right == "data" else f"{right}:{source.node.id}"
-    repair = f"set kind: {right}" if path.startswith("/links") else f"write `{written}`"
-    return Hit(path, kind=kind, source=source.node.id, source_op=source.node.op, target=target.node.id, target_op=target.node.op,
-               right=right, repair=repair)  # fmt: skip
+def _hit(path: str, edge: Edge, source_op: str, target: Place, right: str, repair: str) -> Hit:
+    return Hit(
+        path,
+        kind=edge.kind,
+        source=edge.source,
+        source_op=source_op,
+        target=target.node.id,
+        target_op=target.node.op,
+        right=right,
+        repair=repair,
+    )

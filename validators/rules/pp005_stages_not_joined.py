@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from strategy.dag import Send
 from validators.examples import dense, edit, example, insert
 from validators.links import nodes_of_op
 from validators.order import reached, sources
@@ -71,6 +72,8 @@ def _elsewhere(subject: Subject) -> Iterator[Hit]:
         for name in (branch.embed, branch.head, *(b for s in branch.layers for b in s.blocks))
     }
     for name in sorted(inside - boundaries):
-        for place in nodes_of_op(subject, name, "send"):
+        for place in (
+            p for p in nodes_of_op(subject, name, "send") if isinstance(p.node, Send) and p.node.axis is None
+        ):
             what = f"block `{name}`: `{place.node.id}` sends to another stage from the middle of this one"
             yield Hit(place.path, what=what, repair="delete it and its recv; stages meet in the `boundary` block")
