@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from strategy.dag import Branch, Link
+from strategy.dag import AttentionNode, Branch, Link
 from strategy.strategy import Phase
 from validators.subject import PHASES, Place, Subject
 
@@ -51,7 +51,10 @@ def joined_links(subject: Subject) -> Iterator[Joined]:
 
 def carries_kv(joined: Joined) -> bool:
     """Whether a link brings the cache of a layer to attention of the same layer."""
-    return (joined.source.place.node.op, joined.target.place.node.op) == ("kv_cache_update", "attention")
+    return joined.source.place.node.op == "kv_cache_update" and joined.target.place.node.op in (
+        "attention",
+        "attention_merge",
+    )
 
 
 def carries_token(joined: Joined) -> bool:
@@ -80,14 +83,27 @@ def layer_shapes(branch: Branch, path: str) -> list[LayerShape]:
 
 
 def kv_pairs(subject: Subject, branch: Branch) -> list[tuple[Place, Place]]:
-    """(kv_cache_update, attention) of each kind of layer, where a layer has one of each."""
+    """(kv_cache_update, what reads the cache) of each kind of layer, where a layer has one of each."""
     found: dict[tuple[str, str], tuple[Place, Place]] = {}
     for shape in layer_shapes(branch, ""):
-        updates = [place for block in shape.blocks for place in nodes_of_op(subject, block, "kv_cache_update")]
-        readers = [place for block in shape.blocks for place in nodes_of_op(subject, block, "attention")]
-        if len(updates) == len(readers) == 1:
-            found.setdefault((updates[0].path, readers[0].path), (updates[0], readers[0]))
+        updates = nodes_of_layer(subject, shape.blocks, "kv_cache_update")
+        reader = cache_reader(subject, shape.blocks)
+        if len(updates) == 1 and reader is not None:
+            found.setdefault((updates[0].path, reader.path), (updates[0], reader))
     return list(found.values())
+
+
+def nodes_of_layer(subject: Subject, blocks: tuple[str, ...], op: str) -> list[Place]:
+    """Nodes of one op in a layer; of a block that a layer repeats, each time."""
+    return [place for block in blocks for place in nodes_of_op(subject, block, op)]
+
+
+def cache_reader(subject: Subject, blocks: tuple[str, ...]) -> Place | None:
+    """The node of a layer that reads the cache: its attention, or what merges the partial ones (ring); None when that is not one node."""
+    readers = nodes_of_layer(subject, blocks, "attention")
+    if len(readers) > 1 and all(isinstance(p.node, AttentionNode) and p.node.partial for p in readers):
+        readers = nodes_of_layer(subject, blocks, "attention_merge")
+    return readers[0] if len(readers) == 1 else None
 
 
 def reference(phase: Phase, place: Place) -> str:

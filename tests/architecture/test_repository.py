@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = ("agent", "api", "evals", "knowledge", "strategy", "validators", "tests", ".ci")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:home|root|Users|work|opt|mnt)/\w")
 URL_OR_HOST = re.compile(r"://|\b(?:index-url|find-links|trusted-host)\b|\b[\w-]+\.(?:org|com|net|io|dev)\b")
@@ -66,6 +67,15 @@ def test_no_file_names_a_path_of_one_machine() -> None:
                 found.append(f"{path.relative_to(ROOT)}:{number}")
 
     assert found == []
+
+
+def test_no_source_file_is_hidden_from_git() -> None:
+    ignored = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", *FOLDERS]
+    listed = subprocess.run(ignored, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+
+    assert [name for name in listed.stdout.splitlines() if "__pycache__" not in name] == []
 
 
 def test_no_lock_that_names_hosts_is_tracked() -> None:

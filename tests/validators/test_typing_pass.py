@@ -30,7 +30,9 @@ def subject(name: str, **fields: object) -> Subject:
 def moe(name: str, mesh: tuple[tuple[int, int], tuple[int, int, int], str], **fields: object) -> Subject:
     (dp, tp), (moe_dp, ep, moe_tp), lowering = mesh
     experts = ExpertMesh(dp_size=moe_dp, ep_size=ep, tp_size=moe_tp)
-    return subject(name, attention=AttentionMesh(dp_size=dp, tp_size=tp), experts=experts, ep_lowering=lowering, **fields)
+    return subject(
+        name, attention=AttentionMesh(dp_size=dp, tp_size=tp), experts=experts, ep_lowering=lowering, **fields
+    )
 
 
 @pytest.mark.parametrize("mesh", MESHES)
@@ -45,7 +47,10 @@ def test_canonical_moe_dags_are_well_typed(name: str, mesh: tuple[tuple[int, int
 def test_canonical_dense_dags_are_well_typed(tp_size: int, sp_kind: str) -> None:
     half = {"pp_size": 2, "stages": ((0, 40), (40, 80))}
 
-    assert subject("llama-3.1-70b", attention=AttentionMesh(tp_size=tp_size), sp_kind=sp_kind, **half).typing.mismatches == ()
+    assert (
+        subject("llama-3.1-70b", attention=AttentionMesh(tp_size=tp_size), sp_kind=sp_kind, **half).typing.mismatches
+        == ()
+    )
 
 
 def edited(before: Subject, block: str, **changes: dict[str, object] | None) -> list[Mismatch]:
@@ -115,7 +120,9 @@ def test_two_mistakes_in_two_blocks_are_both_told() -> None:
         for n in block["nodes"]:
             if block["name"] in ("attention", "ffn") and n["id"] == "add":
                 n["inputs"] = ("in", "o" if block["name"] == "attention" else "down")
-        block["nodes"] = [n for n in block["nodes"] if not (n["id"] == "reduce" and block["name"] in ("attention", "ffn"))]
+        block["nodes"] = [
+            n for n in block["nodes"] if not (n["id"] == "reduce" and block["name"] in ("attention", "ffn"))
+        ]
     both = type_dag(Subject(Dag.model_validate(again), DENSE_TP.model)).mismatches
 
     assert [m.producer for m in broken] == ["attention_out"]

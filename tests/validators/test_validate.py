@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strategy.dag import Block, Branch, Branches, Dag, LayerStamp, Link
+from strategy.execute import prove
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 from validators.examples import DENSE, MLA, MOE, dense, disaggregated, drop, edit, edit_node, insert, mla, moe
 from validators.subject import Subject
@@ -76,6 +77,17 @@ def layers_0_15_and_17_31() -> Subject:
 )
 def test_one_mistake_gives_one_code(broken: Any, code: str) -> None:
     assert {found for found, _ in errors(broken())} == {code}
+
+
+@pytest.mark.parametrize("make", [dense, lambda: moe(tp=2, dp=2, ep=4), mla], ids=["dense", "experts", "MLA"])
+def test_rules_and_proof_agree_on_every_node_left_out(make: Any) -> None:
+    subject = make()
+    numeric = [p for p in subject.places if p.node.op not in ("ingress", "step_sync", "send", "recv")]
+
+    for place in numeric:
+        broken = drop(subject, f"{place.block.name}.{place.node.id}")
+        rejected = bool(errors(broken))
+        assert rejected != prove(broken.dag, broken.model).passed, place.path
 
 
 def test_two_mistakes_in_different_blocks_are_both_told() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop, drop_link, edit_node, example, mla
-from validators.links import joined_links, kv_pairs, layer_shapes, nodes_of_op, reference
+from validators.links import joined_links, kv_pairs, layer_shapes, nodes_of_layer, reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -40,8 +40,8 @@ def _blind_layers(subject: Subject) -> Iterator[Hit]:
     """Layers of decode with attention and no cache of their own; a block that prefill uses too is PH008's."""
     told: set[str] = set()
     for shape in layer_shapes(subject.dag.branches.decode, "/branches/decode"):
-        readers = [p for name in shape.blocks for p in nodes_of_op(subject, name, "attention")]
-        updates = [p for name in shape.blocks for p in nodes_of_op(subject, name, "kv_cache_update")]
+        readers = nodes_of_layer(subject, shape.blocks, "attention")
+        updates = nodes_of_layer(subject, shape.blocks, "kv_cache_update")
         for reader in readers:
             shared = reader.block.name in subject.block_names("prefill")
             if not updates and not shared and reader.path not in told:

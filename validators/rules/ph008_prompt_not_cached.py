@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop, edit, edit_node, example
-from validators.links import layer_shapes, nodes_of_op
+from validators.links import cache_reader, layer_shapes, nodes_of_layer
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -17,7 +17,12 @@ from validators.subject import Subject
     sources=("S1 §1.1",),
     knowledge="prefill.md#the-cache-is-built-here",
     requires=frozenset({"DG001", "DG002"}),
-    passes=lambda: [example("each layer writes its cache", dense)],
+    passes=lambda: [
+        example("each layer writes its cache", dense),
+        example(
+            "ring attention in parts", lambda: dense(tp=2, pp=1, cp=2, sp_kind="cp_ring", cp_decode_use="replicate")
+        ),
+    ],
     fails=lambda: [
         example(
             "attention without its cache",
@@ -29,19 +34,17 @@ from validators.subject import Subject
 def prompt_not_cached(subject: Subject) -> Iterator[Hit]:
     """Prefill leaves a complete cache: each layer writes K and V of the whole prompt, once."""
     for shape in layer_shapes(subject.dag.branches.prefill, "/branches/prefill"):
-        counts = [
-            sum(len(nodes_of_op(subject, name, op)) for name in shape.blocks) for op in ("attention", "kv_cache_update")
-        ]
-        attentions, updates = counts
-        if counts != [1, 1]:
-            repair = "name an attention block once in `blocks`" if attentions != 1 else _repair(updates)
-            yield Hit(
-                shape.path,
-                blocks=", ".join(shape.blocks),
-                attentions=attentions or "no",
-                updates=updates or "no",
-                repair=repair,
+        attentions = len(nodes_of_layer(subject, shape.blocks, "attention"))
+        updates = len(nodes_of_layer(subject, shape.blocks, "kv_cache_update"))
+        read = cache_reader(subject, shape.blocks) is not None
+        if updates != 1 or not read:
+            repair = (
+                _repair(updates)
+                if read
+                else "name one attention block in `blocks`; partial attentions meet in one attention_merge"
             )
+            names = ", ".join(shape.blocks[:8])
+            yield Hit(shape.path, blocks=names, attentions=attentions or "no", updates=updates or "no", repair=repair)
 
 
 def _repair(updates: int) -> str:

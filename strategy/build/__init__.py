@@ -1,0 +1,77 @@
+"""The canonical DAG of a strategy: which blocks, which collectives on which axis, for each phase (templates of S1 §6).
+
+`build` writes what an engine does for these degrees and nothing else: an axis of one rank has no node (CM001). Phases share a block
+when it comes out equal, and have one each when it does not. Legality is not judged here: an illegal strategy gets the DAG that its
+degrees imply, and the rules say what is wrong with it.
+
+`site` knows where a block is written, `attention`, `ffn` and `outside` write the blocks, this module puts them together.
+"""
+
+from strategy.build.attention import attention_block
+from strategy.build.ffn import ffn_block, ffn_name
+from strategy.build.outside import boundary_block, embed_block, head_block
+from strategy.build.site import Site
+from strategy.dag import Block, Branch, Branches, Dag, LayerStamp, Link
+from strategy.model import ModelSpec
+from strategy.strategy import Phase, Strategy
+
+PHASES: tuple[Phase, ...] = ("prefill", "decode")
+
+
+def build(model: ModelSpec, strategy: Strategy) -> Dag:
+    """The canonical DAG. Raises `InputError` where the field has no scheme for the combination (Ulysses with MLA, chunks round a ring)."""
+    parts = {phase: _parts(Site(model, strategy.pool_for(phase), phase)) for phase in PHASES}
+    names, blocks = _name_blocks(parts)
+    branches = Branches(prefill=_branch(model, names["prefill"]), decode=_branch(model, names["decode"]))
+    links = _links(names, chunked=strategy.pool_for("prefill").chunk_tokens is not None)
+    return Dag(model=model.name, strategy=strategy, blocks=tuple(blocks), branches=branches, links=tuple(links))
+
+
+def _parts(site: Site) -> dict[str, Block]:
+    """Every block of one branch, by what it is for."""
+    kinds = sorted({kind for _, _, kind in site.model.ffn_runs()})
+    return {
+        "embed": embed_block(site),
+        "attention": attention_block(site),
+        **{ffn_name(kind): ffn_block(site, kind) for kind in kinds},
+        **({"boundary": boundary_block()} if site.pool.pp_size > 1 else {}),
+        "head": head_block(site),
+    }
+
+
+def _name_blocks(parts: dict[Phase, dict[str, Block]]) -> tuple[dict[Phase, dict[str, str]], list[Block]]:
+    """Final names per phase and part: a block that is equal in both phases is written once."""
+    names: dict[Phase, dict[str, str]] = {"prefill": {}, "decode": {}}
+    blocks: dict[str, Block] = {}
+    for part in dict.fromkeys([*parts["prefill"], *parts["decode"]]):
+        versions = {phase: made[part] for phase, made in parts.items() if part in made}
+        shared = len(set(versions.values())) == 1 or len({b.name for b in versions.values()}) == len(versions)
+        for phase, block in versions.items():
+            name = block.name if shared else f"{block.name}_{phase}"
+            names[phase][part] = name
+            blocks[name] = block.model_copy(update={"name": name})
+    return names, list(blocks.values())
+
+
+def _branch(model: ModelSpec, names: dict[str, str]) -> Branch:
+    layers = tuple(
+        LayerStamp(range=(start, end), blocks=(names["attention"], names[ffn_name(kind)]))
+        for start, end, kind in model.ffn_runs()
+    )
+    return Branch(embed=names["embed"], layers=layers, boundary=names.get("boundary"), head=names["head"])
+
+
+def _links(names: dict[Phase, dict[str, str]], *, chunked: bool) -> list[Link]:
+    """What crosses phases and steps: KV and the sampled token, and nothing else (PH002, PH005)."""
+    prefill, decode = names["prefill"], names["decode"]
+    attend, ingress = f"decode.{decode['attention']}.attend", f"decode.{decode['embed']}.ingress"
+    kv = f"prefill.{prefill['attention']}.kv"
+    links = [
+        Link(source=kv, target=attend, kind="sync"),
+        Link(source=f"prefill.{prefill['head']}.sample", target=ingress, kind="data"),
+        Link(source=f"decode.{decode['attention']}.kv", target=attend, kind="sync", loop=True),
+        Link(source=f"decode.{decode['head']}.sample", target=ingress, kind="data", loop=True),
+    ]
+    if chunked:
+        links.insert(0, Link(source=kv, target=f"prefill.{prefill['attention']}.attend", kind="sync", loop=True))
+    return links

@@ -1,0 +1,174 @@
+"""What each engine and version can express, as data: one row an engine, one field a question.
+
+`strategy.export.express` reads the rows; the rules of the EN family ask the same of a plan whose request names an engine. Rows were
+read from the released packages (vLLM 0.33.0, SGLang 0.5.23, Ray 2.60.0, ai-dynamo 1.6.1), the modelservice chart, and TensorRT-LLM's
+sources (mapping.py, llm_args.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from strategy.errors import InputError
+from strategy.strategy import CpDecodeUse, EpLowering, SpKind
+
+Target = Literal["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """One engine at one version."""
+
+    engine: Target
+    title: str
+    version: str
+    ep_over_part: bool
+    """EP smaller than a stage, experts cut (expert TP) beside EP."""
+    expert_copies: bool
+    """Several whole sets of experts in a stage (expert dp_size above 1)."""
+    tp_beside_dp: bool
+    """Attention replicas that are themselves tensor parallel."""
+    lowerings_alone: tuple[EpLowering, ...]
+    """How tokens reach spread experts while all ranks of a stage hold the same tokens."""
+    lowerings_replicated: tuple[EpLowering, ...]
+    """The same under attention replicas or cp ranks."""
+    lowerings_cut: tuple[EpLowering, ...]
+    """The same for experts that are cut over the stage (ep_size 1) under attention replicas."""
+    all_to_all_spans_stage: bool
+    all_to_all_beyond_top_k: bool
+    """all_to_all runs only where ep_size exceeds the experts of a token."""
+    dp_layout: Literal["outer", "inner"]
+    moe_layout: Literal["moe_tp_fastest", "ep_fastest"] | None
+    """Rank order of ep and expert TP; None where both never occur together."""
+    dense_ffn: tuple[Literal["local", "gathered"], ...]
+    """A dense FFN of an MoE model under attention replicas."""
+    dense_local_with_tp: bool
+    """A local dense FFN is split over the attention tp ranks."""
+    lm_head: tuple[Literal["local", "gathered"], ...]
+    cp_attention: tuple[Literal["mla", "gqa"], ...]
+    cp_kinds: tuple[SpKind, ...]
+    cp_decode_uses: tuple[CpDecodeUse | None, ...]
+    token_shards: tuple[str, ...]
+    """Model names (their start) that have sp_kind megatron."""
+    dcp: bool
+    pp: bool
+    uneven_stages: str
+    """Environment variable or configuration key that takes the layers of each stage."""
+    kv_dtypes: Mapping[str, str]
+    """Our names of cache types to the engine's."""
+    online_weights: Mapping[str, str] = field(default_factory=dict)
+    """Weight types into which the engine converts a bf16 checkpoint while it loads, to its name for that."""
+    prefill_tp_above_decode: bool = True
+    """Disaggregated: prefill tp_size may exceed that of decode (other than for MLA)."""
+    decode_pp: bool = True
+    """Disaggregated: the decode pool may have several stages."""
+    tp_across_hosts: bool = True
+
+
+_VLLM_KV = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"}
+_VLLM = Capabilities(
+    engine="vllm",
+    title="vLLM",
+    version="0.33.0",
+    ep_over_part=False,
+    expert_copies=False,
+    tp_beside_dp=True,
+    lowerings_alone=("replicated",),
+    lowerings_replicated=("all_gather", "all_to_all"),
+    lowerings_cut=("all_gather",),
+    all_to_all_spans_stage=True,
+    all_to_all_beyond_top_k=False,
+    dp_layout="outer",
+    moe_layout=None,
+    dense_ffn=("local",),
+    dense_local_with_tp=True,
+    lm_head=("local",),
+    cp_attention=("mla",),
+    cp_kinds=("cp_allgather",),
+    cp_decode_uses=("batch_shard",),
+    token_shards=(),
+    dcp=True,
+    pp=True,
+    uneven_stages="VLLM_PP_LAYER_PARTITION",
+    kv_dtypes=_VLLM_KV,
+    online_weights={"fp8": "fp8"},
+    prefill_tp_above_decode=False,
+    decode_pp=False,
+)
+_SGLANG = Capabilities(
+    engine="sglang",
+    title="SGLang",
+    version="0.5.23",
+    ep_over_part=True,
+    expert_copies=True,
+    tp_beside_dp=True,
+    lowerings_alone=("replicated", "all_to_all"),
+    lowerings_replicated=("all_gather", "all_to_all"),
+    lowerings_cut=("all_gather",),
+    all_to_all_spans_stage=True,
+    all_to_all_beyond_top_k=False,
+    dp_layout="inner",
+    moe_layout="moe_tp_fastest",
+    dense_ffn=("local", "gathered"),
+    dense_local_with_tp=False,
+    lm_head=("local", "gathered"),
+    cp_attention=("mla", "gqa"),
+    cp_kinds=("cp_allgather",),
+    cp_decode_uses=("replicate", None),
+    token_shards=("qwen3",),
+    dcp=True,
+    pp=True,
+    uneven_stages="SGLANG_PP_LAYER_PARTITION",
+    kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
+    online_weights={"fp8": "fp8"},
+)
+_TRTLLM = Capabilities(
+    engine="trtllm",
+    title="TensorRT-LLM",
+    version="1.x",
+    ep_over_part=True,
+    expert_copies=False,
+    tp_beside_dp=False,
+    lowerings_alone=("replicated",),
+    lowerings_replicated=("all_gather", "all_to_all"),
+    lowerings_cut=("all_gather",),
+    all_to_all_spans_stage=False,
+    all_to_all_beyond_top_k=True,
+    dp_layout="inner",
+    moe_layout="ep_fastest",
+    dense_ffn=("local",),
+    dense_local_with_tp=True,
+    lm_head=("local",),
+    cp_attention=(),
+    cp_kinds=(),
+    cp_decode_uses=(),
+    token_shards=(),
+    dcp=False,
+    pp=True,
+    uneven_stages="pp_partition",
+    kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
+)
+
+TABLE: Mapping[tuple[Target, str], Capabilities] = {
+    (row.engine, row.version): row
+    for row in (
+        _VLLM,
+        _SGLANG,
+        _TRTLLM,
+        replace(_VLLM, engine="ray", title="Ray Serve LLM", version="2.60.0"),
+        replace(_VLLM, engine="llm-d", title="llm-d modelservice", version="0.4", pp=False, tp_across_hosts=False),
+    )
+}
+"""Every engine and version. Dynamo runs workers of the first three and takes their rows."""
+
+LATEST: Mapping[Target, str] = {target: version for target, version in TABLE}  # noqa: C416 - the last row of a target is its latest
+
+
+def capabilities(engine: Target, version: str | None = None) -> Capabilities:
+    """The row of an engine; its latest version unless one is named. Raises `InputError` for a version without a row."""
+    chosen = version or LATEST[engine]
+    row = TABLE.get((engine, chosen))
+    if row is None:
+        known = ", ".join(v for e, v in TABLE if e == engine)
+        raise InputError(f"no facts about {engine} {chosen[:40]}", hint=f"known versions: {known}")
+    return row
