@@ -29,11 +29,7 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
     pools = [_pool(row, index) for index in range(len(row["pools"]))]
     world = sum(pool.world_size for pool in pools)
     problem = resolve(Request.model_validate(_request(row, world))).problem
-    stages = even_stages(problem.model.num_layers, 1, row["engine"])
-    experts = problem.model.moe is not None
-    fitted = tuple(
-        pool.model_copy(update={"stages": stages, **({} if experts else {"experts": None})}) for pool in pools
-    )
+    fitted = tuple(_fitted(pool, problem) for pool in pools)
     strategy = Strategy(pools=fitted)
     verdict = validate(build(problem.model, strategy), problem.model, problem)
     errors = [f"{finding.code} {finding.message}" for finding in verdict.findings if finding.severity == "error"]

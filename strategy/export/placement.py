@@ -23,8 +23,8 @@ class Placed(NamedTuple):
 
     pool: Pool
     replica: int
-    index: int
-    """Position among all replicas of all pools, from which ports are counted."""
+    slot: int
+    """Position among the replicas of its (first) host, from which ports are counted."""
     shares: tuple[Share, ...]
 
     @property
@@ -41,17 +41,17 @@ def hosts_of_replica(pool: Pool, gpus_per_host: int) -> int:
 def place(strategy: Strategy, gpus_per_host: int, hosts: int | None = None) -> tuple[Placed, ...]:
     """Every replica with its GPUs. Raises `InputError` when one cannot be spread evenly, or when `hosts` do not hold them all."""
     placed: list[Placed] = []
-    host, used = 0, 0
+    host, used, slot = 0, 0, 0
     for number, pool in enumerate(strategy.pools):
         count = hosts_of_replica(pool, gpus_per_host)
         local = _ranks_per_host(pool, count, f"/strategy/pools/{number}")
         for replica in range(pool.replicas):
             if used + local > gpus_per_host or (count > 1 and used):
-                host, used = host + 1, 0
+                host, used, slot = host + 1, 0, 0
             gpus = tuple(range(used, used + local))
             shares = tuple(Share(host + k, gpus) for k in range(count))
-            placed.append(Placed(pool, replica, len(placed), shares))
-            host, used = (host + count, 0) if count > 1 else (host, used + local)
+            placed.append(Placed(pool, replica, slot, shares))
+            host, used, slot = (host + count, 0, 0) if count > 1 else (host, used + local, slot + 1)
     _check_hosts(placed, hosts, gpus_per_host)
     return tuple(placed)
 
