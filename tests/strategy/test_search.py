@@ -1,0 +1,164 @@
+"""The embedded planner: legal, deterministic, honest about what does not fit."""
+
+import pytest
+
+from knowledge.calibration import calibration
+from knowledge.resolve import resolve
+from strategy.legality import illegal
+from strategy.request import Problem, Request
+from strategy.search import SearchResult, search
+from strategy.search.space import pools
+
+
+def problem(model: str, gpu: str, gpus_per_host: int = 8, hosts: int = 1, **fields: object) -> Problem:
+    request = {
+        "model": model,
+        "cluster": {"gpu": gpu, "gpus_per_host": gpus_per_host, "hosts": hosts},
+        "workload": {"isl": 2048, "osl": 256},
+        **fields,
+    }
+    return resolve(Request.model_validate(request)).problem
+
+
+def found(asked: Problem) -> SearchResult:
+    return search(asked, calibration())
+
+
+def test_every_pool_of_the_space_is_legal_and_met_once() -> None:
+    asked = problem("qwen3-235b-a22b", "h200-sxm", hosts=2)
+
+    space = list(pools(asked))
+
+    assert len(space) == len(set(space)) > 50
+    assert not [pool for pool in space if illegal(asked.model, pool, asked.precision, asked.cluster)]
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    asked = problem("mixtral-8x7b", "a100-80g-sxm", 4, slo={"ttft_ms": 2000, "tpot_ms": 50})
+
+    assert found(asked) == found(asked)
+
+
+def test_the_plan_meets_its_limits_and_beats_its_alternatives() -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", slo={"ttft_ms": 1500, "tpot_ms": 40})
+
+    result = found(asked)
+
+    assert result.best is not None
+    assert result.best.ttft_ms <= 1500
+    assert result.best.tpot_ms <= 40
+    rates = [
+        a.estimate.tokens_per_s_per_gpu * a.estimate.gpus
+        for a in result.alternatives
+        if a.estimate.tpot_ms <= 40 and a.estimate.ttft_ms <= 1500
+    ]
+    assert all(rate <= result.best.tokens_per_s * 1.02 for rate in rates)
+    assert all(a.reason for a in result.alternatives)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "check"),
+    [
+        ({"fix": {"tp_size": 4}}, lambda pool: pool.attention.tp_size == 4),
+        ({"fix": {"pp_size": 2}}, lambda pool: pool.pp_size == 2),
+        ({"fix": {"replicas": 2}}, lambda pool: pool.replicas == 2),
+        ({"fix": {"gpus": 4}}, lambda pool: pool.world_size == 4),
+        ({"forbid": ["pp"]}, lambda pool: pool.pp_size == 1),
+        ({"forbid": ["tp"]}, lambda pool: pool.attention.tp_size == 1),
+        ({"forbid": ["dp"]}, lambda pool: pool.replicas == 1),
+    ],
+)
+def test_constraints_hold_in_the_plan(constraints: dict[str, object], check: object) -> None:
+    result = found(
+        problem(
+            "llama-3.1-8b", "h200-sxm", constraints=constraints, workload={"isl": 1024, "osl": 128, "concurrency": 16}
+        )
+    )
+
+    assert result.best is not None
+    assert callable(check)
+    assert check(result.best.strategy.pools[0])
+
+
+def test_fewest_gpus_is_what_min_gpus_means() -> None:
+    asked = problem(
+        "llama-3.1-70b", "h100-sxm", objective="min_gpus", workload={"isl": 1024, "osl": 128, "concurrency": 4}
+    )
+
+    result = found(asked)
+
+    assert result.best is not None
+    assert result.best.gpus == 2
+
+
+def test_latency_takes_a_wider_split_than_throughput_per_gpu_needs() -> None:
+    asked = problem("llama-3.1-8b", "h100-sxm", objective="latency")
+
+    result = found(asked)
+
+    assert result.best is not None
+    assert result.best.strategy.pools[0].attention.tp_size > 1
+    assert result.best.concurrency == 1
+
+
+def test_open_ended_questions_are_planned_for_comfortable_latencies_and_say_so() -> None:
+    result = found(problem("llama-3.1-8b", "h100-sxm"))
+
+    assert result.best is not None
+    assert result.best.ttft_ms <= 2000
+    assert "no load and no limits" in result.assumptions[0]
+
+
+def test_memory_that_cannot_hold_the_model_is_a_limit_with_changes_that_work() -> None:
+    asked = problem("llama-3.1-405b", "h100-sxm")
+
+    result = found(asked)
+
+    assert result.best is None
+    assert result.infeasible is not None
+    assert [limit.name for limit in result.infeasible.limits] == ["memory"]
+    limit = result.infeasible.limits[0]
+    assert limit.required is not None
+    assert limit.available is not None
+    assert limit.required > limit.available
+    assert result.infeasible.nearest
+    for change in result.infeasible.nearest:
+        assert change.verified
+        assert found(_changed(asked, change.change)).best is not None
+
+
+def _changed(asked: Problem, change: dict[str, object]) -> Problem:
+    """The problem with a request patch applied, independently of how the search applied it."""
+    document = asked.model_dump()
+    for section, fields in change.items():
+        assert isinstance(fields, dict)
+        document[section] = {**document[section], **fields}
+    return Problem.model_validate(document)
+
+
+def test_a_limit_out_of_reach_names_the_best_that_was_found() -> None:
+    result = found(problem("llama-3.1-70b", "h100-sxm", slo={"ttft_ms": 1}))
+
+    assert result.infeasible is not None
+    (limit,) = result.infeasible.limits
+    assert limit.name == "ttft_ms"
+    assert limit.available is not None
+    assert limit.available > 1
+    assert any("ttft_ms" in change.change.get("slo", {}) for change in result.infeasible.nearest)
+
+
+def test_a_degree_that_cannot_be_is_told_with_the_legal_ones() -> None:
+    result = found(problem("llama-3.1-70b", "h100-sxm", 7, constraints={"fix": {"tp_size": 7}}))
+
+    assert result.infeasible is not None
+    (limit,) = result.infeasible.limits
+    assert limit.name == "TP001"
+    assert "legal values on 7 GPUs: 1, 2, 4" in limit.message
+
+
+def test_more_requests_a_second_than_the_cluster_serves_is_infeasible() -> None:
+    slow = found(problem("llama-3.1-70b", "h100-sxm", workload={"isl": 4096, "osl": 512, "request_rate": 500.0}))
+    fine = found(problem("llama-3.1-70b", "h100-sxm", workload={"isl": 4096, "osl": 512, "request_rate": 0.5}))
+
+    assert slow.best is None
+    assert fine.best is not None
