@@ -52,7 +52,8 @@ docs: .venv/.dev  ## rewrite the generated pages: RULES.md, the settings table, 
 lock:  ## compile the hashed pins again (needs uv; `make lock UPGRADE=--upgrade` takes newer versions)
 	@test -n "$(UV)" || { echo "make lock needs uv: pipx install uv" >&2; exit 1; }
 	uv $(LOCK) $(UPGRADE) --group build -o requirements.lock
-	uv $(LOCK) $(UPGRADE) --group build --group dev --constraints requirements.lock -o requirements-dev.lock
+	uv $(LOCK) $(UPGRADE) --group build --all-extras --constraints requirements.lock -o requirements-full.lock
+	uv $(LOCK) $(UPGRADE) --group build --group dev --all-extras --constraints requirements-full.lock -o requirements-dev.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,7 +18,10 @@ def explain_valid(
     origin: Origin,
     why: str = "",
 ) -> str:
-    """Why this strategy: what it is, what binds it, why the others lost. `why` is a model's own reason, marked as such."""
+    """Why this strategy: what it is, what binds it, why the others lost.
+
+    `why` is a model's own reason, marked as such; for a fallback it is why the model's answers did not stand.
+    """
     parts = [f"{problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name}: {_pools(strategy)}."]
     if estimate is not None:
         parts += [_performance(problem, estimate), _memory(estimate)]
@@ -26,8 +29,9 @@ def explain_valid(
     if estimate is not None and estimate.notes:
         parts.append(f"Uncertain: {'; '.join(_sentence(note) for note in estimate.notes)}.")
     if origin == "planner_fallback":
-        parts.append("The language model gave no valid answer; this is the planner's.")
-    if why:
+        because = f" ({_sentence(why)})" if why else ""
+        parts.append(f"The language model gave no valid answer{because}; this is the planner's.")
+    elif why:
         parts.append(f"The model's own reason: {_sentence(why)}.")
     return " ".join(parts)
 

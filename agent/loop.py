@@ -42,6 +42,9 @@ _EXTRA_QUERY = {
 }
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
+LEAST_RESERVE_S = 0.5
+MOST_RESERVED = 0.25
+"""Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 
 
 class State(TypedDict, total=False):
@@ -54,6 +57,8 @@ class State(TypedDict, total=False):
     sections: list[dict[str, Any]]
     planned: dict[str, Any]
     """The planner's proposal, when a model proposes: yardstick, evidence and fallback."""
+    planned_s: float
+    """Seconds that it took."""
     asks: str
     """Who proposes now: `planner`, `model`, or `planner_fallback`."""
     proposal: dict[str, Any]
@@ -128,8 +133,9 @@ async def pick_sections(state: State, run: Run) -> Update:
     run.emit("retrieved", refs=[section.ref for section in found])
     update: Update = {"sections": [section.model_dump() for section in found]}
     if run.deps.model is not None:
+        started = time.monotonic()
         planned = await run.deps.planner.propose(Brief(problem=problem, sections=found))
-        update["planned"] = planned.model_dump(mode="json")
+        update |= {"planned": planned.model_dump(mode="json"), "planned_s": time.monotonic() - started}
     return update
 
 
@@ -161,7 +167,7 @@ async def ask(state: State, run: Run) -> Update:
     """One proposal, within what is left of the deadline."""
     proposer = _proposer(state, run)
     started = time.monotonic()
-    limit = run.remaining_s if state["asks"] == "model" else max(run.remaining_s, MIN_PLANNER_S)
+    limit = model_time_s(state, run) if state["asks"] == "model" else max(run.remaining_s, MIN_PLANNER_S)
     try:
         async with asyncio.timeout(max(0.001, limit)):
             proposal = await proposer.propose(brief_of(state, run))
@@ -172,6 +178,12 @@ async def ask(state: State, run: Run) -> Update:
     except ProposalError as error:
         proposal = Proposal(outcome="failed", text=str(error))
     return {"proposal": proposal.model_dump(mode="json"), **_recorded(state, proposer.name, proposal, started)}
+
+
+def model_time_s(state: State, run: Run) -> float:
+    """Seconds that the model still has; the rest of the deadline is kept for judging the planner's answer in its place."""
+    reserve = max(LEAST_RESERVE_S, state.get("planned_s", 0.0))
+    return run.remaining_s - min(reserve, MOST_RESERVED * run.deps.settings.deadline_s)
 
 
 def _proposer(state: State, run: Run) -> Proposer:
@@ -192,6 +204,7 @@ def brief_of(state: State, run: Run) -> Brief:
         mode="patch" if state.get("mode") == "patch" else "full",
         escalate=state.get("escalate", False),
         evidence=_evidence(state, run),
+        tokens_left=run.deps.settings.token_budget - tokens_of(state),
     )
 
 
@@ -295,14 +308,13 @@ def nothing_left(state: State) -> bool:
 def stop_reason(state: State, run: Run) -> str:
     """Why the model is not asked again; empty when it is."""
     settings, outcome = run.deps.settings, state["proposal"]["outcome"]
-    usage = usage_of(state)
     if outcome in ("refused", "failed"):
         return f"the model {'refused' if outcome == 'refused' else 'could not be asked'} ({state['proposal']['text']})"
     if len(state["attempts"]) >= settings.max_attempts:
         return f"{settings.max_attempts} attempts were not enough"
-    if usage.input_tokens + usage.output_tokens >= settings.token_budget:
+    if tokens_of(state) >= settings.token_budget:
         return f"the budget of {settings.token_budget:,} tokens is used up"
-    if run.remaining_s <= 0:
+    if model_time_s(state, run) <= 0:
         return f"the deadline of {settings.deadline_s:g} s has passed"
     if state["digests"].count(state["digests"][-1]) >= settings.same_candidate_limit:
         return f"the model sent the same candidate {settings.same_candidate_limit} times"
@@ -328,7 +340,8 @@ async def next_best(state: State, run: Run) -> Update:
     """After the model: its own strategy with the canonical graph, once, if it wrote a graph; then the planner."""
     reason = stop_reason(state, run) or state.get("reason", "")
     proposal = Proposal.model_validate(state["proposal"])
-    if proposal.wrote_graph and proposal.strategy is not None and not state.get("rebuilt"):
+    in_time = model_time_s(state, run) > 0
+    if in_time and proposal.wrote_graph and proposal.strategy is not None and not state.get("rebuilt"):
         canonical = await asyncio.to_thread(_canonical, proposal, problem_of(state, run))
         if canonical is not None:
             note = "the model's graph was rejected; the canonical graph of its strategy stands in its place"
@@ -407,7 +420,7 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
     planned = Proposal.model_validate(state["planned"]) if "planned" in state else proposal
     others = (*_yardstick(planned, estimate), *planned.alternatives)
     alternatives = tuple(a for a in others if a.strategy != proposal.strategy)
-    why = proposal.text if state["asks"] == "model" else ""
+    why = proposal.text if state["asks"] == "model" else state.get("reason", "")
     text = explain_valid(problem, proposal.strategy, estimate, alternatives, origin=common["origin"], why=why)
     return Result(
         status="valid",
@@ -503,3 +516,9 @@ def usage_of(state: State) -> Usage:
         calls=sum(u.calls for u in each),
         estimated=any(u.estimated for u in each),
     )
+
+
+def tokens_of(state: State) -> int:
+    """Tokens spent on the model so far, in and out."""
+    usage = usage_of(state)
+    return usage.input_tokens + usage.output_tokens

@@ -1,34 +1,43 @@
-"""The proposer behind any OpenAI-compatible endpoint: the one file that knows the vendor's client.
+"""The endpoint behind any OpenAI-compatible address: the one file that knows the vendor's client.
 
 LangChain's structured-output helpers are not used: they raise on shapes they dislike, accept replies that were cut, and send what a
-strict server refuses. The reply is text here, and one strict parser of ours reads it.
+strict server refuses. The reply is text here, and one strict parser of ours reads it (`agent.replies`).
 """
 
 import json
+import time
+from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
-import jsonpatch
-import jsonpointer
+import httpx2
 import openai
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from agent.prompts import full_messages, patch_messages
-from agent.proposers import Brief, Outcome, Proposal
+from agent.prompts import messages_for
+from agent.proposers import Brief, Proposal
+from agent.replies import BROKEN, Reply, read_reply
 from agent.settings import METHODS, LlmSettings, Method
-from agent.wire import Answer, PatchAnswer, Wire, decode, parse_json, shape_findings, strict_schema
-from strategy.result import Finding, Usage
+from agent.wire import Answer, PatchAnswer, Wire, strict_schema
+from strategy.result import Usage
 
 TOOL = "propose"
 ESCALATED_TEMPERATURE = 0.7
 CHARACTERS_PER_TOKEN = 4
 """For servers that send no usage."""
+LEAST_CHARACTERS_PER_TOKEN = 2
+"""Text of ours has at most one token for this many characters: the room that a prompt is sure to fit into."""
+MOST_CHARACTERS_PER_TOKEN = 16
+"""A server that counts fewer tokens than this allows does not count."""
+MAX_REPLY_BYTES = 4_000_000
+LEAST_ANSWER_TOKENS = 200
+"""With less than this left of the budget nothing is asked."""
+MOST_COUNTED_TOKENS = 10**9
 
 _REFUSES_METHOD = frozenset({400, 404, 415, 422, 501})
 """Statuses with which servers turn down a response format; the next method is tried."""
-_BROKEN_REPLY = (TypeError, AttributeError, ValueError, KeyError, IndexError)
-"""What the client raises on bodies that are no chat completion (HTML, `choices: null`)."""
 
 
 class OpenAiProposer:
@@ -38,43 +47,69 @@ class OpenAiProposer:
 
     def __init__(self, settings: LlmSettings) -> None:
         self.settings = settings
-        self._method: Method = settings.method
+        self.method: Method = settings.method
         """The strictest method that the server has not turned down."""
 
     async def propose(self, brief: Brief) -> Proposal:
         """One answer, or one patch of the last one, with the tokens it took."""
+        return read_reply(await self.reply(brief), brief)
+
+    async def reply(self, brief: Brief) -> Reply:
+        """What the endpoint said, or why it said nothing."""
         try:
-            return await self._ask(brief)
+            return await self._exchange(brief)
         except openai.LengthFinishReasonError as error:
             text = error.completion.choices[0].message.content or "" if error.completion.choices else ""
-            return _cut_short(_completion_usage(error.completion), text)
+            return Reply(text=text, cut=True, usage=_completion_usage(error.completion))
         except (openai.ContentFilterFinishReasonError, openai.PermissionDeniedError) as error:
-            return Proposal(outcome="refused", text=self._clean(error))
-        except (openai.OpenAIError, TimeoutError, *_BROKEN_REPLY) as error:
-            outcome: Outcome = "refused" if getattr(error, "code", None) == "content_filter" else "failed"
-            return Proposal(outcome=outcome, text=self._clean(error), usage=Usage(calls=1, estimated=True))
+            return Reply(refusal=self._clean(error), usage=Usage(calls=1, estimated=True))
+        except (openai.OpenAIError, httpx2.HTTPError, TimeoutError, *BROKEN) as error:
+            said = self._clean(error)
+            refused = getattr(error, "code", None) == "content_filter"
+            usage = Usage(calls=1, estimated=True)
+            return Reply(refusal=said, usage=usage) if refused else Reply(failure=said, usage=usage)
 
-    async def _ask(self, brief: Brief) -> Proposal:
+    async def _exchange(self, brief: Brief) -> Reply:
         """Send the brief by the first method that the server accepts."""
-        methods = METHODS[METHODS.index(self._method) :]
-        async with openai.DefaultAsyncHttpxClient(timeout=self.settings.timeout_s) as http:
-            chat = self._chat(brief, http)
+        methods = METHODS[METHODS.index(self.method) :]
+        hooks = {"response": [self._limit_reply]}
+        async with openai.DefaultAsyncHttpxClient(
+            timeout=self.settings.timeout_s, follow_redirects=False, event_hooks=hooks
+        ) as http:
             for method in methods:
-                messages = _messages(brief, method)
+                messages = messages_for(brief, method)
+                asked = sum(len(text) for _, text in messages)
+                room = self._room(brief, asked + len(json.dumps(_format(brief, method))))
+                if room < LEAST_ANSWER_TOKENS:
+                    return Reply(failure=f"the {brief.tokens_left:,} tokens left cannot hold another question")
                 try:
-                    reply = await chat.bind(**_format(_wanted(brief), method)).ainvoke(messages)
+                    chat = self._chat(brief, http, room).bind(**_format(brief, method))
+                    message = await chat.ainvoke(messages)
                 except openai.APIStatusError as error:
                     if error.status_code not in _REFUSES_METHOD or method == methods[-1] or _not_about_format(error):
                         raise
                     continue
-                self._method = method
-                return _read(_as_message(reply), brief, sum(len(text) for _, text in messages))
+                self.method = method
+                return _reply(_as_message(message), asked)
         raise AssertionError("the last method either answers or raises")
 
-    def _chat(self, brief: Brief, http: openai.AsyncClient | Any) -> ChatOpenAI:
+    def _room(self, brief: Brief, asked_characters: int) -> int:
+        """Tokens that the answer may take, so that question and answer stay within what is left of the budget."""
+        if brief.tokens_left is None:
+            return self.settings.max_tokens
+        return min(self.settings.max_tokens, brief.tokens_left - asked_characters // LEAST_CHARACTERS_PER_TOKEN)
+
+    async def _limit_reply(self, response: httpx2.Response) -> None:
+        """Bound the size and the time of a body; one that is packed may unfold into anything, and was not asked for."""
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise httpx2.DecodingError("the server sent a compressed reply", request=response.request)
+        if isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _Limited(response.stream, self.settings.timeout_s)
+
+    def _chat(self, brief: Brief, http: Any, room: int) -> ChatOpenAI:
         """A client for one brief; its connections end with the brief, so runs in different event loops never share one."""
         settings = self.settings
-        limit = {"max_tokens": settings.max_tokens} if settings.max_tokens_field == "max_tokens" else {}
+        limit = {"max_tokens": room} if settings.max_tokens_field == "max_tokens" else {}
         temperature = settings.temperature
         if brief.escalate and temperature is not None:
             temperature = max(temperature, ESCALATED_TEMPERATURE)
@@ -84,8 +119,9 @@ class OpenAiProposer:
             api_key=SecretStr(settings.api_key.get_secret_value() or "none"),
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
-            max_completion_tokens=None if limit else settings.max_tokens,
+            max_completion_tokens=None if limit else room,
             temperature=temperature,
+            default_headers={"Accept-Encoding": "identity"},
             extra_body={**limit, **settings.extra_body} or None,
             use_responses_api=False,
             disable_streaming=True,
@@ -93,24 +129,41 @@ class OpenAiProposer:
         )
 
     def _clean(self, error: Exception) -> str:
-        """What went wrong, short and without the key."""
-        key = self.settings.api_key.get_secret_value()
-        text = " ".join(str(error).split())[:300] or "no details"
-        return f"{type(error).__name__}: {text.replace(key, '***') if key else text}"
+        """What went wrong, short, without the key and without the address."""
+        address = urlsplit(self.settings.base_url)
+        secrets = (self.settings.api_key.get_secret_value(), self.settings.base_url, address.netloc)
+        text = " ".join(str(error).split())
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+        plain = "".join(c if c.isprintable() else " " for c in text)
+        return f"{type(error).__name__}: {plain[:300] or 'no details'}"
 
 
-def _wanted(brief: Brief) -> type[Wire]:
-    return PatchAnswer if brief.mode == "patch" else Answer
+class _Limited(httpx2.AsyncByteStream):
+    """A body that ends in an error when it grows too large or drips too long."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, limit_s: float) -> None:
+        self.stream = stream
+        self.limit_s = limit_s
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        started, size = time.monotonic(), 0
+        async for chunk in self.stream:
+            size += len(chunk)
+            if size > MAX_REPLY_BYTES:
+                raise httpx2.ReadError(f"the reply is larger than {MAX_REPLY_BYTES:,} bytes")
+            if time.monotonic() - started > self.limit_s:
+                raise httpx2.ReadTimeout(f"the reply took longer than {self.limit_s:g} s")
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Close what is wrapped."""
+        await self.stream.aclose()
 
 
-def _messages(brief: Brief, method: Method) -> list[tuple[str, str]]:
-    """The prompt; the schema is written out where the request itself cannot carry it."""
-    schema = strict_schema(_wanted(brief)) if method in ("json_mode", "text") else None
-    return patch_messages(brief, schema) if brief.mode == "patch" else full_messages(brief, schema)
-
-
-def _format(wanted: type[Wire], method: Method) -> dict[str, Any]:
-    """Request fields that ask for JSON of this shape."""
+def _format(brief: Brief, method: Method) -> dict[str, Any]:
+    """Request fields that ask for JSON of the wanted shape."""
+    wanted: type[Wire] = PatchAnswer if brief.mode == "patch" else Answer
     schema = strict_schema(wanted)
     if method == "json_schema":
         return {
@@ -137,75 +190,15 @@ def _as_message(reply: Any) -> AIMessage:
     return reply
 
 
-def _read(message: AIMessage, brief: Brief, asked_characters: int) -> Proposal:
-    """What a reply says: refusal and truncation first, then its JSON."""
+def _reply(message: AIMessage, asked_characters: int) -> Reply:
+    """The parts of a message that count."""
     text = _text(message)
-    usage = _usage(message, asked_characters, len(text))
     refusal = message.additional_kwargs.get("refusal")
     reason = message.response_metadata.get("finish_reason")
-    if refusal or reason == "content_filter":
-        return Proposal(
-            outcome="refused", text=str(refusal or "stopped by the server's content filter")[:300], usage=usage
-        )
-    if reason == "length":
-        return _cut_short(usage, text)
-    try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        finding = _finding(
-            "JSON", f"the answer is not one JSON object: {str(error)[:160]}", "answer with the JSON object only"
-        )
-        return Proposal(outcome="unparsable", text=text[:500], usage=usage, findings=(finding,), document=brief.last)
-    return _patched(document, brief, usage) if brief.mode == "patch" else _answered(document, brief, usage)
-
-
-def _answered(document: dict[str, Any], brief: Brief, usage: Usage) -> Proposal:
-    """A whole answer, as the domain values it stands for or the shape errors it has."""
-    decoded = decode(document, brief.problem.model)
-    why, citations = document.get("why"), document.get("citations")
-    return Proposal(
-        outcome="candidate" if decoded.dag is not None else "unparsable",
-        strategy=decoded.strategy,
-        dag=decoded.dag,
-        document=document,
-        wrote_graph=document.get("graph") is not None,
-        text=why[:2000] if isinstance(why, str) else "",
-        findings=decoded.findings,
-        usage=usage,
-        citations=tuple(str(c)[:200] for c in citations[:20]) if isinstance(citations, list) else (),
-    )
-
-
-def _patched(document: dict[str, Any], brief: Brief, usage: Usage) -> Proposal:
-    """The last answer with a patch applied; a patch that does not apply keeps the findings it was to cure."""
-    try:
-        patch = PatchAnswer.model_validate(document)
-        operations = [
-            {"op": o.op, "path": o.path, "value": None if o.value_json is None else json.loads(o.value_json)}
-            for o in patch.patch
-        ]
-        changed = jsonpatch.apply_patch(brief.last, operations)
-    except ValidationError as error:
-        return _bad_patch(brief, usage, shape_findings(error)[0].message)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, *_BROKEN_REPLY) as error:
-        return _bad_patch(brief, usage, " ".join(str(error).split())[:160])
-    return _answered(changed, brief, usage)
-
-
-def _bad_patch(brief: Brief, usage: Usage, why: str) -> Proposal:
-    finding = _finding("BAD_PATCH", f"the patch does not apply: {why}", "answer with the whole JSON object")
-    return Proposal(outcome="unparsable", document=brief.last, findings=(finding, *brief.findings), usage=usage)
-
-
-def _cut_short(usage: Usage, text: str) -> Proposal:
-    finding = _finding(
-        "TRUNCATED", "the answer was cut at the token limit", "answer shorter: `graph` null, a short `why`"
-    )
-    return Proposal(outcome="truncated", text=text[:500], findings=(finding,), usage=usage)
-
-
-def _finding(code: str, message: str, hint: str) -> Finding:
-    return Finding(code=code, severity="error", path="", message=message, hint=hint)
+    if reason == "content_filter" and not refusal:
+        refusal = "stopped by the server's content filter"
+    usage = _usage(message, asked_characters, len(text))
+    return Reply(text=text, refusal=str(refusal or ""), cut=reason == "length", usage=usage)
 
 
 def _text(message: AIMessage) -> str:
@@ -224,10 +217,12 @@ def _text(message: AIMessage) -> str:
 
 
 def _usage(message: AIMessage, asked_characters: int, answered_characters: int) -> Usage:
-    """Tokens as the server counted them, else an estimate that says so."""
+    """Tokens as the server counted them, else (no count, or an impossible one) an estimate that says so."""
     told = message.usage_metadata
-    if told is not None and told["input_tokens"] + told["output_tokens"] > 0:
-        return Usage(input_tokens=told["input_tokens"], output_tokens=told["output_tokens"], calls=1)
+    tokens = (told["input_tokens"], told["output_tokens"]) if told is not None else (0, 0)
+    least = (asked_characters + answered_characters) // MOST_CHARACTERS_PER_TOKEN
+    if min(tokens) >= 0 and least <= sum(tokens) <= MOST_COUNTED_TOKENS:
+        return Usage(input_tokens=tokens[0], output_tokens=tokens[1], calls=1)
     tokens = (asked_characters // CHARACTERS_PER_TOKEN, answered_characters // CHARACTERS_PER_TOKEN)
     return Usage(input_tokens=tokens[0], output_tokens=tokens[1], calls=1, estimated=True)
 

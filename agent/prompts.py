@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from agent.proposers import Brief, Shown
-from agent.wire import NODE_CLASSES, answer_path
+from agent.settings import Method
+from agent.wire import NODE_CLASSES, Answer, PatchAnswer, answer_path, strict_schema
 from strategy.dag import Node
 from strategy.legality import legal_ep_sizes, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
@@ -92,6 +93,13 @@ def op_table() -> str:
 def system_text() -> str:
     """The part of every prompt that never changes."""
     return f"{SYSTEM}{op_table()}\n\n# Example answer\n{_compact(EXAMPLE)}"
+
+
+def messages_for(brief: Brief, method: Method) -> list[tuple[str, str]]:
+    """(role, text) pairs for a brief; the schema is written out where the request itself cannot carry it."""
+    wanted = PatchAnswer if brief.mode == "patch" else Answer
+    schema = strict_schema(wanted) if method in ("json_mode", "text") else None
+    return patch_messages(brief, schema) if brief.mode == "patch" else full_messages(brief, schema)
 
 
 def full_messages(brief: Brief, schema: dict[str, Any] | None = None) -> list[tuple[str, str]]:

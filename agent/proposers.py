@@ -39,6 +39,8 @@ class Brief(Frozen):
     """The same candidate came back: try harder."""
     evidence: tuple[str, ...] = ()
     """The planner's candidates in words, when the model may see them."""
+    tokens_left: int | None = None
+    """Tokens that question and answer may take together; None means no limit."""
 
 
 class Proposal(Frozen):

@@ -7,6 +7,8 @@ from the domain's node classes, so there is no second list of ops.
 
 import copy
 import json
+import math
+import re
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args
 
@@ -21,6 +23,12 @@ from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
 
 NULLABLE = {("attention", "form"), ("all_gather", "role"), ("reduce_scatter", "role")}
 """Optional node fields that a model has to decide about; other optional fields are left out of the wire shapes."""
+
+
+MAX_ANSWER_CHARACTERS = 100_000
+"""Several times the largest graph that anybody writes by hand."""
+MAX_DEPTH = 24
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class Wire(BaseModel):
@@ -206,14 +214,30 @@ def parse_json(text: str) -> dict[str, Any]:
         body = rest.strip() if closed else body
     if body.startswith("```") and body.endswith("```") and len(body) > 6:
         body = body[3:-3].removeprefix("json").removeprefix("JSON").strip()
+    if len(body) > MAX_ANSWER_CHARACTERS:
+        raise ValueError(f"it has {len(body):,} characters; the limit is {MAX_ANSWER_CHARACTERS:,}")
     value = json.loads(body, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")  # noqa: TRY004  one kind of error for all bad text
+    _refuse_odd(value)
     return value
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_odd(value: Any, depth: int = 0) -> None:
+    """Refuse what is JSON but cannot be sent back: nesting without end, half characters, numbers beyond any."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, str) and _HALF_CHARACTER.search(value):
+        raise ValueError("a text in it holds half a character (a lone surrogate)")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number in it is too large")
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _refuse_odd(part, depth + 1)
 
 
 def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:

@@ -22,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+EXPORT_HELP = "json, yaml, mermaid, dot, graphml, npz, chakra, perfetto, or for an engine vllm, sglang, trtllm, ray, dynamo, llm-d"
+
 PlanFormat = Literal["table", "json", "yaml", "mermaid"]
 TextFormat = Literal["table", "json"]
 FileArgument = Annotated[
@@ -120,12 +122,13 @@ def catalog(
 @app.command()
 def export(
     file: FileArgument,
-    to: Annotated[str, typer.Option("--to", help="json, yaml or mermaid")],
+    to: Annotated[str, typer.Option("--to", help=EXPORT_HELP)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write the files into")] = None,
 ) -> None:
-    """Write a DAG in another format."""
+    """Write a DAG in another format: a document, a graph, a trace, or the files that deploy it."""
     from api import commands
 
-    commands.export(file, to=to)
+    commands.export(file, to=to, output=output)
 
 
 @app.command()

@@ -126,11 +126,24 @@ def catalog(kind: service.Kind, name: str | None, *, style: str) -> None:
     _print_rows(rows, tuple(rows[0]) if rows else (), style)
 
 
-def export(file: str, *, to: str) -> None:
-    """Write one DAG in another format to stdout."""
-    service.check_format(to)
-    written = service.export(dag_of(open_document(file, _settings().max_document_bytes)), to)
-    sys.stdout.write(written if written.endswith("\n") else written + "\n")
+def export(file: str, *, to: str, output: Path | None) -> None:
+    """Write one DAG in another format, to stdout or into a folder."""
+    from strategy.export import exporter
+
+    exporter(to)
+    document = open_document(file, _settings().max_document_bytes)
+    artifacts = service.export(dag_of(document), to, document.request)
+    if output is not None:
+        _save({artifact.name: artifact.data for artifact in artifacts}, output)
+        return
+    binary = [artifact for artifact in artifacts if isinstance(artifact.content, bytes)]
+    if binary and (len(artifacts) > 1 or sys.stdout.isatty()):
+        raise InputError(
+            f"{to} writes {len(artifacts)} files that are no text", hint="name a folder for them with -o DIR"
+        )
+    for artifact in artifacts:
+        header = f"# ==> {artifact.name} <==\n" if len(artifacts) > 1 else ""
+        sys.stdout.buffer.write(header.encode() + artifact.data)
 
 
 def serve(*, host: str | None, port: int | None) -> None:
@@ -202,7 +215,7 @@ def _print_result(result: Result, style: str) -> None:
             raise InputError(
                 f"there is no DAG to draw: the request is {result.status}", hint="use --format table to see why"
             )
-        sys.stdout.write(service.export(result.dag, "mermaid"))
+        sys.stdout.write(service.export_text(result.dag, "mermaid"))
     else:
         from api import render
 
@@ -213,14 +226,27 @@ def _write_files(result: Result, folder: Path) -> None:
     """`result.json`, and the DAG as YAML and Mermaid when there is one."""
     files = {"result.json": json.dumps(service.document(result), indent=2) + "\n"}
     if result.dag is not None:
-        files |= {"dag.yaml": service.export(result.dag, "yaml"), "dag.mmd": service.export(result.dag, "mermaid")}
+        files |= {
+            "dag.yaml": service.export_text(result.dag, "yaml"),
+            "dag.mmd": service.export_text(result.dag, "mermaid"),
+        }
+    _save({name: text.encode() for name, text in files.items()}, folder)
+
+
+def _save(files: dict[str, bytes], folder: Path) -> None:
+    """Write files into a folder, which is made when it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
-    sys.stderr.write(f"wrote {', '.join(files)} into {folder}\n")
+    sys.stderr.write(f"wrote {_listed(list(files))} into {folder}\n")
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a line, the middle of a long list left out."""
+    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])}, ... {names[-1]} ({len(names)} files)"
 
 
 def _print_judged(judged: list[Judged], style: str) -> None:

@@ -1,7 +1,7 @@
 """What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -18,11 +18,10 @@ from strategy.values import Frozen, Size
 if TYPE_CHECKING:
     from agent.deps import Deps
     from agent.events import OnEvent
+    from strategy.export.artifacts import Artifact, Costs
 
 T = TypeVar("T")
 Proposer = Literal["planner", "llm"]
-ExportFormat = Literal["json", "yaml", "mermaid"]
-EXPORTS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 Kind = Literal["models", "gpus"]
 WARM_UP = {"model": "llama-3.1-8b", "cluster": {"gpu": "l40s", "gpus_per_host": 1}, "workload": {"isl": 128, "osl": 16}}
 PRICED_STAGES = frozenset({"memory"})
@@ -157,28 +156,41 @@ def price(point: Point) -> Estimate:
     return estimate(dag, problem, calibration(), concurrency=point.concurrency)
 
 
-def export(dag: Dag, to: str) -> str:
-    """The DAG in another format. Raises `InputError` for one that does not exist."""
-    from strategy import export as formats
+def export(dag: Dag, to: str, request: Request | None = None) -> "tuple[Artifact, ...]":
+    """The DAG in another format, as named files; the request tells precisions, lengths, hosts and times.
 
-    writers = {"json": formats.to_json, "yaml": formats.to_yaml, "mermaid": formats.to_mermaid}
-    return writers[check_format(to)](dag)
+    Raises `InputError` for a format that does not exist, one that cannot express the plan, and (deployments, traces) a plan with errors.
+    """
+    from strategy.export import Plan, exporter
+
+    target = exporter(to)
+    problem = None if request is None else resolve_request(request)
+    if target.judged:
+        _refuse_illegal(dag, problem)
+    costs = _costs(dag, problem) if target.priced and problem is not None else {}
+    return target.write(Plan(dag, _model(dag, problem), problem, costs))
 
 
-def check_format(to: str) -> ExportFormat:
-    """The name of an export that exists."""
-    for name in EXPORTS:
-        if name == to:
-            return name
-    raise InputError(f"there is no export to `{to[:40]}`", hint=f"use {', '.join(EXPORTS)}")
+def export_text(dag: Dag, to: str) -> str:
+    """The DAG in a format that is one text file and needs nothing else."""
+    return export(dag, to)[0].text
 
 
-def existing_format(name: str) -> ExportFormat:
-    """The same for the path of a URL. Raises `MissingResourceError`."""
+def existing_format(name: str) -> str:
+    """A format named in the path of a URL. Raises `MissingResourceError`."""
+    from strategy.export import exporter
+
     try:
-        return check_format(name)
-    except InputError as error:
+        return exporter(name).name
+    except UnknownNameError as error:
         raise MissingResourceError(str(error), hint=error.hint) from None
+
+
+def _costs(dag: Dag, problem: Problem) -> "Costs":
+    from knowledge.calibration import calibration
+    from strategy.export.costs import node_costs
+
+    return node_costs(dag, problem, calibration())
 
 
 def rule_records() -> list[dict[str, Any]]:
@@ -267,7 +279,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {', '.join(f'`{one}`' for one in close)}?" if close else ""
 
 
-def _refuse_illegal(dag: Dag, problem: Problem) -> None:
+def _refuse_illegal(dag: Dag, problem: Problem | None) -> None:
     from validators.registry import catalogue
 
     findings = judge(dag, problem, prove=False).findings

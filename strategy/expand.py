@@ -9,7 +9,7 @@ operations per template node, and acyclicity one comparison.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -93,8 +93,8 @@ class Expanded:
             graph.add_edge(source, target, kind=EDGE_KINDS[kind], loop=loop)
         return graph
 
-    def save(self, path: Path) -> None:
-        """Write the columns as `.npz`."""
+    def save(self, path: Path | IO[bytes]) -> None:
+        """Write the columns as `.npz`, into a file or an open one."""
         names = np.array([f"{t.phase}.{t.block}.{t.node.id}" for t in self.templates])
         ops = np.array([t.node.op for t in self.templates])
         columns = {name: getattr(self, name) for name in (*_NODE_COLUMNS, *_EDGE_COLUMNS)}

@@ -12,6 +12,7 @@ from strategy.engine_limits import engine_illegal
 from strategy.hardware import Cluster, GpuSpec
 from strategy.mesh import Axis, axis_size
 from strategy.model import Checkpoint, Dtype, ModelSpec, WeightClass
+from strategy.placement import refine
 from strategy.request import Engine, Precision
 from strategy.strategy import LayerRange, Pool
 
@@ -111,6 +112,14 @@ def legal_tp_sizes(model: ModelSpec, limit: int, *, engine: Engine | None = "vll
 def width_identity(pool: Pool) -> bool:
     """Both meshes cover the same W ranks: dp x cp x tp = moe_dp x ep x moe_tp (DA001, CH003)."""
     return pool.experts is None or pool.experts.width == pool.width
+
+
+def meshes_nest(pool: Pool) -> bool:
+    """The cuts of one mesh refine those of the other, so that each group is made of whole pieces of every other axis (CH004).
+
+    Of six ranks, attention 2 x 3 and experts 3 x 2 cross: a group of two experts ranks holds one and a half tp groups.
+    """
+    return not width_identity(pool) or not dcp_divides(pool) or refine(pool) is not None
 
 
 def experts_declared(model: ModelSpec, pool: Pool) -> bool:
@@ -429,6 +438,7 @@ _ARITHMETIC: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
     ("CH009", lambda c: experts_declared(c.model, c.pool)),
     ("EP001", lambda c: experts_fit_model(c.model, c.pool)),
     ("DA001", lambda c: width_identity(c.pool)),
+    ("CH004", lambda c: meshes_nest(c.pool)),
     ("TP001", lambda c: heads_divide(c.model, c.pool.attention.tp_size)),
     ("TP002", lambda c: kv_heads_compatible(c.model, c.pool.attention.tp_size)),
     ("TP004", lambda c: ffn_divides(c.model, dense_ffn_ways(c.pool)) and shared_experts_divide(c.model, c.pool)),

@@ -35,7 +35,7 @@ MIN_ACTIVATION_BYTES = 70 * MIB
 _ACTIVATION_COEFFICIENT = {1: 10, 2: 6}
 """Live activation tensors per token in units of 2 x heads x head_dim bytes, by tp_size; 5 beyond (aiconfigurator, empirical)."""
 
-MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.88, "trtllm": 0.9}
+MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.9, "trtllm": 0.9}
 """Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
 
 
@@ -258,11 +258,12 @@ def max_concurrency(problem: Problem, strategy: Strategy) -> int:
 
 def memory_gb(problem: Problem, strategy: Strategy, concurrency: int) -> MemoryGb:
     """Memory of the fullest rank of the deployment with `concurrency` requests in flight, in 10^9 bytes."""
-    ranks = [_rank_memory(problem, pool, concurrency) for pool in strategy.pools]
+    ranks = [stage_memory_gb(problem, pool, concurrency) for pool in strategy.pools]
     return max((rank for stages in ranks for rank in stages), key=lambda rank: rank.total)
 
 
-def _rank_memory(problem: Problem, pool: Pool, concurrency: int) -> list[MemoryGb]:
+def stage_memory_gb(problem: Problem, pool: Pool, concurrency: int) -> list[MemoryGb]:
+    """Memory of the fullest rank of every stage of `pool` with `concurrency` requests in flight over the whole deployment, in 10^9 bytes."""
     resident = split_size(concurrency, pool.attention.dp_size * pool.replicas) if "decode" in pool.phases else 1
     capacity = problem.cluster.gpu.memory_gb
     found = []

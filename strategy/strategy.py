@@ -147,10 +147,22 @@ def combination(pool: Pool, phase: Phase = "prefill") -> tuple[str, ...]:
 def describe(pool: Pool) -> str:
     """A pool in one line, as engineers say it: `TP8 x PP2, 2 replicas`."""
     attention, experts = pool.attention, pool.experts
-    degrees = [("DPattn", attention.dp_size), ("CP", attention.cp_size), ("TP", attention.tp_size), ("PP", pool.pp_size)]
+    degrees = [
+        ("DPattn", attention.dp_size),
+        ("CP", attention.cp_size),
+        ("TP", attention.tp_size),
+        ("PP", pool.pp_size),
+    ]
     if experts is not None:
         degrees += [("EP", experts.ep_size), ("ETP", experts.tp_size), ("EDP", experts.dp_size)]
     text = " x ".join(f"{name}{size}" for name, size in degrees if size > 1) or "one GPU"
     if pool.dcp_size > 1:
         text += f", DCP{pool.dcp_size}"
     return text if pool.replicas == 1 else f"{pool.replicas} replicas of {text}"
+
+
+def describe_strategy(strategy: Strategy) -> str:
+    """A whole strategy in one line; the pools by name when there are two."""
+    if not strategy.disaggregated:
+        return describe(strategy.pools[0])
+    return ", ".join(f"{pool.name} {describe(pool)}" for pool in strategy.pools)

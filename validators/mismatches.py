@@ -77,6 +77,8 @@ def code_of(m: Mismatch, weights: Container[str]) -> str:
         return _code_of_shard(m)
     if m.kind == "placements":
         return "TP016" if m.op == "add" else "EP003" if m.op in _EXPERT_OPS else "DG011"
+    if m.kind == "owners":
+        return "SP008" if m.axis == "cp" else "DP005"
     return _code_of_stream(m) if m.kind == "stream" else _code_of_content(m)
 
 

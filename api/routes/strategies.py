@@ -1,9 +1,10 @@
 """Plan, judge, price and export."""
 
-from typing import Annotated, Any
+from base64 import b64encode
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, Response
 
 from api import service
 from api.body import document_body, json_body
@@ -14,10 +15,12 @@ from strategy.request import Request as PlanRequest
 from strategy.result import Estimate, Result
 from validators.documents import read_document
 
+if TYPE_CHECKING:
+    from strategy.export.artifacts import Artifact
+
 router = APIRouter(prefix="/v1", tags=["strategies"])
 JsonBody = Annotated[Any, Depends(json_body)]
 TextBody = Annotated[str, Depends(document_body)]
-MEDIA = {"json": "application/json", "yaml": "application/yaml", "mermaid": "text/plain"}
 
 
 def _accepts(*kinds: Any, yaml: bool = False) -> dict[str, Any]:
@@ -47,9 +50,28 @@ async def estimate(request: Request, body: JsonBody) -> Estimate:
     return await off_loop(request, lambda: service.price(service.fit(service.Point, body, "the point")))
 
 
-@router.post("/export/{to}", response_class=PlainTextResponse, openapi_extra=_accepts(service.DagBody, Dag, yaml=True))
-async def export(request: Request, to: str, body: TextBody) -> PlainTextResponse:
-    """Write a DAG in another format: json, yaml or mermaid."""
+@router.post("/export/{to}", response_class=Response, openapi_extra=_accepts(service.DagBody, Dag, yaml=True))
+async def export(request: Request, to: str, body: TextBody) -> Response:
+    """Write a DAG in another format, with its request where the format needs one (`{dag, request}`, or a whole Result).
+
+    One file comes as it is; several come as `{files: [{name, media_type, text}]}`, binary ones with `base64` in place of `text`.
+    """
     name = service.existing_format(to)
-    text = await off_loop(request, lambda: service.export(dag_of(read_document(body)), name))
-    return PlainTextResponse(text, media_type=MEDIA[name])
+
+    def write() -> Response:
+        document = read_document(body)
+        return _files(service.export(dag_of(document), name, document.request))
+
+    return await off_loop(request, write)
+
+
+def _files(artifacts: "tuple[Artifact, ...]") -> Response:
+    if len(artifacts) == 1:
+        return Response(artifacts[0].data, media_type=artifacts[0].media_type)
+    return JSONResponse({"files": [_file(artifact) for artifact in artifacts]})
+
+
+def _file(artifact: "Artifact") -> dict[str, str]:
+    content = artifact.content
+    told = {"base64": b64encode(content).decode()} if isinstance(content, bytes) else {"text": content}
+    return {"name": artifact.name, "media_type": artifact.media_type, **told}

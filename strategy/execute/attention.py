@@ -1,39 +1,82 @@
 """The KV cache and attention over it, on all virtual ranks of a stage at once."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from strategy.dag import AttentionNode, KvCacheUpdate
-from strategy.execute.site import Site, as_tensor, needs_width, only_tensor
-from strategy.execute.values import MAX_SCORES, SPAN, Arrived, Floats, Ints, RunError, Tensor, Written
+from strategy.dag import AttentionMerge, AttentionNode, KvCacheUpdate
+from strategy.execute.site import Site, as_tensor, needs_width, same_rows
+from strategy.execute.values import (
+    MAX_SCORES,
+    SPAN,
+    Arrived,
+    ContextPart,
+    Floats,
+    Heads,
+    Ints,
+    LogSums,
+    RunError,
+    Tensor,
+    Value,
+    Written,
+    kind_of,
+)
 from strategy.model import GqaAttention, MlaAttention
 
 ROPE_BASE = 100.0
 
 
 def write_cache(site: Site, _node: KvCacheUpdate, arrived: Arrived) -> Written:
-    """K and V heads (or the latent) of the rows that arrived, with positions turned in."""
-    x = only_tensor(arrived)
+    """K and V heads (or the latent) of all rows that arrived, every one of which must be new to this write."""
+    if not arrived.data:
+        raise RunError("nothing arrives that could enter the cache")
+    parts = [keys_and_values(site, kv_part(site, as_tensor(value))) for value in arrived.data]
+    if any(part.heads.shape != parts[0].heads.shape or (part.heads != parts[0].heads).any() for part in parts):
+        raise RunError("the inputs are about different K and V heads")
+    keys, values, rows = (
+        np.concatenate(field, axis=1) for field in zip(*((p.keys, p.values, p.rows) for p in parts), strict=True)
+    )
+    in_order = np.sort(rows, axis=1)
+    twice = ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any(axis=1)
+    if twice.any():
+        raise RunError("appends the same positions twice", ranks=tuple(int(rank) for rank in twice.nonzero()[0]))
+    return Written(keys, values, rows, parts[0].heads)
+
+
+def kv_part(site: Site, x: Tensor) -> Tensor:
+    """Only K and V (or the latent) of a projection: no queries come out of it."""
     attention = site.model.attention
     if attention.kind == "mla":
         needs_width(x, attention.kv_lora_rank + attention.qk_rope_head_dim, "the latent cache")
-        latent = x.data[..., : attention.kv_lora_rank]
-        rope = turn(x.data[..., None, attention.kv_lora_rank :], x.rows)[..., 0, :]
-        entry = np.concatenate([latent, rope], axis=-1)[..., None, :]
-        return Written(entry, entry, x.rows, x.data)
-    queries, keys, values = _split_heads(site, attention, x)
-    passed = x.data[..., queries.shape[2] * attention.head_dim :]
-    return Written(turn(_qk_normed(attention, keys), x.rows), values, x.rows, passed)
+        return replace(x, heads=None)
+    if x.heads is None or x.heads.kv is None:
+        raise RunError(f"needs K and V heads, got the result of `{x.source or 'another op'}`")
+    queries = 0 if x.heads.query is None else x.heads.query.shape[1]
+    needs_width(x, (queries + 2 * x.heads.kv.shape[1]) * attention.head_dim, "K and V")
+    return replace(x, data=x.data[..., queries * attention.head_dim :], heads=Heads(kv=x.heads.kv))
 
 
-def _split_heads(site: Site, attention: GqaAttention, x: Tensor) -> tuple[Floats, Floats, Floats]:
-    """[ranks, rows, heads, head_dim] of Q, K and V, for the heads that one rank of a tp group has."""
-    tp_size, d = site.ranks.size("tp"), attention.head_dim
-    a, k = attention.num_heads // tp_size, max(1, attention.num_kv_heads // tp_size)
-    needs_width(x, (a + 2 * k) * d, f"attention ({a} query and {k} KV heads on a rank)")
-    heads = x.data.reshape(*x.data.shape[:2], a + 2 * k, d)
-    return heads[:, :, :a], heads[:, :, a : a + k], heads[:, :, a + k :]
+def keys_and_values(site: Site, x: Tensor) -> Written:
+    """What a `kv_part` puts into the cache."""
+    attention = site.model.attention
+    if attention.kind == "mla":
+        entry = x.data[..., None, :]
+        return Written(entry, entry, x.rows, np.zeros((len(x.data), 1), dtype=np.int64))
+    assert x.heads is not None
+    assert x.heads.kv is not None  # or `kv_part` had refused it
+    heads = x.data.reshape(*x.data.shape[:2], 2, x.heads.kv.shape[1], attention.head_dim)
+    return Written(turn(_qk_normed(attention, heads[:, :, 0]), x.rows), heads[:, :, 1], x.rows, x.heads.kv)
+
+
+def cached_tensor(site: Site, writes: list[Written]) -> Tensor:
+    """What a data edge from a cache update carries: the cache of the layer as it now is."""
+    if site.model.attention.kind == "mla":
+        data = np.concatenate([write.keys[:, :, 0] for write in writes], axis=1)
+        return Tensor(data, np.concatenate([write.rows for write in writes], axis=1), "cache")
+    new = writes[-1]
+    data = np.concatenate([new.keys, new.values], axis=2)
+    return Tensor(data.reshape(*data.shape[:2], -1), new.rows, "cache")
 
 
 def _qk_normed(attention: GqaAttention, heads: Floats) -> Floats:
@@ -51,94 +94,230 @@ def turn(heads: Floats, rows: Ints) -> Floats:
     return np.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
 
 
-def attend(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
-    """Attention of the rows that arrived over what edges and links delivered of the cache, and nothing else."""
-    if not arrived.caches:
+def attend(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor | ContextPart:
+    """Attention of the rows that arrived over what edges and links delivered of the context, and nothing else."""
+    tensors = [as_tensor(value) for value in arrived.data]
+    queries = [x for x in tensors if x.heads is not None and x.heads.query is not None]
+    if len(queries) != 1 or len(tensors) > 2:
+        raise RunError(f"needs one tensor with queries and at most one beside it, got {len(queries)} of {len(tensors)}")
+    query = queries[0]
+    beside = next((x for x in tensors if x is not query), None)
+    if not arrived.caches and not node.partial:
         raise RunError("no edge or link delivers K and V of this layer")
-    keys, values, rows = (np.concatenate(parts, axis=1) for parts in zip(*_parts(arrived.caches), strict=True))
     attention = site.model.attention
     if attention.kind == "gqa":
         if node.form is not None:
             raise RunError(f"form {node.form} belongs to latent attention (MLA); the model has K and V heads")
-        query = only_tensor(arrived)
-        q = turn(_qk_normed(attention, _split_heads(site, attention, query)[0]), query.rows)
-        return _result(query, _softmax_sum(site, q, keys, values, query.rows, rows, attention.head_dim))
+        return _grouped(site, attention, node, query, beside, arrived.caches)
     if node.form is None:
         raise RunError("latent attention needs a form: expanded or absorbed")
     if node.form == "absorbed":
-        return _absorbed(site, attention, only_tensor(arrived), keys, rows)
-    return _expanded(site, attention, arrived, keys, rows)
+        return _absorbed(site, attention, node, query, beside, arrived.caches)
+    return _expanded(site, attention, node, query, beside, arrived.caches)
 
 
-def _parts(caches: list[Written]) -> list[tuple[Floats, Floats, Ints]]:
-    return [(written.keys, written.values, written.rows) for written in caches]
+def _query_heads(query: Tensor, width: int, what: str) -> tuple[Floats, Ints]:
+    """[ranks, rows, heads, width] and the numbers of the heads; a fused projection has K and V behind its queries."""
+    assert query.heads is not None
+    assert query.heads.query is not None  # it was chosen for them
+    numbers = query.heads.query
+    count = numbers.shape[1]
+    others = 0 if query.heads.kv is None else 2 * query.heads.kv.shape[1]
+    needs_width(query, (count + others) * width, f"{what} ({count} query heads on a rank)")
+    return query.data[..., : count * width].reshape(*query.data.shape[:2], count, width), numbers
 
 
-def _result(query: Tensor, heads: Floats) -> Tensor:
-    return Tensor(heads.reshape(*heads.shape[:2], -1), query.rows, "attention")
+def _grouped(
+    site: Site,
+    attention: GqaAttention,
+    node: AttentionNode,
+    query: Tensor,
+    beside: Tensor | None,
+    caches: list[Written],
+) -> Tensor | ContextPart:
+    """K and V from the cache, or (in part) from a data edge: the neighbour's, or a rank's own."""
+    if caches and beside is not None:
+        raise RunError(f"has the cache and the result of `{beside.source or 'another op'}`: which are K and V?")
+    sources = caches or [keys_and_values(site, kv_part(site, query if beside is None else beside))]
+    q, numbers = _query_heads(query, attention.head_dim, "attention")
+    q = turn(_qk_normed(attention, q), query.rows)
+    needed = numbers * attention.num_kv_heads // attention.num_heads
+    return _over(site, node, query, q, _chosen(sources, needed), attention.head_dim)
 
 
-def _absorbed(site: Site, attention: MlaAttention, query: Tensor, cache: Floats, rows: Ints) -> Tensor:
+def _absorbed(
+    site: Site,
+    attention: MlaAttention,
+    node: AttentionNode,
+    query: Tensor,
+    beside: Tensor | None,
+    caches: list[Written],
+) -> Tensor | ContextPart:
     """Queries already in latent space attend over the latents themselves; the result is a latent for each head."""
+    if beside is not None or not caches:
+        raise RunError("absorbed attention needs a query in latent space and the cache, and nothing else")
     c, r = attention.kv_lora_rank, attention.qk_rope_head_dim
-    heads = attention.num_heads // site.ranks.size("tp")
-    needs_width(query, heads * (c + r), f"absorbed attention ({heads} heads on a rank)")
-    q = query.data.reshape(*query.data.shape[:2], heads, c + r)
+    q, numbers = _query_heads(query, c + r, "absorbed attention")
     q = np.concatenate([q[..., :c], turn(q[..., c:], query.rows)], axis=-1)
-    scale = attention.qk_nope_head_dim + r
-    return _result(query, _softmax_sum(site, q, cache, cache[..., :c], query.rows, rows, scale))
+    latents = [_turned_latents(write, c) for write in caches]
+    return _over(site, node, query, q, _chosen(latents, np.zeros_like(numbers)), attention.qk_nope_head_dim + r)
 
 
-def _expanded(site: Site, attention: MlaAttention, arrived: Arrived, cache: Floats, rows: Ints) -> Tensor:
-    """K and V heads of the rows that `kv_b` expanded; their RoPE part is in the cache."""
-    tensors = [as_tensor(value) for value in arrived.data]
-    expanded = [x for x in tensors if x.source == "kv_b"]
-    queries = [x for x in tensors if x.source != "kv_b"]
-    if len(expanded) != 1 or len(queries) != 1:
+def _turned_latents(write: Written, latent: int) -> Written:
+    turned = np.concatenate([write.keys[..., :latent], turn(write.keys[..., latent:], write.rows)], axis=-1)
+    return replace(write, keys=turned, values=turned[..., :latent])
+
+
+def _expanded(
+    site: Site,
+    attention: MlaAttention,
+    node: AttentionNode,
+    query: Tensor,
+    beside: Tensor | None,
+    caches: list[Written],
+) -> Tensor | ContextPart:
+    """K and V heads that `kv_b` expanded, with the RoPE part of the latents beside them."""
+    if beside is None or beside.source != "kv_b" or beside.heads is None or beside.heads.kv is None:
         raise RunError("expanded attention needs a query and one result of `kv_b`")
-    heads = attention.num_heads // site.ranks.size("tp")
     n, r, v = attention.qk_nope_head_dim, attention.qk_rope_head_dim, attention.v_head_dim
-    needs_width(queries[0], heads * (n + r), f"expanded attention ({heads} heads on a rank)")
-    needs_width(expanded[0], heads * (n + v), f"expanded K and V ({heads} heads on a rank)")
-    q = queries[0].data.reshape(*queries[0].data.shape[:2], heads, n + r)
-    q = np.concatenate([q[..., :n], turn(q[..., n:], queries[0].rows)], axis=-1)
-    kv = expanded[0].data.reshape(*expanded[0].data.shape[:2], heads, n + v)
-    rope = _rows_of_cache(cache[..., attention.kv_lora_rank :], rows, expanded[0].rows)
+    q, numbers = _query_heads(query, n + r, "expanded attention")
+    q = np.concatenate([q[..., :n], turn(q[..., n:], query.rows)], axis=-1)
+    heads = beside.heads.kv
+    needs_width(beside, heads.shape[1] * (n + v) + r, f"expanded K and V ({heads.shape[1]} heads on a rank)")
+    if caches:
+        _refuse_uncached(beside.rows, np.concatenate([write.rows for write in caches], axis=1))
+    kv = beside.data[..., :-r].reshape(*beside.data.shape[:2], heads.shape[1], n + v)
+    rope = turn(beside.data[..., None, -r:], beside.rows)
     keys = np.concatenate([kv[..., :n], np.broadcast_to(rope, (*kv.shape[:3], r))], axis=-1)
-    return _result(queries[0], _softmax_sum(site, q, keys, kv[..., n:], queries[0].rows, expanded[0].rows, n + r))
+    context = _chosen([Written(keys, kv[..., n:], beside.rows, heads)], numbers)
+    return _over(site, node, query, q, context, n + r)
 
 
-def _rows_of_cache(cache: Floats, rows: Ints, wanted: Ints) -> Floats:
-    """Cache entries of the wanted rows."""
-    found = wanted[:, :, None] == rows[:, None, :]
-    if not found.any(axis=2).all():
-        raise RunError("expanded K and V are about tokens that the cache does not hold")
-    return np.asarray(np.take_along_axis(cache, found.argmax(axis=2)[:, :, None, None], axis=1))
+def _refuse_uncached(rows: Ints, cached: Ints) -> None:
+    """Expanded K and V are of rows that the cache holds."""
+    if rows.shape == cached.shape and (rows == cached).all():
+        return
+    for rank, (wanted, held) in enumerate(zip(rows, cached, strict=True)):
+        if not np.isin(wanted[wanted >= 0], held).all():
+            raise RunError("expanded K and V are about tokens that the cache does not hold", ranks=(rank,))
 
 
-def _softmax_sum(site: Site, q: Floats, keys: Floats, values: Floats, q_rows: Ints, k_rows: Ints, scale: int) -> Floats:
-    """Queries [ranks, n, heads, d], keys and values [ranks, m, KV heads, d]: causal attention inside each sequence."""
+def _chosen(sources: list[Written], needed: Ints) -> Written:
+    """All rows of `sources`, with the K and V heads that the query heads need: [ranks, query heads] of numbers."""
+    count = needed.shape[1]
+    group = next(g for g in range(count, 0, -1) if count % g == 0 and _in_groups(needed, g))
+    wanted = needed[:, ::group]
+    taken = [_with_heads(write, wanted) for write in sources]
+    keys, values, rows = (
+        np.concatenate(field, axis=1) for field in zip(*((w.keys, w.values, w.rows) for w in taken), strict=True)
+    )
+    return Written(keys, values, rows, wanted)
+
+
+def _in_groups(needed: Ints, group: int) -> bool:
+    """Whether every run of `group` query heads needs one K and V head."""
+    runs = needed.reshape(len(needed), -1, group)
+    return bool((runs == runs[..., :1]).all())
+
+
+def _with_heads(write: Written, wanted: Ints) -> Written:
+    if write.heads.shape == wanted.shape and (write.heads == wanted).all():
+        return write
+    matches = write.heads[:, None, :] == wanted[:, :, None]
+    missing = ~matches.any(axis=2).all(axis=1)
+    if missing.any():
+        ranks = tuple(int(rank) for rank in missing.nonzero()[0])
+        raise RunError("these ranks do not hold the K and V heads that their query heads need", ranks=ranks)
+    index = matches.argmax(axis=2)[:, None, :, None]
+    return Written(
+        np.take_along_axis(write.keys, index, axis=2),
+        np.take_along_axis(write.values, index, axis=2),
+        write.rows,
+        wanted,
+    )
+
+
+def _over(
+    site: Site, node: AttentionNode, query: Tensor, q: Floats, context: Written, scale: int
+) -> Tensor | ContextPart:
+    """Attention of q [ranks, n, heads, d] over a context: finished, or with its log-sum-exp where it is only a part."""
+    assert query.heads is not None
+    assert query.heads.query is not None
+    data, lse = _softmax_sum(site, q, context, query.rows, scale)
+    if node.partial:
+        return ContextPart(np.where(np.isneginf(lse)[..., None], 0.0, data), lse, query.rows, query.heads.query)
+    data = np.where((query.rows < 0)[..., None, None], 0.0, data)
+    return Tensor(data.reshape(*data.shape[:2], -1), query.rows, "attention", Heads(query.heads.query))
+
+
+def _softmax_sum(site: Site, q: Floats, context: Written, q_rows: Ints, scale: int) -> tuple[Floats, Floats]:
+    """Causal attention inside each sequence, and the log-sum-exp of its scores; not a number where a query sees nothing."""
+    keys, values = context.keys, context.values
     ranks, n, heads, d = q.shape
-    if keys.shape[-1] != d or heads % keys.shape[2]:
-        raise RunError(f"{heads} query heads of {d} features meet {keys.shape[2]} KV heads of {keys.shape[-1]}")
+    if keys.shape[-1] != d:
+        raise RunError(f"query heads of {d} features meet keys of {keys.shape[-1]}")
     if ranks * heads * n * keys.shape[1] > MAX_SCORES:
         raise RunError(f"attention of {n} rows over {keys.shape[1]} cached ones is more than the proof runs")
     grouped = q.reshape(ranks, n, keys.shape[2], -1, d).transpose(0, 2, 3, 1, 4)
     scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] / math.sqrt(scale)
-    hidden = ~_visible(site, q_rows[:, :, None], k_rows[:, None, :])[:, None, None]
+    hidden = ~_visible(site, q_rows[:, :, None], context.rows[:, None, :])[:, None, None]
     scores = np.where(hidden, -np.inf, scores)
-    exponent = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    mixed = exponent @ values.transpose(0, 2, 1, 3)[:, :, None] / exponent.sum(axis=-1, keepdims=True)
-    return np.asarray(mixed.transpose(0, 3, 1, 2, 4).reshape(ranks, n, heads, -1))
+    largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isneginf(largest), 0.0, largest)
+    exponent = np.exp(scores - largest)
+    total = exponent.sum(axis=-1, keepdims=True)
+    mixed = exponent @ values.transpose(0, 2, 1, 3)[:, :, None] / total
+    lse = (largest + np.log(total))[..., 0]
+    return (
+        np.asarray(mixed.transpose(0, 3, 1, 2, 4).reshape(ranks, n, heads, -1)),
+        np.asarray(lse.transpose(0, 3, 1, 2).reshape(ranks, n, heads)),
+    )
 
 
 def _visible(site: Site, query: Ints, key: Ints) -> np.ndarray:
     """Which keys a query sees: its own sequence, not the future, within the layer's window."""
     distance = query - key
-    seen = (query // SPAN == key // SPAN) & (distance >= 0)
+    seen = (query // SPAN == key // SPAN) & (distance >= 0) & (key >= 0)
     window = site.model.window
     if window is None or site.layer is None or site.model.window_tokens(site.layer) is None:
         return np.asarray(seen)
     if window.kind == "sliding":
         return np.asarray(seen & (distance < window.size_tokens))
     return np.asarray(seen & (query % SPAN // window.size_tokens == key % SPAN // window.size_tokens))
+
+
+def merge(_site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
+    """Parts weighted by their log-sum-exp: several into their sum, or one by the log-sum-exps of all (a summand then)."""
+    parts = [value for value in arrived.data if isinstance(value, ContextPart)]
+    sums = [value for value in arrived.data if isinstance(value, LogSums)]
+    if not parts or len(parts) + len(sums) != len(arrived.data) or (sums and (len(parts), len(sums)) != (1, 1)):
+        got = ", ".join(map(kind_of, arrived.data)) or "nothing"
+        raise RunError(f"merges partial attentions, or one with the log-sum-exps of all parts, got {got}")
+    first = parts[0]
+    others: list[ContextPart | LogSums] = [*parts[1:], *sums]
+    for other in others:
+        _same_queries(first, other)
+    lse = sums[0].lse if sums else np.stack([part.lse for part in parts], axis=1)
+    total = np.logaddexp.reduce(lse, axis=1)
+    data = sum(part.data * np.exp(part.lse - total)[..., None] for part in parts)
+    data = np.where((first.rows < 0)[..., None, None], 0.0, data)
+    return Tensor(data.reshape(*data.shape[:2], -1), first.rows, "attention", Heads(first.heads))
+
+
+def _same_queries(first: ContextPart, other: ContextPart | LogSums) -> None:
+    same_rows(first.rows, other.rows, "parts of the context")
+    if first.heads.shape != other.heads.shape or (first.heads != other.heads).any():
+        raise RunError("parts of the context are about different query heads")
+    if isinstance(other, ContextPart) and first.data.shape != other.data.shape:
+        raise RunError("parts of the context have different widths")
+
+
+def gathered_sums(part: Value, members: Ints, group_of: Ints) -> LogSums:
+    """all_gather of log-sum-exps: those of every rank of a group, which must be about the same queries."""
+    if not isinstance(part, ContextPart):
+        raise RunError(f"gathers log-sum-exps of partial attention, got {kind_of(part)}")
+    for about, what in ((part.rows, "tokens"), (part.heads, "query heads")):
+        grouped = about[members]
+        if (grouped != grouped[:, :1]).any():
+            raise RunError(f"gathers log-sum-exps of different {what}")
+    return LogSums(part.lse[members][group_of], part.rows, part.heads)

@@ -36,10 +36,22 @@ def route(site: Site, _node: Routing, arrived: Arrived) -> Routes:
     x = only_tensor(arrived)
     needs_width(x, site.model.hidden_size, "the router")
     scores = x.data @ site.shards.full("router", site.layer)
-    chosen = np.argsort(-scores, axis=-1, kind="stable")[..., : moe.top_k]
+    chosen = np.argsort(-_in_best_groups(moe, scores), axis=-1, kind="stable")[..., : moe.top_k]
     top = np.take_along_axis(scores, chosen, axis=-1)
     weights = np.exp(top - top.max(axis=-1, keepdims=True))
     return Routes(chosen, weights / weights.sum(axis=-1, keepdims=True), x.rows)
+
+
+def _in_best_groups(moe: Moe, scores: Floats) -> Floats:
+    """Node-limited routing: experts outside the best groups, by the sum of a group's two best scores, are out of the choice."""
+    if moe.num_expert_groups == 1:
+        return scores
+    grouped = scores.reshape(*scores.shape[:-1], moe.num_expert_groups, -1)
+    strength = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)
+    best = np.argsort(-strength, axis=-1, kind="stable")[..., : moe.top_k_groups]
+    allowed = np.zeros(strength.shape, dtype=bool)
+    np.put_along_axis(allowed, best, values=True, axis=-1)
+    return np.where(allowed[..., None], grouped, -np.inf).reshape(scores.shape)
 
 
 def _slots(site: Site, routes: Routes) -> Ints:
@@ -61,14 +73,12 @@ def _home(site: Site, slots: Ints) -> Ints:
     return slots // whole(moe.num_experts + pool.redundant_experts, ep_size, "expert slots")
 
 
-def all_to_all(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
-    """Dispatch or combine, by role."""
+def exchange_copies(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
+    """all_to_all of tokens to their experts (dispatch) or of expert outputs to their tokens (combine)."""
     if node.role == "dispatch":
         hidden, routes = hidden_and_routes(arrived)
         return _dispatch(site, node.axis, hidden, routes)
-    if node.role == "combine":
-        return _combine(site, node.axis, arrived)
-    raise RunError(f"role {node.role} is not executed yet")
+    return _combine(site, node.axis, arrived)
 
 
 def _dispatch(site: Site, axis: Axis, hidden: Tensor, routes: Routes) -> Copies:

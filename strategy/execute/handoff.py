@@ -1,9 +1,11 @@
-"""The KV cache and the first tokens on their way from the prefill pool to a decode pool of another shape."""
+"""The KV cache and the first tokens as decode finds them: on the same ranks, or on a pool of another shape."""
 
 import numpy as np
 
+from strategy.execute.batch import padded
 from strategy.execute.ranks import Ranks
-from strategy.execute.values import SPAN, Floats, Ints, RunError, Tokens, Written
+from strategy.execute.shards import kv_blocks
+from strategy.execute.values import NOBODY, SPAN, Floats, Ints, RunError, Tokens, Written
 from strategy.model import ModelSpec
 
 
@@ -17,40 +19,38 @@ def reshard_tokens(tokens: Tokens, own: Ints) -> Tokens:
     return Tokens(np.stack([ids[keep] for keep in kept]), np.stack([rows[keep] for keep in kept]))
 
 
-def reshard_cache(model: ModelSpec, written: Written, source: Ranks, target: Ranks, own: Ints) -> Written:
-    """Every decode rank gets its KV heads of its sequences from the prefill ranks that hold them."""
-    heads = model.attention.num_kv_heads if model.attention.kind == "gqa" else 1
-    rows = np.unique(written.rows)
-    keys, values = (
-        _whole(part, written.rows, rows, _held(source, heads), heads) for part in (written.keys, written.values)
-    )
-    wanted = [np.isin(rows // SPAN, sequences).nonzero()[0] for sequences in own]
-    if len({len(index) for index in wanted}) != 1:
-        # Prompts have different lengths: pad with rows of a sequence that nobody asks about.
-        keys, values, rows, wanted = _padded(keys, values, rows, wanted)
-    index = np.stack(wanted)[:, :, None]
-    taken = _held(target, heads)[:, None, :]
-    return Written(keys[index, taken], values[index, taken], rows[index[..., 0]], np.empty(0))
+def owned_positions(written: Written, ranks: Ranks) -> Written:
+    """What a decode rank keeps of K and V: all, or under decode context parallelism every dcp_size-th position."""
+    size = ranks.size("dcp")
+    if size == 1:
+        return written
+    mine = written.rows % SPAN % size == ranks.place("dcp")[:, None]
+    return Written(written.keys, written.values, np.where(mine, written.rows, NOBODY), written.heads)
 
 
-def _padded(keys: Floats, values: Floats, rows: Ints, wanted: list[Ints]) -> tuple[Floats, Floats, Ints, list[Ints]]:
-    longest = max(len(index) for index in wanted)
-    nobody = len(rows)
-    rows = np.append(rows, -SPAN)
-    keys, values = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (keys, values))
-    return keys, values, rows, [np.append(index, np.full(longest - len(index), nobody)) for index in wanted]
+def reshard_cache(model: ModelSpec, written: Written, target: Ranks, sequences: Ints) -> Written:
+    """Every decode rank gets its KV heads of its sequences [decode ranks, n] from the prefill ranks that hold them."""
+    rows = np.unique(written.rows[written.rows >= 0])
+    keys, values = (_whole(model, part, written, rows) for part in (written.keys, written.values))
+    found = padded([np.isin(rows // SPAN, some).nonzero()[0] for some in sequences])
+    index = np.maximum(found, 0)[:, :, None]
+    held = _held(model, target)
+    taken = held[:, None, :]
+    return Written(keys[index, taken], values[index, taken], np.where(found < 0, NOBODY, rows[index[..., 0]]), held)
 
 
-def _held(ranks: Ranks, heads: int) -> Ints:
+def _held(model: ModelSpec, ranks: Ranks) -> Ints:
     """[ranks, heads on a rank]: KV heads of every rank; a latent is on all of them."""
-    tp_size = ranks.size("tp")
-    each = max(1, heads // tp_size)
-    return (ranks.place("tp") * heads // tp_size)[:, None] + np.arange(each)
+    if model.attention.kind == "mla":
+        return np.zeros((ranks.count, 1), dtype=np.int64)
+    return kv_blocks(model.attention, ranks.size("tp"))[ranks.place("tp")]
 
 
-def _whole(part: Floats, rows: Ints, all_rows: Ints, held: Ints, heads: int) -> Floats:
+def _whole(model: ModelSpec, part: Floats, written: Written, rows: Ints) -> Floats:
     """[tokens, heads, features] from the ranks' parts [ranks, rows, heads on a rank, features]."""
-    whole = np.full((len(all_rows), heads, part.shape[-1]), np.nan)
-    index = np.searchsorted(all_rows, rows)
-    whole[index[:, :, None], held[:, None, :]] = part
+    heads = model.attention.num_kv_heads if model.attention.kind == "gqa" else 1
+    whole = np.full((len(rows), heads, part.shape[-1]), np.nan)
+    rank, row = (written.rows >= 0).nonzero()
+    index = np.searchsorted(rows, written.rows[rank, row])
+    whole[index[:, None], written.heads[rank]] = part[rank, row]
     return whole

@@ -1,7 +1,7 @@
 """What each op does, apart from attention and experts: on all virtual ranks of a stage at once."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from strategy.dag import (
     Add,
     AllGather,
     AllReduce,
+    AllToAll,
     AnyNode,
     Broadcast,
     Chunk,
@@ -21,24 +22,33 @@ from strategy.dag import (
     SelectLast,
     StepSync,
 )
-from strategy.execute.attention import attend, write_cache
+from strategy.execute.attention import attend, merge, write_cache
+from strategy.execute.context import (
+    CARRIED_ALONG,
+    gather_heads,
+    gather_part,
+    join_heads,
+    scatter_heads,
+    slice_heads,
+)
 from strategy.execute.experts import (
-    all_to_all,
+    exchange_copies,
     gather_copies,
     reduce_copies,
     route,
     run_experts,
 )
 from strategy.execute.ranks import whole
+from strategy.execute.rows import check_growth, join, join_rows, same_tokens, slice_rows
 from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, only_tokens, same_rows
 from strategy.execute.values import (
-    MAX_ELEMENTS,
+    NOBODY,
     SPAN,
     Arrived,
     Copies,
     Floats,
     Gathered,
-    Ints,
+    Heads,
     Ordering,
     Routes,
     RunError,
@@ -49,16 +59,11 @@ from strategy.execute.values import (
 from strategy.mesh import Axis
 
 EPSILON = 1e-6
-CONTEXT_ROLES = ("kv", "q", "lse")
-Shard = TypeVar("Shard", Floats, Ints)
 
 
 def run_node(site: Site, node: AnyNode, arrived: Arrived) -> Value:
     """The value of one node on every rank. Raises RunError when the node cannot run on what arrived."""
-    run = _OPS.get(node.op)
-    if run is None or getattr(node, "partial", None) or getattr(node, "role", None) in CONTEXT_ROLES:
-        raise RunError("context parallelism is not executed yet")
-    return run(site, node, arrived)
+    return _OPS[node.op](site, node, arrived)
 
 
 def _embedding(site: Site, node: Embedding, arrived: Arrived) -> Value:
@@ -80,13 +85,16 @@ def _linear(site: Site, node: Linear, arrived: Arrived) -> Value:
         raise RunError(f"`{node.weight}` is not the weight of a linear")
     if attention.kind == "mla" and node.weight in ("w_uk", "w_uv"):
         return _per_head(node.weight, x, weight, attention.qk_nope_head_dim)
-    data = x.data
+    data, passed = x.data, None
     if attention.kind == "mla" and node.weight == "kv_b":
         needs_width(x, attention.kv_lora_rank + attention.qk_rope_head_dim, "`kv_b` (latent and RoPE part)")
-        data = data[..., : attention.kv_lora_rank]
+        data, passed = np.split(data, [attention.kv_lora_rank], axis=-1)
     if data.shape[-1] != weight.shape[-2]:
         raise RunError(f"`{node.weight}` split {node.split} takes {weight.shape[-2]} features, got {data.shape[-1]}")
-    return Tensor(data @ weight, x.rows, node.weight)
+    out = data @ weight
+    if passed is not None:
+        out = np.concatenate([out, passed], axis=-1)
+    return Tensor(out, x.rows, node.weight, site.shards.heads(node.weight, node.split))
 
 
 def _per_head(name: str, x: Tensor, weight: Floats, nope: int) -> Tensor:
@@ -100,7 +108,7 @@ def _per_head(name: str, x: Tensor, weight: Floats, nope: int) -> Tensor:
     out = np.einsum("rnai,raio->rnao", taken, np.broadcast_to(weight, (len(x.data), *weight.shape[1:])))
     if name == "w_uk":
         out = np.concatenate([out, per_head[..., nope:]], axis=-1)
-    return Tensor(out.reshape(*x.data.shape[:2], -1), x.rows, name)
+    return Tensor(out.reshape(*x.data.shape[:2], -1), x.rows, name, x.heads and Heads(x.heads.query))
 
 
 def _norm(site: Site, node: Norm, arrived: Arrived) -> Value:
@@ -157,22 +165,15 @@ def _add(_site: Site, _node: Add, arrived: Arrived) -> Value:
 def _all_reduce(site: Site, node: AllReduce, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
     members = site.ranks.members(node.axis)
-    _same_tokens(site, x.rows, node.axis)
+    same_tokens(site, x.rows, node.axis)
     total = np.empty_like(x.data)
     total[members] = x.data[members].sum(axis=1, keepdims=True)
     return x.with_data(total)
 
 
-def _same_tokens(site: Site, rows: Ints, axis: Axis) -> None:
-    """Ranks that sum must hold the same tokens."""
-    grouped = rows[site.ranks.members(axis)]
-    differ = (grouped != grouped[:, :1]).any(axis=(1, 2))
-    if differ.any():
-        ranks = site.ranks.members(axis)[differ][0]
-        raise RunError(f"sums rows of different tokens over `{axis}`", ranks=tuple(int(rank) for rank in ranks))
-
-
 def _all_gather(site: Site, node: AllGather, arrived: Arrived) -> Value:
+    if node.role in CARRIED_ALONG and len(arrived.data) == 1:
+        return gather_part(site, node, arrived.data[0])
     if len(arrived.data) == 2:
         hidden, routes = hidden_and_routes(arrived)
         return _gather_both(site, node, hidden, routes)
@@ -187,46 +188,35 @@ def _all_gather(site: Site, node: AllGather, arrived: Arrived) -> Value:
         return _gather_routes(site, node.axis, value)
     x = as_tensor(value)
     if node.dim == "tokens":
-        return Tensor(_join(site, node.axis, x.data), _join(site, node.axis, x.rows), x.source)
-    _same_tokens(site, x.rows, node.axis)
+        return join_rows(site, node.axis, x)
+    same_tokens(site, x.rows, node.axis)
     _check_features(node.dim, x)
+    if x.heads is not None:
+        return join_heads(site, node.axis, x)
     members = site.ranks.members(node.axis)
-    _check_growth(x.data.size * members.shape[1])
+    check_growth(x.data.size * members.shape[1])
     joined = np.concatenate([x.data[members[:, m]] for m in range(members.shape[1])], axis=-1)
     return x.with_data(joined[site.ranks.group_of(node.axis)])
 
 
-def _check_growth(size: int) -> None:
-    if size > MAX_ELEMENTS:
-        raise RunError(f"gathers {size} numbers, more than the proof runs")
-
-
 def _check_features(dim: str, x: Tensor) -> None:
-    """Only logits have a vocabulary dimension, and they have no other."""
-    if (dim == "vocab") != (x.source == "lm_head"):
+    """Logits have a vocabulary dimension, heads have a heads dimension, other features are hidden ones."""
+    if dim != ("vocab" if x.source == "lm_head" else "hidden" if x.heads is None else "heads"):
         raise RunError(f"the features of `{x.source}` are not a {dim} dimension")
 
 
 def _gather_both(site: Site, node: AllGather, hidden: Tensor, routes: Routes) -> Value:
-    if node.dim != "tokens" or node.role == "combine":
+    if node.dim != "tokens" or node.role not in (None, "dispatch"):
         raise RunError(
             f"hidden states with routes are dispatched along tokens, not gathered along {node.dim} to {node.role or 'share'}"
         )
-    joined = Tensor(_join(site, node.axis, hidden.data), _join(site, node.axis, hidden.rows), hidden.source)
+    joined = Tensor(join(site, node.axis, hidden.data), join(site, node.axis, hidden.rows), hidden.source)
     return Gathered(joined, _gather_routes(site, node.axis, routes))
 
 
 def _gather_routes(site: Site, axis: Axis, routes: Routes) -> Routes:
-    experts, weights = _join(site, axis, routes.experts), _join(site, axis, routes.weights)
-    return Routes(experts, weights, _join(site, axis, routes.rows))
-
-
-def _join(site: Site, axis: Axis, shards: Shard) -> Shard:
-    """Concatenate along rows, in group order: [ranks, n, ...] to [ranks, group * n, ...]."""
-    members = site.ranks.members(axis)
-    _check_growth(shards.size * members.shape[1])
-    joined = shards[members].reshape(len(members), -1, *shards.shape[2:])
-    return joined[site.ranks.group_of(axis)]
+    experts, weights = join(site, axis, routes.experts), join(site, axis, routes.weights)
+    return Routes(experts, weights, join(site, axis, routes.rows))
 
 
 def _reduce_scatter(site: Site, node: ReduceScatter, arrived: Arrived) -> Value:
@@ -236,18 +226,9 @@ def _reduce_scatter(site: Site, node: ReduceScatter, arrived: Arrived) -> Value:
         return reduce_copies(site, node.axis, node.dim, arrived.data[0])
     x = as_tensor(_all_reduce(site, AllReduce(id=node.id, op="all_reduce", axis=node.axis), arrived))
     if node.dim == "tokens":
-        return _slice_rows(site, node.axis, x)
+        return slice_rows(site, node.axis, x)
     _check_features(node.dim, x)
-    return _slice_features(site, node.axis, x)
-
-
-def _slice_rows(site: Site, axis: Axis, x: Tensor) -> Tensor:
-    size, place = site.ranks.size(axis), site.ranks.place(axis)
-    count = whole(x.rows.shape[1], size, "rows")
-    taken = place[:, None] * count + np.arange(count)
-    return Tensor(
-        np.take_along_axis(x.data, taken[..., None], axis=1), np.take_along_axis(x.rows, taken, axis=1), x.source
-    )
+    return _slice_features(site, node.axis, x) if x.heads is None else slice_heads(site, node.axis, x)
 
 
 def _slice_features(site: Site, axis: Axis, x: Tensor) -> Tensor:
@@ -258,8 +239,8 @@ def _slice_features(site: Site, axis: Axis, x: Tensor) -> Tensor:
 
 def _chunk(site: Site, node: Chunk, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
-    _same_tokens(site, x.rows, node.axis)
-    return _slice_rows(site, node.axis, x)
+    same_tokens(site, x.rows, node.axis)
+    return slice_rows(site, node.axis, x)
 
 
 def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
@@ -270,23 +251,29 @@ def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
     if isinstance(value, Tokens):
         return Tokens(value.ids[root], value.rows[root])
     x = as_tensor(value)
-    return Tensor(x.data[root], x.rows[root], x.source)
+    heads = x.heads and Heads(*(None if part is None else part[root] for part in (x.heads.query, x.heads.kv)))
+    return Tensor(x.data[root], x.rows[root], x.source, heads)
 
 
 def _select_last(site: Site, _node: SelectLast, arrived: Arrived) -> Value:
+    """The rows at the end of their sequence, where a rank has them; ranks with fewer get padding rows."""
     x = only_tensor(arrived)
-    last = x.rows % SPAN == site.lengths[x.rows // SPAN] - 1 + site.step
-    counts = last.sum(axis=1)
-    if counts.min() != counts.max() or not counts.min():
-        raise RunError("ranks hold the last positions of unequal numbers of sequences", ranks=_uneven(counts))
-    chosen = last.nonzero()[1].reshape(len(last), -1)
-    return Tensor(
-        np.take_along_axis(x.data, chosen[..., None], axis=1), np.take_along_axis(x.rows, chosen, axis=1), x.source
-    )
+    last = (x.rows >= 0) & (x.rows % SPAN == site.newest[np.maximum(x.rows, 0) // SPAN])
+    count = int(last.sum(axis=1).max())
+    if not count:
+        raise RunError("no rank holds the last position of a sequence")
+    chosen = np.argsort(~last, axis=1, kind="stable")[:, :count]
+    found = np.take_along_axis(last, chosen, axis=1)
+    rows = np.where(found, np.take_along_axis(x.rows, chosen, axis=1), NOBODY)
+    data = np.where(found[..., None], np.take_along_axis(x.data, chosen[..., None], axis=1), 0.0)
+    return replace(x, data=data, rows=rows)
 
 
-def _uneven(counts: Ints) -> tuple[int, ...]:
-    return tuple(int(rank) for rank in (counts != counts.max()).nonzero()[0])
+def _all_to_all(site: Site, node: AllToAll, arrived: Arrived) -> Value:
+    if node.role in ("dispatch", "combine"):
+        return exchange_copies(site, node, arrived)
+    swap = scatter_heads if node.role == "scatter_heads" else gather_heads
+    return swap(site, node.axis, only_tensor(arrived))
 
 
 def _sample(site: Site, _node: Sample, arrived: Arrived) -> Value:
@@ -315,7 +302,8 @@ _OPS: dict[str, Callable[..., Value]] = {
     "step_sync": _step_sync,
     "kv_cache_update": write_cache,
     "attention": attend,
+    "attention_merge": merge,
     "routing": route,
     "expert": run_experts,
-    "all_to_all": all_to_all,
+    "all_to_all": _all_to_all,
 }

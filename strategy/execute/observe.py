@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from strategy.execute.program import Routine, Step
-from strategy.execute.ranks import Ranks, blocks_of
+from strategy.execute.ranks import Ranks
 from strategy.execute.reference import Reference
 from strategy.execute.run import Moment, Values
 from strategy.execute.shards import Shards
-from strategy.execute.values import SPAN, Floats, Ints, RunError, Tensor, Tokens
+from strategy.execute.values import SPAN, Floats, Ints, LogSums, RunError, Tensor, Tokens
 from strategy.result import Departure
 from strategy.strategy import Phase
 
@@ -59,7 +59,9 @@ class Comparison:
         if not isinstance(value, Tensor):
             return None
         expected = self.reference.at(name, layer, value.rows)
-        return None if expected is None or expected.shape != value.data.shape else departure_of(value.data, expected)
+        if expected is None or expected.shape != value.data.shape:
+            return None
+        return departure_of(*_without_padding(value, expected))
 
     def check_head(self, moment: Moment, routine: Routine, values: Values) -> None:
         """Every rank must have sampled the right token, from the right logits, for each of its sequences."""
@@ -80,9 +82,9 @@ class Comparison:
             if step.node.op == "sample":
                 logits = values[next(edge.source for edge in step.edges if edge.kind == "data")]
                 assert isinstance(logits, Tensor)  # or sampling would have failed
-                expected = self.expected_logits(logits.rows)
-                self.max_abs_error = max(self.max_abs_error, _errors(logits.data, expected).max())
-                found = found or departure_of(logits.data, expected)
+                data, expected = _without_padding(logits, self.expected_logits(logits.rows))
+                self.max_abs_error = max(self.max_abs_error, _errors(data, expected).max())
+                found = found or departure_of(data, expected)
         return found
 
     def expected_logits(self, rows: Ints) -> Floats:
@@ -100,8 +102,19 @@ class Comparison:
             raise RunError(
                 "ranks lack the sampled token of some of their sequences", ranks=_numbers((~has).nonzero()[0])
             )
-        wrong = (self.expected_logits(out.rows).argmax(axis=-1) != out.ids).any(axis=1)
+        differs = self.expected_logits(out.rows).argmax(axis=-1) != out.ids
+        wrong = (differs & (out.rows >= 0)).any(axis=1)
         return Mismatch(np.inf, wrong.nonzero()[0]) if wrong.any() else None
+
+
+def _without_padding(value: Tensor, expected: Floats) -> tuple[Floats, Floats]:
+    """Both with zeros in padding rows, of which nothing is expected."""
+    padding = (value.rows < 0)[..., None]
+    return (
+        (np.where(padding, 0.0, value.data), np.where(padding, 0.0, expected))
+        if padding.any()
+        else (value.data, expected)
+    )
 
 
 def _numbers(ranks: Ints) -> tuple[int, ...]:
@@ -110,14 +123,14 @@ def _numbers(ranks: Ints) -> tuple[int, ...]:
 
 def _errors(found: Floats, expected: Floats) -> Floats:
     """[ranks]: largest absolute error of each rank; what is not a number counts as infinitely wrong."""
-    errors = np.abs(found - expected).reshape(len(found), -1).max(axis=1)
+    errors = np.abs(found - expected).reshape(len(found), -1).max(axis=1, initial=0.0)
     return np.asarray(np.where(np.isnan(errors), np.inf, errors))
 
 
 def departure_of(found: Floats, expected: Floats) -> Mismatch | None:
     """Where [ranks, ...] values differ from the expected ones by more than rounding."""
     errors = _errors(found, expected)
-    wrong = errors > TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    wrong = errors > TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
     return Mismatch(float(errors.max()), wrong.nonzero()[0]) if wrong.any() else None
 
 
@@ -153,8 +166,11 @@ class Locator:
         value, node = values[step.node.id], step.node
         if not isinstance(value, Tensor):
             return None
-        if node.op == "attention" or (node.op == "linear" and node.weight == "w_uv"):
+        if node.op in ("attention", "all_to_all") or (node.op == "linear" and node.weight == "w_uv"):
             return self.heads_mismatch(moment, value)
+        if node.op in ("attention_merge", "reduce_scatter") and value.heads is not None:
+            summand = any(isinstance(values[edge.source], LogSums) for edge in step.edges)
+            return None if summand else self.heads_mismatch(moment, value)
         if node.op in ("linear", "norm"):
             return self.weight_mismatch(moment, node.weight, node.split if node.op == "linear" else "replicated", value)
         if node.op in ("all_reduce", "all_gather", "reduce_scatter"):
@@ -169,16 +185,21 @@ class Locator:
         if split != "column" or expected is None:
             return None
         shards = self.shards[moment.phase]
-        columns = shards.columns(name, expected.shape[-1])[self.ranks[moment.phase].place(shards.axis_of(name))]
-        return _share_mismatch(value, expected, columns)
+        columns = shards.columns(name, expected.shape[-1])[shards.place(name)]
+        own = (
+            value.with_data(value.data[..., : columns.shape[1]]) if name == "kv_b" else value
+        )  # behind it: the RoPE part
+        return _share_mismatch(own, expected, columns)
 
     def heads_mismatch(self, moment: Moment, value: Tensor) -> Mismatch | None:
-        """Attention output as heads over tp (the absorbed form has it only behind w_uv)."""
-        ranks = self.ranks[moment.phase]
+        """Attention output by heads (the absorbed form has it only behind w_uv); a summand of it is not compared."""
         expected = self.comparison.reference.at("attention", moment.layer, value.rows)
-        if expected is None or expected.shape[-1] % ranks.size("tp"):
+        if expected is None or value.heads is None or value.heads.query is None:
             return None
-        return _share_mismatch(value, expected, blocks_of(expected.shape[-1], ranks.size("tp"))[ranks.place("tp")])
+        heads = value.heads.query
+        width = value.width // heads.shape[1]
+        columns = (heads[:, :, None] * width + np.arange(width)).reshape(len(heads), -1)
+        return _share_mismatch(value, expected, columns) if columns.max() < expected.shape[-1] else None
 
     def describe(self, moment: Moment, node: str, found: Mismatch) -> Departure:
         """A departure in the words of the document."""

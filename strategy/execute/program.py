@@ -252,7 +252,7 @@ def _bound_work(routines: dict[str, Routine], sequence: dict[Phase, tuple[Stampe
 def _wire(link: Link, routines: dict[str, Routine], stamped: dict[Phase, frozenset[str]]) -> Wire:
     source, target = _end(link.source, routines, stamped), _end(link.target, routines, stamped)
     backwards = source.phase == "decode" and target.phase == "prefill"
-    if backwards or (link.loop and (source.phase, target.phase) != ("decode", "decode")):
+    if backwards or (link.loop and source.phase != target.phase):
         raise RunError(
             f"a link from {link.source} to {link.target} (loop: {link.loop}) runs against time", node=link.source
         )

@@ -7,6 +7,7 @@ import numpy as np
 
 from strategy.dag import Dag
 from strategy.errors import InputError
+from strategy.execute.batch import Batch
 from strategy.execute.observe import UNBOUNDED, Comparison, Locator, WrongLogitsError
 from strategy.execute.program import Program, read_program
 from strategy.execute.ranks import Ranks
@@ -14,7 +15,7 @@ from strategy.execute.reference import run_reference
 from strategy.execute.run import Observer, Runner
 from strategy.execute.scale import Scaled, prompt_lengths, scale
 from strategy.execute.shards import Shards
-from strategy.execute.values import Ints, RunError
+from strategy.execute.values import RunError
 from strategy.execute.weights import Weights
 from strategy.model import ModelSpec
 from strategy.result import Departure, Proof
@@ -46,11 +47,11 @@ class _Trial:
     scaled: Scaled
     ranks: dict[Phase, Ranks]
     shards: dict[Phase, Shards]
-    prompts: list[Ints]
+    batch: Batch
     steps: int
 
     def runner(self, observe: Observer) -> Runner:
-        return Runner(self.program, self.scaled, self.ranks, self.shards, self.prompts, observe)
+        return Runner(self.program, self.scaled, self.ranks, self.shards, self.batch, observe)
 
     def verdict(self) -> Proof:
         """Run once; when something departs, run again up to there to name the node."""
@@ -68,9 +69,11 @@ class _Trial:
     def outcome(self) -> tuple[Departure | None, float]:
         """The first departure, if any, and the largest error of the logits that were compared."""
         weights = self.shards["prefill"].weights
-        reference = run_reference(self.scaled.model, self.program.layers, weights, self.prompts, self.steps)
+        reference = run_reference(self.scaled.model, self.program.layers, weights, self.batch.prompts, self.steps)
         run = self.runner(lambda *_: None)
-        comparison = Comparison(reference, {phase: run.own_sequences(phase) for phase in self.ranks})
+        comparison = Comparison(
+            reference, {phase: self.batch.own_sequences(ranks, phase) for phase, ranks in self.ranks.items()}
+        )
         run.observe = comparison
         try:
             run.run(self.steps)
@@ -95,10 +98,10 @@ def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
     ranks = {
         phase: Ranks(pool, scaled.real_pools[phase], _first_rank(scaled, phase)) for phase, pool in scaled.pools.items()
     }
-    shards = {phase: Shards(scaled.model, model, weights, ranks[phase]) for phase in ranks}
+    shards = {phase: Shards(scaled.model, model, weights, ranks[phase], phase) for phase in ranks}
     rng = np.random.default_rng([seed, 1])
     prompts = [rng.integers(0, scaled.model.vocab_size, length) for length in prompt_lengths(scaled)]
-    return _Trial(program, scaled, ranks, shards, prompts, steps)
+    return _Trial(program, scaled, ranks, shards, Batch(prompts, scaled.first_chunk), steps)
 
 
 def _first_rank(scaled: Scaled, phase: Phase) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from strategy.execute.values import SPAN, Floats, Ints
 from strategy.execute.weights import Weights
-from strategy.model import GqaAttention, MlaAttention, ModelSpec
+from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
 
 ROPE_BASE = 100.0
 
@@ -33,8 +33,8 @@ class Reference:
         full = self.logits if name == "lm_head" else self.states.get((name, layer))
         if full is None or (rows.size and int(rows.max()) >= full.shape[0] * SPAN):
             return None
-        positions = np.minimum(rows % SPAN, full.shape[1] - 1)
-        return np.asarray(full[rows // SPAN, positions])
+        real = np.maximum(rows, 0)
+        return np.asarray(full[real // SPAN, np.minimum(real % SPAN, full.shape[1] - 1)])
 
 
 def run_reference(
@@ -128,7 +128,7 @@ class _Transformer:
     def moe(self, layer: int, x: Floats) -> Floats:
         moe = self.model.moe
         assert moe is not None
-        logits = x @ self.weights.full("router", layer)
+        logits = _limit_groups(x @ self.weights.full("router", layer), moe)
         chosen = logits >= np.sort(logits, axis=-1)[..., -moe.top_k, None]
         gates = np.where(chosen, np.exp(logits - logits.max(axis=-1, keepdims=True)), 0.0)
         gates /= gates.sum(axis=-1, keepdims=True)
@@ -140,6 +140,21 @@ class _Transformer:
         if moe.shared_intermediate_size:
             out = out + self.times("shared_down", layer, _swiglu(self.times("shared_gate_up", layer, x)))
         return out
+
+
+def _limit_groups(logits: Floats, moe: Moe) -> Floats:
+    """Minus infinity for experts outside the `top_k_groups` strongest groups (a group is as strong as its two best experts)."""
+    size = moe.num_experts // moe.num_expert_groups
+    if size == moe.num_experts:
+        return logits
+    best_two = np.stack([np.partition(g, -min(2, size), axis=-1)[..., -2:].sum(axis=-1) for g in _groups(logits, size)])
+    threshold = np.sort(best_two, axis=0)[-moe.top_k_groups]
+    weak = np.repeat(best_two < threshold, size, axis=0)
+    return np.where(np.moveaxis(weak, 0, -1), -np.inf, logits)
+
+
+def _groups(logits: Floats, size: int) -> list[Floats]:
+    return [logits[..., start : start + size] for start in range(0, logits.shape[-1], size)]
 
 
 def _rms(x: Floats) -> Floats:

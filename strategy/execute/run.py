@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from strategy.dag import RESIDUAL, Edge, Ingress, Recv, Send
-from strategy.execute.handoff import reshard_cache, reshard_tokens
+from strategy.execute.attention import cached_tensor
+from strategy.execute.batch import Batch
+from strategy.execute.context import pass_round
+from strategy.execute.handoff import owned_positions, reshard_cache, reshard_tokens
 from strategy.execute.nodes import run_node
 from strategy.execute.program import End, Program, Routine, Step
 from strategy.execute.ranks import Ranks
 from strategy.execute.scale import Scaled
 from strategy.execute.shards import Shards
-from strategy.execute.site import Site
+from strategy.execute.site import Site, as_tensor
 from strategy.execute.values import (
     SPAN,
     Arrived,
+    ContextPart,
     Copies,
-    Ints,
     Ordering,
     RunError,
     Sent,
@@ -38,6 +41,7 @@ class Moment:
 
     phase: Phase
     step: int
+    """Decode step, or chunk of the prompts."""
     index: int
     """Position in the phase's sequence of stamped blocks; boundaries share the index of the block after them."""
     block: str
@@ -60,28 +64,32 @@ class Runner:
     scaled: Scaled
     ranks: dict[Phase, Ranks]
     shards: dict[Phase, Shards]
-    prompts: list[Ints]
+    batch: Batch
     observe: Observer
     written: dict[tuple[End, int | None], list[Written]] = field(default_factory=dict)
-    """What each kv_cache_update wrote, step after step."""
+    """What each kv_cache_update wrote, chunk after chunk and step after step."""
     sampled: dict[End, list[Tokens]] = field(default_factory=dict)
     writers: dict[tuple[Phase, int, int | None], End] = field(default_factory=dict)
     """Who wrote the cache of a layer in a step."""
     computed: int = 0
     moved: dict[int, Written] = field(default_factory=dict)
-    """KV writes already moved from the prefill pool to the decode pool, by identity."""
+    """KV writes of prefill as decode holds them, by identity."""
 
     def run(self, steps: int) -> None:
-        """Prefill and `steps` decode steps. Raises RunError at the first node that cannot run."""
-        self.forward("prefill", 0)
+        """Prefill, chunk after chunk, and `steps` decode steps. Raises RunError at the first node that cannot run."""
+        for chunk in range(len(self.batch.chunk_ends)):
+            self.forward("prefill", chunk)
         for step in range(steps):
             self.forward("decode", step)
 
     def forward(self, phase: Phase, step: int) -> None:
-        """One pass through all stages."""
+        """One pass through all stages; a chunk that does not end its prompt needs no head."""
         residual: Value | None = None
         stage = 0
+        unfinished = phase == "prefill" and step + 1 < len(self.batch.chunk_ends)
         for index, use in enumerate(self.program.sequence[phase]):
+            if unfinished and index == len(self.program.sequence[phase]) - 1:
+                return
             while stage < use.stage:
                 residual = self.cross(phase, step, index, stage, residual)
                 stage += 1
@@ -134,17 +142,12 @@ class Runner:
             self.scaled.real_model,
             self.ranks[moment.phase],
             self.shards[moment.phase],
-            self.lengths,
+            self.batch.newest(moment.phase, moment.step),
             moment.phase,
             moment.step,
             stage,
             moment.layer,
         )
-
-    @property
-    def lengths(self) -> Ints:
-        """[sequences]: prompt lengths."""
-        return np.array([len(prompt) for prompt in self.prompts], dtype=np.int64)
 
     def node(self, moment: Moment, site: Site, routine: Routine, step: Step, values: Values, crossing: bool) -> Value:
         """One node: gather what reaches it, run it, keep the state it leaves."""
@@ -152,16 +155,17 @@ class Runner:
         if isinstance(node, Ingress):
             return self.ingress(site, node, end)
         if isinstance(node, Send | Recv):
-            return _hand_over(node, step.edges, values, crossing)
+            return self.hand_over(site, node, step.edges, values, crossing)
         if crossing and step.node.id in routine.received:
             _refuse_left_behind(step, routine)
-        arrived = _arrive(step.edges, values)
+        arrived = self.arrive(site, step.edges, values)
         if node.op == "attention":
             arrived.caches += self.linked_caches(moment, end)
             arrived.caches = list({id(written): written for written in arrived.caches}.values())
         value = run_node(site, node, arrived)
         self.spend(value)
         if isinstance(value, Written):
+            value = owned_positions(value, site.ranks) if moment.phase == "decode" else value
             self.refuse_second_write(moment, end)
             self.written.setdefault((end, moment.layer), []).append(value)
         if node.op == "sample" and isinstance(value, Tokens):
@@ -170,7 +174,7 @@ class Runner:
 
     def spend(self, value: Value) -> None:
         """Count the numbers computed so far, so that no document keeps the proof busy or fills the memory."""
-        self.computed += value.data.size if isinstance(value, Tensor | Copies) else 0
+        self.computed += value.data.size if isinstance(value, Tensor | Copies | ContextPart) else 0
         if self.computed > MAX_COMPUTED:
             raise RunError(f"the document computes more than {MAX_COMPUTED} numbers on the virtual ranks")
 
@@ -185,30 +189,18 @@ class Runner:
         """The prompts in prefill; in decode, the one token per sequence that a link brings."""
         if site.stage or site.layer is not None:
             raise RunError("token ids enter at the first stage, before the layers")
-        own = self.own_sequences(site.phase)
         if site.phase == "prefill":
-            return self.prompt_tokens(own)
+            return self.batch.prompt_tokens(site.ranks, site.step)
         if node.tokens_per_sequence not in (None, 1):
             raise RunError(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
         tokens = self.linked_tokens(site.step, end)
+        own = self.batch.own_sequences(site.ranks, "decode")
         matches = tokens.rows[:, None, :] // SPAN == own[:, :, None]
         if (matches.sum(axis=2) != 1).any():
             wrong = (matches.sum(axis=2) != 1).any(axis=1).nonzero()[0]
             raise RunError("each sequence needs exactly one sampled token", ranks=tuple(int(rank) for rank in wrong))
-        rows = own * SPAN + self.lengths[own] + site.step
+        rows = own * SPAN + self.batch.newest("decode", site.step)[own]
         return Tokens(np.take_along_axis(tokens.ids, matches.argmax(axis=2), axis=1), rows)
-
-    def own_sequences(self, phase: Phase) -> Ints:
-        """[ranks, sequences]: the sequences of each rank's attention replica."""
-        ranks = self.ranks[phase]
-        each = len(self.prompts) // (ranks.pool.replicas * ranks.pool.attention.dp_size)
-        return ranks.attention_replica[:, None] * each + np.arange(each)
-
-    def prompt_tokens(self, own: Ints) -> Tokens:
-        """Prompts of each rank's sequences, one after the other."""
-        ids = [np.concatenate([self.prompts[sequence] for sequence in row]) for row in own]
-        rows = [np.concatenate([s * SPAN + np.arange(len(self.prompts[s])) for s in row]) for row in own]
-        return Tokens(np.stack(ids), np.stack(rows))
 
     def linked_tokens(self, step: int, target: End) -> Tokens:
         """What the links bring to a decode ingress in this step."""
@@ -220,11 +212,15 @@ class Runner:
             if samples is None:
                 raise RunError(f"the link from `{'.'.join(wire.source)}` brings no sampled token")
             moves = wire.source.phase == "prefill" and not self.scaled.colocated
-            found[wire.source] = reshard_tokens(samples[-1], self.own_sequences("decode")) if moves else samples[-1]
+            found[wire.source] = self.moved_tokens(samples[-1]) if moves else samples[-1]
         if len(found) != 1:
             link = "loop link" if step else "link from prefill"
             raise RunError(f"decode step {step} needs the sampled tokens over exactly one {link}, got {len(found)}")
         return next(iter(found.values()))
+
+    def moved_tokens(self, tokens: Tokens) -> Tokens:
+        """Sampled tokens of the prefill pool on the decode pool."""
+        return reshard_tokens(tokens, self.batch.own_sequences(self.ranks["decode"], "decode"))
 
     def linked_caches(self, moment: Moment, target: End) -> list[Written]:
         """KV writes of this layer that links bring: from prefill, from earlier steps (loop), from this step."""
@@ -242,33 +238,58 @@ class Runner:
         return found
 
     def moved_cache(self, written: Written) -> Written:
-        """A prefill write as the decode ranks hold it: itself when they are the same ranks."""
-        if self.scaled.colocated:
-            return written
+        """A prefill write as the decode ranks hold it: what they keep of it where they wrote it themselves."""
         if id(written) not in self.moved:
-            own = self.own_sequences("decode")
-            self.moved[id(written)] = reshard_cache(
-                self.scaled.model, written, self.ranks["prefill"], self.ranks["decode"], own
-            )
+            target, there = self.ranks["decode"], written
+            if not self.scaled.colocated:
+                there = reshard_cache(self.scaled.model, written, target, self.batch.replica_sequences(target))
+            self.moved[id(written)] = owned_positions(there, target)
         return self.moved[id(written)]
 
+    def cache_so_far(self, site: Site, newest: Written) -> list[Written]:
+        """All that a layer's cache holds once it has taken a write."""
+        found: list[Written] = []
+        for (end, layer), writes in self.written.items():
+            if layer == site.layer:
+                found += [self.moved_cache(w) for w in writes] if end.phase != site.phase else writes
+        return [*(written for written in found if written is not newest), newest]
 
-def _arrive(in_edges: tuple[Edge, ...], values: Values) -> Arrived:
-    """What in-edges carry: data edges a value, sync edges the state of a KV cache (or only order)."""
-    arrived = Arrived()
-    for edge in in_edges:
-        if edge.kind == "pipeline":
-            raise RunError(f"a pipeline edge from `{edge.source}` leads to no recv")
-        if edge.source not in values:
-            raise RunError("reads `in`, but no residual stream enters this block")
-        value = values[edge.source]
-        if edge.kind == "sync":
-            arrived.caches += [value] if isinstance(value, Written) else []
-        elif isinstance(value, Ordering):
-            raise RunError(f"`{edge.source}` is a {value.op}: it yields no tensor")
-        else:
-            arrived.data.append(Tensor(value.raw, value.rows, "cache") if isinstance(value, Written) else value)
-    return arrived
+    def arrive(self, site: Site, in_edges: tuple[Edge, ...], values: Values) -> Arrived:
+        """What in-edges carry: data edges a value, sync edges the state of a KV cache (or only order)."""
+        arrived = Arrived()
+        for edge in in_edges:
+            if edge.kind == "pipeline":
+                raise RunError(f"a pipeline edge from `{edge.source}` leads to no recv")
+            if edge.source not in values:
+                raise RunError("reads `in`, but no residual stream enters this block")
+            value = values[edge.source]
+            if edge.kind == "sync":
+                arrived.caches += [value] if isinstance(value, Written) else []
+            elif isinstance(value, Ordering):
+                raise RunError(f"`{edge.source}` is a {value.op}: it yields no tensor")
+            elif isinstance(value, Written):
+                arrived.data.append(cached_tensor(site, self.cache_so_far(site, value)))
+            else:
+                arrived.data.append(value)
+        return arrived
+
+    def hand_over(
+        self, site: Site, node: Send | Recv, in_edges: tuple[Edge, ...], values: Values, crossing: bool
+    ) -> Value:
+        """A send keeps its tensor for the stage or the neighbour it names; a recv takes the tensor of its send."""
+        if isinstance(node, Recv):
+            return _received(in_edges, values, crossing)
+        if crossing == (node.axis is not None):
+            between = "between stages (`boundary`)" if node.axis is None else "inside a stage, not between stages"
+            raise RunError(f"this send needs a block {between}")
+        arrived = self.arrive(site, in_edges, values)
+        if len(arrived.data) != 1:
+            raise RunError(f"sends one tensor, got {len(arrived.data)}")
+        if node.axis is None:
+            return Sent("send", arrived.data[0], node.stage_offset or 1)
+        if node.stage_offset is not None:
+            raise RunError("a send goes round an axis, or stages ahead: not both")
+        return Sent("send", pass_round(site, node.axis, as_tensor(arrived.data[0])), 0)
 
 
 def _refuse_left_behind(step: Step, routine: Routine) -> None:
@@ -278,20 +299,12 @@ def _refuse_left_behind(step: Step, routine: Routine) -> None:
             raise RunError(f"`{edge.source}` is on the sending stage; only what is received can be read here")
 
 
-def _hand_over(node: Send | Recv, in_edges: tuple[Edge, ...], values: Values, crossing: bool) -> Value:
-    """A send keeps its tensor for the stage it names; a recv takes the tensor of its send."""
-    if not crossing:
-        raise RunError("a send or recv needs a block between stages (`boundary`)")
-    if isinstance(node, Send) and node.axis is not None:
-        raise RunError("a send between ranks of one stage is not executed yet")
-    if isinstance(node, Send):
-        arrived = _arrive(in_edges, values)
-        if len(arrived.data) != 1:
-            raise RunError(f"sends one tensor, got {len(arrived.data)}")
-        return Sent("send", arrived.data[0], node.stage_offset or 1)
+def _received(in_edges: tuple[Edge, ...], values: Values, crossing: bool) -> Value:
+    """What the send on the other end of the pipeline edge handed over."""
     sent = [values[edge.source] for edge in in_edges if edge.kind == "pipeline"]
     if len(sent) != 1 or len(in_edges) != 1 or not isinstance(sent[0], Sent):
         raise RunError("a recv has one pipeline edge from its send, and no other input")
-    if sent[0].stage_offset != 1:
+    if sent[0].stage_offset > 1:
         raise RunError(f"nothing arrives: the send goes {sent[0].stage_offset} stages ahead")
+    assert crossing == (sent[0].stage_offset == 1)  # or the send had been refused
     return sent[0].value

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from strategy.execute.values import Ints, RunError
-from strategy.model import GqaAttention, MlaAttention, ModelSpec
+from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
 KEPT_WIDTH = 32
@@ -21,7 +21,9 @@ MAX_WIDTH = 64
 MAX_REPLICAS = 2
 """Independent replicas share nothing and run one program: two of them show that they are independent."""
 PROMPT_TOKENS = 4
-"""Mean prompt length; the lengths themselves differ."""
+"""Mean prompt length without context parallelism; the lengths themselves differ."""
+SCALED_GROUPS = 4
+"""Expert groups of node-limited routing, at most."""
 SCALED_DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
 
 Degrees = tuple[int, ...]
@@ -36,6 +38,10 @@ class Scaled:
     real_model: ModelSpec
     real_pools: dict[Phase, Pool]
     num_sequences: int
+    unit_tokens: int
+    """Tokens of a prompt that its cp ranks share evenly."""
+    first_chunk: int | None
+    """Positions of every prompt in the first of two prefill chunks; None when a prompt comes in one piece."""
 
     @property
     def colocated(self) -> bool:
@@ -50,7 +56,16 @@ def scale(model: ModelSpec, strategy: Strategy) -> Scaled:
     pairs = [(real[phase], pools[phase]) for phase in pools]
     small = _scaled_model(model, pairs)
     pools = {phase: _with_redundancy(pool) for phase, pool in pools.items()}
-    return Scaled(small, pools, model, real, _num_sequences(list(pools.values())))
+    unit = _shared_tokens(pools["prefill"])
+    chunk = None if pools["prefill"].chunk_tokens is None else 2 if unit == 1 else unit
+    return Scaled(small, pools, model, real, _num_sequences(model, list(pools.values())), unit, chunk)
+
+
+def _shared_tokens(pool: Pool) -> int:
+    """The fewest tokens of a prompt that give every cp rank equally many."""
+    if not pool.sp_kind.startswith("cp_"):
+        return 1
+    return pool.attention.cp_size * (2 if pool.cp_order == "zigzag" else 1)
 
 
 def _pool(strategy: Strategy, phase: Phase) -> Pool:
@@ -63,45 +78,64 @@ def _pool(strategy: Strategy, phase: Phase) -> Pool:
             f"pool `{pool.name}`: the expert mesh has {experts.width} ranks, the attention mesh {pool.width}",
             node="strategy",
         )
-    if pool.attention.cp_size > 1 or pool.dcp_size > 1:
-        raise RunError(f"pool `{pool.name}`: context parallelism is not executed yet", node="strategy")
+    if pool.attention.cp_size * pool.attention.tp_size % pool.dcp_size:
+        inside = f"{pool.attention.cp_size * pool.attention.tp_size} ranks of an attention replica"
+        raise RunError(
+            f"pool `{pool.name}`: the {inside} do not form groups of dcp_size={pool.dcp_size}", node="strategy"
+        )
     return pool
 
 
 def _scaled_pool(pool: Pool) -> Pool:
     replicas = min(pool.replicas, MAX_REPLICAS)
     attention, experts = pool.attention, pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
+    dcp = pool.dcp_size
     real = (attention.dp_size, attention.cp_size, attention.tp_size, experts.dp_size, experts.ep_size, experts.tp_size)
-    dp, cp, tp, moe_dp, ep, moe_tp = real if pool.width <= KEPT_WIDTH else _smaller_mesh(real, pool.experts is not None)
+    if pool.width > KEPT_WIDTH:
+        dp, cp, tp, moe_dp, ep, moe_tp, dcp = _smaller_mesh(real, pool.dcp_size, pool.experts is not None)
+    else:
+        dp, cp, tp, moe_dp, ep, moe_tp = real
     return pool.model_copy(
         update={
             "replicas": replicas,
             "attention": AttentionMesh(dp_size=dp, cp_size=cp, tp_size=tp),
             "experts": None if pool.experts is None else ExpertMesh(dp_size=moe_dp, ep_size=ep, tp_size=moe_tp),
+            "dcp_size": dcp,
         }
     )
 
 
 @lru_cache(maxsize=256)
-def _smaller_mesh(real: Degrees, has_experts: bool) -> Degrees:
-    """Degrees of at most MAX_WIDTH ranks whose relations (order, divisibility) differ least from the real ones."""
+def _smaller_mesh(real: Degrees, dcp_size: int, has_experts: bool) -> Degrees:
+    """Degrees of at most MAX_WIDTH ranks whose relations (order, divisibility) differ least from the real ones; dcp_size last."""
     best: tuple[int, int, Degrees] | None = None
+    compared = slice(None) if has_experts else slice(3)
     for attention in _small_triples(real[:3]):
         experts: list[Degrees] = [(math.prod(attention), 1, 1)]
         if has_experts:
             experts = [e for e in _small_triples(real[3:]) if math.prod(e) == math.prod(attention)]
         for expert in experts:
             candidate = (*attention, *expert)
-            compared = slice(None) if has_experts else slice(3)
-            found = (
-                _unlikeness(real[compared], candidate[compared]),
-                abs(KEPT_WIDTH - math.prod(attention)),
-                candidate,
-            )
+            unlike = _unlikeness(real[compared], candidate[compared])
+            dcp, more = _smaller_dcp(real, dcp_size, candidate)
+            found = (unlike + more, abs(KEPT_WIDTH - math.prod(attention)), (*candidate, dcp))
             best = found if best is None else min(best, found)
     if best is None:
         raise RunError(f"a mesh of degrees {real} cannot be scaled down to {MAX_WIDTH} ranks", node="strategy")
     return best[2]
+
+
+def _smaller_dcp(real: Degrees, dcp_size: int, small: Degrees) -> tuple[int, int]:
+    """The dcp_size of a smaller mesh that is most like the real one, and by how many relations it is not."""
+    inside = small[1] * small[2]
+    choices = [d for d in range(1, inside + 1) if inside % d == 0 and (d == 1) == (dcp_size == 1)] or [1]
+    compared = (1, 2)
+
+    def unlike(dcp: int) -> int:
+        return sum(_relation(dcp_size, real[i]) != _relation(dcp, small[i]) for i in compared)
+
+    chosen = min(choices, key=unlike)
+    return chosen, unlike(chosen)
 
 
 def _small_triples(real: Degrees) -> list[Degrees]:
@@ -122,26 +156,47 @@ def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec
     update: dict[str, object] = {
         "hidden_size": _at_least(40, unit),
         "vocab_size": _at_least(64, unit),
-        "attention": _scaled_attention(model.attention, [(r.attention.tp_size, s.attention.tp_size) for r, s in pairs]),
+        "attention": _scaled_attention(model.attention, [degree for pair in pairs for degree in _head_degrees(*pair)]),
         "intermediate_size": None if model.intermediate_size is None else _at_least(32, unit),
     }
     if model.moe is not None:
         experts = [pool.experts or ExpertMesh() for _, pool in pairs]
-        top_k = min(model.moe.top_k, 4)
-        smallest = top_k if model.moe.num_experts == model.moe.top_k else 2 * top_k
-        update["moe"] = model.moe.model_copy(
-            update={
-                "num_experts": _at_least(smallest, math.lcm(*(e.ep_size for e in experts))),
-                "top_k": top_k,
-                "expert_intermediate_size": _at_least(12, math.lcm(*(e.tp_size for e in experts))),
-                "shared_intermediate_size": _at_least(24, unit) if model.moe.shared_intermediate_size else 0,
-                "num_expert_groups": 1,
-                "top_k_groups": 1,
-            }
+        update["moe"] = _scaled_moe(
+            model.moe, math.lcm(*(e.ep_size for e in experts)), math.lcm(*(e.tp_size for e in experts)), unit
         )
     if model.window is not None:
         update["window"] = model.window.model_copy(update={"size_tokens": 3})
     return model.model_copy(update=update)
+
+
+def _scaled_moe(moe: Moe, ep_size: int, tp_size: int, width: int) -> Moe:
+    """Few experts and groups of them, as many choices among them as there were."""
+    top_k = min(moe.top_k, 4)
+    groups = min(moe.num_expert_groups, SCALED_GROUPS)
+    fewer = moe.top_k_groups < moe.num_expert_groups
+    chosen = min(max(1, moe.top_k_groups * groups // moe.num_expert_groups), groups - 1) if fewer else groups
+    smallest = top_k if moe.num_experts == moe.top_k else 2 * top_k
+    in_chosen = groups * math.ceil((top_k + 1) / chosen) if fewer else 1
+    return moe.model_copy(
+        update={
+            "num_experts": _at_least(max(smallest, in_chosen), math.lcm(ep_size, groups)),
+            "top_k": top_k,
+            "expert_intermediate_size": _at_least(12, tp_size),
+            "shared_intermediate_size": _at_least(24, width) if moe.shared_intermediate_size else 0,
+            "num_expert_groups": groups,
+            "top_k_groups": chosen,
+        }
+    )
+
+
+def _head_degrees(real: Pool, small: Pool) -> list[tuple[int, int]]:
+    """Over how many ranks heads are split, really and scaled down: tp, cp inside it, and tp without the ranks that share a cache."""
+    degrees = [tuple(pool.attention.tp_size for pool in (real, small))]
+    if real.sp_kind == "cp_ulysses" or real.cp_decode_use == "tp_slice":
+        degrees.append(tuple(pool.attention.tp_size * pool.attention.cp_size for pool in (real, small)))
+    if real.dcp_size > 1:
+        degrees.append(tuple(max(1, pool.attention.tp_size // pool.dcp_size) for pool in (real, small)))
+    return [(first, second) for first, second in degrees]
 
 
 def _at_least(minimum: int, unit: int) -> int:
@@ -184,12 +239,13 @@ def _with_redundancy(pool: Pool) -> Pool:
     return pool.model_copy(update={"redundant_experts": pool.experts.ep_size})
 
 
-def _num_sequences(pools: list[Pool]) -> int:
+def _num_sequences(model: ModelSpec, pools: list[Pool]) -> int:
     """Sequences such that every attention replica has several, and rows divide over its ranks in both phases."""
     per_pool = []
     for pool in pools:
-        ranks = pool.attention.tp_size * pool.attention.cp_size
-        per_pool.append(pool.replicas * pool.attention.dp_size * ranks * (1 if ranks > 1 else 2))
+        tp, cp = pool.attention.tp_size, pool.attention.cp_size
+        ranks = tp * cp if model.moe is not None else math.lcm(tp, cp)
+        per_pool.append(pool.replicas * pool.attention.dp_size * (ranks if ranks > 1 else 2))
     return math.lcm(*per_pool)
 
 
@@ -198,9 +254,12 @@ def prompt_lengths(scaled: Scaled) -> Ints:
     pool = scaled.pools["prefill"]
     holders = pool.replicas * pool.attention.dp_size
     each = scaled.num_sequences // holders
+    if scaled.unit_tokens > 1:
+        units = np.tile(np.resize([2, 1], each), holders)
+        return scaled.unit_tokens * (units + (scaled.first_chunk is not None))
     lengths = np.full((holders, each), PROMPT_TOKENS, dtype=np.int64)
     for holder, pair in product(range(holders), range(each // 2)):
-        longer = 1 + (holder + pair) % (PROMPT_TOKENS - 1)
+        longer = 1 if scaled.first_chunk else 1 + (holder + pair) % (PROMPT_TOKENS - 1)
         lengths[holder, 2 * pair] += longer
         lengths[holder, 2 * pair + 1] -= longer
     return lengths.ravel()

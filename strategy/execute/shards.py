@@ -1,22 +1,28 @@
 """Which part of each weight a rank holds, given the split a node names."""
 
+import math
+
 import numpy as np
 
 from strategy.execute.ranks import Ranks, blocks_of, whole
-from strategy.execute.values import Floats, Ints, RunError
+from strategy.execute.values import Floats, Heads, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
 from strategy.model import GqaAttention, ModelSpec
+from strategy.strategy import Phase
 
-BY_HEADS = ("q", "q_b", "kv_b", "w_uk", "w_uv")
 HALVES = ("gate_up", "shared_gate_up")
-HEADS_INSIDE = (*BY_HEADS, "qkv", "attention_out")
+QUERIES = ("q", "q_b", "w_uk", "w_uv")
+HEADS_INSIDE = (*QUERIES, "kv_b", "qkv", "attention_out")
 
 
 class Shards:
-    """Weights as the ranks of one pool hold them."""
+    """Weights as the ranks of one pool hold them in one phase."""
 
-    def __init__(self, model: ModelSpec, real_model: ModelSpec, weights: Weights, ranks: Ranks) -> None:
+    def __init__(
+        self, model: ModelSpec, real_model: ModelSpec, weights: Weights, ranks: Ranks, phase: Phase = "prefill"
+    ) -> None:
+        self._sliced = phase == "decode" and ranks.pool.cp_decode_use == "tp_slice"
         self._model = model
         self._real = real_model
         self.weights = weights
@@ -24,12 +30,43 @@ class Shards:
         self._held: dict[tuple[str, str, int | None], Floats] = {}
         self._columns: dict[str, Ints] = {}
 
-    def axis_of(self, name: str) -> Axis:
-        """The axis over whose ranks a weight is split."""
+    def axes_of(self, name: str) -> tuple[Axis, ...]:
+        """The axes over whose ranks a weight is split, slowest first.
+
+        Attention that is sliced over cp as well is cut by tp first: a rank's heads are then among those that its tp place had in
+        prefill, so the cache it filled there holds their K and V.
+        """
         pool = self._ranks.pool
-        if name in ("gate_up", "down") and pool.dense_ffn == "gathered":
-            return "stage"
-        return "stage" if name == "lm_head" and pool.lm_head == "gathered" else "tp"
+        gathered = pool.attention.dp_size > 1
+        if name in ("gate_up", "down") and gathered and pool.dense_ffn == "gathered":
+            return ("stage",)
+        if name == "lm_head" and gathered and pool.lm_head == "gathered":
+            return ("stage",)
+        return ("tp", "cp") if self._sliced and name in HEADS_INSIDE else ("tp",)
+
+    def parts(self, name: str) -> int:
+        """Shards of a split weight."""
+        return math.prod(self._ranks.size(axis) for axis in self.axes_of(name))
+
+    def place(self, name: str) -> Ints:
+        """[ranks]: which of its shards each rank holds."""
+        place = np.zeros(self._ranks.count, dtype=np.int64)
+        for axis in self.axes_of(name):
+            place = place * self._ranks.size(axis) + self._ranks.place(axis)
+        return place
+
+    def heads(self, name: str, split: str) -> Heads | None:
+        """Which heads every rank has of the result of a linear; None when it yields none."""
+        attention = self._model.attention
+        if name not in (*QUERIES, "kv_b", "qkv") or split == "row":
+            return None
+        parts, place = (
+            (self.parts(name), self.place(name)) if split == "column" else (1, np.zeros(self._ranks.count, int))
+        )
+        query = blocks_of(attention.num_heads, parts)[place]
+        if attention.kind == "gqa":
+            return Heads(query, kv_blocks(attention, parts)[place])
+        return Heads(kv=query) if name == "kv_b" else Heads(query)
 
     def take(self, name: str, split: str, layer: int | None) -> Floats:
         """[ranks or 1, in, out]: every rank's shard (a stack of heads for w_uk and w_uv)."""
@@ -50,19 +87,17 @@ class Shards:
         full = self.weights.full(name, layer)
         if split == "replicated":
             return full[None]
-        axis = self.axis_of(name)
-        self._check_real(name, axis)
-        place = self._ranks.place(axis)
+        self._check_real(name)
+        parts, place = self.parts(name), self.place(name)
         if name in ("w_uk", "w_uv"):
             if split != "column":
                 raise RunError(f"`{name}` is split by heads: {split} has no meaning for it")
-            return full[blocks_of(len(full), self._ranks.size(axis))][place]
+            return full[blocks_of(len(full), parts)][place]
         if full.ndim != 2:
             raise RunError(f"`{name}` is no matrix and cannot be split by {split}")
         if split == "column":
             shards = full[:, self.columns(name, full.shape[1])]
             return np.ascontiguousarray(shards.transpose(1, 0, 2))[place]
-        parts = self._ranks.size(axis)
         whole(full.shape[0], parts, f"rows of `{name}`")
         return full[blocks_of(full.shape[0], parts)][place]
 
@@ -73,7 +108,7 @@ class Shards:
         return self._columns[name]
 
     def _find_columns(self, name: str, out: int) -> Ints:
-        parts = self._ranks.size(self.axis_of(name))
+        parts = self.parts(name)
         attention = self._model.attention
         if name == "qkv" and attention.kind == "gqa":
             return _qkv_columns(attention, parts)
@@ -83,9 +118,10 @@ class Shards:
         whole(out, parts, f"columns of `{name}`")
         return blocks_of(out, parts)
 
-    def _check_real(self, name: str, axis: Axis) -> None:
+    def _check_real(self, name: str) -> None:
         """The real weight must split into whole units too, whatever the scaled one does."""
-        parts, attention = self._ranks.real_size(axis), self._real.attention
+        parts = math.prod(self._ranks.real_size(axis) for axis in self.axes_of(name))
+        attention = self._real.attention
         if name in HEADS_INSIDE:
             whole(attention.num_heads, parts, f"attention heads of `{name}`")
         if name == "qkv" and attention.kind == "gqa":
@@ -101,7 +137,12 @@ class Shards:
 def _qkv_columns(attention: GqaAttention, parts: int) -> Ints:
     """Query heads in blocks, then the K and V heads those queries need (repeated on several ranks when there are fewer)."""
     a, k, d = attention.num_heads, attention.num_kv_heads, attention.head_dim
-    queries = blocks_of(a, parts)
-    kv = blocks_of(k, parts) if k >= parts else (np.arange(parts) * k // parts)[:, None]
+    queries, kv = blocks_of(a, parts), kv_blocks(attention, parts)
     heads = np.concatenate([queries, a + kv, a + k + kv], axis=1)
     return (heads[:, :, None] * d + np.arange(d)).reshape(parts, -1)
+
+
+def kv_blocks(attention: GqaAttention, parts: int) -> Ints:
+    """[parts, heads]: the K and V heads of each of `parts` shards."""
+    k = attention.num_kv_heads
+    return blocks_of(k, parts) if k >= parts else (np.arange(parts) * k // parts)[:, None]

@@ -17,8 +17,8 @@ class Site:
     real_model: ModelSpec
     ranks: Ranks
     shards: Shards
-    lengths: Ints
-    """[sequences]: prompt lengths."""
+    newest: Ints
+    """[sequences]: the last position that this step brings."""
     phase: Phase
     step: int
     stage: int

@@ -4,7 +4,7 @@ A Partial value is nothing special here: it is an array that nobody has summed y
 gives a wrong number. Every row knows which token it belongs to (its label), as an engine's batch metadata does.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SPAN = 1 << 20
 """A token's label is `sequence * SPAN + position`."""
+NOBODY = -SPAN
+"""The label of a padding row, where ranks hold unequal numbers of rows: it belongs to no sequence."""
 MAX_ELEMENTS = 1 << 22
 """Numbers in one value: no sound document comes near it."""
 MAX_SCORES = 1 << 25
@@ -31,6 +33,16 @@ class RunError(ExecutionError):
 
 
 @dataclass(frozen=True, slots=True)
+class Heads:
+    """Which attention heads the features of a row are, on every rank: the query heads first, then the heads of K and of V."""
+
+    query: Ints | None = None
+    """[ranks, heads]"""
+    kv: Ints | None = None
+    """[ranks, heads], of K and of V alike."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """Rows of features on every rank."""
 
@@ -40,6 +52,8 @@ class Tensor:
     """[ranks, rows]: token labels."""
     source: str = ""
     """The weight (or op) whose result this is; survives collectives."""
+    heads: Heads | None = None
+    """None for features that are no heads (any more)."""
 
     @property
     def width(self) -> int:
@@ -48,7 +62,7 @@ class Tensor:
 
     def with_data(self, data: Floats) -> "Tensor":
         """The same rows with other features."""
-        return Tensor(data, self.rows, self.source)
+        return replace(self, data=data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +120,38 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one kv_cache_update wrote in one step: K and V heads, or the MLA latent."""
+    """K and V heads of some rows, or their MLA latents: what one kv_cache_update wrote in one step, or what attention reads."""
 
     keys: Floats
-    """[ranks, rows, kv heads, head_dim], or [ranks, rows, 1, latent + rope] for MLA."""
+    """[ranks, rows, kv heads, head_dim] with positions turned in; for MLA [ranks, rows, 1, latent + rope], not turned."""
     values: Floats
     rows: Ints
-    raw: Floats
-    """[ranks, rows, features]: the K and V part (or the latent) as it arrived; a data edge from the update carries it on."""
+    """[ranks, rows]"""
+    heads: Ints
+    """[ranks, kv heads]"""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPart:
+    """Attention over part of the context."""
+
+    data: Floats
+    """[ranks, rows, heads, features]: normalised within the part."""
+    lse: Floats
+    """[ranks, rows, heads]: log of the sum of exponentials of the part's scores."""
+    rows: Ints
+    heads: Ints
+    """[ranks, heads]: query heads."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSums:
+    """Log-sum-exp of several parts of the context."""
+
+    lse: Floats
+    """[ranks, parts, rows, heads]"""
+    rows: Ints
+    heads: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +163,14 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class Sent(Ordering):
-    """A send, with what a recv of the right stage may take."""
+    """A send, with what its recv may take."""
 
     value: "Value"
     stage_offset: int
+    """0 when it goes round the ranks of a stage."""
 
 
-Value = Tensor | Tokens | Routes | Gathered | Copies | Written | Ordering
+Value = Tensor | Tokens | Routes | Gathered | Copies | Written | ContextPart | LogSums | Ordering
 
 
 @dataclass(slots=True)
@@ -150,6 +189,8 @@ KINDS = {
     Gathered: "gathered hidden states with routes",
     Copies: "dispatched token copies",
     Written: "a KV cache write",
+    ContextPart: "attention over part of the context",
+    LogSums: "log-sum-exps",
     Ordering: "no tensor",
     Sent: "no tensor",
 }

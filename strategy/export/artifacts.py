@@ -131,5 +131,7 @@ class Exporter:
     summary: str
     write: Callable[[Plan], tuple[Artifact, ...]]
     """Raises `InputError` where the target cannot express the plan."""
+    judged: bool = True
+    """Whether only a plan without errors can be written."""
     priced: bool = False
     """Whether it shows times, so that `Plan.costs` should be filled."""

@@ -63,7 +63,9 @@ def to_yaml(dag: Dag) -> str:
     class Dumper(yaml.SafeDumper):
         """Leaves in flow style, so that a node is one line."""
 
-    Dumper.add_representer(_Flow, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True))
+    Dumper.add_representer(
+        _Flow, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True)
+    )
     doc = document(dag)
     doc["strategy"]["pools"] = [_Flow(pool) for pool in doc["strategy"]["pools"]]
     for block in doc["blocks"]:

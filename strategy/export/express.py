@@ -169,7 +169,9 @@ def _expert_order(q: Question) -> Iterator[Obstacle]:
     if experts is None or order is None or q.pool.moe_layout == order:
         return
     if experts.ep_size > 1 and experts.tp_size > 1:
-        reason = f"its expert mesh is {order}, the plan's {q.pool.moe_layout}: the experts would lie on other ranks (RL006)"
+        reason = (
+            f"its expert mesh is {order}, the plan's {q.pool.moe_layout}: the experts would lie on other ranks (RL006)"
+        )
         yield Obstacle("moe_layout", reason, {"moe_layout": order})
 
 
@@ -187,7 +189,9 @@ def _attention_mix(q: Question) -> Iterator[Obstacle]:
 def _replica_layout(q: Question) -> Iterator[Obstacle]:
     pool, layout = q.pool, q.engine.dp_layout
     if pool.attention.dp_size > 1 and pool.pp_size > 1 and pool.dp_layout != layout:
-        reason = f"it lays attention replicas out {layout} of the pipeline, the plan {pool.dp_layout}: other groups (RL010)"
+        reason = (
+            f"it lays attention replicas out {layout} of the pipeline, the plan {pool.dp_layout}: other groups (RL010)"
+        )
         yield Obstacle("dp_layout", reason, {"dp_layout": layout})
 
 
@@ -199,7 +203,9 @@ def _dense_ffn(q: Question) -> Iterator[Obstacle]:
         reason = f"a dense FFN under attention DP is {q.engine.dense_ffn[0]}, the plan's is {pool.dense_ffn}"
         yield Obstacle("dense_ffn", reason, {"dense_ffn": q.engine.dense_ffn[0]})
     elif pool.dense_ffn == "local" and pool.attention.tp_size > 1 and not q.engine.dense_local_with_tp:
-        reason = "a dense FFN under attention DP is whole on every rank or gathered, never split over the attention tp ranks"
+        reason = (
+            "a dense FFN under attention DP is whole on every rank or gathered, never split over the attention tp ranks"
+        )
         yield Obstacle("dense_ffn", reason, {"dense_ffn": "gathered"})
 
 
@@ -217,12 +223,18 @@ def _context(q: Question) -> Iterator[Obstacle]:
     if pool.attention.cp_size == 1:
         return
     off = {
-        "attention": AttentionMesh(dp_size=pool.attention.dp_size, tp_size=pool.attention.tp_size * pool.attention.cp_size),
+        "attention": AttentionMesh(
+            dp_size=pool.attention.dp_size, tp_size=pool.attention.tp_size * pool.attention.cp_size
+        ),
         "sp_kind": "none",
         "cp_decode_use": None,
     }
     if kind not in q.engine.cp_attention:
-        only = f"for {' and '.join(q.engine.cp_attention).upper()} only" if q.engine.cp_attention else "in no form we can write"
+        only = (
+            f"for {' and '.join(q.engine.cp_attention).upper()} only"
+            if q.engine.cp_attention
+            else "in no form we can write"
+        )
         yield Obstacle("attention/cp_size", f"it has prefill context parallelism {only} (EN005)", off)
         return
     if pool.sp_kind not in q.engine.cp_kinds:
@@ -239,8 +251,14 @@ def _token_shards(q: Question) -> Iterator[Obstacle]:
         return
     known = q.model.moe is None and q.model.name.lower().startswith(q.engine.token_shards or ("\0",))
     if not known or pool.pp_size > 1 or pool.attention.dp_size > 1:
-        where = f"{', '.join(q.engine.token_shards)} without stages or attention DP only (EN012)" if q.engine.token_shards else "no model"
-        yield Obstacle("sp_kind", f"token shards between tp collectives (megatron) exist for {where}", {"sp_kind": "none"})
+        where = (
+            f"{', '.join(q.engine.token_shards)} without stages or attention DP only (EN012)"
+            if q.engine.token_shards
+            else "no model"
+        )
+        yield Obstacle(
+            "sp_kind", f"token shards between tp collectives (megatron) exist for {where}", {"sp_kind": "none"}
+        )
 
 
 def _decode_context(q: Question) -> Iterator[Obstacle]:
@@ -264,8 +282,16 @@ def _group_in_host(q: Question) -> Iterator[Obstacle]:
     if q.engine.tp_across_hosts or inner <= q.gpus_per_host:
         return
     tp = q.gpus_per_host
-    change = {"attention": AttentionMesh(tp_size=tp), "experts": q.pool.experts and ExpertMesh(tp_size=tp), "ep_lowering": "replicated"}
-    yield Obstacle("attention/tp_size", f"a tp group of {inner} does not fit a host of {tp} GPUs, and its workers share only DP", change)
+    change = {
+        "attention": AttentionMesh(tp_size=tp),
+        "experts": q.pool.experts and ExpertMesh(tp_size=tp),
+        "ep_lowering": "replicated",
+    }
+    yield Obstacle(
+        "attention/tp_size",
+        f"a tp group of {inner} does not fit a host of {tp} GPUs, and its workers share only DP",
+        change,
+    )
 
 
 _CHECKS: tuple[Check, ...] = (
@@ -285,7 +311,12 @@ def _require_handoff(engine: Capabilities, plan: Plan) -> None:
     mla = plan.model.attention.kind == "mla"
     if not (engine.prefill_tp_above_decode or mla) and prefill.attention.tp_size > decode.attention.tp_size:
         raise InputError(
-            _refused(engine, [f"the connector has no prefill tp_size={prefill.attention.tp_size} above decode tp_size={decode.attention.tp_size}"]),
+            _refused(
+                engine,
+                [
+                    f"the connector has no prefill tp_size={prefill.attention.tp_size} above decode tp_size={decode.attention.tp_size}"
+                ],
+            ),
             pointer="/strategy/pools",
             hint=f"nearest plan {engine.title} can express: prefill tp_size {decode.attention.tp_size}",
         )

@@ -26,7 +26,10 @@ def to_mermaid(dag: Dag) -> str:
     for link in dag.links:
         arrow, label = _ARROWS[link.kind], "|next step|" if link.loop else ""
         lines.append(f"  {link.source.replace('.', '_')} {arrow}{label} {link.target.replace('.', '_')}")
-    kinds = ("classDef communication fill:#ffe0b2,stroke:#e65100,color:#000", "classDef control fill:#e1f5fe,stroke:#01579b,color:#000")
+    kinds = (
+        "classDef communication fill:#ffe0b2,stroke:#e65100,color:#000",
+        "classDef control fill:#e1f5fe,stroke:#01579b,color:#000",
+    )
     return "\n".join([*lines[: MAX_EDGES * 4], *(f"  {kind}" for kind in kinds)]) + "\n"
 
 

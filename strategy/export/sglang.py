@@ -18,6 +18,7 @@ from strategy.export.shell import (
     endpoint,
     headline,
     host_variable,
+    needed_addresses,
     role,
     scripts,
     uneven_layers,
@@ -95,7 +96,7 @@ def _expert_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
 
 
 def deepep_mode(modes: DispatchModes, pool: Pool) -> str:
-    """auto takes throughput kernels in prefill and low-latency ones in decode; the others fix one of them."""
+    """DeepEP kernels: `auto` takes throughput kernels in prefill and low-latency ones in decode, the others fix one."""
     used = {getattr(modes, phase) for phase in pool.phases}
     if len(used) > 1:
         return "auto"
@@ -142,8 +143,14 @@ def _launches(plan: Plan, engine: Capabilities, one: Placed) -> Iterator[Launch]
 def _host_flags(plan: Plan, one: Placed, number: int) -> Flags:
     hosts = len(one.shares)
     address = f"{host_variable(one.shares[0].host)}:{INIT_PORT + one.slot}"
-    several = (("--nnodes", str(hosts)), ("--node-rank", str(number)), ("--dist-init-addr", address)) if hosts > 1 else ()
-    bootstrap = (("--disaggregation-bootstrap-port", str(BOOTSTRAP_PORT + one.slot)),) if role(plan, one.pool) == "prefill" else ()
+    several = (
+        (("--nnodes", str(hosts)), ("--node-rank", str(number)), ("--dist-init-addr", address)) if hosts > 1 else ()
+    )
+    bootstrap = (
+        (("--disaggregation-bootstrap-port", str(BOOTSTRAP_PORT + one.slot)),)
+        if role(plan, one.pool) == "prefill"
+        else ()
+    )
     return (*several, *bootstrap, ("--host", "0.0.0.0"), ("--port", str(PORT + one.slot)))  # noqa: S104
 
 
@@ -157,9 +164,15 @@ def _router(plan: Plan, placed: tuple[Placed, ...]) -> tuple[Artifact, ...]:
     else:
         front += ["--worker-urls " + " ".join(f'"{endpoint(one, PORT)}"' for one in placed)]
     front.append(f"--host 0.0.0.0 --port {ROUTER_PORT}")
-    hosts = sorted({one.shares[0].host for one in placed})
-    needed = [f": {host_variable(host)[:-1]}:?set HOST{host} to the address of host {host}}}" for host in hosts]
-    lines = ["#!/usr/bin/env bash", "# The router in front of the servers.", "set -euo pipefail", *needed, "", " \\\n  ".join(front)]
+    command = " \\\n  ".join(front)
+    lines = [
+        "#!/usr/bin/env bash",
+        "# The router in front of the servers.",
+        "set -euo pipefail",
+        *needed_addresses(command),
+        "",
+        command,
+    ]
     return (Artifact("router.sh", "\n".join(lines) + "\n", SCRIPT),)
 
 

@@ -1,5 +1,6 @@
 """Launch scripts, one a host: written, and read again."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,19 +74,22 @@ def host_variable(host: int) -> str:
 
 def scripts(launches: Sequence[Launch], title: str, notes: Iterable[str] = ()) -> tuple[Artifact, ...]:
     """One script a host, each with the same notes on top."""
+    told = tuple(notes)
     hosts = sorted({launch.host for launch in launches})
-    return tuple(_script(host, hosts, launches, title, notes) for host in hosts)
+    return tuple(
+        _script(host, [launch.command for launch in launches if launch.host == host], title, told) for host in hosts
+    )
 
 
-def _script(host: int, hosts: list[int], launches: Sequence[Launch], title: str, notes: Iterable[str]) -> Artifact:
-    commands = [launch.command for launch in launches if launch.host == host]
-    lines = ["#!/usr/bin/env bash", f"# {title}: host {host} of {len(hosts)}."]
-    lines += [f"# {note}" for note in notes]
-    lines += ["set -euo pipefail"]
-    body = "\n".join("\n".join(command.lines()) for command in commands)
-    for other in hosts:
-        if host_variable(other) in body:
-            lines.append(f": {host_variable(other)[:-1]}:?set HOST{other} to the address of host {other}}}")
+def needed_addresses(text: str) -> list[str]:
+    """Lines that stop a script unless the addresses it uses are set."""
+    hosts = sorted({int(number) for number in re.findall(r"\$\{HOST(\d+)\}", text)})
+    return [f": ${{HOST{host}:?set HOST{host} to the address of host {host}}}" for host in hosts]
+
+
+def _script(host: int, commands: Sequence[Command], title: str, notes: tuple[str, ...]) -> Artifact:
+    lines = ["#!/usr/bin/env bash", f"# {title}. Host {host}.", *(f"# {note}" for note in notes), "set -euo pipefail"]
+    lines += needed_addresses("\n".join(command.line() for command in commands))
     for command in commands:
         lines += ["", *command.lines()]
         if len(commands) > 1:
@@ -102,13 +106,13 @@ def read_commands(script: str, *programs: tuple[str, ...]) -> list[Command]:
     return [command for command in found if any(command.program[: len(name)] == name for name in programs)]
 
 
-def _parsed(tokens: list[str]) -> Command:
-    tokens = [token for token in tokens if token != "&"]
+def _parsed(words: list[str]) -> Command:
+    tokens = words[:-1] if words[-1:] == ["&"] else words[:]
     env: dict[str, str] = {}
     while tokens and _is_assignment(tokens[0]):
         name, _, value = tokens.pop(0).partition("=")
         env[name] = value
-    first = next((k for k, token in enumerate(tokens) if token.startswith("--")), len(tokens))
+    first = next((k for k, word in enumerate(tokens) if word.startswith("--")), len(tokens))
     return Command(tuple(tokens[:first]), _flags(tokens[first:]), env)
 
 

@@ -13,7 +13,18 @@ from strategy.export.artifacts import Artifact, Plan
 from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import require
 from strategy.export.placement import Placed, place
-from strategy.export.shell import Command, Flags, Launch, headline, host_variable, layers_of_stages, role, scripts, uneven_layers, visible_gpus
+from strategy.export.shell import (
+    Command,
+    Flags,
+    Launch,
+    headline,
+    host_variable,
+    layers_of_stages,
+    role,
+    scripts,
+    uneven_layers,
+    visible_gpus,
+)
 from strategy.strategy import Pool
 
 YAML = "application/yaml"
@@ -30,9 +41,11 @@ def to_trtllm(plan: Plan) -> tuple[Artifact, ...]:
     placed = place(plan.strategy, plan.gpus_per_host, plan.hosts)
     launches = [_launch(plan, one) for one in placed]
     if plan.strategy.disaggregated:
-        front = Command(("trtllm-serve", "disaggregated"), (("--config_file", "disaggregated.yaml"),))
+        front = Command(("trtllm-serve", "disaggregated", "-c", "disaggregated.yaml"))
         launches.append(Launch(placed[0].shares[0].host, front))
-    configs = [Artifact(f"{pool.name}.yaml", _dump(configuration(plan, engine, pool)), YAML) for pool in plan.strategy.pools]
+    configs = [
+        Artifact(f"{pool.name}.yaml", _dump(configuration(plan, engine, pool)), YAML) for pool in plan.strategy.pools
+    ]
     return (*scripts(launches, headline(engine, plan), _notes(placed)), *configs, *_front(plan, placed))
 
 
@@ -59,7 +72,9 @@ def _expert_config(plan: Plan, pool: Pool) -> dict[str, Any]:
     if experts is None or moe is None:
         return {}
     config: dict[str, Any] = {"moe_expert_parallel_size": experts.ep_size, "moe_tensor_parallel_size": experts.tp_size}
-    inner: dict[str, Any] = {"backend": "WIDEEP" if experts.ep_size > 1 and pool.ep_lowering == "all_to_all" else "CUTLASS"}
+    inner: dict[str, Any] = {
+        "backend": "WIDEEP" if experts.ep_size > 1 and pool.ep_lowering == "all_to_all" else "CUTLASS"
+    }
     if pool.redundant_experts:
         slots = moe.num_experts + pool.redundant_experts
         inner["load_balancer"] = {"num_slots": slots, "layer_updates_per_iter": LAYER_UPDATES}

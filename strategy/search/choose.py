@@ -7,7 +7,7 @@ from strategy.cost import estimate
 from strategy.request import Problem
 from strategy.result import Alternative
 from strategy.search.points import Candidate
-from strategy.strategy import describe
+from strategy.strategy import Pool, describe_strategy
 
 MAX_ALTERNATIVES = 8
 TIE = 0.005
@@ -40,17 +40,13 @@ def _close(cost: tuple[float, float], bar: tuple[float, float]) -> bool:
 
 def _complexity(candidate: Candidate) -> tuple[int, ...]:
     """Degrees that make a deployment harder to run: GPUs, stages, attention replicas, gathered FFNs, expert TP."""
-    pool = candidate.strategy.pools[0]
-    experts = pool.experts
+    pools = candidate.strategy.pools
+    return (len(pools), candidate.gpus, *(sum(column) for column in zip(*map(_pool_complexity, pools), strict=True)))
+
+
+def _pool_complexity(pool: Pool) -> tuple[int, ...]:
     gathered = int(pool.dense_ffn == "gathered")
-    return (
-        candidate.gpus,
-        pool.pp_size,
-        gathered,
-        experts.tp_size if experts else 1,
-        pool.attention.dp_size,
-        pool.width,
-    )
+    return (pool.pp_size, gathered, pool.experts.tp_size if pool.experts else 1, pool.attention.dp_size, pool.width)
 
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -78,7 +74,7 @@ def alternatives(
     chosen = (_distinct(shown)[: MAX_ALTERNATIVES - 2] + _distinct(missed)[:2])[:MAX_ALTERNATIVES]
     return tuple(
         Alternative(
-            strategy=c.strategy, summary=describe(c.strategy.pools[0]), reason=reason(problem, best, c),
+            strategy=c.strategy, summary=describe_strategy(c.strategy), reason=reason(problem, best, c),
             estimate=estimate(c.dag, problem, calibration, concurrency=c.concurrency),
         )
         for c in chosen
@@ -89,7 +85,7 @@ def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     """One candidate for each set of degrees that people would call different."""
     seen: dict[str, Candidate] = {}
     for candidate in candidates:
-        seen.setdefault(describe(candidate.strategy.pools[0]), candidate)
+        seen.setdefault(describe_strategy(candidate.strategy), candidate)
     return list(seen.values())
 
 

@@ -14,7 +14,7 @@ from strategy.memory import memory_fraction
 from strategy.request import Constraints, FixedDegrees, Problem, Slo
 from strategy.result import Change, Infeasible, Limit
 from strategy.search.points import Candidate, Priced, candidate_excess
-from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe
+from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe, describe_strategy
 
 MAX_CHANGES = 4
 MAX_HOSTS = 64
@@ -42,7 +42,7 @@ def _verified(changes: Iterator[Patch], plan: Planned) -> Iterator[Change]:
     for change, message, changed in changes:
         found = plan(changed)
         if found is not None:
-            outcome = f"{describe(found.strategy.pools[0])}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms"
+            outcome = f"{describe_strategy(found.strategy)}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms"
             yield Change(change=change, message=f"{message} ({outcome})", verified=True)
 
 
@@ -63,7 +63,7 @@ def _slo_limits(slo: Slo, priced: Priced) -> Iterator[Limit]:
     nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
     for name in alone or [n for n in lows if wanted[n] is not None]:
         label, best = name.removesuffix("_ms").upper(), lows[name] if name in alone else getattr(nearest, name)
-        text = f"{label} of {wanted[name]:g} ms is asked; the best found is {best:.4g} ms ({describe(nearest.strategy.pools[0])})"
+        text = f"{label} of {wanted[name]:g} ms is asked; the best found is {best:.4g} ms ({describe_strategy(nearest.strategy)})"
         together = "" if alone else ", with the other limit taken into account"
         yield Limit(name=name, required=wanted[name], available=round(best, 3), unit="ms", message=text + together)
 

@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, replace
 
+from strategy.build import build
 from strategy.calibration import Calibration
+from strategy.memory import stage_memory
 from strategy.request import Problem, Slo
 from strategy.result import Alternative, Infeasible
 from strategy.search.choose import alternatives, order
+from strategy.search.disaggregated import PhasePools
 from strategy.search.infeasible import explain
-from strategy.search.points import Candidate, Priced, price_all
+from strategy.search.points import Candidate, Misfit, Priced, needed_gb, replicated
+from strategy.search.space import pools
+from strategy.strategy import Strategy
 
 COMFORT = Slo(ttft_ms=2000, tpot_ms=50)
 """Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive. Throughput without
@@ -64,6 +69,23 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
 
     why = explain(problem, priced, planned) if explained else None
     return SearchResult(None, infeasible=why, considered=considered)
+
+
+def price_all(problem: Problem, calibration: Calibration) -> Priced:
+    """Price every legal pool at every replica count worth considering, and pairs of pools where the phases may part."""
+    candidates: list[Candidate] = []
+    misfits: list[Misfit] = []
+    phases = PhasePools(problem, calibration)
+    for pool in pools(problem):
+        stages = stage_memory(problem, pool)
+        if min(stage.sequences for stage in stages) < 1:
+            misfits.append(Misfit(pool, max(needed_gb(stage) for stage in stages)))
+            continue
+        one = build(problem.model, Strategy(pools=(pool,)))
+        phases.add(pool, one)
+        if problem.serving != "disaggregated":
+            candidates += replicated(problem, calibration, pool, one)
+    return Priced((*candidates, *phases.candidates()), tuple(misfits))
 
 
 def _ranked(problem: Problem, priced: Priced) -> list[Candidate]:

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strategy.build import build
 from strategy.calibration import Calibration
 from strategy.cost import Curve, curve
 from strategy.dag import Dag
-from strategy.memory import StageMemory, stage_memory
+from strategy.memory import StageMemory
 from strategy.request import Problem, Slo
-from strategy.search.space import pools, replica_counts
+from strategy.search.space import replica_counts
 from strategy.strategy import Pool, Strategy
 
 
@@ -58,20 +57,7 @@ class Priced:
     misfits: tuple[Misfit, ...]
 
 
-def price_all(problem: Problem, calibration: Calibration) -> Priced:
-    """Price every legal pool at every replica count worth considering."""
-    candidates: list[Candidate] = []
-    misfits: list[Misfit] = []
-    for pool in pools(problem):
-        stages = stage_memory(problem, pool)
-        if min(stage.sequences for stage in stages) < 1:
-            misfits.append(Misfit(pool, max(_needed_gb(stage) for stage in stages)))
-            continue
-        candidates += _replicated(problem, calibration, pool)
-    return Priced(tuple(candidates), tuple(misfits))
-
-
-def _needed_gb(stage: StageMemory) -> float:
+def needed_gb(stage: StageMemory) -> float:
     """What a rank needs to hold one sequence, in 10^9 bytes."""
     return (
         stage.weights_bytes
@@ -82,22 +68,20 @@ def _needed_gb(stage: StageMemory) -> float:
     ) / 1e9
 
 
-def _replicated(problem: Problem, calibration: Calibration, pool: Pool) -> list[Candidate]:
+def replicated(problem: Problem, calibration: Calibration, pool: Pool, one: Dag) -> list[Candidate]:
+    """A pool at every replica count worth considering; `one` is the DAG of one replica."""
     found = []
-    counts = replica_counts(problem, pool)
-    if not counts:
-        return []
-    one = build(problem.model, Strategy(pools=(pool,)))
-    for replicas in counts:
+    for replicas in replica_counts(problem, pool):
         strategy = Strategy(pools=(pool.model_copy(update={"replicas": replicas}),))
-        candidate = _at_best_load(problem, calibration, one.model_copy(update={"strategy": strategy}))
+        candidate = at_best_load(problem, calibration, one.model_copy(update={"strategy": strategy}))
         found.append(candidate)
         if problem.objective == "min_gpus" and candidate.meets_slo:
             break  # more replicas of the same pool only cost more GPUs
     return found
 
 
-def _at_best_load(problem: Problem, calibration: Calibration, dag: Dag) -> Candidate:
+def at_best_load(problem: Problem, calibration: Calibration, dag: Dag) -> Candidate:
+    """A DAG at the load to judge it by."""
     points = curve(dag, problem, calibration, _asked_load(problem))
     meets = within(problem.slo, points.ttft_ms, points.tpot_ms) & carries(problem, points)
     index = _best_index(problem, points, meets)

@@ -9,6 +9,8 @@ from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool
 
 MAX_STAGES = 32
 """Deeper pipelines only add latency; a request can still fix one."""
+GATHERED_SHARE = 0.2
+"""Share of dense layers from which a gathered dense FFN is considered."""
 
 
 def pools(problem: Problem) -> Iterator[Pool]:
@@ -27,17 +29,25 @@ def is_legal(problem: Problem, pool: Pool) -> bool:
 
 
 def replica_counts(problem: Problem, pool: Pool) -> list[int]:
-    """How many replicas to consider: as many as fit for throughput, every count when GPUs are to be saved."""
+    """How many replicas to consider: as many as fit for throughput, fewer where the load or the objective may want fewer."""
     fixed = problem.constraints.fix
     limit = (fixed.gpus or problem.cluster.gpus) // pool.ranks_per_replica
     if "dp" in problem.constraints.forbid:
         limit = min(limit, 1)
     if fixed.replicas is not None:
         return [fixed.replicas] if fixed.replicas <= limit else []
-    if limit == 0:
-        return []
-    counts = list(range(1, limit + 1)) if problem.objective == "min_gpus" else sorted({1, limit})
-    return [n for n in counts if fixed.gpus is None or n * pool.ranks_per_replica == fixed.gpus]
+    return [n for n in _counts_worth_pricing(problem, limit) if fixed.gpus in (None, n * pool.ranks_per_replica)]
+
+
+def _counts_worth_pricing(problem: Problem, limit: int) -> list[int]:
+    if problem.objective == "min_gpus" or problem.constraints.fix.gpus is not None:
+        return list(range(1, limit + 1))
+    work = problem.workload
+    if problem.objective == "throughput" and work.concurrency is None and work.request_rate is None:
+        return [limit] if limit else []
+    useful = limit if work.concurrency is None else min(limit, work.concurrency)
+    doubling = [1 << n for n in range(limit.bit_length()) if 1 << n <= useful]
+    return sorted({*doubling, useful} - {0})
 
 
 def _attention_meshes(problem: Problem) -> Iterator[AttentionMesh]:
@@ -66,7 +76,7 @@ def _pipeline_sizes(problem: Problem, width: int) -> list[int]:
         return [fixed.pp_size] if fixed.pp_size <= limit else []
     if "pp" in problem.constraints.forbid:
         return [1] if limit else []
-    return list(range(1, min(limit, MAX_STAGES) + 1))
+    return [pp_size for pp_size in divisors(problem.cluster.gpus // width) if pp_size <= min(limit, MAX_STAGES)]
 
 
 def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
@@ -79,7 +89,7 @@ def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
         moe_tp = pool.width // ep_size
         for lowering in _lowerings(pool, ep_size, moe.top_k):
             experts = ExpertMesh(ep_size=ep_size, tp_size=moe_tp)
-            for local in ("local", "gathered") if pool.attention.dp_size > 1 else ("local",):
+            for local in _dense_choices(problem.model, pool):
                 layout = "outer" if problem.engine in (None, "vllm") else "inner"
                 changes = {
                     "experts": experts,
@@ -89,6 +99,12 @@ def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
                     "dp_layout": layout,
                 }
                 yield pool.model_copy(update=changes)
+
+
+def _dense_choices(model: ModelSpec, pool: Pool) -> tuple[str, ...]:
+    """Where dense FFNs under DP attention may run; gathering them is of use only where they are a good part of the model."""
+    gathers = pool.attention.dp_size > 1 and len(model.dense_layers) > GATHERED_SHARE * model.num_layers
+    return ("local", "gathered") if gathers else ("local",)
 
 
 def _expert_sizes(problem: Problem, width: int) -> list[int]:

@@ -75,7 +75,9 @@ def test_no_source_file_is_hidden_from_git() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
 
-    assert [name for name in listed.stdout.splitlines() if "__pycache__" not in name] == []
+    assert [
+        name for name in listed.stdout.splitlines() if not re.search(r"(^|/)(__pycache__|\.\w+_cache)/", name)
+    ] == []
 
 
 def test_no_lock_that_names_hosts_is_tracked() -> None:

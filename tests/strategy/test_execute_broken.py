@@ -136,7 +136,7 @@ BROKEN = {
     ),
     "attention_out split by columns": (llama().set("attention.o", split="column"), "prefill.attention.o", 0),
     "down not split": (llama().set("ffn.down", split="replicated"), "prefill.ffn.down", 0),
-    "qkv not split": (llama().set("attention.qkv", split="replicated"), "prefill.attention.kv", 0),
+    "qkv not split": (llama().set("attention.qkv", split="replicated"), "prefill.attention.o", 0),
     "embedding not split but summed": (
         llama().set("embed.embedding", split="replicated"),
         "prefill.embed.reduce",

@@ -14,7 +14,7 @@ from strategy.dag import Dag
 from strategy.execute import prove
 from strategy.mesh import Axis, groups
 from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
-from strategy.ops import Dim, model_weights
+from strategy.ops import Dim, Role, model_weights
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 
 SAMPLE = 150
@@ -107,7 +107,31 @@ def changes(node: dict[str, Any], block: dict[str, Any], pool: Pool, weights: li
     for dim in get_args(Dim):
         if node["op"] in ("all_gather", "reduce_scatter") and dim != node["dim"]:
             yield f"dim {dim}", set_field("dim", dim), False
+    yield from field_changes(node)
     yield from edge_changes(node, block)
+
+
+def field_changes(node: dict[str, Any]) -> Iterator[tuple]:
+    roles = {"all_to_all": get_args(Role), "all_gather": (None, "dispatch", "combine", "kv", "q", "lse")}
+    for role in roles.get(node["op"], ()):
+        if role != node["role"]:
+            yield f"role {role}", set_field("role", role), role is None or same_role(node["role"], role)
+    if node["op"] == "attention":
+        yield "partial changed", set_field("partial", None if node["partial"] else True), False
+        for form in (None, "expanded", "absorbed"):
+            if form != node["form"]:
+                yield f"form {form}", set_field("form", form), False
+    if node["op"] == "send":
+        yield "send axis changed", set_field("axis", None if node["axis"] else "cp"), False
+        yield "two stages ahead", set_field("stage_offset", 2), False
+    if node["op"] == "expert":
+        changed = not node["apply_router_weight"]
+        yield "router weight", set_field("apply_router_weight", changed), False
+
+
+def same_role(old: str | None, new: str | None) -> bool:
+    """A label that changes nothing: tokens with their routes are dispatched whatever it says."""
+    return {old, new} <= {None, "dispatch"}
 
 
 def edge_changes(node: dict[str, Any], block: dict[str, Any]) -> Iterator[tuple]:
@@ -153,10 +177,12 @@ def rewire(block: dict[str, Any], old: str, new: str) -> None:
 
 def same_exchange(node: dict[str, Any], pool: Pool, axis: Axis) -> bool:
     """The same ranks exchange; copies of tokens also find their way home in a larger group."""
+    if pool.experts is None and axis in ("ep", "moe_tp", "moe_dp"):
+        return False
     before, after = groups(pool, node["axis"]), groups(pool, axis)
     if node.get("role") == "combine" and node["op"] == "all_to_all":
         return all(any(set(small) <= set(large) for large in after) for small in before)
-    dispatch = node["op"] == "all_to_all"
+    dispatch = node["op"] == "all_to_all" and node["role"] == "dispatch"
     return before == after or (dispatch and ep_places_agree(pool, axis))
 
 

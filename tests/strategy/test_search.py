@@ -80,6 +80,18 @@ def test_constraints_hold_in_the_plan(constraints: dict[str, object], check: obj
     assert check(result.best.strategy.pools[0])
 
 
+def test_two_pools_are_sized_to_each_other_when_asked_for() -> None:
+    asked = problem("llama-3.1-70b", "h200-sxm", serving="disaggregated", slo={"ttft_ms": 2000, "tpot_ms": 40})
+
+    result = found(asked)
+
+    assert result.best is not None
+    prefill, decode = result.best.strategy.pools
+    assert (prefill.phases, decode.phases) == (("prefill",), ("decode",))
+    assert result.best.strategy.world_size <= 8
+    assert result.best.ttft_ms <= 2000
+
+
 def test_fewest_gpus_is_what_min_gpus_means() -> None:
     asked = problem(
         "llama-3.1-70b", "h100-sxm", objective="min_gpus", workload={"isl": 1024, "osl": 128, "concurrency": 4}

@@ -20,6 +20,7 @@ Kinds of mismatch
     duplicate    (warning) tokens replicated over part of an EP group are dispatched more than once
     all_rows     (warning) the LM head runs on every prompt position
     stream       what leaves a block is not what the next one reads
+    owners       ranks sample other sequences than those they own
 
 A node that follows a mismatch is not typed again (its inputs are unknown), and the next block starts from what it should read, so one
 mistake is told once and two mistakes are told both.

@@ -12,7 +12,7 @@ from validators.typing_pass.tensors import Tensor
 
 def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllReduce)
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data)
     digits = site.digits.of(node.axis)
     _need_partial(site, node, source, value, digits, node.axis)
     placement = value.placement.with_letter(digits, "R")
@@ -48,7 +48,9 @@ def _reduce_repair(site: Site, value: Tensor) -> str:
 
 def _reduce_scatter(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, ReduceScatter)
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data)
+    if node.role == "dispatch":
+        raise site.stop(node, "content", source=source, needed="role combine, or none", found="role dispatch")
     digits = site.digits.of(node.axis)
     _need_partial(site, node, source, value, digits, node.axis)
     if not digits:
@@ -140,7 +142,7 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
                 node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
             )
         return hidden[0], replace(hidden[1], content="pair")
-    return site.single(node, data)
+    return site.tensor(node, data)
 
 
 def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:
@@ -227,7 +229,7 @@ def _returned(value: Tensor, home: Placement, ep_digits: tuple[int, ...]) -> Pla
 
 def _chunk(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Chunk)
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data)
     digits = site.digits.of(node.axis)
     site.need_letter(node, source, value, digits, ("R",), "remove it")
     placement = value.placement.cut_rows(digits) if digits else value.placement
@@ -238,14 +240,14 @@ def _chunk(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 def _broadcast(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Broadcast)
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data, also=("ids", "token"))
     site.need_letter(node, source, value, site.digits.of(node.axis), ("R",), "remove it")
     return value
 
 
 def _send(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Send)
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data)
     site.need_complete(node, source, value)
     return value if node.axis is None else _passed_on(site, node, source, value)
 

@@ -12,6 +12,8 @@ from validators.subject import Subject
 from validators.typing_pass.tables import SLICED_OVER_CP
 from validators.typing_pass.tensors import Mismatch, MismatchKind, Tensor
 
+NO_TENSOR = frozenset({"ids", "token", "sync", "kv"})
+"""What is not an array of activations."""
 Data = list[tuple[str, Tensor]]
 """Data inputs of a node: the name of each and what it is."""
 
@@ -33,6 +35,7 @@ class Site:
         self.paths = {(place.block.name, place.node.id): place.path for place in subject.places}
         self.mismatches: list[Mismatch] = []
         self.outputs: dict[tuple[Phase, str], Placement] = {}
+        self.nodes: dict[tuple[Phase, str, str], Placement] = {}
         self.block: Block
         self.kind: FfnKind | None = None
 
@@ -124,6 +127,13 @@ class Site:
         if len(data) != 1:
             raise self.stop(node, "content", needed="one data input", found=f"{len(data)}")
         return data[0]
+
+    def tensor(self, node: AnyNode, data: Data, also: Iterable[str] = ()) -> tuple[str, Tensor]:
+        """The one data input of a node that moves or cuts activations, which ids, tokens and caches are not."""
+        source, value = self.single(node, data)
+        if value.content in NO_TENSOR.difference(also):
+            raise self.stop(node, "content", source=source, needed="activations", found=value.words())
+        return source, value
 
     def split_digits(self, weight: str) -> tuple[int, ...]:
         """Digits over which a column or row split of `weight` goes: those of its axis, and of cp where attention is sliced over cp."""

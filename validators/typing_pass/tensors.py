@@ -9,7 +9,7 @@ from strategy.strategy import Phase
 
 MismatchKind = Literal[
     "partial", "sharded", "placements", "not_partial", "not_sharded", "order", "content", "split", "weight", "ffn_kind",
-    "router_weight", "duplicate", "all_rows", "stream",
+    "router_weight", "duplicate", "all_rows", "stream", "owners",
 ]  # fmt: skip
 
 
@@ -116,6 +116,8 @@ class Typing:
     mismatches: tuple[Mismatch, ...] = ()
     outputs: dict[tuple[Phase, str], Placement] = field(default_factory=dict)
     """Placement that leaves each block."""
+    nodes: dict[tuple[Phase, str, str], Placement] = field(default_factory=dict)
+    """Placement of what each node yields, by phase, block and node (of its last use where layers differ)."""
 
     def of(self, *kinds: MismatchKind) -> list[Mismatch]:
         """Mismatches of these kinds, in document order of discovery."""

@@ -14,12 +14,15 @@ from validators.typing_pass.site import Site, StopNode
 from validators.typing_pass.tensors import Mismatch, Tensor, Typing
 
 OPS = {**COMPUTE, **COMMUNICATION}
+READS_CACHE = frozenset({"attention", "attention_merge"})
+"""Ops to which a sync edge from a cache update brings the cache; for all others it is an order."""
 
 
 def type_dag(subject: Subject) -> Typing:
     """Type every block in every use it is put to. Needs a DAG whose structure, degrees and meshes are sound."""
     found: dict[tuple[str, str, str, str], Mismatch] = {}
     outputs: dict[tuple[Phase, str], Placement] = {}
+    nodes: dict[tuple[Phase, str, str], Placement] = {}
     for phase, branch, _ in subject.branches():
         pool = subject.dag.strategy.pool_for(phase)
         digits = refine(pool)
@@ -42,9 +45,10 @@ def type_dag(subject: Subject) -> Typing:
         token = walk.use(branch.head, stream, None)
         walk.checked_token(branch.head, token)
         outputs.update(walk.outputs)
+        nodes.update(walk.nodes)
         for m in walk.mismatches:
             found.setdefault((m.kind, m.path, m.axis, m.needed), m)
-    return Typing(tuple(found.values()), outputs)
+    return Typing(tuple(found.values()), outputs, nodes)
 
 
 class Walk(Site):
@@ -121,7 +125,17 @@ class Walk(Site):
         if self.phase == "prefill":
             own = own.gather_rows(self.digits.of("cp")) if "T" in own.on(self.digits.of("cp")) else own
         if out.placement != own:
-            self._stream(name, self.say(own), self.say(out.placement), None)
+            self._owners(name, own, out.placement)
+
+    def _owners(self, name: str, own: Placement, found: Placement) -> None:
+        """Ranks that sample other sequences than their own."""
+        block = self.subject.dag.block(name)
+        if block is None:
+            return
+        self.block, self.kind = block, None
+        node = next((n for n in block.nodes if n.id == block.output), block.nodes[-1])
+        differ = tuple(d for d, letter in enumerate(own.letters) if letter != found.letters[d])
+        self.report(node, "owners", axis=self.digits.named(differ), needed=self.say(own), found=self.say(found))
 
     def use(self, name: str, stream: Tensor, kind: FfnKind | None) -> Tensor | None:
         """Type a block that reads `stream`; None when its output could not be typed."""
@@ -132,6 +146,7 @@ class Walk(Site):
         values: dict[str, Tensor | None] = {"in": stream}
         for node in _in_order(block):
             values[node.id] = self._typed(node, values)
+        self.nodes.update(((self.phase, name, node), v.placement) for node, v in values.items() if v is not None)
         out = values.get(block.output)
         if out is not None:
             self.outputs[self.phase, name] = out.placement
@@ -146,6 +161,8 @@ class Walk(Site):
             if edge.kind == "sync" and value.content != "latent" and not value.content.startswith("kv"):
                 continue
             state = edge.kind == "sync"
+            if state and node.op not in READS_CACHE:
+                continue
             data.append((edge.source, replace(value, content="kv_state") if state else value))
         try:
             return OPS[node.op](self, node, data)

@@ -1,0 +1,194 @@
+"""One small interface over SQLite and Postgres: transactions of plain SQL with named parameters, run on a thread.
+
+A transaction is a function over a `Session`. It runs to its end whatever happens to the caller, so a cancelled request never leaves
+half of one behind. SQL is written once; what the two dialects say differently is replaced: `now_s()` (seconds since 1970, by the
+database's clock, so that machines agree on leases) and row locks (SQLite has one writer and needs none).
+"""
+
+import asyncio
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from strategy.errors import InputError
+
+T = TypeVar("T")
+Row = dict[str, Any]
+BUSY_TIMEOUT_S = 15.0
+POSTGRES_CONNECTIONS = 8
+POSTGRES_NOW = "extract(epoch from clock_timestamp())::float8"
+SCHEMES = ("sqlite", "postgresql")
+_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class Session(Protocol):
+    """One transaction."""
+
+    def all(self, sql: str, **values: Any) -> list[Row]:
+        """Run one statement; its rows."""
+
+    def script(self, sql: str) -> None:
+        """Run the statements of a migration."""
+
+
+class Database(Protocol):
+    """A place that keeps state."""
+
+    is_shared: bool
+    """Whether other machines may write to it as well."""
+
+    def now(self, work: "Callable[[Session], T]") -> T:
+        """Run one transaction on this thread."""
+
+    async def run(self, work: "Callable[[Session], T]") -> T:
+        """Run one transaction off the event loop."""
+
+    def close(self) -> None:
+        """Finish what runs and let go."""
+
+
+def open_database(url: str) -> Database:
+    """`sqlite:PATH` or `postgresql://...`. Raises `InputError`, which never repeats the URL: it may hold a password."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        return SqliteDatabase(rest)
+    if scheme == "postgresql":
+        return PostgresDatabase(url)
+    raise InputError(
+        "MESHWRIGHT_DATABASE names no database we know", hint="use `sqlite:PATH` or `postgresql://user:password@host/name`"
+    )
+
+
+class SqliteDatabase:
+    """A file in WAL mode, one connection on one thread."""
+
+    is_shared = False
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._connection = self._executor.submit(self._connect).result()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            if self.path != ":memory:":
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.create_function("now_s", 0, time.time)
+            for pragma in ("journal_mode = wal", "synchronous = normal", "foreign_keys = on"):
+                connection.execute(f"pragma {pragma}")
+        except (sqlite3.Error, OSError) as error:
+            hint = "set MESHWRIGHT_DATABASE to a file that this user may write, such as `sqlite:state/meshwright.sqlite3`"
+            raise InputError(f"cannot open the database file `{self.path}`: {error}", hint=hint) from None
+        return connection
+
+    def now(self, work: Callable[[Session], T]) -> T:
+        """Run one transaction."""
+        return self._executor.submit(self._transact, work).result()
+
+    async def run(self, work: Callable[[Session], T]) -> T:
+        """Run one transaction off the event loop; it is not interrupted."""
+        return await asyncio.shield(asyncio.wrap_future(self._executor.submit(self._transact, work)))
+
+    def _transact(self, work: Callable[[Session], T]) -> T:
+        self._connection.execute("begin immediate")
+        try:
+            found = work(_SqliteSession(self._connection))
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+        return found
+
+    def close(self) -> None:
+        """Close the file after the transactions that wait."""
+        self._executor.submit(self._connection.close).result()
+        self._executor.shutdown()
+
+
+class _SqliteSession:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def all(self, sql: str, **values: Any) -> list[Row]:
+        with closing(self._connection.execute(_without_locks(sql), values)) as cursor:
+            return [dict(row) for row in cursor.fetchall()]
+
+    def script(self, sql: str) -> None:
+        for statement in sql.split(";"):
+            if statement.strip():
+                self._connection.execute(statement)
+
+
+class PostgresDatabase:
+    """A server, through a pool of connections; each transaction on a thread of its own."""
+
+    is_shared = True
+
+    def __init__(self, url: str) -> None:
+        try:
+            from psycopg_pool import ConnectionPool
+        except ImportError:
+            hint = 'install the extra: `pip install "meshwright[postgres]"`'
+            raise InputError("Postgres needs a driver that is not installed", hint=hint) from None
+        from psycopg.rows import dict_row
+
+        self._executor = ThreadPoolExecutor(POSTGRES_CONNECTIONS, thread_name_prefix="state")
+        self._pool = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=POSTGRES_CONNECTIONS,
+            open=False,
+            timeout=BUSY_TIMEOUT_S,
+            kwargs={"row_factory": dict_row, "prepare_threshold": None},
+            check=ConnectionPool.check_connection,
+        )
+        self._open()
+
+    def _open(self) -> None:
+        from psycopg_pool import PoolTimeout
+
+        try:
+            self._pool.open(wait=True, timeout=BUSY_TIMEOUT_S)
+        except PoolTimeout:
+            self.close()
+            raise InputError(
+                "the Postgres server of MESHWRIGHT_DATABASE does not answer", hint="check its host, port, user and password"
+            ) from None
+
+    def now(self, work: Callable[[Session], T]) -> T:
+        """Run one transaction."""
+        with self._pool.connection() as connection, connection.cursor() as cursor:
+            return work(_PostgresSession(cursor))
+
+    async def run(self, work: Callable[[Session], T]) -> T:
+        """Run one transaction off the event loop; it is not interrupted."""
+        return await asyncio.shield(asyncio.wrap_future(self._executor.submit(self.now, work)))
+
+    def close(self) -> None:
+        """Close the connections after the transactions that wait."""
+        self._executor.shutdown()
+        self._pool.close()
+
+
+class _PostgresSession:
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def all(self, sql: str, **values: Any) -> list[Row]:
+        text = _NAMED.sub(r"%(\1)s", sql.replace("%", "%%").replace("now_s()", POSTGRES_NOW))
+        self._cursor.execute(text, values)
+        return list(self._cursor.fetchall()) if self._cursor.description else []
+
+    def script(self, sql: str) -> None:
+        self._cursor.execute(sql)
+
+
+def _without_locks(sql: str) -> str:
+    return sql.replace("for update skip locked", "").replace("for no key update", "")
