@@ -21,7 +21,7 @@ from strategy.model import ModelSpec
 from strategy.result import Finding
 from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
 
-NULLABLE = {("attention", "form"), ("all_gather", "role"), ("reduce_scatter", "role")}
+NULLABLE = {("attention", "form"), ("attention", "partial"), ("all_gather", "role"), ("reduce_scatter", "role"), ("send", "axis")}
 """Optional node fields that a model has to decide about; other optional fields are left out of the wire shapes."""
 
 
@@ -70,6 +70,8 @@ class WirePool(Wire):
     redundant_experts: int
     dense_ffn: Literal["local", "gathered"]
     lm_head: Literal["local", "gathered"]
+    moe_layout: Literal["moe_tp_fastest", "ep_fastest"]
+    cp_order: Literal["zigzag", "contiguous"]
     cp_decode_use: CpDecodeUse | None
     microbatches: int
     chunk_tokens: int | None
@@ -95,6 +97,8 @@ def _wire_node(node: type[Node]) -> type[Wire]:
 
 NODE_CLASSES: tuple[type[Node], ...] = get_args(get_args(AnyNode)[0])
 WIRE_NODES: tuple[type[Wire], ...] = tuple(_wire_node(node) for node in NODE_CLASSES)
+
+_WIRE_BY_OP = {get_args(shape.model_fields["op"].annotation)[0]: shape for shape in WIRE_NODES}
 
 
 class WireBlock(Wire):
@@ -267,6 +271,21 @@ def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:
             code="BUILD", severity="error", path="/strategy", message=message, hint="check degrees and stages"
         )
         return Decoded(strategy=strategy, findings=(finding,))
+
+
+def encode(dag: Dag, why: str = "") -> dict[str, Any]:
+    """The answer document that writes `dag` out: what a model would send for it. Fields that the wire does not have are left out."""
+    document = dag.model_dump(mode="json")
+    pools = [{name: pool[name] for name in WirePool.model_fields} for pool in document["strategy"]["pools"]]
+    blocks = [{**block, "nodes": [_wire_fields(node) for node in block["nodes"]]} for block in document["blocks"]]
+    graph = {"blocks": blocks, "branches": document["branches"], "links": document["links"]}
+    return {"why": why, "strategy": {"pools": pools}, "graph": graph, "citations": []}
+
+
+def _wire_fields(node: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the wire shape of a node's op has."""
+    shape = _WIRE_BY_OP[node["op"]]
+    return {name: value for name, value in node.items() if name in shape.model_fields}
 
 
 def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from api import errors
 from api.guard import CatchErrors
-from api.routes import catalog, health, rules, strategies
+from api.routes import catalog, health, page, rules, strategies
 from api.service import DagBody, Point, TextRequest, warm
 from api.settings import Settings
 from api.version import version
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.ready = False
-    for router in (strategies.router, rules.router, catalog.router, health.router):
+    for router in (strategies.router, rules.router, catalog.router, health.router, page.router):
         app.include_router(router)
     app.add_exception_handler(MeshwrightError, _domain_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)

@@ -96,7 +96,9 @@ def _field_docs(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _shown(default: object) -> str:
-    if default is None or isinstance(default, SecretStr) or default in ("", {}):
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if default is None or default in ("", {}):
         return "-"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 

@@ -39,6 +39,46 @@ class BodyError(InputError):
         self.status = status
 
 
+class ConflictError(InputError):
+    """The thing is not in a state in which this can be done to it."""
+
+
+class ReusedKeyError(InputError):
+    """An Idempotency-Key that came with another request before."""
+
+
+class UnauthorizedError(InputError):
+    """No API key, or none that is known."""
+
+
+class ForbiddenError(InputError):
+    """A key that may not do this."""
+
+
+class LaterError(MeshwrightError):
+    """Nothing is wrong with the request; it may be sent again in `retry_after_s` seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateError(LaterError):
+    """More requests than this client may send."""
+
+
+class QuotaError(LaterError):
+    """More plans than this key may ask for in a day."""
+
+
+class OverloadedError(LaterError):
+    """More work waits than is taken on."""
+
+
+class DeadlineError(LaterError):
+    """The work took longer than a request may take."""
+
+
 class ShapeError(InputError):
     """A document whose fields do not fit; `places` lists each with its JSON pointer."""
 
@@ -55,6 +95,15 @@ STATUS: dict[type[MeshwrightError], HTTPStatus] = {
     ShapeError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyError: HTTPStatus.BAD_REQUEST,
     MissingResourceError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    ReusedKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    LaterError: HTTPStatus.SERVICE_UNAVAILABLE,
+    RateError: HTTPStatus.TOO_MANY_REQUESTS,
+    QuotaError: HTTPStatus.TOO_MANY_REQUESTS,
+    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
     ProposalError: HTTPStatus.SERVICE_UNAVAILABLE,
     KnowledgeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     ExecutionError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -106,6 +155,13 @@ def problem(error: Exception, *, instance: str = "") -> Problem:
         errors=_places(error),
         nearest=list(error.nearest) if isinstance(error, UnknownNameError) else [],
     )
+
+
+def headers(error: Exception) -> dict[str, str]:
+    """What the status calls for besides the body."""
+    if isinstance(error, LaterError):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
 
 
 def status_of(kind: type[MeshwrightError]) -> HTTPStatus:

@@ -3,17 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from api.documents import judge_document
 from api.service import resolve_request
-from strategy.dag import AnyNode, Dag, stamps
-from strategy.export.grid import NODE_H, NODE_W, Grid, Template, domain_grid
-from strategy.hardware import Cluster
-from strategy.mesh import AXES, Axis, axis_size, stage_members, stage_ranks
+from knowledge.calibration import calibration
+from knowledge.resolve import resolve_model
+from strategy.dag import AnyNode, Dag
+from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST
+from strategy.export.grid import NODE_H, NODE_W, PHASES, Grid, Template, domain_grid
+from strategy.memory import stage_memory_gb
+from strategy.mesh import AXES, Axis, axis_size, groups, stage_ranks
+from strategy.model import ModelSpec
 from strategy.ops import op_kind
 from strategy.passes import pass_time
 from strategy.placement import refine
@@ -21,7 +25,7 @@ from strategy.request import Problem
 from strategy.result import Finding, MemoryGb
 from strategy.strategy import Phase, Pool, describe
 from strategy.values import Frozen
-from strategy.work import Load, WorkContext, work_context
+from strategy.work import Load, Work, WorkContext, work_context
 from validators.documents import Document, pointer_positions
 from validators.registry import catalogue
 from validators.subject import Subject
@@ -112,7 +116,9 @@ def picture(document: Document, view: View) -> Picture:
         return Picture(grid=None, positions=places)
     problem = None if document.request is None else resolve_request(document.request)
     grid = domain_grid(document.dag, unfold=view.unfold, collapse=view.collapse)
-    facts = _Facts(document.dag, problem, view.concurrency, sound=_is_sound(judge_document(document, prove=False).findings))
+    facts = _Facts(
+        document.dag, problem, view.concurrency, sound=_is_sound(judge_document(document, prove=False).findings)
+    )
     return Picture(grid=grid_columns(grid), nodes=facts.nodes(grid.templates), pools=facts.pools(), positions=places)
 
 
@@ -143,7 +149,9 @@ def _positions(document: Document) -> dict[str, tuple[int, int]]:
 def _is_sound(findings: Iterable[Finding]) -> bool:
     """Whether structure, degrees and meshes hold, so that groups and costs mean something."""
     known = catalogue()
-    return not any(f.severity == "error" and (f.code not in known or known[f.code].stage in BEFORE_TYPING) for f in findings)
+    return not any(
+        f.severity == "error" and (f.code not in known or known[f.code].stage in BEFORE_TYPING) for f in findings
+    )
 
 
 @dataclass(frozen=True)
@@ -157,42 +165,151 @@ class _Facts:
 
     def nodes(self, templates: tuple[Template, ...]) -> tuple[NodeFacts, ...]:
         """Facts of each template, in their order."""
-        pointers = {
-            (block.name, node.id): (f"/blocks/{b}/nodes/{n}", node)
-            for b, block in reversed(list(enumerate(self.dag.blocks)))
-            for n, node in reversed(list(enumerate(block.nodes)))
-        }
+        places = _places(self.dag)
         placements, costs, layers = self.placements(), self.costs(), self.layers()
-        found = []
-        for template in templates:
-            pointer, node = pointers[template.block, template.node]
-            pool = self.dag.strategy.pool_for(template.phase)
-            axis = getattr(node, "axis", None)
-            found.append(
-                NodeFacts(
-                    phase=template.phase,
-                    block=template.block,
-                    id=node.id,
-                    op=node.op,
-                    kind=op_kind(node.op),
-                    pointer=pointer,
-                    inputs=node.inputs,
-                    fields=node.model_dump(mode="json", exclude_none=True, exclude={"id", "op", "inputs", "axis"}),
-                    layers=layers.get((template.phase, template.block), 1),
-                    axis=axis,
-                    group_size=axis_size(pool, axis) if axis else None,
-                    placement=placements.get(template),
+        return tuple(
+            self.node(template, *places[template.block, template.node]).model_copy(
+                update={
+                    "layers": layers.get((template.phase, template.block), 1),
+                    "placement": placements.get(template),
                     **costs.get(template, {}),
-                )
+                }
             )
-        return tuple(found)
+            for template in templates
+        )
+
+    def node(self, template: Template, pointer: str, node: AnyNode) -> NodeFacts:
+        """What the document itself says of a node."""
+        axis: Axis | None = getattr(node, "axis", None)
+        pool = self.dag.strategy.pool_for(template.phase)
+        return NodeFacts(
+            phase=template.phase,
+            block=template.block,
+            id=node.id,
+            op=node.op,
+            kind=op_kind(node.op),
+            pointer=pointer,
+            inputs=node.inputs,
+            fields=node.model_dump(mode="json", exclude_none=True, exclude={"id", "op", "inputs", "axis"}),
+            axis=axis,
+            group_size=axis_size(pool, axis) if axis else None,
+        )
 
     def layers(self) -> dict[tuple[Phase, str], int]:
         """How many layers of a phase run a block."""
         counts: dict[tuple[Phase, str], int] = {}
-        for phase in ("prefill", "decode"):
-            for stamp in self.dag.branch(cast(Phase, phase)).layers:
+        for phase in PHASES:
+            for stamp in self.dag.branch(phase).layers:
                 for block in stamp.blocks:
-                    key = (cast(Phase, phase), block)
-                    counts[key] = counts.get(key, 0) + stamp.range[1] - stamp.range[0]
+                    counts[phase, block] = counts.get((phase, block), 0) + stamp.range[1] - stamp.range[0]
         return counts
+
+    def placements(self) -> dict[Template, str]:
+        """The placement of what each node yields, in words."""
+        if not self.sound:
+            return {}
+        subject = Subject(self.dag, _model(self.dag, self.problem), self.problem)
+        sites = {phase: _site(subject, phase) for phase in PHASES}
+        words = ((Template(*key), sites[key[0]], placement) for key, placement in subject.typing.nodes.items())
+        return {template: site.say(placement) for template, site, placement in words if site is not None}
+
+    def costs(self) -> dict[Template, dict[str, float]]:
+        """Shapes and amounts of each node on one rank: of one prompt in prefill, of the stated load in decode."""
+        found: dict[Template, dict[str, float]] = {}
+        if self.problem is None or not self.sound:
+            return found
+        for phase in PHASES:
+            pool, load = self.dag.strategy.pool_for(phase), self.load(phase)
+            ctx = work_context(self.problem.model, self.problem.precision, pool, phase, load)
+            for priced in pass_time(self.dag, phase, self.problem, calibration(), load).priced:
+                found[Template(phase, priced.block.name, priced.node.id)] = _amounts(priced.work, ctx)
+        return found
+
+    def load(self, phase: Phase) -> Load:
+        """One prompt; or the sequences that an attention replica decodes at once, half way through their outputs."""
+        assert self.problem is not None
+        work = self.problem.workload
+        if phase == "prefill":
+            return Load(1.0, float(work.isl), float(work.isl))
+        pool = self.dag.strategy.pool_for(phase)
+        running = self.concurrency or work.concurrency or 1
+        batch = max(1.0, running / (pool.replicas * pool.attention.dp_size))
+        return Load(batch, 1.0, work.isl + work.osl / 2)
+
+    def pools(self) -> tuple[PoolPicture, ...]:
+        """Every pool with its GPUs."""
+        return tuple(self.pool(pool) for pool in self.dag.strategy.pools)
+
+    def pool(self, pool: Pool) -> PoolPicture:
+        """One pool; rank by rank where its meshes hold and there are not too many."""
+        drawn = self.sound and pool.world_size <= MAX_RANKS
+        first = self.dag.strategy.first_rank(pool)
+        axes = {axis: size for axis in AXES if (size := axis_size(pool, axis)) > 1}
+        return PoolPicture(
+            name=pool.name,
+            summary=describe(pool),
+            phases=pool.phases,
+            first_rank=first,
+            world_size=pool.world_size,
+            gpus_per_host=self.problem.cluster.gpus_per_host if self.problem else DEFAULT_GPUS_PER_HOST,
+            axes=axes,
+            replica=_coordinate(pool, 0) if drawn else (),
+            stage=_coordinate(pool, 1) if drawn else (),
+            group={axis: _group_numbers(pool, axis) for axis in axes} if drawn else {},
+            memory_gb=self.memory(pool),
+        )
+
+    def memory(self, pool: Pool) -> tuple[MemoryGb, ...]:
+        """Of the fullest rank of each stage at the stated load."""
+        if self.problem is None or not self.sound:
+            return ()
+        running = self.concurrency or self.problem.workload.concurrency or 1
+        return tuple(stage_memory_gb(self.problem, pool, running))
+
+
+def _places(dag: Dag) -> dict[tuple[str, str], tuple[str, AnyNode]]:
+    """Pointer and node of each name; of equal names the first."""
+    found: dict[tuple[str, str], tuple[str, AnyNode]] = {}
+    for b, block in enumerate(dag.blocks):
+        for n, node in enumerate(block.nodes):
+            found.setdefault((block.name, node.id), (f"/blocks/{b}/nodes/{n}", node))
+    return found
+
+
+def _model(dag: Dag, problem: Problem | None) -> ModelSpec:
+    return resolve_model(dag.model) if problem is None else problem.model
+
+
+def _site(subject: Subject, phase: Phase) -> Site | None:
+    """Where placements of a phase are put into words."""
+    pool = subject.dag.strategy.pool_for(phase)
+    digits = refine(pool)
+    return None if digits is None else Site(subject, phase, pool, digits)
+
+
+def _amounts(work: Work, ctx: WorkContext) -> dict[str, float]:
+    return {
+        "rows": float(np.max(ctx.rows(work.output))),
+        "width": float(work.output.width),
+        "output_bytes": float(np.max(ctx.bytes_of(work.output))),
+        "weight_bytes": float(np.max(work.weight_bytes)),
+        "moved_bytes": float(np.max(work.io_bytes)),
+        "message_bytes": float(np.max(work.message_bytes)),
+        "flops": float(np.max(work.flops)),
+    }
+
+
+def _coordinate(pool: Pool, dimension: int) -> tuple[int, ...]:
+    """Replica (0) or stage (1) of every rank, in rank order."""
+    ranks = stage_ranks(pool)
+    found = np.empty(pool.world_size, dtype=np.int64)
+    found[ranks] = np.indices(ranks.shape)[dimension]
+    return tuple(found.tolist())
+
+
+def _group_numbers(pool: Pool, axis: Axis) -> tuple[int, ...]:
+    """The group of `axis` that each rank belongs to, numbered in order of first rank."""
+    found = np.empty(pool.world_size, dtype=np.int64)
+    for number, ranks in enumerate(groups(pool, axis)):
+        found[list(ranks)] = number
+    return tuple(found.tolist())

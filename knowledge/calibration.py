@@ -33,8 +33,7 @@ def _assemble(collectives: dict[str, Any], efficiencies: dict[str, Any]) -> Cali
     return Calibration.model_validate(
         {
             "efficiencies": efficiencies["efficiencies"],
-            "engines": efficiencies["engines"],
-            "moe_imbalance": efficiencies["moe_imbalance"],
+            "factors": efficiencies["factors"],
             "calibrated_archs": efficiencies["calibrated_archs"],
             "anchors": anchors,
             "fabrics": collectives["fabrics"],

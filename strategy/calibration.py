@@ -4,8 +4,10 @@ Physics (FLOPs, bytes, messages) is in `strategy.work`; here is how fast real ke
 has a unit, and is looked up from the particular to the general, so a GPU nobody measured still gets a sane number.
 """
 
+import math
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +19,15 @@ from strategy.values import Degree, Frozen, Positive
 OpClass = Literal["gemm", "attention", "expert", "vector"]
 CollectiveOp = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "dispatch", "combine"]
 PhaseKey = Literal["prefill", "decode", "*"]
+EngineKey = Literal["vllm", "sglang", "trtllm", "none", "*"]
+KernelQuantity = Literal["compute_time", "memory_time", "launch_time", "imbalance", "message_time"]
+"""Times of kernels and messages. imbalance: the busiest expert rank over the mean, where experts are spread over ranks."""
+EngineQuantity = Literal[
+    "decode_step_ms", "per_sequence_us", "prefill_time", "prefill_pass_ms", "request_ms", "queue", "queue_growth"
+]
+FactorQuantity = KernelQuantity | EngineQuantity
+ENGINE_QUANTITIES: tuple[EngineQuantity, ...] = get_args(EngineQuantity)
+"""In the order of the fields of `EngineConstants`."""
 
 
 class Efficiency(Frozen):
@@ -68,24 +79,61 @@ class AlphaBeta(Frozen):
     p2p_us: float
 
 
-class EngineConstants(Frozen):
-    """What a serving engine adds to the kernels; `engine` None holds for an unnamed one."""
+class Factor(Frozen):
+    """One fitted constant: `value` multiplies `quantity` wherever every selector holds (`*` matches all)."""
 
-    engine: Engine | None
-    decode_step_us: float = Field(ge=0)
+    quantity: FactorQuantity
+    op: str = "*"
+    """Class of kernels, or `all_reduce` and `exchange` (every other collective) for message_time."""
+    phase: PhaseKey = "*"
+    archs: tuple[str, ...] = ()
+    """Architectures; `other` holds for those never fitted; empty matches all."""
+    dtype: str = "*"
+    attention: Literal["gqa", "mla", "*"] = "*"
+    engine: EngineKey = "*"
+    """`none` holds where no engine is named."""
+    serving: Literal["colocated", "disaggregated", "*"] = "*"
+    value: Positive
+
+    def holds(self, context: "Context") -> bool:
+        """Whether every selector matches."""
+        own = (self.op, self.phase, self.dtype, self.attention, self.engine, self.serving)
+        asked = (context.op, context.phase, context.dtype, context.attention, context.engine, context.serving)
+        return all(one in ("*", other) for one, other in zip(own, asked, strict=True)) and (
+            not self.archs or context.arch in self.archs
+        )
+
+
+class Context(NamedTuple):
+    """Where a constant is asked for; an empty field matches only factors that do not select on it."""
+
+    op: str = ""
+    phase: str = ""
+    arch: str = ""
+    dtype: str = ""
+    attention: str = ""
+    engine: str = "none"
+    serving: str = ""
+
+
+@dataclass(frozen=True)
+class EngineConstants:
+    """What a serving engine adds to the kernels."""
+
+    decode_step_ms: float
     """Host time of one decode step that kernels do not hide."""
-    per_sequence_us: float = Field(ge=0)
+    per_sequence_us: float
     """Host time of one decode step per running sequence (sampling, detokenising, scheduling)."""
-    prefill_step_us: float = Field(ge=0)
+    prefill_time: float
+    """Factor on kernel times of prefill."""
+    prefill_pass_ms: float
     """Host time of one prefill pass."""
-    kernel_scale: Positive = 1.0
-    """Factor on kernel times relative to the calibrated ones."""
-    prefill_scale: Positive = 1.0
-    """Factor on prefill kernel times relative to the calibrated ones."""
-    request_ms: float = Field(default=0.0, ge=0)
+    request_ms: float
     """Time of a request outside the model: HTTP, tokenising, admission, the way back of the first token."""
-    burst: float = Field(ge=0, le=1)
-    """How bunched arrivals are: 0 spreads them evenly over a request's life, 1 brings them all at once."""
+    queue: float
+    """Prompts that a new prompt finds waiting when two requests are in flight (arrivals come in bunches)."""
+    queue_growth: float
+    """Exponent with which that number grows with the requests in flight."""
 
 
 class Calibration(Frozen):
@@ -98,9 +146,8 @@ class Calibration(Frozen):
     arch_fabrics: dict[str, tuple[str, ...]]
     """The same by architecture, for switched scale-up fabrics."""
     alpha_beta: AlphaBeta
-    engines: tuple[EngineConstants, ...]
-    moe_imbalance: float = Field(default=1.0, ge=1)
-    """Load of the busiest expert rank over the mean."""
+    factors: tuple[Factor, ...] = ()
+    """Constants fitted on serving points, on top of the efficiencies."""
     calibrated_archs: tuple[str, ...] = ()
     """Architectures on which efficiencies were fitted; others are extrapolated."""
 
@@ -134,7 +181,28 @@ class Calibration(Frozen):
             return found
         return self.arch_fabrics.get(gpu.arch, ()) if gpu.scale_up == "nvlink" else ()
 
-    def engine(self, engine: Engine | None) -> EngineConstants:
-        """Constants of an engine; those of the unnamed one when it has none of its own."""
-        own = [e for e in self.engines if e.engine == engine]
-        return own[0] if own else next(e for e in self.engines if e.engine is None)
+    def factor(self, quantity: FactorQuantity, context: Context) -> float:
+        """Product of the factors of `quantity` that hold in `context`; 1 when none does."""
+        key = (quantity, context)
+        if key not in self._products:
+            known = context if context.arch in self.calibrated_archs else context._replace(arch="other")
+            values = [f.value for f in self._factors_of.get(quantity, ()) if f.holds(known)]
+            self._products[key] = math.prod(values)
+        return self._products[key]
+
+    @cached_property
+    def _products(self) -> dict[tuple[str, Context], float]:
+        return {}
+
+    @cached_property
+    def _factors_of(self) -> dict[str, list[Factor]]:
+        found: dict[str, list[Factor]] = {}
+        for factor in self.factors:
+            found.setdefault(factor.quantity, []).append(factor)
+        return found
+
+    def engine(self, engine: Engine | None, arch: str, *, disaggregated: bool) -> EngineConstants:
+        """Constants of an engine on GPUs of `arch`; the mean of those known where none is named."""
+        serving = "disaggregated" if disaggregated else "colocated"
+        context = Context(arch=arch, engine=engine or "none", serving=serving)
+        return EngineConstants(*(self.factor(name, context) for name in ENGINE_QUANTITIES))

@@ -281,13 +281,19 @@ def cp_decode_declared(pool: Pool) -> bool:
     return pool.attention.cp_size == 1 or "decode" not in pool.phases or pool.cp_decode_use is not None
 
 
-def ulysses_heads_divide(model: ModelSpec, pool: Pool) -> bool:
-    """cp_ulysses trades token shards for head shards: a rank's heads split over cp, which MLA's one latent cannot (SP014)."""
-    if pool.sp_kind != "cp_ulysses":
+def heads_divide_over_cp(model: ModelSpec, pool: Pool) -> bool:
+    """Where heads are split over cp as well (cp_ulysses in prefill, tp_slice in decode), a rank's heads and KV heads split evenly (SP014).
+
+    MLA has one latent for all heads, which Ulysses cannot trade for token shards; slicing its query heads is fine.
+    """
+    ulysses = pool.sp_kind == "cp_ulysses" and "prefill" in pool.phases
+    if not ulysses and not (pool.cp_decode_use == "tp_slice" and "decode" in pool.phases):
         return True
-    if model.attention.kind == "mla":
-        return False
-    return model.attention.num_heads // pool.attention.tp_size % pool.attention.cp_size == 0
+    attention, tp, cp = model.attention, pool.attention.tp_size, pool.attention.cp_size
+    if attention.kind == "mla":
+        return not ulysses and attention.num_heads // tp % cp == 0
+    kv_heads = max(1, attention.num_kv_heads // tp)
+    return attention.num_heads // tp % cp == 0 and (kv_heads % cp == 0 or cp % kv_heads == 0)
 
 
 def dcp_divides(pool: Pool) -> bool:
@@ -454,7 +460,7 @@ _ARITHMETIC: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
     ("SP001", lambda c: sp_serves_prefill(c.pool)),
     ("SP002", lambda c: sp_kind_fits_mesh(c.pool)),
     ("SP011", lambda c: sp_without_dp_attention(c.pool)),
-    ("SP014", lambda c: ulysses_heads_divide(c.model, c.pool)),
+    ("SP014", lambda c: heads_divide_over_cp(c.model, c.pool)),
     ("SP015", lambda c: cp_decode_declared(c.pool)),
     ("AT006", lambda c: dcp_divides(c.pool)),
     ("AT007", lambda c: dcp_fits_kv_heads(c.model, c.pool)),

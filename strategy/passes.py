@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from strategy.calibration import Calibration, CollectiveOp, OpClass
+from strategy.calibration import Calibration, CollectiveOp, Context, OpClass
 from strategy.collectives import Links, Span, p2p_crosses, span
 from strategy.dag import AllToAll, AnyNode, Block, Dag, Linear
 from strategy.hardware import GpuSpec
@@ -177,7 +177,7 @@ class Pricer:
 
     def _times(self, priced: Sequence[Priced], width: int) -> tuple[Grid, NDArray[np.bool_]]:
         """Milliseconds [nodes, grid] and where the arithmetic, not the memory, decides."""
-        flops = _table([p.work.flops * self._imbalance(p.node) for p in priced], width)
+        flops = _table([p.work.flops for p in priced], width)
         moved = _table([p.work.weight_bytes + p.work.io_bytes for p in priced], width)
         rows = _table([p.work.rows for p in priced], width)
         rates = np.array([self._rates(p) for p in priced]).T[:, :, None]
@@ -186,26 +186,39 @@ class Pricer:
         compute = flops / flop_rate * (1 + half_rows / np.maximum(rows, 1e-9))
         memory = (moved + half_bytes * (moved > 0)) / byte_rate
         launched = (flops > 0) | (moved > 0)
-        ms = 1e3 * np.maximum(np.where(rows > 0, compute, flops / flop_rate), memory) + 1e-3 * overhead * launched
+        busiest = np.array([self._imbalance(p.node) for p in priced])[:, None]
+        kernel = np.maximum(np.where(rows > 0, compute, flops / flop_rate), memory) * busiest
+        ms = 1e3 * kernel + 1e-3 * overhead * launched
         for row, one in enumerate(priced):
             if one.node.op in _MESSAGES:
                 ms[row] = self._message_ms(one.node, one.work)
         return ms, compute > memory
 
     def _imbalance(self, node: AnyNode) -> float:
-        """How much more than the mean the busiest expert rank computes."""
+        """How much longer than the mean the busiest expert rank takes."""
         spread = node.op == "expert" and self.span("ep").ranks > 1
-        return self.calibration.moe_imbalance if spread else 1.0
+        return self.calibration.factor("imbalance", self._context("expert")) if spread else 1.0
+
+    def _context(self, op: str, dtype: str = "") -> Context:
+        """Where this branch runs, as the calibration's factors select it."""
+        attention = self.problem.model.attention.kind if op == "attention" else ""
+        arch, engine = self.problem.cluster.gpu.arch, self.problem.engine or "none"
+        return Context(op, self.phase, arch, dtype, attention, engine)
 
     def _rates(self, one: Priced) -> tuple[float, float, float, float, float]:
         """FLOP/s, bytes/s, launch overhead in us, half rows and half bytes of a node's kernel."""
-        gpu, (op, dtype) = self.problem.cluster.gpu, self._kernel(one.node)
-        key = (op, dtype)
+        key = self._kernel(one.node)
         if key not in self._known_rates:
-            found = self.calibration.efficiency(op, self.phase, gpu.arch, dtype)
-            flop_rate, byte_rate = peak_flops(gpu, dtype) * found.compute, gpu.memory_tb_per_s * 1e12 * found.memory
-            self._known_rates[key] = (flop_rate, byte_rate, found.overhead_us, found.half_rows, found.half_bytes)
+            self._known_rates[key] = self._fitted_rates(*key)
         return self._known_rates[key]
+
+    def _fitted_rates(self, op: OpClass, dtype: Dtype) -> tuple[float, float, float, float, float]:
+        gpu, context = self.problem.cluster.gpu, self._context(op, dtype)
+        found, factor = self.calibration.efficiency(op, self.phase, gpu.arch, dtype), self.calibration.factor
+        flop_rate = peak_flops(gpu, dtype) * found.compute / factor("compute_time", context)
+        byte_rate = gpu.memory_tb_per_s * 1e12 * found.memory / factor("memory_time", context)
+        launch_us = found.overhead_us * factor("launch_time", context)
+        return flop_rate, byte_rate, launch_us, found.half_rows, found.half_bytes
 
     @cached_property
     def _known_rates(self) -> dict[tuple[OpClass, Dtype], tuple[float, float, float, float, float]]:
@@ -233,10 +246,12 @@ class Pricer:
         if node.op == "send":
             return self.links.send_us(work.message_bytes, crosses=self._boundary_crosses) * 1e-3
         group = self.span(_axis(node))
+        kind = "all_reduce" if node.op == "all_reduce" else "exchange"
+        factor = self.calibration.factor("message_time", self._context(kind))
         if isinstance(node, AllToAll) and node.role in ("dispatch", "combine"):
-            return self._exchange_ms(node, work, group)
+            return self._exchange_ms(node, work, group) * factor
         op = _TIMED_AS.get(node.op, cast(CollectiveOp, node.op))
-        return self.links.time_us(op, group, work.message_bytes) * 1e-3
+        return self.links.time_us(op, group, work.message_bytes) * (1e-3 * factor)
 
     def _exchange_ms(self, node: AllToAll, work: Work, group: Span) -> Quantity:
         """Dispatch and combine, by the kernels of this phase."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from evals.mutate.mutations import Document, Mutation
 from evals.mutate.strategies import canonical
@@ -20,13 +20,38 @@ Agreement = Literal["caught", "harmless", "refused", "missed", "unexplained"]
 numbers. missed: the numbers change and no rule objects. unexplained: rules object, the numbers do not change, and no reason is known."""
 DISAGREEMENTS: frozenset[str] = frozenset({"missed", "unexplained"})
 
-REASONS: dict[str, str] = {
-    "DA006": "hang: replicas that meet in a collective did not agree on token counts",
-    "DG004": "waste: a node whose value nobody reads",
-    "DG007": "waste: the same edge twice",
-    "DG012": "order: the kind of an edge says what an engine may reorder",
+
+class Reason(NamedTuple):
+    """Why a rule may refuse a DAG that computes the right numbers."""
+
+    text: str
+    kinds: frozenset[str] | None = None
+    """Mutations for which it holds; None for all."""
+
+
+_STATE = Reason("order: a link or loop that no step reads, which an engine would have to keep or wait for")
+_DECLARED = frozenset({"pool-field", "degree", "stages"})
+_MESH = Reason("layout: the declared meshes contradict each other or the engines' groups", _DECLARED)
+_LOWERING = Reason("layout: the DAG is lowered otherwise than the strategy declares", _DECLARED)
+REASONS: dict[str, Reason] = {
+    "CH004": _MESH,
+    "CM004": Reason("hang: a send without its recv, or two"),
+    "DA006": Reason("hang: replicas that meet in a collective did not agree on token counts"),
+    "DG002": Reason("layout: reads a residual stream where none enters", frozenset({"add-edge", "retarget-edge"})),
+    "DG004": Reason("waste: a node whose value nobody reads"),
+    "DG007": Reason("waste: the same edge twice"),
+    "DG012": Reason("order: the kind of an edge says what an engine may reorder"),
+    "DP005": Reason("waste: a replica samples the sequences of others as well"),
+    "DP011": Reason("layout: a boundary that no stage uses holds an MoE layer", frozenset({"branch-block"})),
+    "EP003": _LOWERING,
+    "PH001": _STATE,
+    "PH002": _STATE,
+    "PH005": _STATE,
+    "SP002": _MESH,
+    "SP011": _MESH,
+    "SP015": _MESH,
 }
-"""Why a rule may refuse a DAG that computes the right numbers, by code. A refusal for any other code is a disagreement."""
+"""By code. A refusal of right numbers for any other code, or by another mutation, is a disagreement."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +77,21 @@ def judged(dag: Dag, model: ModelSpec, mutation: Mutation) -> Outcome:
     errors = validate(dag, model, prove=False).errors
     codes = tuple(sorted({finding.code for finding in errors}))
     proof = prove(dag, model)
-    return Outcome(mutation.kind, mutation.where, _agreement(codes, proof), codes, _departure(proof))
+    return Outcome(mutation.kind, mutation.where, _agreement(mutation.kind, codes, proof), codes, _departure(proof))
 
 
-def _agreement(codes: tuple[str, ...], proof: Proof) -> Agreement:
+def _agreement(kind: str, codes: tuple[str, ...], proof: Proof) -> Agreement:
     if not proof.passed:
         return "caught" if codes else "missed"
     if not codes:
         return "harmless"
-    return "refused" if any(code in REASONS for code in codes) else "unexplained"
+    return "refused" if any(reason_of(code, kind) for code in codes) else "unexplained"
+
+
+def reason_of(code: str, kind: str) -> str:
+    """Why `code` may refuse a mutation of this kind that computes the right numbers; empty when it may not."""
+    reason = REASONS.get(code)
+    return "" if reason is None or (reason.kinds is not None and kind not in reason.kinds) else reason.text
 
 
 def _departure(proof: Proof) -> str:

@@ -21,7 +21,7 @@ def to_markdown(tally: Tally) -> str:
         *_table("rule", tally.by_rule),
         "## Reasons to refuse what computes the right numbers",
         "",
-        *(f"- {code}: {reason}" for code, reason in sorted(REASONS.items())),
+        *(f"- {code}: {reason.text}" for code, reason in sorted(REASONS.items())),
         "",
         "## Coverage",
         "",

@@ -184,13 +184,14 @@ def _expanded(
     q = np.concatenate([q[..., :n], turn(q[..., n:], query.rows)], axis=-1)
     heads = beside.heads.kv
     needs_width(beside, heads.shape[1] * (n + v) + r, f"expanded K and V ({heads.shape[1]} heads on a rank)")
+    if heads.shape != numbers.shape or (heads != numbers).any():
+        raise RunError("`kv_b` has expanded K and V of other heads than the queries are")
     if caches:
         _refuse_uncached(beside.rows, np.concatenate([write.rows for write in caches], axis=1))
     kv = beside.data[..., :-r].reshape(*beside.data.shape[:2], heads.shape[1], n + v)
     rope = turn(beside.data[..., None, -r:], beside.rows)
     keys = np.concatenate([kv[..., :n], np.broadcast_to(rope, (*kv.shape[:3], r))], axis=-1)
-    context = _chosen([Written(keys, kv[..., n:], beside.rows, heads)], numbers)
-    return _over(site, node, query, q, context, n + r)
+    return _over(site, node, query, q, Written(keys, kv[..., n:], beside.rows, heads), n + r)
 
 
 def _refuse_uncached(rows: Ints, cached: Ints) -> None:

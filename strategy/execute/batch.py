@@ -39,13 +39,17 @@ class Batch:
         each = len(self.prompts) // (ranks.pool.replicas * ranks.pool.attention.dp_size)
         return np.asarray(ranks.attention_replica[:, None] * each + np.arange(each))
 
-    def own_sequences(self, ranks: Ranks, phase: Phase) -> Ints:
-        """[ranks, sequences]: those that a rank computes, a part of its replica's where decode splits them over the cp ranks."""
+    def own_sequences(self, ranks: Ranks, phase: Phase, step: int) -> Ints:
+        """[ranks, sequences]: those that a rank computes in a step, a part of its replica's where decode splits them over cp ranks.
+
+        A batch is cut anew in every step, so a sequence does not stay with one rank: here it moves on by one rank a step, which is
+        why every cache must be kept complete.
+        """
         found = self.replica_sequences(ranks)
-        if phase == "prefill" or ranks.pool.cp_decode_use != "batch_shard":
+        if phase == "prefill" or not splits_batch(ranks):
             return found
-        each = found.shape[1] // ranks.size("cp")
-        return np.take_along_axis(found, ranks.place("cp")[:, None] * each + np.arange(each), axis=1)
+        each, turn = found.shape[1] // ranks.size("cp"), (ranks.place("cp") + step) % ranks.size("cp")
+        return np.take_along_axis(found, turn[:, None] * each + np.arange(each), axis=1)
 
     def prompt_tokens(self, ranks: Ranks, chunk: int) -> Tokens:
         """One chunk of the prompts of each rank's sequences; of its positions under context parallelism."""
@@ -69,6 +73,11 @@ class Batch:
             table[sequence, : len(prompt)] = prompt
         kept = np.maximum(rows, 0)
         return Tokens(table[kept // SPAN, kept % SPAN], rows)
+
+
+def splits_batch(ranks: Ranks) -> bool:
+    """Whether each cp rank decodes its own part of the batch."""
+    return ranks.size("cp") > 1 and ranks.pool.cp_decode_use == "batch_shard"
 
 
 def shards_of(start: int, end: int, size: int, order: str) -> list[Ints]:

@@ -1,5 +1,6 @@
 """Compares a run with the reference while it goes, and names the first node that departs from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ class Comparison:
     """Observer of a run: checks logits and tokens, and remembers the first block that leaves a wrong residual stream."""
 
     reference: Reference
-    own: dict[Phase, Ints]
-    """[ranks, sequences]: what each rank must have sampled for."""
+    own: Callable[[Phase, int], Ints]
+    """[ranks, sequences]: what each rank must have sampled for, by phase and step."""
     max_abs_error: float = 0.0
     suspect: Moment | None = None
     mismatch: Mismatch | None = None
@@ -95,7 +96,7 @@ class Comparison:
 
     def check_tokens(self, moment: Moment, out: Tokens) -> Mismatch | None:
         """Raise RunError when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
-        own = self.own[moment.phase]
+        own = self.own(moment.phase, moment.step)
         newest = self.reference.lengths[own] - 1 + (0 if moment.phase == "prefill" else moment.step + 1)
         has = ((own * SPAN + newest)[:, :, None] == out.rows[:, None, :]).any(axis=2).all(axis=1)
         if not has.all():

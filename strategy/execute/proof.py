@@ -72,7 +72,7 @@ class _Trial:
         reference = run_reference(self.scaled.model, self.program.layers, weights, self.batch.prompts, self.steps)
         run = self.runner(lambda *_: None)
         comparison = Comparison(
-            reference, {phase: self.batch.own_sequences(ranks, phase) for phase, ranks in self.ranks.items()}
+            reference, lambda phase, step: self.batch.own_sequences(self.ranks[phase], phase, step)
         )
         run.observe = comparison
         try:

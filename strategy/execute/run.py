@@ -7,7 +7,7 @@ import numpy as np
 
 from strategy.dag import RESIDUAL, Edge, Ingress, Recv, Send
 from strategy.execute.attention import cached_tensor
-from strategy.execute.batch import Batch
+from strategy.execute.batch import Batch, splits_batch
 from strategy.execute.context import pass_round
 from strategy.execute.handoff import owned_positions, reshard_cache, reshard_tokens
 from strategy.execute.nodes import run_node
@@ -194,7 +194,7 @@ class Runner:
         if node.tokens_per_sequence not in (None, 1):
             raise RunError(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
         tokens = self.linked_tokens(site.step, end)
-        own = self.batch.own_sequences(site.ranks, "decode")
+        own = self.batch.own_sequences(site.ranks, "decode", site.step)
         matches = tokens.rows[:, None, :] // SPAN == own[:, :, None]
         if (matches.sum(axis=2) != 1).any():
             wrong = (matches.sum(axis=2) != 1).any(axis=1).nonzero()[0]
@@ -216,11 +216,13 @@ class Runner:
         if len(found) != 1:
             link = "loop link" if step else "link from prefill"
             raise RunError(f"decode step {step} needs the sampled tokens over exactly one {link}, got {len(found)}")
-        return next(iter(found.values()))
+        tokens = next(iter(found.values()))
+        ranks = self.ranks["decode"]
+        return _told_by_scheduler(ranks, tokens) if step and splits_batch(ranks) else tokens
 
     def moved_tokens(self, tokens: Tokens) -> Tokens:
         """Sampled tokens of the prefill pool on the decode pool."""
-        return reshard_tokens(tokens, self.batch.own_sequences(self.ranks["decode"], "decode"))
+        return reshard_tokens(tokens, self.batch.own_sequences(self.ranks["decode"], "decode", 0))
 
     def linked_caches(self, moment: Moment, target: End) -> list[Written]:
         """KV writes of this layer that links bring: from prefill, from earlier steps (loop), from this step."""
@@ -290,6 +292,12 @@ class Runner:
         if node.stage_offset is not None:
             raise RunError("a send goes round an axis, or stages ahead: not both")
         return Sent("send", pass_round(site, node.axis, as_tensor(arrived.data[0])), 0)
+
+
+def _told_by_scheduler(ranks: Ranks, tokens: Tokens) -> Tokens:
+    """Tokens that any cp rank sampled: the scheduler hands a sequence and its newest token to another rank."""
+    members = ranks.members("cp")[ranks.group_of("cp")]
+    return Tokens(tokens.ids[members].reshape(ranks.count, -1), tokens.rows[members].reshape(ranks.count, -1))
 
 
 def _refuse_left_behind(step: Step, routine: Routine) -> None:

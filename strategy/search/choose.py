@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from strategy.calibration import Calibration
 from strategy.cost import estimate
 from strategy.request import Problem
-from strategy.result import Alternative
+from strategy.result import Alternative, Estimate
 from strategy.search.points import Candidate
 from strategy.strategy import Pool, describe_strategy
 
 MAX_ALTERNATIVES = 8
+NOTABLE_SHARE = 0.05
+"""Difference in the share of communication that is worth telling."""
 TIE = 0.005
 """Candidates closer than this share are equal; the simpler one wins."""
 
@@ -72,13 +74,35 @@ def alternatives(
     shown = [c for c in front([best, *met]) if c is not best]
     shown += [c for c in met if c not in shown]
     chosen = (_distinct(shown)[: MAX_ALTERNATIVES - 2] + _distinct(missed)[:2])[:MAX_ALTERNATIVES]
-    return tuple(
-        Alternative(
-            strategy=c.strategy, summary=describe_strategy(c.strategy), reason=reason(problem, best, c),
-            estimate=estimate(c.dag, problem, calibration, concurrency=c.concurrency),
-        )
-        for c in chosen
-    )  # fmt: skip
+    bar = _estimated(problem, calibration, best)
+    return tuple(_alternative(problem, best, bar, c, _estimated(problem, calibration, c)) for c in chosen)
+
+
+def _estimated(problem: Problem, calibration: Calibration, candidate: Candidate) -> Estimate:
+    return estimate(candidate.dag, problem, calibration, concurrency=candidate.concurrency)
+
+
+def _alternative(problem: Problem, best: Candidate, bar: Estimate, other: Candidate, priced: Estimate) -> Alternative:
+    why = reason(problem, best, other) + _cause(bar, priced)
+    return Alternative(strategy=other.strategy, summary=describe_strategy(other.strategy), reason=why, estimate=priced)
+
+
+def _cause(bar: Estimate, priced: Estimate) -> str:
+    """Where the time goes that the winner does not spend: communication, or prompts between decode steps."""
+    causes = []
+    for phase in ("prefill", "decode"):
+        mine, best = _communication(priced, phase), _communication(bar, phase)
+        if mine > best + NOTABLE_SHARE:
+            causes.append(
+                f"communication takes {mine:.0%} of {'a decode step' if phase == 'decode' else 'prefill'}, not {best:.0%}"
+            )
+    return f" ({', '.join(causes)})" if causes else ""
+
+
+def _communication(priced: Estimate, phase: str) -> float:
+    """Share of one pass of a phase that is communication."""
+    shares = [share for share in priced.breakdown if share.phase == phase]
+    return sum(s.ms for s in shares if s.kind == "communication") / max(sum(s.ms for s in shares), 1e-9)
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

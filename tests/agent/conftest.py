@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.prompts import EXAMPLE
-from agent.wire import NULLABLE
+from agent.wire import encode
 from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.request import Problem, Request
@@ -37,13 +37,5 @@ def answer() -> dict[str, Any]:
 @pytest.fixture
 def graph_answer(problem: Problem) -> dict[str, Any]:
     """A legal answer that writes the graph out, in the wire's form."""
-    found = copy.deepcopy(EXAMPLE)
-    dag = build(problem.model, Strategy.model_validate(found["strategy"])).model_dump(mode="json")
-    nodes = [node for block in dag["blocks"] for node in block["nodes"]]
-    for node in nodes:
-        for name in [n for n, value in node.items() if value is None and (node["op"], n) not in NULLABLE]:
-            del node[name]
-        if node["op"] == "ingress":
-            del node["inputs"]
-    found["graph"] = {part: dag[part] for part in ("blocks", "branches", "links")}
-    return found
+    strategy = Strategy.model_validate(EXAMPLE["strategy"])
+    return {**copy.deepcopy(EXAMPLE), "graph": encode(build(problem.model, strategy))["graph"]}

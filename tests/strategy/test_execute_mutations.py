@@ -88,6 +88,27 @@ def mutants(document: dict[str, Any], pool: Pool, weights: list[str]) -> Iterato
                 yield Mutant(f"{block['name']}.{node['id']}: {name}", copied, neutral or node["op"] == "step_sync")
     yield from link_mutants(document)
     yield from branch_mutants(document)
+    yield from pool_mutants(document)
+
+
+def pool_mutants(document: dict[str, Any]) -> Iterator[Mutant]:
+    """The same blocks under another strategy."""
+    choices = {
+        "cp_decode_use": ("replicate", "batch_shard", "tp_slice", "dcp", None),
+        "sp_kind": ("none", "megatron", "cp_allgather", "cp_ring"),
+        "dcp_size": (1, 2, 4),
+        "cp_order": ("zigzag", "contiguous"),
+        "chunk_tokens": (None, 512),
+        "dense_ffn": ("local", "gathered"),
+        "lm_head": ("local", "gathered"),
+    }
+    for field, values in choices.items():
+        for value in values:
+            copied = copy.deepcopy(document)
+            pool = copied["strategy"]["pools"][0]
+            if pool[field] != value:
+                pool[field] = value
+                yield Mutant(f"pool: {field} {value}", copied, neutral=True)
 
 
 def changes(node: dict[str, Any], block: dict[str, Any], pool: Pool, weights: list[str]) -> Iterator[tuple]:
@@ -140,6 +161,7 @@ def edge_changes(node: dict[str, Any], block: dict[str, Any]) -> Iterator[tuple]
         prefix, _, source = text.rpartition(":")
         ordering = prefix == "sync" and source == "sync"  # behind the token count, which carries no number
         yield f"edge {text} cut", lambda b, x, i=i: x["inputs"].pop(i), ordering or (routed and source == "routing")
+        yield f"edge {text} doubled", lambda b, x, t=text: x["inputs"].append(t), prefix == "sync"
         for other in ["in", *(found["id"] for found in block["nodes"])]:
             if other not in (source, node["id"]):
                 new = f"{prefix}:{other}" if prefix else other

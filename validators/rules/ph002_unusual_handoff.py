@@ -40,8 +40,10 @@ def unusual_handoff(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 joined.path, what=what, repair="link kv_cache_update to attention, or sample to ingress, without loop"
             )
-    if not any(carries_token(joined) for joined in crossing):
-        branch = subject.dag.branches
+    reached = {joined.target.place.path for joined in crossing if carries_token(joined)}
+    branch = subject.dag.branches
+    entries = subject.places_of_op(branch.decode.embed, "ingress")
+    if not reached or any(entry.path not in reached for entry in entries):
         repair = f"add the data link from the sample of prefill.{branch.prefill.head} to the ingress of decode.{branch.decode.embed}"
         if _can_be_joined(subject):
             yield Hit("/links", what="no link brings the first sampled token from prefill to decode", repair=repair)

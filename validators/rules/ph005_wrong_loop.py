@@ -67,8 +67,9 @@ def _token(subject: Subject, written: set[tuple[str, str]]) -> Iterator[Hit]:
     """The loop of the sampled token, where both of its ends exist (PP008 speaks when they do not)."""
     branch = subject.dag.branches.decode
     samples, entries = nodes_of_op(subject, branch.head, "sample"), nodes_of_op(subject, branch.embed, "ingress")
-    if samples and entries and not any((s.path, e.path) in written for s in samples for e in entries):
-        yield _missing(samples[0], entries[0], "data")
+    for entry in entries if samples else ():
+        if not any((sample.path, entry.path) in written for sample in samples):
+            yield _missing(samples[0], entry, "data")
 
 
 def _missing(source: Place, target: Place, kind: str) -> Hit:

@@ -142,7 +142,7 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
                 node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
             )
         return hidden[0], replace(hidden[1], content="pair")
-    return site.tensor(node, data)
+    return site.tensor(node, data, also=("routing", "pair"))
 
 
 def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:

@@ -60,7 +60,8 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     needed, content, part = LINEAR[node.weight]
     site.need_content(node, source, value, needed, *(["latent_shard"] if node.weight == "kv_b" else []))
     digits = site.split_digits(node.weight)
-    if digits and node.split not in spec.splits:
+    by_heads = node.weight in BATCHED_OVER_HEADS and node.split == "row"
+    if (digits or by_heads) and node.split not in spec.splits:
         raise site.stop(
             node, "split", axis=site.digits.named(digits), needed=" or ".join(spec.splits), found=node.split
         )
@@ -284,8 +285,12 @@ def _differing(site: Site, node: AnyNode, first_source: str, first: Tensor, sour
 
 
 def _select_last(site: Site, node: AnyNode, data: Data) -> Tensor:
-    source, value = site.single(node, data)
+    source, value = site.tensor(node, data)
     site.need_complete(node, source, value)
+    if site.phase == "decode":
+        return value
+    if site.kind is not None:
+        raise site.stop(node, "content", source=source, needed="a place in the head", found="every position of a layer")
     return replace(value, last_only=True)
 
 

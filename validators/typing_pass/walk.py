@@ -97,6 +97,8 @@ class Walk(Site):
         """Report a block that does not leave `expected`, and go on from there."""
         if out is not None and (out.content != expected.content or out.parts != expected.parts):
             self._stream(name, expected.words(), out.words(), kind)
+        elif out is not None and out.last_only:
+            self._stream(name, "every position of the prompt", "the last position of each sequence", kind)
         elif out is not None and out.placement != expected.placement:
             self._block_placement(name, out, expected, kind)
         return expected
@@ -160,6 +162,9 @@ class Walk(Site):
                 return None
             if edge.kind == "sync" and value.content != "latent" and not value.content.startswith("kv"):
                 continue
+            if value.content == "sync":
+                self.report(node, "content", source=edge.source, needed="a value", found="a step_sync, which yields none")
+                return None
             state = edge.kind == "sync"
             if state and node.op not in READS_CACHE:
                 continue
