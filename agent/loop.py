@@ -42,7 +42,7 @@ _EXTRA_QUERY = {
 }
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
-LEAST_RESERVE_S = 0.5
+LEAST_RESERVE_S = 1.0
 MOST_RESERVED = 0.25
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 

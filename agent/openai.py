@@ -5,8 +5,10 @@ strict server refuses. The reply is text here, and one strict parser of ours rea
 """
 
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,7 +76,7 @@ class OpenAiProposer:
         methods = METHODS[METHODS.index(self.method) :]
         hooks = {"response": [self._limit_reply]}
         async with openai.DefaultAsyncHttpxClient(
-            timeout=self.settings.timeout_s, follow_redirects=False, event_hooks=hooks
+            timeout=self.settings.timeout_s, follow_redirects=False, event_hooks=hooks, verify=_certificates()
         ) as http:
             for method in methods:
                 messages = messages_for(brief, method)
@@ -125,6 +127,7 @@ class OpenAiProposer:
             extra_body={**limit, **settings.extra_body} or None,
             use_responses_api=False,
             disable_streaming=True,
+            http_client=_unused_client(),
             http_async_client=http,
         )
 
@@ -137,6 +140,18 @@ class OpenAiProposer:
             text = text.replace(secret, "***")
         plain = "".join(c if c.isprintable() else " " for c in text)
         return f"{type(error).__name__}: {plain[:300] or 'no details'}"
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The machine's certificates, read once: that takes longer than everything else around a call."""
+    return httpx2.create_ssl_context()
+
+
+@cache
+def _unused_client() -> httpx2.Client:
+    """A client for calls that block, which LangChain wants to have and nobody makes."""
+    return openai.DefaultHttpxClient(verify=_certificates())
 
 
 class _Limited(httpx2.AsyncByteStream):

@@ -43,7 +43,8 @@ def read_reply(reply: Reply, brief: Brief) -> Proposal:
         document = parse_json(reply.text)
     except (ValueError, RecursionError) as error:
         return _unparsable(reply, brief, str(error))
-    return _patched(document, brief, reply.usage) if brief.mode == "patch" else _answered(document, brief, reply.usage)
+    wants_patch = brief.mode == "patch" and "strategy" not in document  # a whole answer is as welcome as a patch
+    return _patched(document, brief, reply.usage) if wants_patch else _answered(document, brief, reply.usage)
 
 
 def _answered(document: dict[str, Any], brief: Brief, usage: Usage) -> Proposal:

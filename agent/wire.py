@@ -21,7 +21,13 @@ from strategy.model import ModelSpec
 from strategy.result import Finding
 from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
 
-NULLABLE = {("attention", "form"), ("attention", "partial"), ("all_gather", "role"), ("reduce_scatter", "role"), ("send", "axis")}
+NULLABLE = {
+    ("attention", "form"),
+    ("attention", "partial"),
+    ("all_gather", "role"),
+    ("reduce_scatter", "role"),
+    ("send", "axis"),
+}
 """Optional node fields that a model has to decide about; other optional fields are left out of the wire shapes."""
 
 

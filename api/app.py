@@ -5,17 +5,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from api import errors
-from api.guard import CatchErrors
-from api.routes import catalog, health, page, rules, strategies
-from api.service import DagBody, Point, TextRequest, warm
+from api.admission import Buckets, admit
+from api.core import open_core
+from api.guard import Guard
+from api.metrics import Metrics
+from api.routes import catalog, health, page, rules, runs, strategies
+from api.service import DagBody, Point, TextRequest
 from api.settings import Settings
 from api.version import version
 from strategy.dag import Dag
@@ -34,29 +36,33 @@ def create_app(settings: Settings) -> FastAPI:
         version=version(),
         summary="Proved, priced and deployable parallel-strategy DAGs for LLM inference.",
         lifespan=_lifespan,
+        dependencies=[Depends(admit)],
         redirect_slashes=False,
         responses={"default": {"model": errors.Problem, "description": "Problem details (RFC 9457)"}},
     )
     app.state.settings = settings
     app.state.ready = False
-    for router in (strategies.router, rules.router, catalog.router, health.router, page.router):
+    app.state.metrics = Metrics()
+    app.state.buckets = Buckets()
+    for router in (strategies.router, runs.router, rules.router, catalog.router, health.router, page.router):
         app.include_router(router)
     app.add_exception_handler(MeshwrightError, _domain_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(CatchErrors)
+    app.add_middleware(Guard, metrics=app.state.metrics)
     _describe_bodies(app)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Work leaves the event loop for at most `threads` threads; what plans need is loaded before the first one asks."""
+    """Open what the process works with; ready between the two. Work leaves the event loop for at most `threads` threads."""
     app.state.limiter = anyio.CapacityLimiter(app.state.settings.threads)
-    await anyio.to_thread.run_sync(warm, app.state.settings)
-    app.state.ready = True
-    yield
-    app.state.ready = False
+    async with open_core(app.state.settings, app.state.metrics) as core:
+        app.state.core = core
+        app.state.ready = True
+        yield
+        app.state.ready = False
 
 
 def respond(problem: errors.Problem, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -79,7 +85,7 @@ def _describe_bodies(app: FastAPI) -> None:
 
 
 async def _domain_error(request: Request, error: Exception) -> JSONResponse:
-    return respond(errors.problem(error, instance=request.url.path))
+    return respond(errors.problem(error, instance=request.url.path), errors.headers(error))
 
 
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:

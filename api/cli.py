@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 
 EXPORT_HELP = "json, yaml, mermaid, dot, graphml, npz, chakra, perfetto, or for an engine vllm, sglang, trtllm, ray, dynamo, llm-d"
+keys = typer.Typer(no_args_is_help=True, help="API keys of the service.")
+app.add_typer(keys, name="keys")
 
 PlanFormat = Literal["table", "json", "yaml", "mermaid"]
 TextFormat = Literal["table", "json"]
@@ -140,6 +142,43 @@ def serve(
     from api import commands
 
     commands.serve(host=host, port=port)
+
+
+@app.command()
+def worker() -> None:
+    """Carry out stored runs, beside any number of API processes on one Postgres."""
+    from api import commands
+
+    commands.worker()
+
+
+@keys.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="whose key it is")],
+    scope: Annotated[list[Literal["plan", "admin"]] | None, typer.Option(help="what it may do [default: plan]")] = None,
+    rate_per_minute: Annotated[int | None, typer.Option(min=1, help="requests a minute [default: the setting]")] = None,
+    plans_per_day: Annotated[int | None, typer.Option(min=1, help="plans a day [default: the setting]")] = None,
+) -> None:
+    """Make a key and print it, once."""
+    from api import commands
+
+    commands.add_key(name, tuple(scope or ("plan",)), rate_per_minute=rate_per_minute, plans_per_day=plans_per_day)
+
+
+@keys.command("list")
+def list_keys(format_: FormatOption = "table") -> None:
+    """List the keys, without their secrets."""
+    from api import commands
+
+    commands.list_keys(style=format_)
+
+
+@keys.command("revoke")
+def revoke_key(identity: Annotated[str, typer.Argument(metavar="ID", help="as `keys list` shows it")]) -> None:
+    """End a key."""
+    from api import commands
+
+    commands.revoke_key(identity)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from validators.documents import read_data
 
 if TYPE_CHECKING:
     from agent.events import Event, OnEvent
+    from api.state.keys import Keys, Scope
 
 
 def plan(
@@ -154,6 +156,49 @@ def serve(*, host: str | None, port: int | None) -> None:
     settings = load().model_copy(update=changes)
     logs.configure(settings)
     run(settings)
+
+
+def worker() -> None:
+    """Carry out stored runs until told to stop."""
+    from api.server import work
+
+    settings = load()
+    logs.configure(settings)
+    work(settings)
+
+
+def add_key(name: str, scopes: "tuple[Scope, ...]", *, rate_per_minute: int | None, plans_per_day: int | None) -> None:
+    """Make a key; its text goes to stdout and nowhere else."""
+    with _keys() as keys:
+        key, text = keys.create(name, scopes, rate_per_minute=rate_per_minute, plans_per_day=plans_per_day)
+    sys.stderr.write(f"key {key.id} for {key.name} ({', '.join(key.scopes)}); it is shown once:\n")
+    sys.stdout.write(f"{text}\n")
+
+
+def list_keys(*, style: str) -> None:
+    """Every key without its secret."""
+    with _keys() as keys:
+        records = [key.model_dump(mode="json") for key in keys.all()]
+    _print_rows(records, ("id", "name", "scopes", "rate_per_minute", "plans_per_day", "revoked_at"), style)
+
+
+def revoke_key(identity: str) -> None:
+    """End a key."""
+    with _keys() as keys:
+        sys.stderr.write(f"revoked {keys.revoke(identity).name}\n")
+
+
+@contextmanager
+def _keys() -> "Iterator[Keys]":
+    """The keys in the database of the settings."""
+    from api.core import open_state
+    from api.state.keys import Keys
+
+    database = open_state(_settings())
+    try:
+        yield Keys(database)
+    finally:
+        database.close()
 
 
 def _settings() -> Settings:

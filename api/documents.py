@@ -60,7 +60,7 @@ def judge_document(document: Document, *, prove: bool) -> Judgement:
     if document.dag is None:
         return Judgement(valid=False, findings=document.findings, proof=None)
     problem: Problem | None = None if document.request is None else resolve_request(document.request)
-    return judge(document.dag, problem, prove=prove)
+    return judge(document.dag, problem, prove=prove, claims=document.claims)
 
 
 def summary(files: Iterable[Judged]) -> str:

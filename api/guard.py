@@ -1,37 +1,75 @@
-"""The outermost layer: whatever goes wrong inside, a client reads a problem and never a traceback."""
+"""The outermost layer: every request is counted, and whatever goes wrong inside, a client reads a problem and never a traceback."""
+
+import secrets
+import time
 
 import structlog
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
+from api.metrics import Metrics
+from api.presence import CLIENT_CLOSED_REQUEST, ClientLeftError
 
 log = structlog.get_logger()
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked all the time; not worth a line each."""
 
 
-class CatchErrors:
-    """ASGI middleware: logs an unexpected error with its traceback, answers 500 if nothing was sent yet."""
+class Guard:
+    """ASGI middleware: names each request, counts it, logs unexpected errors with their traceback and answers 500."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        request_id = secrets.token_hex(8)
+        answer = _Answer(send, request_id)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), self.metrics.in_flight.track_inprogress():
+            began = time.perf_counter()
+            try:
+                await self._guarded(scope, receive, answer)
+            finally:
+                self._count(scope, answer.status, time.perf_counter() - began)
 
-        async def watch(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+    async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, answer)
+        except ClientLeftError:
+            answer.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
             log.exception("request_failed", path=scope["path"], method=scope["method"])
-            if started:
+            if answer.status:
                 raise
             told = errors.problem(error, instance=scope["path"])
             response = JSONResponse(told.document(), told.status, media_type="application/problem+json")
-            await response(scope, receive, send)
+            await response(scope, receive, answer)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route = getattr(scope.get("route"), "path", "none")
+        self.metrics.answered(method, route, status or CLIENT_CLOSED_REQUEST, seconds)
+        if route not in QUIET:
+            log.info("request_answered", method=method, route=route, status=status, ms=round(seconds * 1e3, 1))
+
+
+class _Answer:
+    """`send`, with the status remembered and the name of the request among the headers."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.status = 0
+        self._send = send
+        self._headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            present = {name for name, _ in message.get("headers", ())}
+            added = [pair for pair in self._headers if pair[0] not in present]
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await self._send(message)

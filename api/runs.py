@@ -11,9 +11,9 @@ from agent import loop
 from agent.events import Event
 from agent.graph import build_graph, recursion_limit
 from api import errors, service
-from api.metrics import Metrics
 from api.settings import Settings
 from api.state.runs import MAX_EPOCHS, Run, Runs, Status
+from api.watch import Watch
 from strategy.errors import MeshwrightError
 from strategy.result import Result
 
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 class Runner:
     """Carries out runs that its process has claimed. Holds nothing of a run: what counts is in the database."""
 
-    def __init__(self, settings: Settings, runs: Runs, saver: BaseCheckpointSaver[Any], metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, runs: Runs, saver: BaseCheckpointSaver[Any], watch: Watch) -> None:
         self._settings = settings
         self._runs = runs
         self._saver = saver
-        self._metrics = metrics
+        self._watch = watch
         self._graph = build_graph(saver)
 
     async def carry_out(self, run: Run) -> None:
@@ -37,13 +37,13 @@ class Runner:
             return
         try:
             result = await self._result(run)
-        except Exception as error:  # noqa: BLE001 - whatever a run does, it ends and the process goes on
+        except Exception as error:
             if not isinstance(error, MeshwrightError):
                 log.exception("run_failed", run_id=run.id)
             await self.end(run, "failed", problem=errors.problem(error).document())
         else:
             document = await asyncio.to_thread(service.document, result)
-            self._metrics.planned(result)
+            self._watch.metrics.planned(result)
             await self.end(run, "done", result=document)
 
     async def end(
@@ -51,9 +51,14 @@ class Runner:
     ) -> None:
         """Write the outcome, unless another process took the run over; drop its checkpoints."""
         if await self._runs.finish(run, status, result=result, problem=problem):
-            self._metrics.run_ended(status)
+            self._watch.metrics.run_ended(status)
             log.info("run_ended", run_id=run.id, status=status, epoch=run.epoch)
-            await self._saver.adelete_thread(run.id)
+            self._watch.changed(run.id)
+            await self.forget(run.id)
+
+    async def forget(self, run_id: str) -> None:
+        """Drop the checkpoints of a run that needs them no more."""
+        await self._saver.adelete_thread(run_id)
 
     async def _give_up(self, run: Run) -> None:
         if run.cancel:
@@ -63,33 +68,36 @@ class Runner:
         await self.end(run, "failed", problem=errors.plain_problem(500, detail).document())
 
     async def _result(self, run: Run) -> Result:
-        """What the graph ends with. Events are written in order, before the outcome."""
+        """What the graph ends with, once its events are written."""
         told: asyncio.Queue[Event] = asyncio.Queue()
         writer = asyncio.create_task(self._write(run, told))
-        context = loop.Run(service.dependencies(self._settings, run.proposer), told.put_nowait)
-        config: Any = {
-            "configurable": {"thread_id": run.id},
-            "recursion_limit": recursion_limit(context.deps.settings),
-        }
         try:
-            kept = await self._graph.aget_state(config)
-            if "result" in kept.values:
-                return Result.model_validate(kept.values["result"])
-            start: Any = None if kept.next else _start(run.ask)
-            final = await self._graph.ainvoke(start, config, context=context, durability="sync")
-            await told.join()
-            return Result.model_validate(final["result"])
+            return await self._invoke(run, told)
         finally:
-            writer.cancel()
+            # A cancelled run is not waited for; what it has told by then is a courtesy.
             with suppress(asyncio.CancelledError):
-                await writer
+                await told.join()
+            writer.cancel()
+
+    async def _invoke(self, run: Run, told: "asyncio.Queue[Event]") -> Result:
+        context = loop.Run(service.dependencies(self._settings, run.proposer), told.put_nowait)
+        limit = recursion_limit(context.deps.settings)
+        config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": limit}
+        kept = await self._graph.aget_state(config)
+        if "result" in kept.values:
+            return Result.model_validate(kept.values["result"])
+        start: Any = None if kept.next else _start(run.ask)
+        final = await self._graph.ainvoke(start, config, context=context, durability="sync")
+        return Result.model_validate(final["result"])
 
     async def _write(self, run: Run, told: "asyncio.Queue[Event]") -> None:
+        """Write events in the order they were told. The outcome is not among them: it is written with its whole Result."""
         while True:
             event = await told.get()
             try:
-                if event.type != "result":  # the outcome is its own last event, with the whole Result
+                if event.type != "result":
                     await self._runs.note(run, event)
+                    self._watch.changed(run.id)
             except Exception:
                 log.exception("event_lost", run_id=run.id, type=event.type)
             finally:

@@ -1,19 +1,62 @@
-"""The process behind `meshwright serve`."""
+"""The processes behind `meshwright serve` and `meshwright worker`."""
 
+import asyncio
+import signal
+import socket
+
+import structlog
 import uvicorn
 
 from api.app import create_app
+from api.core import open_core, open_state
+from api.metrics import Metrics
 from api.settings import Settings
+
+log = structlog.get_logger()
+MAX_CONNECTIONS = 4_096
+"""Beyond these uvicorn answers 503 by itself."""
+IDLE_S = 30
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, which port 0 leaves open."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for bound in server.sockets:
+                host, port, *_ = bound.getsockname()
+                log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are answered first."""
-    uvicorn.run(
+    """Serve until SIGTERM or SIGINT. Requests in flight have `drain_s` to end, then streams are cut and stored runs given back."""
+    open_state(settings).close()
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
-        access_log=settings.log_level == "debug",
+        log_level="debug" if settings.log_level == "debug" else "warning",
+        access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=30,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=settings.drain_s,
+        limit_concurrency=MAX_CONNECTIONS,
     )
+    _Server(config).run()
+
+
+def work(settings: Settings) -> None:
+    """Carry out stored runs until SIGTERM or SIGINT; those in hand have `drain_s` to end."""
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with open_core(settings, Metrics(), grace_s=settings.drain_s) as core:
+        log.info("worker_started", worker=core.worker.name, slots=settings.run_slots)
+        await told.wait()
+        log.info("worker_draining", worker=core.worker.name)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.deps import Deps
     from agent.events import OnEvent
     from strategy.export.artifacts import Artifact, Costs
+    from validators.claims import Claims
 
 T = TypeVar("T")
 Proposer = Literal["planner", "llm"]
@@ -119,11 +120,12 @@ def document(result: Result) -> dict[str, Any]:
     return {name: dag if name == "dag" else full[name] for name in Result.model_fields}
 
 
-def judge(dag: Dag, problem: Problem | None, *, prove: bool = True) -> Judgement:
-    """The validator's verdict; with a problem also on the cluster, the memory and the engine."""
+def judge(dag: Dag, problem: Problem | None, *, prove: bool = True, claims: "Claims | None" = None) -> Judgement:
+    """The validator's verdict; with a problem also on the cluster, the memory and the engine, and on what stands beside the DAG."""
+    from validators.claims import NO_CLAIMS
     from validators.validate import validate
 
-    verdict = validate(dag, _model(dag, problem), problem=problem, prove=prove)
+    verdict = validate(dag, _model(dag, problem), problem=problem, prove=prove, claims=claims or NO_CLAIMS)
     return Judgement(
         valid=verdict.valid if prove else not verdict.errors, findings=verdict.findings, proof=verdict.proof
     )

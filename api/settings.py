@@ -47,19 +47,30 @@ class Settings(BaseSettings):
         description="where runs and keys are kept: `sqlite:PATH`, or `postgresql://...` for more than one machine",
     )
     run_slots: int = Field(
-        default=8, ge=0, le=1_000, description="stored runs that one process works on at a time; 0 leaves them to workers"
+        default=8,
+        ge=0,
+        le=1_000,
+        description="stored runs that one process works on at a time; 0 leaves them to workers",
     )
     lease_s: float = Field(
         default=5.0, ge=0.5, le=600, description="seconds after which another process takes up the runs of a dead one"
     )
     retention_days: float = Field(default=30.0, gt=0, description="days for which ended runs are kept")
     threads: int = Field(default=4, ge=1, le=256, description="plans that one process computes at a time")
-    llm_slots: int = Field(default=64, ge=1, le=10_000, description="plans by language model that one process waits for")
-    max_waiting: int = Field(default=256, ge=0, description="requests that wait for their turn; one more is answered 503")
+    llm_slots: int = Field(
+        default=64, ge=1, le=10_000, description="plans by language model that one process waits for"
+    )
+    max_waiting: int = Field(
+        default=256, ge=0, description="requests that wait for their turn; one more is answered 503"
+    )
     max_queued_runs: int = Field(default=1_000, ge=1, description="stored runs that wait; one more is answered 503")
-    request_timeout_s: float = Field(default=240.0, gt=0, description="longest time that a request takes, waiting included")
+    request_timeout_s: float = Field(
+        default=240.0, gt=0, description="longest time that a request takes, waiting included"
+    )
     drain_s: int = Field(default=30, ge=0, description="seconds that requests in flight have to end after SIGTERM")
-    require_keys: bool = Field(default=False, description="answer only requests with an API key (`meshwright keys add`)")
+    require_keys: bool = Field(
+        default=False, description="answer only requests with an API key (`meshwright keys add`)"
+    )
     rate_per_minute: int = Field(
         default=0, ge=0, description="requests a minute of one key, or of one address without keys; 0 is no limit"
     )
@@ -71,7 +82,8 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(default=False, description="log JSON lines instead of text")
     otel_endpoint: str = Field(
-        default="", description="OTLP/HTTP collector that gets traces, such as `http://localhost:4318`; needs the extra `otel`"
+        default="",
+        description="OTLP/HTTP collector that gets traces, such as `http://localhost:4318`; needs the extra `otel`",
     )
     debug: bool = Field(default=False, description="show tracebacks of unexpected errors on stderr")
 
@@ -82,7 +94,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the base's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then `.env`, then the TOML file."""
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls, _config_file())

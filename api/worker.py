@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -20,6 +21,21 @@ CANCEL_POLL_S = 0.25
 """How often it looks for cancellations while it works."""
 FORGET_EVERY_S = 600.0
 SECONDS_PER_DAY = 86_400.0
+Why = Literal["", "cancelled", "stopped", "lost"]
+
+
+@dataclass
+class Held:
+    """A run that is being carried out here, and why it is being stopped, if it is."""
+
+    run: Run
+    task: asyncio.Task[None]
+    why: Why = ""
+
+    def stop(self, why: Why) -> None:
+        """Cancel its task, which cancels the call that it waits for."""
+        self.why = self.why or why
+        self.task.cancel()
 
 
 class Worker:
@@ -30,16 +46,19 @@ class Worker:
         self._settings = settings
         self._runs = runs
         self._runner = runner
-        self._held: dict[str, tuple[Run, asyncio.Task[None]]] = {}
+        self._held: dict[str, Held] = {}
         self._wake = asyncio.Event()
-        self._open = True
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work."""
         if self._settings.run_slots:
-            beats = (self._claim(), self._keep_leases(), self._hear_cancellations(), self._forget())
-            self._loops = [asyncio.create_task(_for_ever(beat)) for beat in beats]
+            self._loops = [
+                asyncio.create_task(self._every(POLL_S, self._claim)),
+                asyncio.create_task(self._every(self._settings.lease_s / 4, self._keep_leases)),
+                asyncio.create_task(self._every(CANCEL_POLL_S, self._hear_cancellations)),
+                asyncio.create_task(self._every(FORGET_EVERY_S, self._forget)),
+            ]
 
     def wake(self) -> None:
         """A run was queued by this process: look now."""
@@ -48,70 +67,76 @@ class Worker:
     def cancel(self, run_id: str) -> None:
         """End a run of this process, if it is one."""
         if run_id in self._held:
-            self._held[run_id][1].cancel("cancelled")
+            self._held[run_id].stop("cancelled")
 
     @property
-    def load(self) -> int:
-        """Runs held now."""
-        return len(self._held)
+    def is_alive(self) -> bool:
+        """Whether its loops go on."""
+        return all(not one.done() for one in self._loops)
 
     async def drain(self, grace_s: float) -> None:
         """Claim no more, let runs end for so long, give back what is left; then stop."""
-        self._open = False
-        tasks = [task for _, task in self._held.values()]
+        for claiming in self._loops[:1]:
+            claiming.cancel()
+        tasks = [held.task for held in self._held.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
-        for task in [*self._loops, *(task for _, task in self._held.values())]:
-            task.cancel("stopped")
+        for held in list(self._held.values()):
+            held.stop("stopped")
+        for one in self._loops:
+            one.cancel()
         await asyncio.gather(*self._loops, *tasks, return_exceptions=True)
 
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step again and again; a database that is away for a while stops nothing."""
+        while True:
+            try:
+                await step()
+            except Exception:
+                log.exception("step_failed", step=step.__name__)
+            if step == self._claim:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), seconds)
+            else:
+                await asyncio.sleep(seconds)
+
     async def _claim(self) -> None:
-        while self._open:
-            self._wake.clear()
-            free = self._settings.run_slots - len(self._held)
-            for run in await self._runs.claim(self.name, self._settings.lease_s, limit=free) if free > 0 else []:
-                self._held[run.id] = run, asyncio.create_task(self._work(run))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_S)
+        self._wake.clear()
+        free = self._settings.run_slots - len(self._held)
+        for run in await self._runs.claim(self.name, self._settings.lease_s, limit=free) if free > 0 else []:
+            self._held[run.id] = Held(run, asyncio.create_task(self._work(run)))
 
     async def _work(self, run: Run) -> None:
         log.info("run_claimed", run_id=run.id, epoch=run.epoch)
         try:
             await self._runner.carry_out(run)
-        except asyncio.CancelledError as stop:
-            if stop.args == ("cancelled",):
-                await self._runner.end(run, "cancelled")
-            elif stop.args == ("stopped",):
-                await self._runs.release(run)
+        except asyncio.CancelledError:
+            await self._stopped(self._held[run.id])
         except Exception:
             log.exception("run_left", run_id=run.id)
         finally:
             del self._held[run.id]
             self._wake.set()
 
+    async def _stopped(self, held: Held) -> None:
+        if held.why == "cancelled":
+            await self._runner.end(held.run, "cancelled")
+        elif held.why == "stopped":
+            await self._runs.release(held.run)
+
     async def _keep_leases(self) -> None:
         """Renew; a run that is no longer ours is dropped, its new holder goes on with it."""
-        while True:
-            await asyncio.sleep(self._settings.lease_s / 4)
-            before = dict(self._held)
-            kept = await self._runs.renew(self.name, self._settings.lease_s) if before else {}
-            for run_id in before.keys() - kept:
-                if run_id in self._held:
-                    log.warning("lease_lost", run_id=run_id)
-                    self._held[run_id][1].cancel("lost")
+        before = list(self._held.values())
+        runs = [held.run for held in before]
+        kept = await self._runs.renew(runs, self._settings.lease_s) if runs else set()
+        for held in before:
+            if held.run.id not in kept and held.run.id in self._held:
+                held.stop("lost")
 
     async def _hear_cancellations(self) -> None:
-        while True:
-            await asyncio.sleep(CANCEL_POLL_S)
-            for run_id in await self._runs.to_cancel(self.name) if self._held else []:
-                self.cancel(run_id)
+        for run_id in await self._runs.to_cancel(self.name) if self._held else []:
+            self.cancel(run_id)
 
     async def _forget(self) -> None:
-        while True:
-            for run_id in await self._runs.forget(self._settings.retention_days * SECONDS_PER_DAY):
-                log.info("run_forgotten", run_id=run_id)
-            await asyncio.sleep(FORGET_EVERY_S)
-
-
-async def _for_ever(beat: Coroutine[Any, Any, None]) -> None:
-    await beat
+        for run_id in await self._runs.forget(self._settings.retention_days * SECONDS_PER_DAY):
+            await self._runner.forget(run_id)

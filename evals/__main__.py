@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evals.fit import fit_factors
 from evals.log import Entry, read, write
 from evals.report import to_markdown
 from evals.run import run_suite
@@ -61,6 +62,8 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of logs.")] = RUN
     for path in logs:
         typer.echo(to_markdown(read(path)))
 
+
+app.command("fit")(fit_factors)
 
 if __name__ == "__main__":
     app()

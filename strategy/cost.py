@@ -1,11 +1,11 @@
 """What a DAG delivers under load: TTFT, TPOT and throughput over a range of concurrencies, and the estimate at one of them.
 
-The load is closed: `concurrency` requests are always in flight, so Little's law ties rate and latency. A decoding pool runs steps of D(b)
-milliseconds over b sequences; on a colocated pool prefills take a share u of the time, which stretches the time per token to D / (1 - u)
-and makes a new prompt wait for those before it. On disaggregated pools decode runs undisturbed and the KV cache travels in between.
+The load is closed: `concurrency` requests are always in flight. A decoding pool runs steps over the sequences it holds, a prefilling one
+passes over packed prompts; `strategy.serving` finds the steady state of the two. Requests beyond what the cache holds wait for a slot.
 Replicas and attention replicas share the load evenly. All sums are over numpy grids; `estimate` reads off one point of `curve`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -15,10 +15,11 @@ import numpy as np
 from strategy.calibration import Calibration, EngineConstants
 from strategy.collectives import p2p_crosses, span
 from strategy.dag import Dag
-from strategy.memory import PREFILL_BUDGET_TOKENS, kv_bytes_per_token, max_concurrency, memory_gb
+from strategy.memory import PREFILL_BUDGET_TOKENS, kv_bytes_per_token, max_concurrency, memory_gb, resident_sequences
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
 from strategy.request import Problem
 from strategy.result import Estimate, OpShare
+from strategy.serving import Demand, steady_state
 from strategy.strategy import Pool
 from strategy.work import Load
 
@@ -26,12 +27,6 @@ GRID_POINTS = 24
 MAX_GRID_CONCURRENCY = 65_536
 POINTS_PER_DOUBLING = 2
 """Batch sizes priced for each doubling; step times in between are interpolated."""
-UTILISATION_LIMIT = 0.97
-"""Share of a pool's time that prefill may take before it counts as saturated."""
-RESIDENT_SHARE = 0.9
-"""Share of the cache that running sequences fill on average, the rest being room to grow."""
-_ROUNDS = 24
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -94,7 +89,8 @@ class Server:
     @cached_property
     def engine(self) -> EngineConstants:
         """What the engine adds."""
-        return self.calibration.engine(self.problem.engine)
+        arch = self.problem.cluster.gpu.arch
+        return self.calibration.engine(self.problem.engine, arch, disaggregated=self.disaggregated)
 
     @cached_property
     def max_concurrency(self) -> int:
@@ -103,15 +99,19 @@ class Server:
 
     @cached_property
     def resident(self) -> int:
-        """Requests that engines keep in flight: they admit by what the cache holds now, when sequences are half grown on average."""
-        work = self.problem.workload
-        grown = (work.isl + work.osl) / (work.isl + work.osl / 2)
-        return max(self.max_concurrency, int(self.max_concurrency * grown * RESIDENT_SHARE))
+        """Requests that the engine keeps running at once. Where not one fits, which the rules say, prices are as if all did."""
+        fits = self.max_concurrency >= self.decode_servers
+        return resident_sequences(self.problem, self.dag.strategy) if fits else MAX_GRID_CONCURRENCY
 
     @cached_property
     def decode_servers(self) -> int:
         """Attention replicas that decode."""
         return self.decode_pool.replicas * self.decode_pool.attention.dp_size
+
+    @cached_property
+    def prefill_servers(self) -> int:
+        """Attention replicas that prefill."""
+        return self.prefill_pool.replicas * self.prefill_pool.attention.dp_size
 
     # --- one pass --------------------------------------------------------------------------------------------------------------------
 
@@ -128,17 +128,18 @@ class Server:
         A pipeline keeps as many microbatches in flight as it has stages: a token takes the sum over stages, or one turn of all microbatches
         on the slowest stage when that is longer.
         """
-        microbatches = self._microbatches(batch)
+        microbatches = self.microbatches(batch)
         times = self.decode_pass(batch / microbatches)
-        kernels = np.maximum(times.latency_ms, microbatches * times.interval_ms) * self.engine.kernel_scale
-        return kernels + self._host_ms(batch)
+        kernels = np.maximum(times.latency_ms, microbatches * times.interval_ms)
+        return cast(Grid, kernels + self._host_ms(batch))
 
-    def _microbatches(self, batch: Grid) -> Grid:
+    def microbatches(self, batch: Grid) -> Grid:
+        """Microbatches in flight when `batch` sequences decode."""
         pool = self.decode_pool
         return cast(Grid, np.clip(np.floor(batch), 1, max(pool.pp_size, pool.microbatches)))
 
     def _host_ms(self, batch: Grid) -> Grid:
-        return (self.engine.decode_step_us + self.engine.per_sequence_us * batch) * 1e-3
+        return self.engine.decode_step_ms + self.engine.per_sequence_us * 1e-3 * batch
 
     @cached_property
     def new_tokens(self) -> float:
@@ -165,14 +166,14 @@ class Server:
     def prefill_ms(self) -> tuple[float, float]:
         """Latency of one prompt on an idle pool, and the time it takes from the pool when passes are packed."""
         times = self.prefill_pass(np.array([1.0, self.packed_prompts]))
-        scale, host = self.engine.kernel_scale * self.engine.prefill_scale, self.engine.prefill_step_us * 1e-3
+        scale, host = self.engine.prefill_time, self.engine.prefill_pass_ms
         latency = (times.latency_ms[0] + (self.chunks - 1) * times.interval_ms[0]) * scale + host * self.chunks
         taken = self.chunks * (times.interval_ms[1] * scale + host) / self.packed_prompts
         return float(latency) + self.engine.request_ms, float(taken)
 
     @property
     def _host_prefill_ms(self) -> float:
-        return self.engine.prefill_step_us * 1e-3 + self.engine.request_ms
+        return self.engine.prefill_pass_ms * self.chunks + self.engine.request_ms
 
     @cached_property
     def transfer_ms(self) -> float:
@@ -195,8 +196,7 @@ class Server:
         """Performance at each of `concurrency` (default `grid`)."""
         asked = self.grid() if concurrency is None else np.asarray(concurrency, dtype=np.float64)
         running = np.minimum(asked, max(1, self.resident))
-        batch = np.maximum(1.0, running / self.decode_servers)
-        served = self._disaggregated(batch) if self.disaggregated else self._colocated(batch)
+        served = steady_state(self.demand(np.maximum(1.0, running / self.decode_servers)), self._step_of(running))
         life_ms = served.ttft_ms + served.tpot_ms * (self.problem.workload.osl - 1)
         requests_per_s = 1e3 * running / life_ms
         ttft_ms = served.ttft_ms + (asked - running) / requests_per_s * 1e3
@@ -212,55 +212,30 @@ class Server:
             self.max_concurrency,
         )
 
-    def _step_of(self, batch: Grid) -> tuple[Grid, Grid]:
-        """Points (sequences, step time) between which the step of any batch is interpolated.
+    def demand(self, batch: Grid) -> Demand:
+        """The load that `batch` requests in flight put on each decoding attention replica."""
+        alone, taken = self.prefill_ms
+        return Demand(
+            batch=batch,
+            osl=self.problem.workload.osl,
+            alone_ms=alone,
+            taken_ms=taken,
+            queue=self.engine.queue,
+            queue_growth=self.engine.queue_growth,
+            prefill_replicas=self.prefill_servers / self.decode_servers,
+            disaggregated=self.disaggregated,
+            transfer_ms=self.transfer_ms,
+        )
+
+    def _step_of(self, running: Grid) -> Callable[[Grid], Grid]:
+        """The decode step at any batch up to that of `running`, interpolated between points.
 
         The points do not depend on what was asked, so a load has one price whether it is asked for alone or on a grid.
         """
-        doublings = int(np.ceil(np.log2(max(1.0, float(batch.max())))))
-        points = 2.0 ** (np.arange(POINTS_PER_DOUBLING * doublings + 1) / POINTS_PER_DOUBLING)
-        return points, self.step_ms(points)
-
-    def _colocated(self, batch: Grid) -> "_Served":
-        """Steady state of prefill and decode on the same ranks, by fixed-point iteration on the request rate."""
-        latency, taken = self.prefill_ms
-        osl, points = self.problem.workload.osl, self._step_of(batch)
-        decoding, share = batch, np.zeros_like(batch)
-        ttft, tpot = np.full_like(batch, latency), np.interp(batch, *points)
-        for _ in range(_ROUNDS):
-            per_ms = batch / (ttft + (osl - 1) * tpot)
-            share = 0.5 * share + 0.5 * np.minimum(per_ms * taken, UTILISATION_LIMIT)
-            decoding = np.clip(batch - per_ms * ttft, np.minimum(batch, 1.0), batch)
-            step = np.interp(decoding, *points)
-            tpot = step / (1 - share * self._interrupts(batch))
-            ttft = latency + self._waiting(batch, share, taken) + 0.5 * step * (batch > 1)
-        return _Served(ttft, tpot, decoding, share)
-
-    def _interrupts(self, batch: Grid) -> Grid:
-        """Share of prefills that interrupt somebody else's decoding: all but a lone sequence's own."""
-        return cast(Grid, np.clip((batch - 1) / batch, 0.0, 1.0))
-
-    def _waiting(self, batch: Grid, share: Grid, taken: float) -> Grid:
-        """Time that a prompt waits for the prompts before it: random arrivals (M/D/1) plus the bunched part of the load."""
-        random = taken * share / (2 * (1 - share))
-        return cast(Grid, np.minimum(random, batch * taken) + self.engine.burst * taken * (batch - 1) / 2)
-
-    def _disaggregated(self, batch: Grid) -> "_Served":
-        """Steady state of two pools in a row; a saturated prefill pool makes requests queue before it."""
-        latency, taken = self.prefill_ms
-        osl, points = self.problem.workload.osl, self._step_of(batch)
-        servers = self.prefill_pool.replicas * self.prefill_pool.attention.dp_size
-        capacity = UTILISATION_LIMIT * servers / (taken * self.decode_servers)
-        ttft, decoding, share = np.full_like(batch, latency), batch, np.zeros_like(batch)
-        tpot = np.interp(batch, *points)
-        for _ in range(_ROUNDS):
-            per_ms = np.minimum(batch / (ttft + (osl - 1) * tpot), capacity)
-            share = 0.5 * share + 0.5 * np.minimum(per_ms / capacity * UTILISATION_LIMIT, UTILISATION_LIMIT)
-            decoding = np.clip(per_ms * (osl - 1) * tpot, np.minimum(batch, 1.0), batch)
-            tpot = np.interp(decoding, *points)
-            waiting = self._waiting(batch * self.decode_servers / servers, share, taken)
-            ttft = np.maximum(latency + waiting + self.transfer_ms, batch / capacity - (osl - 1) * tpot)
-        return _Served(ttft, tpot, decoding, share)
+        top = max(1.0, float(running.max()) / self.decode_servers)
+        points = 2.0 ** (np.arange(POINTS_PER_DOUBLING * int(np.ceil(np.log2(top))) + 1) / POINTS_PER_DOUBLING)
+        steps = self.step_ms(points)
+        return lambda batch: np.interp(batch, points, steps)
 
     # --- one operating point ---------------------------------------------------------------------------------------------------------
 
@@ -300,13 +275,12 @@ class Server:
     def breakdown(self, point: Curve) -> tuple[OpShare, ...]:
         """Time of every node in one prefill pass of a prompt and in one decode step, each phase summing to that pass."""
         batch = np.array([float(point.decode_batch[0])])
-        microbatches = self._microbatches(batch)
-        scale = self.engine.kernel_scale
-        decode = _shares(self.decode_pass(batch / microbatches), "decode", scale)
+        microbatches = self.microbatches(batch)
+        decode = _shares(self.decode_pass(batch / microbatches), "decode", 1.0)
         host = OpShare(phase="decode", op="host", kind="other", ms=float(self._host_ms(batch)[0]))
         waiting = float(self.step_ms(batch)[0]) - sum(s.ms for s in decode) - host.ms
         idle = [OpShare(phase="decode", op="pipeline_wait", kind="other", ms=waiting)] if waiting > 1e-9 else []
-        prefill = _shares(self.prefill_pass(np.array([1.0])), "prefill", scale * self.engine.prefill_scale)
+        prefill = _shares(self.prefill_pass(np.array([1.0])), "prefill", self.engine.prefill_time)
         launch = OpShare(phase="prefill", op="host", kind="other", ms=self._host_prefill_ms)
         return (*prefill, launch, *decode, host, *idle)
 
@@ -347,16 +321,6 @@ class Server:
                 f"{concurrency - self.resident} of {concurrency} requests wait: the cache holds {self.resident}"
             )
         return notes
-
-
-@dataclass(frozen=True)
-class _Served:
-    """Steady state of one attention replica over a grid of loads."""
-
-    ttft_ms: Grid
-    tpot_ms: Grid
-    decode_batch: Grid
-    prefill_share: Grid
 
 
 def best_concurrency(points: Curve, problem: Problem) -> int:

@@ -32,6 +32,9 @@ _TIMED_AS: dict[str, CollectiveOp] = {"broadcast": "all_gather", "step_sync": "a
 _MESSAGES = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "step_sync"})
 
 
+Rates = tuple[float, float, float, float, float, float, float]
+
+
 class Priced(NamedTuple):
     """A node of a stamped block with its work."""
 
@@ -42,13 +45,29 @@ class Priced(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What times of nodes are made of, in milliseconds, [nodes, grid]: the longer of arithmetic and memory, a launch, a message."""
+
+    compute_ms: Grid
+    memory_ms: Grid
+    launch_ms: Grid
+    message_ms: Grid
+    peak_compute_ms: Grid
+    """The same work at the peak rates."""
+    peak_memory_ms: Grid
+    kernels: tuple[tuple[OpClass, Dtype], ...]
+    spread: NDArray[np.bool_]
+    """Whether ranks share the node's experts, so that the busiest decides."""
+
+
+@dataclass(frozen=True)
 class PassTime:
     """Milliseconds of one pass, [nodes, grid] per run of a node, and how often each stage runs it, [nodes, stages]."""
 
     priced: tuple[Priced, ...]
     node_ms: Grid
     counts: Grid
-    compute_bound: NDArray[np.bool_]
+    parts: Parts
     boundary_ms: Grid
     """One hand-over between stages."""
 
@@ -72,7 +91,7 @@ class PassTime:
         op = op_kind(self.priced[row].node.op)
         if op == "communication" or self.priced[row].node.op == "step_sync":
             return "communication"
-        return "compute" if self.compute_bound[row, column] else "memory"
+        return "compute" if self.parts.compute_ms[row, column] > self.parts.memory_ms[row, column] else "memory"
 
 
 def pass_time(dag: Dag, phase: Phase, problem: Problem, calibration: Calibration, load: Load) -> PassTime:
@@ -120,9 +139,9 @@ class Pricer:
         ctx = work_context(self.problem.model, self.problem.precision, self.pool, self.phase, load)
         priced = tuple(self._priced(ctx))
         width = max(np.size(load.batch), np.size(load.new_tokens), np.size(load.kv_tokens))
-        ms, compute_bound = self._times(priced, width)
+        ms, parts = self._times(priced, width)
         counts = np.array([p.counts for p in priced], dtype=np.float64)
-        return PassTime(priced, ms, counts, compute_bound, self._boundary_ms(ctx, priced, width))
+        return PassTime(priced, ms, counts, parts, self._boundary_ms(ctx, priced, width))
 
     def _priced(self, ctx: WorkContext) -> Iterator[Priced]:
         branch, stages = self.dag.branch(self.phase), len(self.pool.stages)
@@ -175,29 +194,34 @@ class Pricer:
     def _blocks(self) -> dict[str, Block]:
         return {block.name: block for block in reversed(self.dag.blocks)}
 
-    def _times(self, priced: Sequence[Priced], width: int) -> tuple[Grid, NDArray[np.bool_]]:
-        """Milliseconds [nodes, grid] and where the arithmetic, not the memory, decides."""
+    def _times(self, priced: Sequence[Priced], width: int) -> tuple[Grid, Parts]:
+        """Milliseconds [nodes, grid] and what they are made of."""
+        kernels = [None if p.node.op in _MESSAGES else self._kernel(p.node) for p in priced]
+        rates = np.array([(1.0,) * 7 if kernel is None else self._rates(kernel) for kernel in kernels])
+        flop_peak, byte_peak, slow_compute, slow_memory, launch_us, half_rows, half_bytes = rates.T[:, :, None]
+        computes = np.array([[kernel is not None] for kernel in kernels])
         flops = _table([p.work.flops for p in priced], width)
-        moved = _table([p.work.weight_bytes + p.work.io_bytes for p in priced], width)
+        moved = _table([p.work.weight_bytes + p.work.io_bytes for p in priced], width) * computes
         rows = _table([p.work.rows for p in priced], width)
-        rates = np.array([self._rates(p) for p in priced]).T[:, :, None]
-        flop_rate, byte_rate, overhead, half_rows, half_bytes = rates
+        peak_compute, peak_memory = 1e3 * flops / flop_peak, 1e3 * moved / byte_peak
         # A kernel with few rows or few bytes does not fill the units: both rates ramp up to their ceiling.
-        compute = flops / flop_rate * (1 + half_rows / np.maximum(rows, 1e-9))
-        memory = (moved + half_bytes * (moved > 0)) / byte_rate
-        launched = (flops > 0) | (moved > 0)
-        busiest = np.array([self._imbalance(p.node) for p in priced])[:, None]
-        kernel = np.maximum(np.where(rows > 0, compute, flops / flop_rate), memory) * busiest
-        ms = 1e3 * kernel + 1e-3 * overhead * launched
-        for row, one in enumerate(priced):
-            if one.node.op in _MESSAGES:
-                ms[row] = self._message_ms(one.node, one.work)
-        return ms, compute > memory
+        filling = np.where(rows > 0, 1 + half_rows / np.maximum(rows, 1e-9), 1.0)
+        compute = peak_compute * slow_compute * filling
+        memory = slow_memory * (peak_memory + 1e3 * half_bytes * (moved > 0) / byte_peak)
+        launch = 1e-3 * launch_us * ((flops > 0) | (moved > 0))
+        message = np.zeros_like(compute)
+        for row in np.flatnonzero(~computes[:, 0]):
+            message[row] = self._message_ms(priced[row].node, priced[row].work)
+        spread = np.array([p.node.op == "expert" and self.span("ep").ranks > 1 for p in priced])
+        busiest = np.where(spread, self._imbalance, 1.0)[:, None]
+        ms = np.maximum(compute, memory) * busiest + launch + message
+        known = tuple(kernel or ("vector", "bf16") for kernel in kernels)
+        return ms, Parts(compute, memory, launch, message, peak_compute, peak_memory, known, spread)
 
-    def _imbalance(self, node: AnyNode) -> float:
+    @cached_property
+    def _imbalance(self) -> float:
         """How much longer than the mean the busiest expert rank takes."""
-        spread = node.op == "expert" and self.span("ep").ranks > 1
-        return self.calibration.factor("imbalance", self._context("expert")) if spread else 1.0
+        return self.calibration.factor("imbalance", self._context("expert"))
 
     def _context(self, op: str, dtype: str = "") -> Context:
         """Where this branch runs, as the calibration's factors select it."""
@@ -205,23 +229,23 @@ class Pricer:
         arch, engine = self.problem.cluster.gpu.arch, self.problem.engine or "none"
         return Context(op, self.phase, arch, dtype, attention, engine)
 
-    def _rates(self, one: Priced) -> tuple[float, float, float, float, float]:
-        """FLOP/s, bytes/s, launch overhead in us, half rows and half bytes of a node's kernel."""
-        key = self._kernel(one.node)
-        if key not in self._known_rates:
-            self._known_rates[key] = self._fitted_rates(*key)
-        return self._known_rates[key]
+    def _rates(self, kernel: tuple[OpClass, Dtype]) -> Rates:
+        """Peak FLOP/s and bytes/s, times over those at the peaks, launch in us, half rows and half bytes of a class of kernels."""
+        if kernel not in self._known_rates:
+            self._known_rates[kernel] = self._fitted_rates(*kernel)
+        return self._known_rates[kernel]
 
-    def _fitted_rates(self, op: OpClass, dtype: Dtype) -> tuple[float, float, float, float, float]:
+    def _fitted_rates(self, op: OpClass, dtype: Dtype) -> Rates:
         gpu, context = self.problem.cluster.gpu, self._context(op, dtype)
         found, factor = self.calibration.efficiency(op, self.phase, gpu.arch, dtype), self.calibration.factor
-        flop_rate = peak_flops(gpu, dtype) * found.compute / factor("compute_time", context)
-        byte_rate = gpu.memory_tb_per_s * 1e12 * found.memory / factor("memory_time", context)
+        slow_compute = factor("compute_time", context) / found.compute
+        slow_memory = factor("memory_time", context) / found.memory
         launch_us = found.overhead_us * factor("launch_time", context)
-        return flop_rate, byte_rate, launch_us, found.half_rows, found.half_bytes
+        peaks = peak_flops(gpu, dtype), gpu.memory_tb_per_s * 1e12
+        return *peaks, slow_compute, slow_memory, launch_us, found.half_rows, found.half_bytes
 
     @cached_property
-    def _known_rates(self) -> dict[tuple[OpClass, Dtype], tuple[float, float, float, float, float]]:
+    def _known_rates(self) -> dict[tuple[OpClass, Dtype], Rates]:
         return {}
 
     def _kernel(self, node: AnyNode) -> tuple[OpClass, Dtype]:

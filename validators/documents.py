@@ -30,6 +30,7 @@ from strategy.ops import OPS
 from strategy.request import Request
 from strategy.result import Finding
 from strategy.strategy import AttentionMesh, DispatchModes, ExpertMesh, Pool, Strategy
+from validators.claims import NO_CLAIMS, Claims
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 64
@@ -55,10 +56,13 @@ class Document:
     findings: tuple[Finding, ...] = ()
     prefix: str = ""
     """Pointer of the DAG part in the text."""
+    claims: Claims = NO_CLAIMS
+    """What stands beside the DAG: accepted warnings, ranks written out, a deployment, an estimate."""
 
     def position(self, pointer: str) -> Position:
         """Line and column of the value at a JSON pointer, or of its nearest parent that exists."""
-        full = self.prefix + pointer
+        beside = pointer.split("/", 2)[1:2] in [[key] for key in Claims.model_fields]
+        full = pointer if beside else self.prefix + pointer
         while full not in self._positions and full:
             full = full.rpartition("/")[0]
         return self._positions.get(full, (1, 1))
@@ -83,13 +87,46 @@ def read_document(text: str, *, name: str = "") -> Document:
         raise UnreadableError(f"a strategy DAG document is a mapping, this text holds {found}", line=1, column=1)
     body, prefix = _dag_part(data)
     request = _request_part(data) if prefix else None
+    claims, wrong = _claims_part(data)
     dag, findings = _validated(body)
-    return Document(text=text, name=name, data=body, dag=dag, request=request, findings=findings, prefix=prefix)
+    return Document(
+        text=text,
+        name=name,
+        data=body,
+        dag=None if wrong else dag,
+        request=request,
+        findings=(*wrong, *findings),
+        prefix=prefix,
+        claims=claims,
+    )
+
+
+def _claims_part(data: dict[str, Any]) -> tuple[Claims, tuple[Finding, ...]]:
+    """What stands beside the DAG, or what is wrong with it."""
+    given = {key: data[key] for key in Claims.model_fields if data.get(key) is not None}
+    try:
+        return Claims.model_validate(given), ()
+    except ValidationError as error:
+        details = error.errors(include_url=False)[:MAX_FINDINGS]
+        return NO_CLAIMS, tuple(_beside(one) for one in details)
+
+
+def _beside(details: ErrorDetails) -> Finding:
+    """One error in what stands beside the DAG."""
+    pointer = "".join(f"/{_escaped(str(part))}" for part in details["loc"])
+    wanted = _wanted(details["type"], details.get("ctx", {}))
+    if details["type"] == "extra_forbidden":
+        return _error("DG000", pointer, f"unknown key `{_last(pointer)[:80]}`", "delete it")
+    if details["type"] == "missing":
+        return _error("DG000", pointer, f"`{_last(pointer)}` is missing", f"add `{_last(pointer)}`")
+    return _error(
+        "DG000", pointer, f"`{_last(pointer)}` is {_shown(details['input'])}, not {wanted}", f"write {wanted}"
+    )
 
 
 def _dag_part(data: dict[str, Any]) -> tuple[Any, str]:
     if "dag" not in data or "blocks" in data:
-        return data, ""
+        return {key: value for key, value in data.items() if key not in Claims.model_fields}, ""
     if data["dag"] is None:
         raise InputError(f"this result holds no DAG (status `{data.get('status', 'unknown')}`)", pointer="/dag")
     return data["dag"], "/dag"

@@ -13,6 +13,7 @@ from strategy.legality import even_stages
 from strategy.model import Checkpoint, GqaAttention, MlaAttention, ModelSpec, Moe, Provenance
 from strategy.request import Precision, Problem, Workload
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
+from validators.claims import Claims
 from validators.registry import Example
 from validators.subject import Subject
 
@@ -118,6 +119,11 @@ def problem(model: ModelSpec = DENSE, *, gpus_per_host: int = 8, hosts: int = 1,
 def about(subject: Subject, request: Problem) -> Subject:
     """The same DAG, as the answer to a request."""
     return Subject(subject.dag, subject.model, request)
+
+
+def beside(subject: Subject, **claims: Any) -> Subject:
+    """The same DAG with something written beside it: `layout`, `deployment`, `estimate`, `suppress`."""
+    return Subject(subject.dag, subject.model, subject.problem, Claims.model_validate(claims))
 
 
 def edit(subject: Subject, pointer: str, value: Any) -> Subject:

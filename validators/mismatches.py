@@ -17,7 +17,6 @@ _BY_KIND = {
     "router_weight": "EP012",
     "ffn_kind": "EP014",
     "not_partial": "CM006",
-    "not_sharded": "DG011",
     "order": "DG011",
 }
 _BY_PRODUCER = {
@@ -76,10 +75,29 @@ def code_of(m: Mismatch, weights: Container[str]) -> str:
     if m.kind == "sharded":
         return _code_of_shard(m)
     if m.kind == "placements":
-        return "TP016" if m.op == "add" else "EP003" if m.op in _EXPERT_OPS else "DG011"
+        return _code_of_addends(m) if m.op == "add" else "EP003" if m.op in _EXPERT_OPS else "DG011"
+    if m.kind == "not_sharded":
+        return "CM003" if m.letter == "R" else "DG011"
+    if _is_context_parallel(m):
+        return "SP004"
     if m.kind == "owners":
         return "SP008" if m.axis == "cp" else "DP005"
     return _code_of_stream(m) if m.kind == "stream" else _code_of_content(m)
+
+
+def _is_context_parallel(m: Mismatch) -> bool:
+    """Whether attention over the shards of several cp ranks lacks one of them, or the exchange before or after it does."""
+    if m.op == "attention":
+        return m.kind in ("placements", "sharded") and "cp" in f"{m.axis} {m.needed} {m.found}".split()
+    if m.op == "send":
+        return m.kind in ("content", "sharded") and m.axis != "" and m.axis == "cp"
+    return m.op == "attention_merge" and "cp rank" in m.needed
+
+
+def _code_of_addends(m: Mismatch) -> str:
+    """Addends that lie differently: in an MoE block the tokens that came back from their experts are still a shard."""
+    restored = m.layer_kind == "moe" and "Shard(tokens)" in m.needed + m.found
+    return "SP006" if restored else "TP016"
 
 
 def _code_of_partial(m: Mismatch) -> str:
@@ -98,7 +116,7 @@ def _code_of_shard(m: Mismatch) -> str:
     if m.op in by_op:
         return by_op[m.op]
     if m.op == "kv_cache_update":
-        return "DG011" if m.axis == "cp" else "AT004"
+        return "SP013" if m.axis == "cp" else "AT004"
     return _code_of_shard_at_linear(m) if m.op == "linear" else "DG011"
 
 

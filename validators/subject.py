@@ -10,9 +10,12 @@ from strategy.model import ModelSpec
 from strategy.request import Problem
 from strategy.result import Proof
 from strategy.strategy import Phase, Pool
+from validators.claims import NO_CLAIMS, Claims
 
 if TYPE_CHECKING:
     from validators.block_graph import BlockGraph
+    from validators.estimates import Fault as EstimateFault
+    from validators.layouts import Fault as LayoutFault
     from validators.typing_pass import Typing
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
@@ -34,6 +37,22 @@ class Subject:
     dag: Dag
     model: ModelSpec
     problem: Problem | None = None
+    claims: Claims = NO_CLAIMS
+    """What the document says beside the DAG: ranks written out, a deployment, an estimate, accepted warnings."""
+
+    @cached_property
+    def layout_faults(self) -> "tuple[LayoutFault, ...]":
+        """Differences between written ranks and those of the strategy, found once for all rules."""
+        from validators.layouts import layout_faults
+
+        return layout_faults(self)
+
+    @cached_property
+    def estimate_faults(self) -> "tuple[EstimateFault, ...]":
+        """Figures of an estimate that cannot be right, found once for all rules."""
+        from validators.estimates import estimate_faults
+
+        return estimate_faults(self)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:

@@ -7,6 +7,7 @@ from strategy.model import ModelSpec
 from strategy.request import Problem
 from strategy.result import Finding, Proof, Report
 from strategy.values import Frozen
+from validators.claims import NO_CLAIMS, Claims, Suppression
 from validators.registry import STAGES, catalogue, run
 from validators.subject import Subject
 
@@ -18,6 +19,8 @@ class Verdict(Frozen):
 
     findings: tuple[Finding, ...] = ()
     """By stage, place and code; the last one says so when there were more than `MAX_FINDINGS`."""
+    suppressed: tuple[Finding, ...] = ()
+    """Warnings that the document says its author accepts."""
     proof: Proof | None = None
     """None when an error finding made running it pointless, or when it was not asked for."""
 
@@ -37,15 +40,50 @@ class Verdict(Frozen):
         return Report(findings=self.findings)
 
 
-def validate(dag: Dag, model: ModelSpec, problem: Problem | None = None, *, prove: bool = True) -> Verdict:
+def validate(
+    dag: Dag,
+    model: ModelSpec,
+    problem: Problem | None = None,
+    *,
+    prove: bool = True,
+    claims: Claims = NO_CLAIMS,
+) -> Verdict:
     """Judge a DAG as an answer to `problem` (or in the abstract), with its proof unless `prove` is false.
+
+    `claims` is what its document says beside it; warnings that it accepts are told apart.
 
     Deterministic, and never raises on a DAG that the format admits: what is wrong with it is a finding.
     """
-    subject = Subject(dag, model, problem)
+    subject = Subject(dag, model, problem, claims)
     rules = [rule for rule in catalogue().values() if prove or rule.stage != "proof"]
-    findings = _capped(sorted(run(subject, rules), key=_order))
-    return Verdict(findings=findings, proof=subject.proof_if_run)
+    found = sorted(run(subject, rules), key=_order)
+    accepted = {one.code for one in claims.suppress}
+    suppressed = [f for f in found if f.code in accepted and f.severity != "error"]
+    kept = [f for f in found if f.code not in accepted or f.severity == "error"]
+    notes = _about_suppressions(claims.suppress, kept, {f.code for f in suppressed})
+    return Verdict(
+        findings=_capped([*notes, *kept]), suppressed=tuple(suppressed[:MAX_FINDINGS]), proof=subject.proof_if_run
+    )
+
+
+def _about_suppressions(accepted: tuple[Suppression, ...], kept: list[Finding], used: set[str]) -> list[Finding]:
+    """What is wrong with the suppressions themselves: of errors, of rules that do not exist, of nothing."""
+    errors = {f.code for f in kept if f.severity == "error"}
+    found = []
+    for index, one in enumerate(accepted):
+        if one.code in used and one.code not in errors:
+            continue
+        if one.code in errors:
+            severity, what, hint = "warning", f"{one.code} is an error here, and errors are not suppressed", "repair it"
+        elif one.code not in catalogue():
+            severity, what, hint = "warning", f"there is no rule {one.code}", "name the code of a warning"
+        else:
+            severity, what, hint = "info", f"nothing here breaks {one.code}", "delete the suppression"
+        path = f"/suppress/{index}"
+        found.append(
+            Finding.model_validate({"code": "DG000", "severity": severity, "path": path, "message": what, "hint": hint})
+        )
+    return found
 
 
 def _order(finding: Finding) -> tuple[int, list[tuple[int, str]], str]:

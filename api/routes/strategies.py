@@ -1,15 +1,20 @@
 """Plan, judge, price and export."""
 
+import asyncio
 from base64 import b64encode
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from api import service
+from api import errors, planning, service, views
 from api.body import document_body, json_body
 from api.documents import dag_of, judge_document
-from api.routes.work import off_loop
+from api.follow import stream
+from api.planning import wants_async
+from api.routes.runs import EVENT_STREAM, SSE_HEADERS, LastEventId
+from api.routes.work import core_of, off_loop
+from api.state.runs import Run
 from strategy.dag import Dag
 from strategy.request import Request as PlanRequest
 from strategy.result import Estimate, Result
@@ -21,6 +26,14 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1", tags=["strategies"])
 JsonBody = Annotated[Any, Depends(json_body)]
 TextBody = Annotated[str, Depends(document_body)]
+PreferHeader = Annotated[str | None, Header(description="`respond-async`: answer 202 at once and go on with the run")]
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        pattern="^[!-~]{1,255}$",
+        description="Names this request; sent again with the same body it gets the same answer",
+    ),
+]
 
 
 def _accepts(*kinds: Any, yaml: bool = False) -> dict[str, Any]:
@@ -30,12 +43,84 @@ def _accepts(*kinds: Any, yaml: bool = False) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {name: {"schema": schema} for name in media}}}
 
 
-@router.post("/strategies", response_model=Result, openapi_extra=_accepts(PlanRequest, service.TextRequest))
-async def create_strategy(request: Request, body: JsonBody, proposer: service.Proposer | None = None) -> JSONResponse:
-    """Plan a request. A plan that cannot exist is a 200 whose `status` and `infeasible` say why."""
+@router.post(
+    "/strategies",
+    response_model=Result,
+    responses={202: {"model": views.RunView, "description": "Stored, with `Prefer: respond-async`; follow `Location`"}},
+    openapi_extra=_accepts(PlanRequest, service.TextRequest),
+)
+async def create_strategy(
+    request: Request,
+    body: JsonBody,
+    proposer: service.Proposer | None = None,
+    prefer: PreferHeader = None,
+    idempotency_key: KeyHeader = None,
+) -> JSONResponse:
+    """Plan a request. A plan that cannot exist is a 200 whose `status` and `infeasible` say why.
+
+    With `Prefer: respond-async` the run is stored, goes on by itself and survives the process. With an `Idempotency-Key` it is
+    stored as well, and the same request with the same key gets the same answer. Otherwise a client that leaves ends it.
+    """
     ask = service.read_ask(body)
-    settings = request.app.state.settings
-    return JSONResponse(await off_loop(request, lambda: service.document(service.plan(ask, settings, proposer))))
+    if wants_async(prefer):
+        return await _accepted(request, ask, proposer, idempotency_key)
+    if idempotency_key is not None:
+        return await _replayable(request, ask, proposer, idempotency_key)
+    result = await planning.answer(request, ask, proposer)
+    return JSONResponse(await asyncio.to_thread(service.document, result))
+
+
+async def _accepted(
+    request: Request, ask: PlanRequest | str, proposer: service.Proposer | None, key: str | None
+) -> JSONResponse:
+    run, replayed = await planning.store(request, ask, proposer, key=key, attached=False)
+    return JSONResponse(views.whole(run), status_code=202, headers=_headers(run, replayed, applied=True))
+
+
+async def _replayable(
+    request: Request, ask: PlanRequest | str, proposer: service.Proposer | None, key: str
+) -> JSONResponse:
+    run, replayed = await planning.store(request, ask, proposer, key=key, attached=False)
+    run = await planning.ended(request, run)
+    headers = _headers(run, replayed, applied=False)
+    if run.result is None:
+        told = run.problem or errors.plain_problem(409, "the run of this key was cancelled").document()
+        return JSONResponse(told, status_code=told["status"], media_type="application/problem+json", headers=headers)
+    return JSONResponse(run.result, headers=headers)
+
+
+@router.post(
+    "/strategies/stream",
+    response_class=StreamingResponse,
+    responses=EVENT_STREAM,
+    openapi_extra=_accepts(PlanRequest, service.TextRequest),
+)
+async def stream_strategy(
+    request: Request,
+    body: JsonBody,
+    proposer: service.Proposer | None = None,
+    last_event_id: LastEventId = None,
+    idempotency_key: KeyHeader = None,
+) -> StreamingResponse:
+    """Plan a request and tell how it goes. The last event carries the Result.
+
+    A client that leaves ends the run. With an `Idempotency-Key` the run goes on: the same request with the same key, and
+    `Last-Event-ID`, follows it again.
+    """
+    ask = service.read_ask(body)
+    run, replayed = await planning.store(request, ask, proposer, key=idempotency_key, attached=True)
+    told = stream(request, core_of(request), run, last_event_id or 0, cancel_when_left=run.attached)
+    headers = {**SSE_HEADERS, **_headers(run, replayed, applied=False)}
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+
+
+def _headers(run: Run, replayed: bool, *, applied: bool) -> dict[str, str]:
+    found = {"Location": f"/v1/runs/{run.id}"}
+    if replayed:
+        found["Idempotency-Replayed"] = "true"
+    if applied:
+        found["Preference-Applied"] = "respond-async"
+    return found
 
 
 @router.post("/validate", response_model=service.Judgement, openapi_extra=_accepts(service.DagBody, Dag, yaml=True))

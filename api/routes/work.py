@@ -1,4 +1,4 @@
-"""How routes run the service: off the event loop, a bounded number at a time."""
+"""How routes run the service: off the event loop, a bounded number at a time, for as long as someone waits."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,9 +6,24 @@ from typing import TypeVar
 import anyio.to_thread
 from fastapi import Request
 
+from api.core import Core
+from api.presence import while_present
+
 T = TypeVar("T")
 
 
+def core_of(request: Request) -> Core:
+    """The parts of this process."""
+    core: Core = request.app.state.core
+    return core
+
+
 async def off_loop(request: Request, function: Callable[[], T]) -> T:
-    """Run CPU work on a thread; at most `threads` of them run, the others wait their turn."""
-    return await anyio.to_thread.run_sync(function, limiter=request.app.state.limiter)
+    """Run CPU work on a thread; at most `threads` of them run, a bounded number waits its turn."""
+    return await while_present(request, _in_turn(request, function))
+
+
+async def _in_turn(request: Request, function: Callable[[], T]) -> T:
+    # A thread cannot be stopped. One that is given up keeps its place among `threads` until it ends, so that others come no sooner.
+    async with core_of(request).checks.turn():
+        return await anyio.to_thread.run_sync(function, limiter=request.app.state.limiter, abandon_on_cancel=True)

@@ -60,7 +60,8 @@ def open_database(url: str) -> Database:
     if scheme == "postgresql":
         return PostgresDatabase(url)
     raise InputError(
-        "MESHWRIGHT_DATABASE names no database we know", hint="use `sqlite:PATH` or `postgresql://user:password@host/name`"
+        "MESHWRIGHT_DATABASE names no database we know",
+        hint="use `sqlite:PATH` or `postgresql://user:password@host/name`",
     )
 
 
@@ -84,7 +85,9 @@ class SqliteDatabase:
             for pragma in ("journal_mode = wal", "synchronous = normal", "foreign_keys = on"):
                 connection.execute(f"pragma {pragma}")
         except (sqlite3.Error, OSError) as error:
-            hint = "set MESHWRIGHT_DATABASE to a file that this user may write, such as `sqlite:state/meshwright.sqlite3`"
+            hint = (
+                "set MESHWRIGHT_DATABASE to a file that this user may write, such as `sqlite:state/meshwright.sqlite3`"
+            )
             raise InputError(f"cannot open the database file `{self.path}`: {error}", hint=hint) from None
         return connection
 
@@ -159,7 +162,8 @@ class PostgresDatabase:
         except PoolTimeout:
             self.close()
             raise InputError(
-                "the Postgres server of MESHWRIGHT_DATABASE does not answer", hint="check its host, port, user and password"
+                "the Postgres server of MESHWRIGHT_DATABASE does not answer",
+                hint="check its host, port, user and password",
             ) from None
 
     def now(self, work: Callable[[Session], T]) -> T:

@@ -39,7 +39,12 @@ class Keys:
         self._database = database
 
     def create(
-        self, name: str, scopes: tuple[Scope, ...], *, rate_per_minute: int | None = None, plans_per_day: int | None = None
+        self,
+        name: str,
+        scopes: tuple[Scope, ...],
+        *,
+        rate_per_minute: int | None = None,
+        plans_per_day: int | None = None,
     ) -> tuple[Key, str]:
         """A new key, and its text, which is kept nowhere."""
         identity, secret = secrets.token_hex(6), secrets.token_urlsafe(32)

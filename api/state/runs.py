@@ -9,8 +9,8 @@ holder still writes carries the old epoch and is ignored. So a run that a dead p
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 from agent.events import Event
 from api.errors import ConflictError, OverloadedError, ReusedKeyError
@@ -18,8 +18,8 @@ from api.state.database import Database, Row, Session
 from strategy.request import Request
 from strategy.values import Frozen
 
-T = TypeVar("T")
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 TERMINAL_EVENT: dict[str, str] = {"done": "result", "failed": "error", "cancelled": "cancelled"}
 MAX_EPOCHS = 25
@@ -111,10 +111,9 @@ class Runs:
         """Take up to `limit` runs that wait, or whose holder died, the oldest first."""
         return await self._database.run(lambda session: _claim(session, owner, lease_s, limit))
 
-    async def renew(self, owner: str, lease_s: float) -> dict[str, bool]:
-        """Extend every lease of an owner; the runs it still holds, and whether each shall be cancelled."""
-        renew = "update runs set lease_until = now_s() + :lease where status = 'running' and owner = :owner returning id, cancel"
-        return {row["id"]: bool(row["cancel"]) for row in await self._all(renew, lease=lease_s, owner=owner)}
+    async def renew(self, held: Sequence[Run], lease_s: float) -> set[str]:
+        """Extend the leases of these runs; the ids of those that are still held under their epoch."""
+        return await self._database.run(lambda session: _renew(session, held, lease_s))
 
     async def to_cancel(self, owner: str) -> list[str]:
         """Runs of an owner that shall be cancelled."""
@@ -155,7 +154,9 @@ def _add(session: Session, new: NewRun, max_queued: int) -> tuple[Run, bool]:
         sql = "select * from runs where key_id = :key_id and idempotency_key = :key"
         for row in session.all(sql, key_id=new.key_id, key=new.idempotency_key):
             if row["digest"] != new.digest:
-                raise ReusedKeyError("this Idempotency-Key was sent with another request", hint="use a new key for a new request")
+                raise ReusedKeyError(
+                    "this Idempotency-Key was sent with another request", hint="use a new key for a new request"
+                )
             return _run(row), True
     waiting = session.all("select count(*) as many from runs where status = 'queued'")[0]["many"]
     if waiting >= max_queued:
@@ -201,7 +202,8 @@ def _follow(session: Session, run_id: str, after: int) -> tuple[list[Line], bool
     outcome = json.loads(found[0]["result"] or found[0]["problem"] or "{}")
     last = TERMINAL_EVENT.get(found[0]["status"])
     lines = [
-        Line(seq=row["seq"], type=row["type"], data=outcome if row["type"] == last else json.loads(row["data"])) for row in rows
+        Line(seq=row["seq"], type=row["type"], data=outcome if row["type"] == last else json.loads(row["data"]))
+        for row in rows
     ]
     return lines, found[0]["status"] in ENDED
 
@@ -234,6 +236,11 @@ def _claim(session: Session, owner: str, lease_s: float, limit: int) -> list[Run
     return claimed
 
 
+def _renew(session: Session, held: Sequence[Run], lease_s: float) -> set[str]:
+    sql = "update runs set lease_until = now_s() + :lease where id = :id and epoch = :epoch and status = 'running' returning id"
+    return {row["id"] for run in held for row in session.all(sql, lease=lease_s, id=run.id, epoch=run.epoch)}
+
+
 def _note(session: Session, run: Run, event: Event) -> None:
     if _holds(session, run):
         name = f"{event.type} {event.data.get('number', '')}".strip()
@@ -255,7 +262,9 @@ def _holds(session: Session, run: Run) -> bool:
     return bool(session.all(sql, id=run.id, epoch=run.epoch))
 
 
-def _end(session: Session, run: Run, status: Status, result: dict[str, Any] | None, problem: dict[str, Any] | None) -> None:
+def _end(
+    session: Session, run: Run, status: Status, result: dict[str, Any] | None, problem: dict[str, Any] | None
+) -> None:
     session.all(
         "update runs set status = :status, result = :result, problem = :problem, owner = '', finished_at = now_s() where id = :id",
         id=run.id,

@@ -68,7 +68,9 @@ def _migrate(session: Session, *, shared: bool) -> None:
     session.script("create table if not exists meshwright_schema (version integer not null)")
     version = max((row["version"] for row in session.all("select version from meshwright_schema")), default=0)
     if version > len(MIGRATIONS):
-        raise InputError(f"the database has schema {version}, this version knows {len(MIGRATIONS)}", hint="update Meshwright")
+        raise InputError(
+            f"the database has schema {version}, this version knows {len(MIGRATIONS)}", hint="update Meshwright"
+        )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         session.script(script)
         session.all("insert into meshwright_schema (version) values (:number)", number=number)

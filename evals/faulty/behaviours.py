@@ -115,13 +115,15 @@ _first("wrong-shape", "G1", Say('{"plan": "TP8"}'))
 _first("null-everything", "G1", Say('{"why": null, "strategy": null, "graph": null, "citations": null}'))
 _first("deep-nesting", "size", Say('{"why":' * 20_000))
 _first("deep-but-closed", "size", Say('{"why":' + "[" * 400 + "]" * 400 + "}"))
-_first("half-a-character", "encoding", Say('{"why": "\\ud800", "strategy": {"pools": []}, "graph": null, "citations": []}'))
+_first(
+    "half-a-character", "encoding", Say('{"why": "\\ud800", "strategy": {"pools": []}, "graph": null, "citations": []}')
+)
 _first("control-characters", "encoding", Say("\x1b[2J\x00\x07 TP8 \x1b]0;owned\x07"))
 _first("endless-number", "size", Say('{"why": 1e999, "strategy": ' + "9" * 5000 + "}"))
 _first("truncated-by-length", "G5", Say('{"why": "a", "strategy"', finish_reason="length"))
 _first("tool-call-unasked", "G3", Say(None, arguments="{}", finish_reason="tool_calls"))
 _first("cut-without-notice", "G4", Say('{"why": "a", "strategy": {"pools": [{"name": "serve", "phases": ["prefill"'))
-_first("huge-valid-json", "size", Say(json.dumps({"why": "x" * 300_000, "strategy": {}, "graph": None, "citations": []})))
+_first("huge-valid-json", "size", Say(json.dumps({"why": "x" * 300_000, "strategy": {}, "graph": None})), "fallback")
 _always("always-prose", "G1", "fallback", Say("The best plan is TP8."))
 _always("always-cut", "G5", "fallback", Say('{"why"', finish_reason="length"))
 _always("refusal", "G6", "fallback", Say(None, refusal="I cannot help with that."))
@@ -171,7 +173,7 @@ def _says_html_sends_json(script: Script) -> Behave:
 @_behaviour("G4", "repaired")
 def _cut_everywhere(script: Script) -> Behave:
     whole = json.dumps(script.graph_answer)
-    return lambda asked: good(script) if asked.turn > 2 else Say(whole[: -1 - 400 * asked.turn])
+    return lambda asked: good(script) if asked.turn > 1 else Say(whole[: -1 - 400 * asked.turn])
 
 
 # --- methods of asking for JSON (G3, G8 to G15, G19) -------------------------------------------------------------------
@@ -265,7 +267,9 @@ _always("retry-after-90", "G20", "fallback", error(429, "later", **{"retry-after
 _always("retry-after-a-day", "G20", "fallback", error(429, "tomorrow", **{"retry-after": "86400"}))
 _always("retry-after-nan", "G20", "fallback", error(429, "some time", **{"retry-after": "nan"}))
 _always("teapot", "G21", "fallback", error(418, "short and stout"))
-_always("redirect-away", "redirect", "fallback", Say(status=302, body=b"", headers={"location": "http://127.0.0.1:9/v1"}))
+_always(
+    "redirect-away", "redirect", "fallback", Say(status=302, body=b"", headers={"location": "http://127.0.0.1:9/v1"})
+)
 _always("redirect-loop", "redirect", "fallback", Say(status=308, body=b"", headers={"location": "/redirect-loop/v1/chat/completions"}))  # fmt: skip
 _always("reset", "network", "fallback", Say(reset=True))
 _always("ends-early", "network", "fallback", Say("x" * 500, cut_bytes=100))
@@ -282,9 +286,7 @@ def _no_usage(script: Script) -> Behave:
 
 @_behaviour("usage", "repaired")
 def _usage_of_zero(script: Script) -> Behave:
-    return lambda _asked: Say(
-        json.dumps(script.strategy_answer), usage={k: 0 for k in USAGE}
-    )
+    return lambda _asked: Say(json.dumps(script.strategy_answer), usage=dict.fromkeys(USAGE, 0))
 
 
 @_behaviour("usage", "repaired")
@@ -294,7 +296,9 @@ def _usage_below_zero(script: Script) -> Behave:
 
 @_behaviour("usage", "either")
 def _usage_is_text(script: Script) -> Behave:
-    return lambda _asked: Say(json.dumps(script.strategy_answer), usage={"prompt_tokens": "many", "completion_tokens": []})
+    return lambda _asked: Say(
+        json.dumps(script.strategy_answer), usage={"prompt_tokens": "many", "completion_tokens": []}
+    )
 
 
 @_behaviour("usage", "fallback")
@@ -346,13 +350,10 @@ def _a_million_stages(script: Script) -> Behave:
 
 @_behaviour("absurd size", "either")
 def _a_thousand_nodes(script: Script) -> Behave:
-    def behave(asked: Asked) -> Say:
-        answer = copy.deepcopy(script.graph_answer)
-        nodes = answer["graph"]["blocks"][1]["nodes"]
-        nodes += [{"id": f"n{i}", "op": "activation", "inputs": [f"n{i - 1}" if i else "in"]} for i in range(1_000)]
-        return text(answer)
-
-    return behave
+    answer = copy.deepcopy(script.graph_answer)
+    nodes = answer["graph"]["blocks"][1]["nodes"]
+    nodes += [{"id": f"n{i}", "op": "activation", "inputs": [f"n{i - 1}" if i else "in"]} for i in range(1_000)]
+    return lambda _asked: text(answer)
 
 
 @_behaviour("obeys injected text", "fallback")

@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self._say(self.behaviours[name](asked))
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 (the base class calls it so)
 
     def _say(self, say: Say) -> None:
         self.stopping.wait(say.delay_s)
@@ -111,7 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         payload = say.payload()
         self.send_response(say.status)
-        for key, value in {"content-type": say.content_type, "content-length": str(len(payload)), **say.headers}.items():
+        for key, value in {
+            "content-type": say.content_type,
+            "content-length": str(len(payload)),
+            **say.headers,
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         self._send(payload[: say.cut_bytes], say.drip_s)
@@ -148,5 +152,3 @@ def serving(behaviours: Mapping[str, Behave]) -> Iterator[Server]:
         http.shutdown()
         http.server_close()
         thread.join()
-
-

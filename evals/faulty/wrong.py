@@ -24,7 +24,7 @@ def failing() -> dict[str, list[tuple[str, Subject]]]:
 
 def request_about(subject: Subject) -> Request:
     """A request that such a DAG would answer, if it were right."""
-    model = subject.model.model_dump(mode="json", exclude_none=True, exclude={"aliases", "provenance"})
+    model = subject.model.model_dump(mode="json", exclude={"aliases", "provenance"})
     asked = {"model": model, "cluster": {"gpu": GPU, "hosts": HOSTS}, "workload": {"isl": 512, "osl": 64}}
     return Request.model_validate(asked)
 

@@ -32,9 +32,10 @@ class Reason(NamedTuple):
 _STATE = Reason("order: a link or loop that no step reads, which an engine would have to keep or wait for")
 _DECLARED = frozenset({"pool-field", "degree", "stages"})
 _MESH = Reason("layout: the declared meshes contradict each other or the engines' groups", _DECLARED)
-_LOWERING = Reason("layout: the DAG is lowered otherwise than the strategy declares", _DECLARED)
 REASONS: dict[str, Reason] = {
+    "AT007": _MESH,
     "CH004": _MESH,
+    "CM003": Reason("waste: rows gathered that every rank has"),
     "CM004": Reason("hang: a send without its recv, or two"),
     "DA006": Reason("hang: replicas that meet in a collective did not agree on token counts"),
     "DG002": Reason("layout: reads a residual stream where none enters", frozenset({"add-edge", "retarget-edge"})),
@@ -43,11 +44,19 @@ REASONS: dict[str, Reason] = {
     "DG012": Reason("order: the kind of an edge says what an engine may reorder"),
     "DP005": Reason("waste: a replica samples the sequences of others as well"),
     "DP011": Reason("layout: a boundary that no stage uses holds an MoE layer", frozenset({"branch-block"})),
-    "EP003": _LOWERING,
+    "EP003": Reason(
+        "layout: lowered otherwise than the strategy declares, or a role that says something else",
+        _DECLARED | {"wrong-role"},
+    ),
+    "EP016": _MESH,
     "PH001": _STATE,
     "PH002": _STATE,
     "PH005": _STATE,
+    "PH008": Reason("waste: a layer attends twice", frozenset({"duplicate-beside"})),
+    "PH010": Reason(_STATE.text, frozenset({"extra-link", "link-kind", "wrong-kv-source"})),
     "SP002": _MESH,
+    "SP008": Reason("waste: a cp rank samples the sequences of others as well"),
+    "SP013": Reason("order: the cache is complete on one cp rank only, and sequences move between them"),
     "SP011": _MESH,
     "SP015": _MESH,
 }
@@ -174,7 +183,10 @@ def _smaller_meshes(pool: Pool) -> Iterator[Pool]:
         if size == 1:
             continue
         attention = pool.attention.model_copy(update={axis: size // 2 if size % 2 == 0 else 1})
-        kept = {"attention": attention, **({"sp_kind": "none", "cp_decode_use": None} if attention.cp_size == 1 else {})}
+        kept = {
+            "attention": attention,
+            **({"sp_kind": "none", "cp_decode_use": None} if attention.cp_size == 1 else {}),
+        }
         if pool.experts is None:
             yield pool.model_copy(update=kept)
             continue

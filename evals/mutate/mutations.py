@@ -287,7 +287,9 @@ def _nothing(node: Json) -> int:
     raise LookupError(node["id"])
 
 
-def _inputs(kind_: str, block: str, node: str, text: str, change_: Callable[[list[str], int], None], told: str) -> Mutation:
+def _inputs(
+    kind_: str, block: str, node: str, text: str, change_: Callable[[list[str], int], None], told: str
+) -> Mutation:
     """A change of one input, found by its text."""
 
     def change(broken: Document) -> None:
@@ -305,7 +307,9 @@ def _retarget_edge(rng: Random, document: Document, _model: ModelSpec) -> Mutati
     block, node, index = _edge(rng, document)
     text = node["inputs"][index]
     prefix, colon, source = text.rpartition(":")
-    other = rng.choice([n for n in ["in", *(n["id"] for n in _block(document, block)["nodes"])] if n not in (source, node["id"])])
+    other = rng.choice(
+        [n for n in ["in", *(n["id"] for n in _block(document, block)["nodes"])] if n not in (source, node["id"])]
+    )
     new = f"{prefix}{colon}{other}"
 
     def put(inputs: list[str], at: int) -> None:
@@ -391,7 +395,9 @@ def _layer_range(rng: Random, document: Document, _model: ModelSpec) -> Mutation
     end, by = rng.randrange(2), rng.choice((-1, 1))
 
     def change(broken: Document) -> None:
-        at = broken["branches"][phase]["layers"][index]["range"] = list(broken["branches"][phase]["layers"][index]["range"])
+        at = broken["branches"][phase]["layers"][index]["range"] = list(
+            broken["branches"][phase]["layers"][index]["range"]
+        )
         at[end] += by
 
     return Mutation("layer-range", f"{phase} stamp {index}: {'start' if end == 0 else 'end'} {by:+d}", change)
@@ -492,7 +498,10 @@ def _link_kind(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
 @kind
 def _extra_link(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
     """Join two nodes that have nothing to say to each other."""
-    ends = [f"{rng.choice(('prefill', 'decode'))}.{block}.{node['id']}" for block, node in (_any_node(rng, document), _any_node(rng, document))]
+    ends = [
+        f"{rng.choice(('prefill', 'decode'))}.{block}.{node['id']}"
+        for block, node in (_any_node(rng, document), _any_node(rng, document))
+    ]
     link = {"source": ends[0], "target": ends[1], "kind": rng.choice(("data", "sync")), "loop": rng.random() < 0.5}
     return Mutation("extra-link", _told(link), lambda broken: broken["links"].append(dict(link)))
 
@@ -558,5 +567,3 @@ def _stages(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
         raise LookupError(index)
     told = "exchanged" if by == 0 else f"{'start' if end == 0 else 'end'} {by:+d}"
     return Mutation("stages", f"pool {pool} stage {index}: {told}", change)
-
-

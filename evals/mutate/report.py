@@ -36,7 +36,10 @@ def to_markdown(tally: Tally) -> str:
 
 def _table(title: str, counts: Counter[tuple[str, str]]) -> list[str]:
     names = sorted({name for name, _ in counts})
-    rows = [f"| {name} | {' | '.join(str(counts[name, a]) for a in AGREEMENTS)} | {_rates(counts, name)} |" for name in names]
+    rows = [
+        f"| {name} | {' | '.join(str(counts[name, a]) for a in AGREEMENTS)} | {_rates(counts, name)} |"
+        for name in names
+    ]
     heads = [title, *AGREEMENTS, "recall", "precision"]
     return [f"## By {title}", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows, ""]
 

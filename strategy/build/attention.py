@@ -6,6 +6,7 @@ Slots of the templates: A1 brings K and V of other ranks to the cache, A3 brings
 from strategy.build.site import Site, Writer, complete, normed
 from strategy.dag import Block
 from strategy.errors import InputError
+from strategy.mesh import Axis
 
 
 def attention_block(site: Site) -> Block:
@@ -28,7 +29,7 @@ def _gqa_attend(w: Writer, site: Site, qkv: str) -> str:
         return _ulysses(w, site, qkv)
     kv = w.add("kv", "kv_cache_update", [_new_kv(w, site, qkv)])
     if site.phase == "decode" and site.size("dcp") > 1:
-        return _dcp(w, qkv, kv)
+        return _dcp(w, site, qkv, kv)
     return w.add("attend", "attention", [qkv, f"sync:{kv}"])
 
 
@@ -69,13 +70,20 @@ def _ulysses(w: Writer, site: Site, qkv: str) -> str:
     return w.add("to_tokens", "all_to_all", [attend], axis="cp", role="gather_heads")
 
 
-def _dcp(w: Writer, query: str, kv: str, **form: str) -> str:
-    """Each dcp rank attends with all its group's heads over its part of the context (AT008)."""
-    heads = w.add("q_gather", "all_gather", [query], axis="dcp", dim="heads", role="q")
+def _dcp(w: Writer, site: Site, query: str, kv: str, **form: str) -> str:
+    """Each dcp rank attends with all its group's heads over its part of the context (AT008).
+
+    cp ranks in the group repeat the heads of the others: heads are gathered and given back over tp alone then, and the parts summed over cp.
+    """
+    across = site.size("dcp") > site.size("tp")
+    axis: Axis = "tp" if across else "dcp"
+    heads = w.add("q_gather", "all_gather", [query], axis=axis, dim="heads", role="q") if site.size(axis) > 1 else query
     part = w.add("attend", "attention", [heads, f"sync:{kv}"], partial=True, **form)
     lse = w.add("lse", "all_gather", [part], axis="dcp", dim="partials", role="lse")
-    scaled = w.add("rescale", "attention_merge", [part, lse])
-    return w.add("to_heads", "reduce_scatter", [scaled], axis="dcp", dim="heads")
+    out = w.add("rescale", "attention_merge", [part, lse])
+    if site.size(axis) > 1:
+        out = w.add("to_heads", "reduce_scatter", [out], axis=axis, dim="heads")
+    return w.add("sum_parts", "all_reduce", [out], axis="cp") if across else out
 
 
 def _output(w: Writer, site: Site, source: str) -> str:
@@ -123,7 +131,7 @@ def _mla_decode(w: Writer, site: Site, query: str, latent: str) -> str:
     absorbed = w.linear("w_uk", query, "w_uk", "column")
     kv = w.add("kv", "kv_cache_update", [_new_kv(w, site, latent)])
     if site.size("dcp") > 1:
-        attend = _dcp(w, absorbed, kv, form="absorbed")
+        attend = _dcp(w, site, absorbed, kv, form="absorbed")
     else:
         attend = w.add("attend", "attention", [absorbed, f"sync:{kv}"], form="absorbed")
     return w.linear("w_uv", attend, "w_uv", "column")

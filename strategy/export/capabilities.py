@@ -47,6 +47,7 @@ class Capabilities:
     lm_head: tuple[Literal["local", "gathered"], ...]
     cp_attention: tuple[Literal["mla", "gqa"], ...]
     cp_kinds: tuple[SpKind, ...]
+    cp_orders: tuple[Literal["zigzag", "contiguous"], ...]
     cp_decode_uses: tuple[CpDecodeUse | None, ...]
     token_shards: tuple[str, ...]
     """Model names (their start) that have sp_kind megatron."""
@@ -85,6 +86,7 @@ _VLLM = Capabilities(
     lm_head=("local",),
     cp_attention=("mla",),
     cp_kinds=("cp_allgather",),
+    cp_orders=("zigzag",),
     cp_decode_uses=("batch_shard",),
     token_shards=(),
     dcp=True,
@@ -114,6 +116,7 @@ _SGLANG = Capabilities(
     lm_head=("local", "gathered"),
     cp_attention=("mla", "gqa"),
     cp_kinds=("cp_allgather",),
+    cp_orders=("zigzag",),
     cp_decode_uses=("replicate", None),
     token_shards=("qwen3",),
     dcp=True,
@@ -141,6 +144,7 @@ _TRTLLM = Capabilities(
     lm_head=("local",),
     cp_attention=(),
     cp_kinds=(),
+    cp_orders=(),
     cp_decode_uses=(),
     token_shards=(),
     dcp=False,

@@ -6,7 +6,7 @@ exactly the kinds the feeder asks for; durations are whole microseconds, so the 
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -100,7 +100,7 @@ def to_chakra(plan: Plan) -> tuple[Artifact, ...]:
             hint="export fewer replicas: they run alike and exchange nothing",
         )
     names = _Groups(plan)
-    writers = _write(traced, names)
+    writers = _write(traced, names, _crossings(traced, _latent_copies(plan)))
     files = [
         Artifact(f"trace.{rank}.et", bytes(writer.out), "application/octet-stream")
         for rank, writer in sorted(writers.items())
@@ -137,26 +137,36 @@ class _Crossings(NamedTuple):
     arriving: dict[int, list[Message]]
 
 
-def _crossings(traced: Trace) -> _Crossings:
+def _crossings(traced: Trace, copies: int) -> _Crossings:
+    """Every edge between ranks as a message: a rank that feeds several sends each a part, unless `copies` of them need the same part."""
     expanded, tags = traced.expanded, defaultdict[tuple[int, int], int](int)
     found = _Crossings(defaultdict(list), defaultdict(list))
     sender, receiver = expanded.rank[traced.source], expanded.rank[traced.target]
-    for edge in (sender != receiver).nonzero()[0].tolist():
+    crossing = (sender != receiver).nonzero()[0].tolist()
+    fan = Counter(int(traced.source[edge]) for edge in crossing)
+    for edge in crossing:
         source, target = int(traced.source[edge]), int(traced.target[edge])
         ranks = (int(sender[edge]), int(receiver[edge]))
-        message = Message(*ranks, tags[ranks], _message_bytes(traced.costs[expanded.template[source]]))
+        whole = _message_bytes(traced.costs[expanded.template[source]])
+        message = Message(*ranks, tags[ranks], max(1, min(whole, whole * copies // fan[source])))
         tags[ranks] += 1
         found.leaving[source].append(message)
         found.arriving[target].append(message)
     return found
 
 
+def _latent_copies(plan: Plan) -> int:
+    """Decode ranks that need the same part of a cache: MLA's latent is whole on every tp rank."""
+    prefill, decode = (plan.strategy.pool_for(phase).attention.tp_size for phase in ("prefill", "decode"))
+    return max(1, decode // prefill) if plan.model.attention.kind == "mla" else 1
+
+
 def _message_bytes(cost: NodeCost) -> int:
     return max(1, round(cost.message_bytes or cost.output_bytes))
 
 
-def _write(traced: Trace, names: _Groups) -> dict[int, RankWriter]:
-    expanded, crossings = traced.expanded, _crossings(traced)
+def _write(traced: Trace, names: _Groups, crossings: _Crossings) -> dict[int, RankWriter]:
+    expanded = traced.expanded
     writers: defaultdict[int, RankWriter] = defaultdict(RankWriter)
     local = dict[int, int]()
     inputs = _inputs(traced)

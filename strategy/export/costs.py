@@ -13,7 +13,7 @@ from strategy.model import ModelSpec
 from strategy.passes import PassTime, Pricer
 from strategy.request import Precision, Problem
 from strategy.strategy import Phase
-from strategy.work import Flow, Load, Work, WorkContext, entry_flow, walk, work_context
+from strategy.work import Flow, Load, Work, WorkContext, entry_flow, kv_elements_per_token, walk, work_context
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 DEFAULT_PROMPT_TOKENS = 1024
@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     """A node of some equal layers, and what leaves it."""
 
     key: NodeKey
+    op: str
     work: Work
     layers: int
 
@@ -72,7 +73,7 @@ def _walked(dag: Dag, phase: Phase, ctx: WorkContext) -> Iterator[Seen]:
                 continue
             after: Flow = flow
             for node, work in walk(block, flow, ctx):
-                yield Seen(NodeKey(phase, name, node.id), work, layers)
+                yield Seen(NodeKey(phase, name, node.id), node.op, work, layers)
                 after = work.output if node.id == block.output else after
             flow = flow if layers == 0 else after
 
@@ -97,8 +98,16 @@ def _mean(seens: list[Seen], ctx: WorkContext) -> NodeCost:
         message_bytes=mean([float(seen.work.message_bytes) for seen in seens]),
         flops=mean([float(seen.work.flops) for seen in seens]),
         moved_bytes=mean([float(seen.work.weight_bytes + seen.work.io_bytes) for seen in seens]),
-        output_bytes=mean([float(ctx.bytes_of(seen.work.output)) for seen in seens]),
+        output_bytes=mean([_output_bytes(seen, ctx) for seen in seens]),
     )
+
+
+def _output_bytes(seen: Seen, ctx: WorkContext) -> float:
+    """What leaves a node on one rank: the new entries of the cache, or the tensor."""
+    flow = seen.work.output
+    if seen.op == "kv_cache_update":
+        return float(ctx.rows(flow) * kv_elements_per_token(ctx.model, ctx.tp_size) * ctx.kv_bytes)
+    return float(ctx.bytes_of(flow))
 
 
 def _micros(times: PassTime, dag: Dag, phase: Phase) -> dict[NodeKey, float]:

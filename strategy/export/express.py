@@ -240,6 +240,9 @@ def _context(q: Question) -> Iterator[Obstacle]:
     if pool.sp_kind not in q.engine.cp_kinds:
         reason = f"cp ranks work by {' or '.join(q.engine.cp_kinds)}, not {pool.sp_kind}"
         yield Obstacle("sp_kind", reason, {"sp_kind": q.engine.cp_kinds[0]})
+    if pool.cp_order not in q.engine.cp_orders:
+        reason = f"cp ranks hold a prompt in {q.engine.cp_orders[0]} order, not {pool.cp_order}"
+        yield Obstacle("cp_order", reason, {"cp_order": q.engine.cp_orders[0]})
     if "decode" in pool.phases and pool.cp_decode_use not in q.engine.cp_decode_uses:
         use = q.engine.cp_decode_uses[0]
         yield Obstacle("cp_decode_use", f"cp ranks in decode: {use}, not {pool.cp_decode_use}", {"cp_decode_use": use})

@@ -21,10 +21,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[TestClient]:
-    with TestClient(
-        create_app(Settings(_env_file=None, max_body_bytes=300_000)), raise_server_exceptions=False
-    ) as made:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    database = f"sqlite:{tmp_path_factory.mktemp('state')}/meshwright.sqlite3"
+    settings = Settings(_env_file=None, max_body_bytes=300_000, database=database)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as made:
         yield made
 
 

@@ -257,3 +257,28 @@ def test_help_loads_no_framework(meshwright: Run) -> None:
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in run.stderr.splitlines()}
     assert "typer" in loaded
     assert loaded & {"numpy", "pydantic", "fastapi", "langgraph", "rich", "yaml"} == set()
+
+
+def test_a_plan_is_deployed_from_the_files_of_an_export(meshwright: Run, tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_text(json.dumps(REQUEST))
+    (tmp_path / "result.json").write_text(meshwright("plan", "-f", "request.json", "--format", "json").stdout)
+
+    command = meshwright("export", "result.json", "--to", "vllm")
+    traces = meshwright("export", "result.json", "--to", "chakra", "-o", "traces")
+
+    assert command.returncode == 0, command.stderr
+    assert "vllm serve meta-llama/" in command.stdout
+    assert "--max-model-len" in command.stdout
+    assert traces.returncode == 0, traces.stderr
+    assert sorted(path.name for path in (tmp_path / "traces").iterdir()) == ["comm_groups.json", "trace.0.et"]
+
+
+def test_files_that_are_no_text_need_a_folder_and_unknown_formats_a_name(meshwright: Run, files: Path) -> None:
+    traces = meshwright("export", "dag.yaml", "--to", "chakra")
+    unknown = meshwright("export", "dag.yaml", "--to", "vlm")
+    broken = meshwright("export", "broken.yaml", "--to", "vllm")
+
+    assert (traces.returncode, unknown.returncode, broken.returncode) == (2, 2, 2)
+    assert "-o DIR" in traces.stderr
+    assert "did you mean `vllm`" in unknown.stderr
+    assert "not legal" in broken.stderr

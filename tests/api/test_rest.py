@@ -248,3 +248,31 @@ def assert_problem(answer: Any, status: int) -> None:
     assert {"type", "title", "status", "detail", "instance"} <= answer.json().keys()
     assert answer.json()["status"] == status
     assert "Traceback" not in answer.text
+
+
+def test_an_export_of_several_files_lists_them(client: TestClient, dag: Dag) -> None:
+    scripts = client.post(
+        "/v1/export/sglang",
+        json={
+            "dag": {**document(dag)},
+            "request": {**REQUEST, "cluster": {"gpu": "l40s", "gpus_per_host": 2, "hosts": 2}},
+        },
+    )
+    traces = client.post("/v1/export/chakra", json=document(dag))
+
+    told = scripts.json()["files"]
+    assert [file["name"] for file in told] == ["host0.sh", "host1.sh"]
+    assert "--nnodes 2" in told[1]["text"]
+    assert {file["name"]: set(file) for file in traces.json()["files"]}["trace.3.et"] == {
+        "name",
+        "media_type",
+        "base64",
+    }
+
+
+def test_a_plan_that_an_engine_cannot_express_is_a_problem_with_the_nearest_one(client: TestClient, dag: Dag) -> None:
+    answer = client.post("/v1/export/llm-d", json=document(dag))
+
+    assert_problem(answer, 422)
+    assert "cannot express this plan" in answer.json()["detail"]
+    assert "nearest plan" in answer.text

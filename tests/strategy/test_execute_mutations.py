@@ -17,7 +17,7 @@ from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.ops import Dim, Role, model_weights
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 
-SAMPLE = 150
+SAMPLE = 120
 """Mutants tried per plan, drawn with a fixed seed."""
 DENSE = ModelSpec(
     name="dense",
@@ -40,6 +40,9 @@ MIXTURE = ModelSpec(
     dense_layers=(0,),
 )
 
+FEW_HEADS = DENSE.model_copy(update={"attention": GqaAttention(num_heads=32, num_kv_heads=2, head_dim=128)})
+LATENT = DENSE.model_copy(update={"attention": MIXTURE.attention})
+
 
 def plan(model: ModelSpec, **fields: Any) -> tuple[ModelSpec, Strategy]:
     half = model.num_layers // 2
@@ -61,6 +64,24 @@ PLANS = {
         ep_lowering="all_gather",
         dense_ffn="gathered",
     ),
+    "all-gathered K and V": plan(DENSE, attention=AttentionMesh(cp_size=2, tp_size=2), sp_kind="cp_allgather"),
+    "a ring, the batch split in decode": plan(
+        DENSE, attention=AttentionMesh(cp_size=3, tp_size=2), sp_kind="cp_ring", cp_decode_use="batch_shard"
+    ),
+    "a ring of latents": plan(LATENT, attention=AttentionMesh(cp_size=2, tp_size=2), sp_kind="cp_ring"),
+    "Ulysses": plan(
+        DENSE, attention=AttentionMesh(cp_size=2, tp_size=2), sp_kind="cp_ulysses", cp_decode_use="tp_slice"
+    ),
+    "cp shards with experts and chunks": plan(
+        MIXTURE,
+        attention=AttentionMesh(cp_size=2, tp_size=2),
+        experts=ExpertMesh(ep_size=4),
+        sp_kind="cp_allgather",
+        cp_decode_use="batch_shard",
+        chunk_tokens=512,
+    ),
+    "decode context parallelism": plan(FEW_HEADS, attention=AttentionMesh(tp_size=4), dcp_size=2, chunk_tokens=512),
+    "decode context parallelism of latents": plan(LATENT, attention=AttentionMesh(tp_size=4), dcp_size=4),
     "replicated": plan(
         MIXTURE,
         attention=AttentionMesh(tp_size=4),
@@ -88,27 +109,6 @@ def mutants(document: dict[str, Any], pool: Pool, weights: list[str]) -> Iterato
                 yield Mutant(f"{block['name']}.{node['id']}: {name}", copied, neutral or node["op"] == "step_sync")
     yield from link_mutants(document)
     yield from branch_mutants(document)
-    yield from pool_mutants(document)
-
-
-def pool_mutants(document: dict[str, Any]) -> Iterator[Mutant]:
-    """The same blocks under another strategy."""
-    choices = {
-        "cp_decode_use": ("replicate", "batch_shard", "tp_slice", "dcp", None),
-        "sp_kind": ("none", "megatron", "cp_allgather", "cp_ring"),
-        "dcp_size": (1, 2, 4),
-        "cp_order": ("zigzag", "contiguous"),
-        "chunk_tokens": (None, 512),
-        "dense_ffn": ("local", "gathered"),
-        "lm_head": ("local", "gathered"),
-    }
-    for field, values in choices.items():
-        for value in values:
-            copied = copy.deepcopy(document)
-            pool = copied["strategy"]["pools"][0]
-            if pool[field] != value:
-                pool[field] = value
-                yield Mutant(f"pool: {field} {value}", copied, neutral=True)
 
 
 def changes(node: dict[str, Any], block: dict[str, Any], pool: Pool, weights: list[str]) -> Iterator[tuple]:
@@ -128,15 +128,19 @@ def changes(node: dict[str, Any], block: dict[str, Any], pool: Pool, weights: li
     for dim in get_args(Dim):
         if node["op"] in ("all_gather", "reduce_scatter") and dim != node["dim"]:
             yield f"dim {dim}", set_field("dim", dim), False
-    yield from field_changes(node)
-    yield from edge_changes(node, block)
+    yield from field_changes(node, block)
+    yield from edge_changes(node, block, pool)
 
 
-def field_changes(node: dict[str, Any]) -> Iterator[tuple]:
+def field_changes(node: dict[str, Any], block: dict[str, Any]) -> Iterator[tuple]:
     roles = {"all_to_all": get_args(Role), "all_gather": (None, "dispatch", "combine", "kv", "q", "lse")}
     for role in roles.get(node["op"], ()):
         if role != node["role"]:
-            yield f"role {role}", set_field("role", role), role is None or same_role(node["role"], role)
+            yield (
+                f"role {role}",
+                set_field("role", role),
+                node["op"] == "all_gather" and carries_all(node["role"], role),
+            )
     if node["op"] == "attention":
         yield "partial changed", set_field("partial", None if node["partial"] else True), False
         for form in (None, "expanded", "absorbed"):
@@ -146,27 +150,32 @@ def field_changes(node: dict[str, Any]) -> Iterator[tuple]:
         yield "send axis changed", set_field("axis", None if node["axis"] else "cp"), False
         yield "two stages ahead", set_field("stage_offset", 2), False
     if node["op"] == "expert":
-        changed = not node["apply_router_weight"]
-        yield "router weight", set_field("apply_router_weight", changed), False
+        combined = any(found["op"] == "all_to_all" and found["role"] == "combine" for found in block["nodes"])
+        yield "router weight", set_field("apply_router_weight", not node["apply_router_weight"]), combined
 
 
-def same_role(old: str | None, new: str | None) -> bool:
-    """A label that changes nothing: tokens with their routes are dispatched whatever it says."""
-    return {old, new} <= {None, "dispatch"}
+def carries_all(old: str | None, new: str | None) -> bool:
+    """The gather still brings what is read of it: K and V or Q with the rest of the projection, or the same under another label."""
+    return old != "lse" and new in (None, "dispatch", "combine")
 
 
-def edge_changes(node: dict[str, Any], block: dict[str, Any]) -> Iterator[tuple]:
+def edge_changes(node: dict[str, Any], block: dict[str, Any], pool: Pool) -> Iterator[tuple]:
     routed = node.get("role") == "combine" and node["op"] == "all_to_all"
     for i, text in enumerate(node["inputs"]):
         prefix, _, source = text.rpartition(":")
-        ordering = prefix == "sync" and source == "sync"  # behind the token count, which carries no number
+        ordering = prefix == "sync" and (source == "sync" or node["op"] == "attention_merge")  # carries no number
         yield f"edge {text} cut", lambda b, x, i=i: x["inputs"].pop(i), ordering or (routed and source == "routing")
         yield f"edge {text} doubled", lambda b, x, t=text: x["inputs"].append(t), prefix == "sync"
         for other in ["in", *(found["id"] for found in block["nodes"])]:
             if other not in (source, node["id"]):
                 new = f"{prefix}:{other}" if prefix else other
-                latent = node.get("weight") == "kv_b" and other == "kv_norm"  # what the cache update passes on
-                yield f"edge {text} to {new}", set_input(i, new), ordering or latent
+                yield f"edge {text} to {new}", set_input(i, new), ordering or same_latent(node, other, block, pool)
+
+
+def same_latent(node: dict[str, Any], other: str, block: dict[str, Any], pool: Pool) -> bool:
+    """kv_b reads the latent that the cache update is about to keep, where no chunk of the prompt came before."""
+    kept = next((found["inputs"] for found in block["nodes"] if found["op"] == "kv_cache_update"), [])
+    return node.get("weight") == "kv_b" and node["inputs"] == ["kv"] and [other] == kept and pool.chunk_tokens is None
 
 
 def set_field(field: str, value: Any):
@@ -199,8 +208,6 @@ def rewire(block: dict[str, Any], old: str, new: str) -> None:
 
 def same_exchange(node: dict[str, Any], pool: Pool, axis: Axis) -> bool:
     """The same ranks exchange; copies of tokens also find their way home in a larger group."""
-    if pool.experts is None and axis in ("ep", "moe_tp", "moe_dp"):
-        return False
     before, after = groups(pool, node["axis"]), groups(pool, axis)
     if node.get("role") == "combine" and node["op"] == "all_to_all":
         return all(any(set(small) <= set(large) for large in after) for small in before)

@@ -22,7 +22,9 @@ def examples(kind: str, *, proof: bool | None = None) -> list[Any]:
 
 def judge(rule: Rule, example: Example) -> tuple[Finding, ...]:
     subject = example.make()
-    return validate(subject.dag, subject.model, subject.problem, prove=rule.stage == "proof").findings
+    return validate(
+        subject.dag, subject.model, subject.problem, prove=rule.stage == "proof", claims=subject.claims
+    ).findings
 
 
 @pytest.mark.parametrize(("rule", "example"), examples("passes"))

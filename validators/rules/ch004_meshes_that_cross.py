@@ -46,6 +46,4 @@ def _crossing() -> Subject:
     moe = MOE.moe.model_copy(update={"num_experts": 12}) if MOE.moe else None
     model = MOE.model_copy(update={"attention": heads, "moe": moe, "intermediate_size": 768, "vocab_size": 768})
     base = plan(model, pool(model, dp=6, ep=6))
-    return with_pool(
-        base, attention=AttentionMesh(dp_size=2, tp_size=3), experts=ExpertMesh(ep_size=3, tp_size=2)
-    )
+    return with_pool(base, attention=AttentionMesh(dp_size=2, tp_size=3), experts=ExpertMesh(ep_size=3, tp_size=2))

@@ -21,8 +21,10 @@ from validators.typing_pass import Mismatch
     passes=lambda: [example("dense", dense), example("experts over ep", moe)],
     fails=lambda: [
         example(
-            "a gather of what every rank already has",
-            lambda: insert(dense(), "ffn.norm", id="spread", op="all_gather", axis="tp", dim="tokens", inputs=["norm"]),
+            "a shard cut once more",
+            lambda: insert(
+                moe(tp=2, dp=2), "moe.chunk", id="again", op="chunk", axis="tp", dim="tokens", inputs=["chunk"]
+            ),
         ),
     ],
 )
@@ -39,8 +41,6 @@ def _what(m: Mismatch) -> str:
 
 
 def _repair(m: Mismatch) -> str:
-    if m.kind == "not_sharded" and m.repair == "remove it":
-        return f"delete `{m.node}`: every rank of {m.axis} has the whole tensor"
     if m.kind == "placements":
         return f"bring both inputs of `{m.node}` into one placement"
     if m.kind == "order":

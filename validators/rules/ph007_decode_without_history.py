@@ -27,7 +27,11 @@ def decode_without_history(subject: Subject) -> Iterator[Hit]:
     """Attention in decode reads the cache of its own layer: the prompt's, from prefill, and that of each step before."""
     branches = subject.dag.branches
     yield from _blind_layers(subject)
-    handed = {(j.source.place.path, j.target.place.path) for j in joined_links(subject) if j.source.phase == "prefill"}
+    handed = {
+        (j.source.place.path, j.target.place.path)
+        for j in joined_links(subject)
+        if (j.source.phase, j.target.phase) == ("prefill", "decode")
+    }
     writers = [update for update, _ in kv_pairs(subject, branches.prefill)]
     for _update, reader in kv_pairs(subject, branches.decode):
         if writers and not any((w.path, reader.path) in handed for w in writers):

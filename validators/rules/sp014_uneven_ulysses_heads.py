@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import ulysses_heads_divide
+from strategy.legality import heads_divide_over_cp
 from strategy.strategy import AttentionMesh
 from validators.choices import divisor_choices
 from validators.examples_moe import LLAMA_8B, named, planned, with_pool
@@ -14,8 +14,8 @@ from validators.subject import Subject
     code="SP014",
     stage="strategy",
     severity="error",
-    message="cp_ulysses trades tokens for heads: {heads} of a tp rank do not split over cp_size={cp}",
-    hint="set attention.cp_size to one of {choices}, or use cp_allgather or cp_ring",
+    message="{what} splits heads over cp: {heads} of a tp rank do not split over cp_size={cp}",
+    hint="set attention.cp_size to one of {choices}, or use cp_allgather or cp_ring with another cp_decode_use",
     sources=("tensorrt-llm: mapping.py (fallback to ulysses: attn_tp = tp x cp)",),
     knowledge="sequence-parallelism.md#ulysses",
     requires=frozenset({"SP002"}),
@@ -31,11 +31,18 @@ from validators.subject import Subject
     ),
 )
 def uneven_ulysses_heads(subject: Subject) -> Iterator[Hit]:
-    """After the exchange each cp rank has all tokens of a whole number of heads."""
+    """Where heads are split over cp as well (Ulysses, and tp_slice in decode) each rank has a whole number of heads and KV heads."""
+    attention = subject.model.attention
     for path, pool in subject.pools():
-        heads = subject.model.attention.num_heads // pool.attention.tp_size
-        mla = subject.model.attention.kind == "mla"
-        if not ulysses_heads_divide(subject.model, pool):
-            choices = "1" if mla else divisor_choices(heads, heads)
-            what = "the one latent" if mla else f"{heads} heads"
-            yield Hit(f"{path}/attention/cp_size", heads=what, cp=pool.attention.cp_size, choices=choices)
+        if heads_divide_over_cp(subject.model, pool):
+            continue
+        heads = attention.num_heads // pool.attention.tp_size
+        kv_heads = heads if attention.kind == "mla" else max(1, attention.num_kv_heads // pool.attention.tp_size)
+        latent = attention.kind == "mla" and pool.sp_kind == "cp_ulysses"
+        yield Hit(
+            f"{path}/attention/cp_size",
+            what="cp_ulysses" if pool.sp_kind == "cp_ulysses" else "cp_decode_use tp_slice",
+            heads="the one latent" if latent else f"{heads} heads and {kv_heads} KV heads",
+            cp=pool.attention.cp_size,
+            choices="1" if latent else divisor_choices(kv_heads, heads),
+        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.examples import drop, moe
+from validators.examples import dense, insert
 from validators.examples_moe import named
 from validators.mismatches import typed
 from validators.registry import Hit, rule
@@ -20,11 +20,16 @@ from validators.subject import Subject
         "sglang: layers/layer_boundary/contracts.py:145-170",
     ),
     knowledge="placement-algebra.md#residual-adds",
-    passes=lambda: named("tokens gathered before the residual add", lambda: moe(tp=2, dp=2, ep=4)),
-    fails=lambda: named(
-        "token shards added to the residual stream", lambda: drop(moe(tp=2, dp=2, ep=4), "moe.regather")
-    ),
+    passes=lambda: named("one placement at every add", lambda: dense(sp_kind="megatron")),
+    fails=lambda: named("a whole tensor added to token shards", _whole_onto_shards),
 )
 def differing_addends(subject: Subject) -> Iterator[Hit]:
     """Adding tensors that lie differently over the ranks adds rows or features that do not belong together."""
     return typed(subject, "TP016")
+
+
+def _whole_onto_shards() -> Subject:
+    base = dense(sp_kind="megatron")
+    return insert(
+        base, "attention_prefill.reduce", id="whole", op="all_gather", axis="tp", dim="tokens", inputs=["reduce"]
+    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter, Send
 from strategy.placement import WORDS, Letter, Placement
 from validators.typing_pass.compute import Op, expert_input
-from validators.typing_pass.site import Data, Site
+from validators.typing_pass.site import PARTIAL_ATTENTION, Data, Site
 from validators.typing_pass.tables import FEATURE_DIMS
 from validators.typing_pass.tensors import Tensor
 
@@ -53,11 +53,10 @@ def _reduce_scatter(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(node, "content", source=source, needed="role combine, or none", found="role dispatch")
     digits = site.digits.of(node.axis)
     _need_partial(site, node, source, value, digits, node.axis)
-    if not digits:
-        return value
     if node.dim != "tokens":
+        _need_feature_dim(site, node, source, value)
         return _after_reduce(value, value.placement.with_letter(digits, "F"))
-    placement = value.placement.cut_rows(digits)
+    placement = value.placement.cut_rows(digits) if digits else value.placement
     if placement is None:
         raise site.stop(node, "order", axis=node.axis, source=source, found=site.say(value.placement))
     return _after_reduce(value, placement)
@@ -112,9 +111,9 @@ def _carried(site: Site, node: AllGather, source: str, value: Tensor) -> Tensor:
     return replace(value, content=contents[value.content])
 
 
-def _need_feature_dim(site: Site, node: AllGather, source: str, value: Tensor) -> None:
+def _need_feature_dim(site: Site, node: AllGather | ReduceScatter, source: str, value: Tensor) -> None:
     dim = FEATURE_DIMS.get(value.content, "hidden")
-    if site.digits.of(node.axis) and node.dim != dim:
+    if node.dim != dim:
         raise site.stop(
             node,
             "not_sharded",
@@ -142,7 +141,7 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
                 node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
             )
         return hidden[0], replace(hidden[1], content="pair")
-    return site.tensor(node, data, also=("routing", "pair"))
+    return site.tensor(node, data, also=("routing", "pair", *(PARTIAL_ATTENTION if node.role == "lse" else ())))
 
 
 def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:

@@ -6,7 +6,14 @@ from dataclasses import replace
 from strategy.dag import AnyNode, AttentionNode, Embedding, Expert, Linear, Norm
 from strategy.placement import Letter, Placement
 from validators.typing_pass.site import Data, Site, StopNode
-from validators.typing_pass.tables import ACTIVATIONS, BATCHED_OVER_HEADS, INNER_NORMS, LINEAR, STREAM_NORMS
+from validators.typing_pass.tables import (
+    ACTIVATIONS,
+    BATCHED_OVER_HEADS,
+    INNER_NORMS,
+    LINEAR,
+    MADE_OF_HEADS,
+    STREAM_NORMS,
+)
 from validators.typing_pass.tensors import Tensor
 
 Op = Callable[[Site, AnyNode, Data], Tensor]
@@ -60,7 +67,7 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     needed, content, part = LINEAR[node.weight]
     site.need_content(node, source, value, needed, *(["latent_shard"] if node.weight == "kv_b" else []))
     digits = site.split_digits(node.weight)
-    by_heads = node.weight in BATCHED_OVER_HEADS and node.split == "row"
+    by_heads = node.weight in MADE_OF_HEADS and node.split == "row"
     if (digits or by_heads) and node.split not in spec.splits:
         raise site.stop(
             node, "split", axis=site.digits.named(digits), needed=" or ".join(spec.splits), found=node.split
@@ -191,8 +198,11 @@ def _attention_needs(site: Site, node: AttentionNode) -> tuple[tuple[str, ...], 
 def _need_same_tokens(site: Site, node: AnyNode, query: Tensor, source: str, value: Tensor) -> None:
     """K and V are of the same sequences as the queries: alike on dp, and on cp alike or whole."""
     for d, letter in enumerate(value.placement.letters):
-        whole = d in site.digits.of("cp") and letter == "R"
-        if d not in site.digits.of("tp") and letter != query.placement.letters[d] and not whole:
+        over_cp = d in site.digits.of("cp")
+        partly = over_cp and letter == "T" and not node.partial
+        if d in site.digits.of("tp") or (over_cp and letter == "R"):
+            continue
+        if partly or letter != query.placement.letters[d]:
             needed, found = site.say(query.placement), site.say(value.placement)
             raise site.stop(node, "placements", source=source, needed=needed, found=found)
 

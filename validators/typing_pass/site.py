@@ -12,7 +12,8 @@ from validators.subject import Subject
 from validators.typing_pass.tables import SLICED_OVER_CP
 from validators.typing_pass.tensors import Mismatch, MismatchKind, Tensor
 
-NO_TENSOR = frozenset({"ids", "token", "sync", "kv", "routing", "pair"})
+PARTIAL_ATTENTION = frozenset({"partial_context", "partial_latent_context"})
+NO_TENSOR = frozenset({"ids", "token", "sync", "kv", "routing", "pair", "lse"}) | PARTIAL_ATTENTION
 """What is not an array of activations."""
 Data = list[tuple[str, Tensor]]
 """Data inputs of a node: the name of each and what it is."""

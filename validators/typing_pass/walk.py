@@ -163,7 +163,9 @@ class Walk(Site):
             if edge.kind == "sync" and value.content != "latent" and not value.content.startswith("kv"):
                 continue
             if value.content == "sync":
-                self.report(node, "content", source=edge.source, needed="a value", found="a step_sync, which yields none")
+                self.report(
+                    node, "content", source=edge.source, needed="a value", found="a step_sync, which yields none"
+                )
                 return None
             state = edge.kind == "sync"
             if state and node.op not in READS_CACHE:

@@ -1,0 +1,86 @@
+"""The parts of one process, opened and closed together: what the API and the worker have in common."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from api import service
+from api.gate import Gate
+from api.metrics import Metrics
+from api.runs import Runner
+from api.settings import Settings
+from api.state.checkpoints import open_checkpoints
+from api.state.database import Database, open_database
+from api.state.keys import Keys
+from api.state.runs import Runs
+from api.state.schema import migrate
+from api.watch import Watch
+from api.worker import Worker
+
+GRACE_S = 5.0
+"""For stored runs when an API process stops: another one goes on with those that have not ended."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    database: Database
+    runs: Runs
+    keys: Keys
+    worker: Worker
+    watch: Watch
+    plans: Gate
+    """Plans by search, which compute."""
+    asks: Gate
+    """Plans by language model, which mostly wait."""
+    checks: Gate
+    """Everything else that computes."""
+
+    def gate(self, proposer: service.Proposer) -> Gate:
+        """Where a plan waits for its turn."""
+        return self.asks if proposer == "llm" else self.plans
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GRACE_S) -> AsyncIterator[Core]:
+    """Open the database, bring it up to date, load what plans need, start the worker. On leaving, runs have `grace_s` to end."""
+    database = await asyncio.to_thread(open_state, settings)
+    executor = ThreadPoolExecutor(settings.threads + 2, thread_name_prefix="work")
+    asyncio.get_running_loop().set_default_executor(executor)
+    try:
+        async with open_checkpoints(settings.database.get_secret_value()) as saver:
+            runs, watch = Runs(database), Watch(metrics)
+            worker = Worker(settings, runs, Runner(settings, runs, saver, watch))
+            await asyncio.to_thread(service.warm, settings)
+            worker.start()
+            try:
+                yield Core(
+                    settings=settings,
+                    database=database,
+                    runs=runs,
+                    keys=Keys(database),
+                    worker=worker,
+                    watch=watch,
+                    plans=Gate(settings.threads, settings.max_waiting),
+                    asks=Gate(settings.llm_slots, settings.max_waiting),
+                    checks=Gate(settings.threads, settings.max_waiting),
+                )
+            finally:
+                await worker.drain(grace_s)
+    finally:
+        database.close()
+
+
+def open_state(settings: Settings) -> Database:
+    """The database with its tables up to date. Raises `InputError`."""
+    database = open_database(settings.database.get_secret_value())
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return database

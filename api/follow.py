@@ -1,0 +1,89 @@
+"""Following a stored run: its events as they come, its outcome when it ends; and the same as server-sent events."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+from fastapi import Request
+
+from api.core import Core
+from api.errors import MissingResourceError
+from api.presence import LOOK_EVERY_S
+from api.state.runs import Line, Run
+
+LOOK_AGAIN_S = 0.25
+"""How often events of a run that another process works on are looked for."""
+KEEP_ALIVE_S = 15.0
+RECONNECT_MS = 1_000
+
+
+async def lines(core: Core, run_id: str, after: int = 0) -> AsyncIterator[Line | None]:
+    """Events after a sequence number, to the last; None from time to time while there is none."""
+    while True:
+        found, ended = await core.runs.follow(run_id, after)
+        for line in found:
+            after = line.seq
+            yield line
+        if ended:
+            return
+        if not found:
+            yield None
+        await core.watch.wait(run_id, LOOK_AGAIN_S)
+
+
+async def outcome(core: Core, run: Run) -> Run:
+    """The run once it has ended."""
+    while not run.ended:
+        await core.watch.wait(run.id, LOOK_AGAIN_S)
+        run = await stored(core, run.id, None)
+    return run
+
+
+async def stored(core: Core, run_id: str, key_id: str | None) -> Run:
+    """A run that this key may see. Raises `MissingResourceError`."""
+    run = await core.runs.get(run_id, key_id)
+    if run is None:
+        raise MissingResourceError(f"there is no run `{run_id[:60]}`")
+    return run
+
+
+async def stream(request: Request, core: Core, run: Run, after: int, *, cancel_when_left: bool) -> AsyncIterator[str]:
+    """Server-sent events. A client that leaves an attached run ends it."""
+    watcher = asyncio.create_task(_cancel_when_left(request, core, run)) if cancel_when_left else None
+    spoke = time.monotonic()
+    try:
+        yield f"retry: {RECONNECT_MS}\n\n"
+        async for line in lines(core, run.id, after):
+            if line is not None:
+                yield event(line)
+                spoke = time.monotonic()
+            elif await request.is_disconnected():
+                return
+            elif time.monotonic() - spoke > KEEP_ALIVE_S:
+                yield ": still at work\n\n"
+                spoke = time.monotonic()
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.shield(leave(core, run))
+
+
+def event(line: Line) -> str:
+    """One event in the wire format."""
+    return f"id: {line.seq}\nevent: {line.type}\ndata: {json.dumps(line.data)}\n\n"
+
+
+async def leave(core: Core, run: Run) -> None:
+    """End a run that nobody waits for; nothing happens when it has ended."""
+    found = await core.runs.get(run.id, None)
+    if found is not None and not found.ended:
+        core.worker.cancel(run.id)
+        await core.runs.cancel(run.id)
+
+
+async def _cancel_when_left(request: Request, core: Core, run: Run) -> None:
+    """Notices at once, also while nothing is being sent."""
+    while not await request.is_disconnected():  # noqa: ASYNC110 - nobody tells; asking is the interface
+        await asyncio.sleep(LOOK_EVERY_S)
+    await leave(core, run)

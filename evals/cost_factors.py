@@ -1,0 +1,120 @@
+"""Which fitted factors each node and each engine quantity takes, from the general to the particular, and what is expected of them.
+
+A particular factor (one engine, one generation) multiplies a general one and is drawn towards 1, so what was measured little stays
+near what was measured much, and hardware, models and engines never fitted get the general factors alone.
+"""
+
+import math
+from typing import NamedTuple
+
+from evals.cost_rows import Point
+from strategy.calibration import Factor, OpClass
+from strategy.model import Dtype
+from strategy.strategy import Phase
+
+GENERATIONS: dict[str, tuple[str, ...]] = {"sm90": ("sm90",), "sm100": ("sm100", "sm103"), "sm103": ("sm100", "sm103")}
+"""Architectures that share their factors."""
+
+
+class Key(NamedTuple):
+    """A factor without its value."""
+
+    quantity: str
+    op: str = "*"
+    phase: str = "*"
+    archs: tuple[str, ...] = ()
+    dtype: str = "*"
+    attention: str = "*"
+    engine: str = "*"
+    serving: str = "*"
+
+    def factor(self, value: float) -> Factor:
+        """The factor of this key."""
+        return Factor.model_validate({**self._asdict(), "value": value})
+
+
+def generation(point: Point) -> tuple[str, ...]:
+    """Architectures that share factors with the point's GPU."""
+    return GENERATIONS[point.problem.cluster.gpu.arch]
+
+
+def node_keys(
+    point: Point, phase: Phase, op: str, kernel: tuple[OpClass, Dtype], *, spread: bool
+) -> dict[str, list[Key]]:
+    """Factors of one node by quantity."""
+    archs, engine, attention = generation(point), point.engine, point.problem.model.attention.kind
+    name, dtype = kernel
+    if op in MESSAGE_OPS:
+        kind = "all_reduce" if op == "all_reduce" else "exchange"
+        message = Key("message_time", kind, phase)
+        return {"message_time": [message, message._replace(archs=archs), message._replace(engine=engine)]}
+    if op == "send":
+        return {}
+    compute, memory, launch = (Key(quantity, name) for quantity in ("compute_time", "memory_time", "launch_time"))
+    if name == "gemm":
+        own = {"dtype": dtype, "archs": archs}
+        return {
+            "compute_time": [compute._replace(dtype=dtype), compute._replace(**own)],
+            "memory_time": [memory, memory._replace(**own)],
+            "launch_time": [launch, launch._replace(archs=archs)],
+        }
+    if name == "vector":
+        return {"launch_time": [launch, launch._replace(engine=engine, archs=archs)]}
+    compute, memory, launch = (key._replace(phase=phase) for key in (compute, memory, launch))
+    if name == "attention":
+        compute, memory, launch = (key._replace(attention=attention) for key in (compute, memory, launch))
+        return {
+            "compute_time": [compute, compute._replace(archs=archs)],
+            "memory_time": [memory, memory._replace(archs=archs)],
+            "launch_time": [launch],
+        }
+    own = {"dtype": dtype, "archs": archs}
+    busiest = Key("imbalance", name, phase)
+    return {
+        "compute_time": [compute, compute._replace(**own)],
+        "memory_time": [memory, memory._replace(**own), memory._replace(engine=engine, archs=archs)],
+        "launch_time": [launch, launch._replace(engine=engine, archs=archs)],
+        "imbalance": [busiest, busiest._replace(engine=engine)] if spread else [],
+    }
+
+
+MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "step_sync"})
+
+
+def engine_keys(point: Point) -> dict[str, list[Key]]:
+    """Factors of every engine quantity."""
+    archs, engine, serving = generation(point), point.engine, point.serving
+    own: dict[str, list[dict[str, object]]] = {
+        "decode_step_ms": [{}, {"archs": archs}],
+        "per_sequence_us": [{}],
+        "prefill_time": [{}, {"archs": archs}],
+        "prefill_pass_ms": [{}, {"archs": archs}],
+        "request_ms": [{}, {"serving": serving}, {"archs": archs}],
+        "queue": [{}, {"serving": serving}, {"archs": archs}],
+        "queue_growth": [{}, {"serving": serving}],
+    }
+    return {
+        name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]  # type: ignore[arg-type]
+        for name, chosen in own.items()
+    }
+
+
+_START = {
+    "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "queue": 0.3,
+    "queue_growth": 0.7, "imbalance": 1.1,
+}  # fmt: skip
+"""Where general factors start; every other one starts at 1."""
+_WIDTH = {
+    "decode_step_ms": 1.0, "per_sequence_us": 1.0, "prefill_pass_ms": 1.0, "request_ms": 1.0, "queue": 1.0,
+    "queue_growth": 0.3, "prefill_time": 0.1, "imbalance": 0.15, "launch_time": 0.4,
+}  # fmt: skip
+"""How far factors may move freely, as a logarithm; 0.3 where not listed."""
+PARTICULAR = 0.7
+"""Width of particular factors over that of general ones."""
+
+
+def prior(key: Key) -> tuple[float, float]:
+    """Expected logarithm of a factor and how far it may be from it."""
+    general = not key.archs and key.engine == "*"
+    width = _WIDTH.get(key.quantity, 0.3)
+    return (math.log(_START.get(key.quantity, 1.0)), width) if general else (0.0, width * PARTICULAR)

@@ -1,0 +1,47 @@
+"""`python -m evals fit --calibration FOLDER`: fit the cost model's factors on measured serving points and write them with their errors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FOLDER = Annotated[Path, typer.Option("--calibration", help="Folder of the measured tables.", exists=True, file_okay=False)]
+DATA = Path(__file__).parent.parent / "knowledge" / "data" / "efficiencies.yaml"
+MARK = "# --- fitted: everything below is written by `python -m evals fit` ---\n"
+
+
+def fit_factors(calibration: FOLDER, out: Annotated[Path, typer.Option(help="File to write.")] = DATA) -> None:
+    """Fit the factors and write them below the mark of `out`; print what was read, what was left out and the errors."""
+    from evals.cost_fit import fit, predict, weights
+    from evals.cost_metrics import errors
+    from evals.cost_rows import read_points
+    from evals.cost_table import tabulate
+    from knowledge.calibration import calibration as shipped
+
+    read = read_points(calibration)
+    for reason, rows in sorted(read.left_out.items()):
+        typer.echo(f"left out {rows:5d} rows: {reason}", err=True)
+    table = tabulate(read.points, shipped())
+    found = fit(table)
+    used = weights(table) > 0
+    seen = errors(table, predict(found), used)
+    summary = (
+        f"{used.sum()} serving points; TPOT MAPE {seen.tpot_mape:.1f} % (median {seen.tpot_median:.1f} %), "
+        f"TTFT MAPE {seen.ttft_mape:.1f} % (median {seen.ttft_median:.1f} %) on the points fitted; cross-validated: evals/COST.md"
+    )
+    head = out.read_text(encoding="utf-8").partition(MARK)[0]
+    lines = [f"fit: {{status: derived, source: \"{summary}\"}}", "factors:"]
+    lines += [f"- {_flow(factor.model_dump(exclude_defaults=True))}" for factor in found.factors()]
+    out.write_text(head + MARK + "\n".join(lines) + "\n", encoding="utf-8")
+    typer.echo(f"{len(found.factors())} factors written to {out.name}: {summary}")
+
+
+def _flow(fields: dict[str, object]) -> str:
+    """A mapping on one line of YAML."""
+    return "{" + ", ".join(_pairs(fields)) + "}"
+
+
+def _pairs(fields: dict[str, object]) -> Iterator[str]:
+    for name, value in fields.items():
+        yield f"{name}: [{', '.join(value)}]" if isinstance(value, tuple) else f"{name}: {value}"

@@ -1,0 +1,43 @@
+"""Whatever a model or its server does: a valid result or an honest reason, in time, within the budget, nothing invalid marked valid."""
+
+import pytest
+
+from evals.faulty.play import Played, cases, play_all, playing_deps
+
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+
+
+@pytest.fixture(scope="module")
+def played() -> list[Played]:
+    """Every behaviour, played against the real loop over real HTTP."""
+    deps = playing_deps()
+    return play_all(cases(deps), deps)
+
+
+def test_there_are_behaviours_for_every_row_of_the_gotchas_and_every_rule_family(played: list[Played]) -> None:
+    about = " ".join(one.case.about for one in played)
+    names = " ".join(one.case.name for one in played)
+
+    assert len(played) >= 100
+    for row in (*range(1, 2), *range(3, 13), *range(14, 22), 24):
+        assert f"G{row}" in about.replace(",", " ").split() or row in (2, 11, 13, 19), row
+    for family in ("at", "ch", "cm", "da", "dg", "dp", "ep", "mm", "pf", "ph", "pp", "qz", "rl", "sp", "tp"):
+        assert f"wrong-{family}-" in names
+
+
+def test_every_behaviour_ends_in_what_must_hold(played: list[Played]) -> None:
+    assert {one.case.name: one.broken for one in played if one.broken} == {}
+
+
+def test_a_model_that_is_well_after_all_is_heard(played: list[Played]) -> None:
+    heard = [one for one in played if one.case.hope == "repaired"]
+
+    assert len(heard) >= 30
+    assert {one.result.origin for one in heard} == {"llm"}
+
+
+def test_every_result_that_is_not_the_models_own_says_why(played: list[Played]) -> None:
+    fallen = [one for one in played if one.result.origin == "planner_fallback" and one.result.status == "valid"]
+
+    assert len(fallen) >= 30
+    assert all("The language model gave no valid answer (" in one.result.explanation for one in fallen)
