@@ -46,6 +46,14 @@ LEAST_RESERVE_S = 1.0
 MOST_RESERVED = 0.25
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 
+WAY_OUT = Finding(
+    code="GRAPH",
+    severity="error",
+    path="/graph",
+    message="the graph you wrote is still wrong after a repair",
+    hint="correct what is left, or set `graph` to null: the canonical graph of your strategy is right by construction",
+)
+
 
 class State(TypedDict, total=False):
     """One run, as JSON."""
@@ -195,17 +203,26 @@ def brief_of(state: State, run: Run) -> Brief:
     """What the proposer is asked now: the last candidate only, never the whole history."""
     last = state.get("proposal") or {}
     findings = [Finding.model_validate(f) for f in state.get("findings", [])]
-    errors = [f for f in findings if f.severity == "error"][: run.deps.settings.max_findings_shown]
     return Brief(
         problem=problem_of(state, run),
         sections=sections_of(state),
         last=last.get("document"),
-        findings=tuple(errors),
+        findings=shown_findings(
+            findings,
+            limit=run.deps.settings.max_findings_shown,
+            way_out=bool(last.get("wrote_graph")) and len(state.get("attempts", [])) > 1,
+        ),
         mode="patch" if state.get("mode") == "patch" else "full",
         escalate=state.get("escalate", False),
         evidence=_evidence(state, run),
         tokens_left=run.deps.settings.token_budget - tokens_of(state),
     )
+
+
+def shown_findings(findings: Sequence[Finding], *, limit: int, way_out: bool) -> tuple[Finding, ...]:
+    """What a re-ask shows: the errors, not too many; and the way out of a graph that one repair did not mend."""
+    errors = tuple(f for f in findings if f.severity == "error")[:limit]
+    return (*errors, WAY_OUT) if way_out and errors else errors
 
 
 def _evidence(state: State, run: Run) -> tuple[str, ...]:

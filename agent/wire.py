@@ -6,6 +6,7 @@ from the domain's node classes, so there is no second list of ops.
 """
 
 import copy
+import difflib
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from strategy.build import build
 from strategy.dag import AnyNode, Dag, Node
@@ -297,22 +299,39 @@ def _wire_fields(node: dict[str, Any]) -> dict[str, Any]:
 def shape_findings(error: ValidationError, prefix: str = "", limit: int = 8) -> tuple[Finding, ...]:
     """Shape errors in the form of findings, the deepest places only: what encloses them fails because of them."""
     found: dict[str, Finding] = {}
-    for item in error.errors(include_url=False, include_context=False):
+    for item in error.errors(include_url=False):
         parts = _document_place(item["loc"])
         path = prefix + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in parts)
         value = json.dumps(item["input"], default=str)[:80]
+        message = f"{item['msg']} (got {value})"
         found.setdefault(
-            path,
-            Finding(
-                code="SHAPE",
-                severity="error",
-                path=path,
-                message=f"{item['msg']} (got {value})",
-                hint="follow the schema",
-            ),
+            path, Finding(code="SHAPE", severity="error", path=path, message=message, hint=_shape_hint(item))
         )
     deepest = [one for path, one in found.items() if not any(other.startswith(f"{path}/") for other in found)]
     return tuple(deepest)[:limit]
+
+
+def _shape_hint(item: ErrorDetails) -> str:
+    """What to write instead, as far as the kind of an error tells."""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "greater_than_equal" | "less_than_equal":
+            return f"set it to {context.get('ge', context.get('le'))}"
+        case "literal_error" | "union_tag_invalid":
+            allowed = [
+                name.strip("' ")
+                for name in str(context.get("expected", context.get("expected_tags"))).replace(" or ", ", ").split(",")
+            ]
+            near = difflib.get_close_matches(str(context.get("tag", item["input"])), allowed, n=1)
+            return f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(allowed)}"
+        case "missing":
+            return "add this field; every field of the schema is required"
+        case "extra_forbidden":
+            return "delete it: the schema has no such field"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "write a whole number"
+        case _:
+            return "follow the schema"
 
 
 def _document_place(loc: tuple[int | str, ...]) -> list[str]:

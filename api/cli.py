@@ -155,14 +155,14 @@ def worker() -> None:
 @keys.command("add")
 def add_key(
     name: Annotated[str, typer.Argument(help="whose key it is")],
-    scope: Annotated[list[Literal["plan", "admin"]] | None, typer.Option(help="what it may do [default: plan]")] = None,
+    scope: Annotated[Literal["plan", "admin"], typer.Option(help="admin also sees all runs and the metrics")] = "plan",
     rate_per_minute: Annotated[int | None, typer.Option(min=1, help="requests a minute [default: the setting]")] = None,
     plans_per_day: Annotated[int | None, typer.Option(min=1, help="plans a day [default: the setting]")] = None,
 ) -> None:
     """Make a key and print it, once."""
     from api import commands
 
-    commands.add_key(name, tuple(scope or ("plan",)), rate_per_minute=rate_per_minute, plans_per_day=plans_per_day)
+    commands.add_key(name, (scope,), rate_per_minute=rate_per_minute, plans_per_day=plans_per_day)
 
 
 @keys.command("list")

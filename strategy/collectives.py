@@ -39,7 +39,7 @@ def span(pool: Pool, axis: Axis, cluster: Cluster, first_rank: int = 0) -> Span:
     return _span(
         (pool.attention.dp_size, pool.attention.cp_size, pool.attention.tp_size),
         (experts.dp_size, experts.ep_size, experts.tp_size),
-        (pool.pp_size, pool.replicas, pool.dp_layout, pool.moe_layout),
+        (pool.pp_size, pool.replicas, pool.dcp_size, pool.dp_layout, pool.moe_layout),
         axis,
         unit_size(cluster),
         first_rank,
@@ -50,14 +50,14 @@ def span(pool: Pool, axis: Axis, cluster: Cluster, first_rank: int = 0) -> Span:
 def _span(
     attention: tuple[int, int, int],
     experts: tuple[int, int, int],
-    layout: tuple[int, int, Literal["outer", "inner"], Literal["moe_tp_fastest", "ep_fastest"]],
+    layout: tuple[int, int, int, Literal["outer", "inner"], Literal["moe_tp_fastest", "ep_fastest"]],
     axis: Axis,
     unit: int,
     first_rank: int,
 ) -> Span:
-    pp, replicas, dp_layout, moe_layout = layout
+    pp, replicas, dcp, dp_layout, moe_layout = layout
     pool = Pool(
-        stages=((0, 1),) * pp, pp_size=pp, replicas=min(replicas, 8), dp_layout=dp_layout, moe_layout=moe_layout,
+        stages=((0, 1),) * pp, pp_size=pp, replicas=min(replicas, 8), dp_layout=dp_layout, moe_layout=moe_layout, dcp_size=dcp,
         attention=AttentionMesh(dp_size=attention[0], cp_size=attention[1], tp_size=attention[2]),
         experts=ExpertMesh(dp_size=experts[0], ep_size=experts[1], tp_size=experts[2]),
     )  # fmt: skip

@@ -268,7 +268,9 @@ class Pricer:
 
     def _message_ms(self, node: AnyNode, work: Work) -> Quantity:
         if node.op == "send":
-            return self.links.send_us(work.message_bytes, crosses=self._boundary_crosses) * 1e-3
+            around = getattr(node, "axis", None)
+            crosses = self._boundary_crosses if around is None else self.span(around).units > 1
+            return self.links.send_us(work.message_bytes, crosses=crosses) * 1e-3
         group = self.span(_axis(node))
         kind = "all_reduce" if node.op == "all_reduce" else "exchange"
         factor = self.calibration.factor("message_time", self._context(kind))

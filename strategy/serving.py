@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 Grid = NDArray[np.float64]
 
-UTILISATION_LIMIT = 0.97
-"""Share of a pool's time that prefill may take before it counts as saturated."""
-_ROUNDS = 20
+_HALVINGS = 26
+"""Bisections of the decoding share: exact to 2^-26 of the load."""
+_SHORTEST = 1e-3
+"""Steps that a request without output counts for."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,35 @@ class Served:
 
 
 def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
-    """Fixed point of rate, sharing and waiting; `step_at` gives the decode step in ms at a number of decoding sequences.
+    """The operating point of the load; `step_at` gives the decode step in ms at a number of decoding sequences.
 
-    Little's law ties the rate to the latencies. Where phases share ranks, prefill takes a share u of the time and stretches a token's
-    time to step / (1 - u); where they do not, decode runs undisturbed and a saturated prefill pool makes requests queue before it.
+    With d sequences decoding, requests complete at r = d / ((osl - 1) x time per token). Where phases share ranks, each prefill stops
+    the decoding of others, so that a token takes step / (1 - r x taken); elsewhere r is also bounded by what prefill delivers. By
+    Little's law d + r x TTFT is the load: both grow with d, which is found by bisection.
     """
-    batch, others = load.batch, np.maximum(load.batch / np.where(load.disaggregated, load.prefill_replicas, 1.0) - 1, 0.0)
-    capacity = UTILISATION_LIMIT * load.prefill_replicas / load.taken_ms
+    after = np.maximum(load.osl - 1, _SHORTEST)
+    others = np.maximum(load.batch / np.where(load.disaggregated, load.prefill_replicas, 1.0) - 1, 0.0)
     waiting = load.taken_ms * load.queue * np.where(others > 0, np.maximum(others, 1e-9) ** load.queue_growth, 0.0)
     first = load.alone_ms + waiting + np.where(load.disaggregated, load.transfer_ms, 0.0)
-    ttft, tpot, share, decoding = first + 0.0 * batch, step_at(batch), np.zeros_like(batch), batch
-    after = load.osl - 1
-    for _ in range(_ROUNDS):
-        per_ms = batch / (ttft + after * tpot)
-        per_ms = np.where(load.disaggregated, np.minimum(per_ms, capacity), per_ms)
-        share = 0.5 * share + 0.5 * np.minimum(per_ms / capacity, 1.0) * UTILISATION_LIMIT
-        in_decode = np.where(load.disaggregated, per_ms * after * tpot, batch - per_ms * ttft)
-        decoding = np.clip(in_decode, np.minimum(batch, 1.0), batch)
+    interrupted = np.maximum(load.batch - 1, 0.0) / np.maximum(load.batch, 1.0)
+    stopped = np.where(load.disaggregated, 0.0, interrupted * load.taken_ms / load.prefill_replicas)
+    joining = np.where(load.disaggregated, 0.0, 0.5 * interrupted)
+    most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
+
+    def rate(decoding: Grid, step: Grid) -> Grid:
+        return cast(Grid, decoding / (after * step + decoding * stopped))
+
+    low, high = np.zeros_like(load.batch), load.batch
+    for _ in range(_HALVINGS):
+        decoding = 0.5 * (low + high)
         step = step_at(decoding)
-        stretch = 1 - share * np.maximum(batch - 1, 0.0) / np.maximum(batch, 1.0)
-        tpot = np.where(load.disaggregated, step, step / stretch)
-        queued = np.maximum(first, batch / capacity - after * tpot)
-        ttft = np.where(load.disaggregated, queued, first + 0.5 * step * (batch > 1))
+        per_ms = rate(decoding, step)
+        over = (decoding + per_ms * (first + joining * step) > load.batch) | (per_ms > most)
+        low, high = np.where(over, low, decoding), np.where(over, decoding, high)
+    decoding = np.maximum(high, 1e-9 * load.batch)
+    step = step_at(decoding)
+    per_ms = rate(decoding, step)
+    tpot = step / (1 - np.minimum(per_ms * stopped, 1 - 1e-9))
+    ttft = np.maximum(first + joining * step, np.where(load.disaggregated, (load.batch - decoding) / per_ms, 0.0))
+    share = np.minimum(per_ms * load.taken_ms / load.prefill_replicas, 1.0)
     return Served(cast(Grid, ttft), cast(Grid, tpot), cast(Grid, decoding), cast(Grid, share))

@@ -28,6 +28,7 @@ from strategy.dag import (
     Linear,
     Norm,
     ReduceScatter,
+    Send,
     StepSync,
     edges,
 )
@@ -48,6 +49,8 @@ LOW_LATENCY_HEADER_BYTES = 16
 FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
 """One fp32 scale per 128 elements of an fp8 payload."""
 STEP_SYNC_BYTES = 4
+LSE_BYTES = 4
+"""Log-sum-exp of one head of one token (fp32)."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,20 @@ class WorkContext:
         return self.sizes["tp"]
 
     @property
+    def attention_ranks(self) -> int:
+        """Ranks that split attention weights: tp, and cp as well where decode slices them over cp."""
+        sliced = self.phase == "decode" and self.pool.cp_decode_use == "tp_slice"
+        return self.tp_size * (self.sizes["cp"] if sliced else 1)
+
+    @property
     def heads_per_rank(self) -> int:
         """Query heads of one rank."""
-        return split_size(self.model.attention.num_heads, self.tp_size)
+        return split_size(self.model.attention.num_heads, self.attention_ranks)
+
+    @property
+    def cache_elements(self) -> int:
+        """Cache elements of one token in one layer that this rank's heads read."""
+        return kv_elements_per_token(self.model, self.attention_ranks)
 
     def rows(self, flow: Flow) -> Quantity:
         """Rows of `flow` on this rank."""
@@ -163,7 +177,9 @@ class WorkContext:
 WEIGHT_CLASSES: tuple[WeightClass, ...] = (
     "embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert",
 )  # fmt: skip
-_AXES: tuple[Axis, ...] = ("tp", "cp", "dp", "ep", "moe_tp", "moe_dp", "stage")
+_AXES: tuple[Axis, ...] = ("tp", "cp", "dp", "dcp", "ep", "moe_tp", "moe_dp", "stage")
+SLICED_OVER_CP = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
+"""Weights that `tp_slice` splits over the cp ranks as well in decode."""
 
 
 def work_context(model: ModelSpec, precision: Precision, pool: Pool, phase: Phase, load: Load) -> WorkContext:
@@ -276,7 +292,8 @@ def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[float, flo
     spec = ctx.weights.get(node.weight)
     if spec is None:
         return main.width, main.width, "dense_ffn"
-    ranks = split_ranks(node, ctx.pool, ctx.sizes)
+    sliced = node.weight in SLICED_OVER_CP and node.split != "replicated"
+    ranks = ctx.attention_ranks if sliced else split_ranks(node, ctx.pool, ctx.sizes)
     if node.weight == "qkv" and ctx.model.attention.kind == "gqa":
         return spec.in_features, _qkv_width(ctx, ranks), spec.weight_class
     if node.split == "column":
@@ -308,7 +325,7 @@ def _linear(at: Visit) -> Work:
     assert isinstance(node, Linear)
     if node.weight in {"w_uk", "w_uv"} and ctx.model.attention.kind == "mla":
         return _absorbed(node, ctx, main)
-    if node.weight == "kv_b":
+    if node.weight == "kv_b" and any(a.op == "kv_cache_update" for a in at.inputs):
         # The expanded form rebuilds K and V of everything attended to, cached tokens included.
         main = main._replace(rows="kv", share=1.0)
     fan_in, fan_out, weight_class = linear_shape(node, ctx, main)
@@ -350,8 +367,8 @@ def _add(at: Visit) -> Work:
 
 def _kv_cache_update(at: Visit) -> Work:
     ctx, main = at.ctx, at.main
-    elements = kv_elements_per_token(ctx.model, ctx.tp_size)
-    return Work(main, io_bytes=ctx.rows(main) * (elements * (ctx.activation_bytes + ctx.kv_bytes)))
+    rows = sum((ctx.rows(a.flow) for a in at.inputs), 0.0 * ctx.rows(main)) if at.inputs else ctx.rows(main)
+    return Work(main, io_bytes=rows * (ctx.cache_elements * (ctx.activation_bytes + ctx.kv_bytes)))
 
 
 def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:
@@ -395,23 +412,35 @@ def _attended_pairs(ctx: WorkContext) -> Quantity:
 def _attention(at: Visit) -> Work:
     node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AttentionNode)
-    if ctx.model.attention.kind == "mla":
-        return _mla_absorbed(ctx, main) if _is_absorbed(node, ctx) else _mla_expanded(ctx, main)
-    return _gqa_attention(ctx, main)
+    if ctx.model.attention.kind == "gqa":
+        done = _gqa_attention(ctx, main, gathered=_gathered_heads(at))
+    elif _is_absorbed(node, ctx):
+        done = _mla_absorbed(ctx, main, gathered=_gathered_heads(at))
+    else:
+        done = _mla_expanded(ctx, main)
+    if not node.partial or ctx.phase == "decode":
+        return done
+    # A step of the ring sees one shard of the prompt.
+    return done._replace(flops=done.flops / ctx.sizes["cp"], io_bytes=done.io_bytes / ctx.sizes["cp"])
+
+
+def _gathered_heads(at: Visit) -> int:
+    """By how much a gather of Q over dcp multiplied the heads of this rank."""
+    return at.ctx.sizes["dcp"] if any(a.op == "all_gather" for a in at.inputs) and at.ctx.phase == "decode" else 1
 
 
 def _is_absorbed(node: AttentionNode, ctx: WorkContext) -> bool:
     return node.form == "absorbed" or (node.form is None and ctx.phase == "decode")
 
 
-def _gqa_attention(ctx: WorkContext, main: Flow) -> Work:
+def _gqa_attention(ctx: WorkContext, main: Flow, gathered: int) -> Work:
     attention = ctx.model.attention
     assert attention.kind == "gqa"
     # Ulysses trades token shards for head shards: the width that arrives says how many heads are here.
-    fraction = main.width / _qkv_width(ctx, ctx.tp_size)
-    query_width = ctx.heads_per_rank * fraction * attention.head_dim
+    fraction = main.width / _qkv_width(ctx, ctx.attention_ranks) if gathered == 1 else 1.0
+    query_width = ctx.heads_per_rank * fraction * attention.head_dim * gathered
     out = ctx.flow(query_width, main)
-    cache = kv_elements_per_token(ctx.model, ctx.tp_size) * fraction * ctx.kv_bytes
+    cache = ctx.cache_elements * fraction * ctx.kv_bytes
     flops = 2 * query_width * _attended_pairs(ctx) * main.share
     io = cache * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
     io = io + ctx.rows(main) * (2 * query_width * ctx.activation_bytes)
@@ -423,10 +452,10 @@ def _decode_share(ctx: WorkContext, main: Flow) -> float:
     return min(1.0, main.share) if ctx.phase == "decode" else 1.0
 
 
-def _mla_absorbed(ctx: WorkContext, main: Flow) -> Work:
+def _mla_absorbed(ctx: WorkContext, main: Flow, gathered: int) -> Work:
     attention = ctx.model.attention
     assert attention.kind == "mla"
-    c, r, heads = attention.kv_lora_rank, attention.qk_rope_head_dim, ctx.heads_per_rank
+    c, r, heads = attention.kv_lora_rank, attention.qk_rope_head_dim, ctx.heads_per_rank * gathered
     flops = heads * (2 * c + r) * _attended_pairs(ctx) * main.share
     io = (c + r) * ctx.kv_bytes * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
     io = io + ctx.rows(main) * (heads * (2 * c + r) * ctx.activation_bytes)
@@ -441,6 +470,11 @@ def _mla_expanded(ctx: WorkContext, main: Flow) -> Work:
     flops = width * _attended_pairs(ctx) * main.share
     io = (ctx.rows(main) + ctx.load.attended_tokens) * (width * ctx.activation_bytes)
     return Work(ctx.flow(heads * v, main), flops, 0.0, io, rows=ctx.load.new_tokens)
+
+
+def _attention_merge(at: Visit) -> Work:
+    ctx, main = at.ctx, at.main
+    return Work(main, io_bytes=(len(at.inputs) + 1) * ctx.bytes_of(main))
 
 
 # --- mixture of experts -------------------------------------------------------------------------------------------------------------
@@ -577,10 +611,26 @@ def _all_gather(at: Visit) -> Work:
     node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AllGather)
     ranks = ctx.sizes[node.axis]
+    if node.role in ("kv", "q", "lse"):
+        return _carried(node, ctx, main)
     size = ranks * sum(ctx.bytes_of(a.flow) for a in at.inputs)
     if node.dim == "tokens":
         return Work(_scaled(main, ranks), message_bytes=size)
     return Work(main._replace(width=main.width * ranks), message_bytes=size)
+
+
+def _carried(node: AllGather, ctx: WorkContext, main: Flow) -> Work:
+    """Gathers of a part of their input: new K and V, queries, or one log-sum-exp per head."""
+    ranks = ctx.sizes[node.axis]
+    if node.role == "kv":
+        part = main._replace(width=ctx.cache_elements)
+        return Work(_scaled(part, ranks), message_bytes=ranks * ctx.bytes_of(part))
+    if node.role == "q":
+        width = main.width if ctx.model.attention.kind == "mla" else ctx.heads_per_rank * ctx.model.attention.head_dim
+        part = main._replace(width=width)
+        return Work(part._replace(width=width * ranks), message_bytes=ranks * ctx.bytes_of(part))
+    values = Flow(main.share, main.rows, ctx.heads_per_rank * ranks, LSE_BYTES, main.share)
+    return Work(values._replace(width=values.width * ranks), message_bytes=ranks * ctx.bytes_of(values))
 
 
 def _reduce_scatter(at: Visit) -> Work:
@@ -603,7 +653,10 @@ def _scaled(flow: Flow, factor: float) -> Flow:
 
 
 def _send(at: Visit) -> Work:
-    ctx, main = at.ctx, at.main
+    node, ctx, main = at.node, at.ctx, at.main
+    assert isinstance(node, Send)
+    if node.axis is not None:  # round a ring goes only what other ranks attend to
+        main = main._replace(width=ctx.cache_elements)
     return Work(main, message_bytes=ctx.bytes_of(main))
 
 
@@ -617,7 +670,7 @@ _Worker = Callable[[Visit], Work]
 _WORKERS: dict[str, _Worker] = {
     "ingress": _ingress, "step_sync": _step_sync, "embedding": _embedding, "norm": _norm, "select_last": _select_last,
     "sample": _sample, "linear": _linear, "activation": _activation, "add": _add, "kv_cache_update": _kv_cache_update,
-    "attention": _attention, "routing": _routing, "expert": _expert, "all_to_all": _all_to_all, "all_reduce": _all_reduce,
+    "attention": _attention, "attention_merge": _attention_merge, "routing": _routing, "expert": _expert, "all_to_all": _all_to_all, "all_reduce": _all_reduce,
     "broadcast": _all_reduce, "all_gather": _all_gather, "reduce_scatter": _reduce_scatter, "chunk": _chunk,
     "send": _send, "recv": _recv,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from api.errors import MissingResourceError
 from api.picture import Picture, View, picture
 from api.routes.work import off_loop
 from strategy.dag import Dag
+from strategy.export.formats import FORMATS
 from strategy.values import MAX_TOKENS
 from validators.documents import read_document
 
@@ -74,6 +75,12 @@ async def asset(request: Request, name: str) -> Response:
 async def icon(request: Request) -> Response:
     """What browsers ask for by themselves."""
     return _answer(request, ASSETS["icon.svg"])
+
+
+@router.get("/v1/exports", tags=["catalog"])
+async def list_exports() -> list[dict[str, str]]:
+    """Every format of `POST /v1/export/{to}`."""
+    return [{"name": one.name, "summary": one.summary} for one in FORMATS.values()]
 
 
 def _answer(request: Request, found: Asset) -> Response:

@@ -1,6 +1,7 @@
 """The candidate space: every pool that the legality predicates allow on this cluster, in a fixed order."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.model import ModelSpec
@@ -9,6 +10,10 @@ from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool
 
 MAX_STAGES = 32
 """Deeper pipelines only add latency; a request can still fix one."""
+LONG_PROMPT_TOKENS = 32_768
+"""Prompts from which context parallelism is considered."""
+LONG_CONTEXT_TOKENS = 8_192
+"""Contexts from which sharing the cache of a sequence is considered."""
 GATHERED_SHARE = 0.2
 """Share of dense layers from which a gathered dense FFN is considered."""
 
@@ -18,7 +23,8 @@ def pools(problem: Problem) -> Iterator[Pool]:
     for attention in _attention_meshes(problem):
         for pp_size in _pipeline_sizes(problem, attention.width):
             stages = even_stages(problem.model.num_layers, pp_size, problem.engine)
-            for pool in _expert_choices(problem, Pool(pp_size=pp_size, stages=stages, attention=attention)):
+            base = Pool(pp_size=pp_size, stages=stages, attention=attention, **_context_parallel(attention))
+            for pool in _context_choices(problem, base):
                 if _wanted(pool, problem.constraints) and is_legal(problem, pool):
                     yield pool
 
@@ -58,7 +64,32 @@ def _attention_meshes(problem: Problem) -> Iterator[AttentionMesh]:
         tp_sizes = [fixed.tp_size]
     for tp_size in tp_sizes:
         for dp_size in _attention_dp_sizes(problem.model, fixed, forbid, gpus // tp_size):
-            yield AttentionMesh(dp_size=dp_size, tp_size=tp_size)
+            for cp_size in _cp_sizes(problem, gpus // tp_size) if dp_size == 1 else [1]:
+                yield AttentionMesh(dp_size=dp_size, cp_size=cp_size, tp_size=tp_size)
+
+
+def _cp_sizes(problem: Problem, limit: int) -> list[int]:
+    """Ranks that share a prompt: considered for long prompts only, where the engine has it (EN005)."""
+    fixed = problem.constraints.fix.cp_size
+    if fixed is not None:
+        return [fixed] if fixed <= limit else []
+    has_it = problem.engine != "vllm" or problem.model.attention.kind == "mla"
+    if "sp" in problem.constraints.forbid or problem.workload.isl < LONG_PROMPT_TOKENS or not has_it:
+        return [1]
+    return [size for size in (1, 2, 4, 8) if size <= limit]
+
+
+def _dcp_sizes(problem: Problem, pool: Pool) -> list[int]:
+    """Ranks that share a sequence's cache: considered for long contexts, where tp ranks would hold copies of it."""
+    fixed, tp_size = problem.constraints.fix.dcp_size, pool.attention.tp_size
+    if fixed is not None:
+        return [fixed]
+    context = problem.workload.isl + problem.workload.osl
+    if "dcp" in problem.constraints.forbid or pool.attention.cp_size > 1 or context < LONG_CONTEXT_TOKENS:
+        return [1]
+    attention = problem.model.attention
+    copies = tp_size if attention.kind == "mla" else tp_size // attention.num_kv_heads
+    return [1, copies] if copies > 1 else [1]
 
 
 def _attention_dp_sizes(model: ModelSpec, fixed: FixedDegrees, forbid: tuple[str, ...], limit: int) -> list[int]:
@@ -77,6 +108,18 @@ def _pipeline_sizes(problem: Problem, width: int) -> list[int]:
     if "pp" in problem.constraints.forbid:
         return [1] if limit else []
     return [pp_size for pp_size in divisors(problem.cluster.gpus // width) if pp_size <= min(limit, MAX_STAGES)]
+
+
+def _context_parallel(attention: AttentionMesh) -> dict[str, Any]:
+    """How cp ranks work in each phase: K and V are gathered in prefill, each sequence has one owner in decode."""
+    return {"sp_kind": "cp_allgather", "cp_decode_use": "batch_shard"} if attention.cp_size > 1 else {}
+
+
+def _context_choices(problem: Problem, base: Pool) -> Iterator[Pool]:
+    """The expert meshes of a stage, each with the cache whole or shared by positions."""
+    for pool in _expert_choices(problem, base):
+        for dcp_size in _dcp_sizes(problem, pool):
+            yield pool if dcp_size == 1 else pool.model_copy(update={"dcp_size": dcp_size})
 
 
 def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
@@ -124,11 +167,13 @@ def _expert_sizes(problem: Problem, width: int) -> list[int]:
 
 def _lowerings(pool: Pool, ep_size: int, top_k: int) -> list[EpLowering]:
     """How tokens meet their experts: in place when every rank has them, else exchanged; all_to_all pays only beyond top_k ranks (EP020)."""
-    if pool.width == 1 or pool.attention.dp_size == 1:
+    if pool.width == pool.attention.tp_size:
         return ["replicated"]
     return ["all_to_all"] if ep_size > top_k else ["all_gather"]
 
 
 def _wanted(pool: Pool, constraints: Constraints) -> bool:
     fixed = constraints.fix
-    return fixed.cp_size in (None, 1) and fixed.dcp_size in (None, 1) and fixed.pp_size in (None, pool.pp_size)
+    asked = (fixed.cp_size, fixed.dcp_size, fixed.pp_size)
+    have = (pool.attention.cp_size, pool.dcp_size, pool.pp_size)
+    return all(want in (None, found) for want, found in zip(asked, have, strict=True))

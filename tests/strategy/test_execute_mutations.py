@@ -17,7 +17,7 @@ from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.ops import Dim, Role, model_weights
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 
-SAMPLE = 120
+SAMPLE = 80
 """Mutants tried per plan, drawn with a fixed seed."""
 DENSE = ModelSpec(
     name="dense",

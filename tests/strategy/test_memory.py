@@ -136,8 +136,8 @@ def test_reserve_is_of_all_memory_for_vllm_and_of_free_memory_for_trtllm() -> No
 
     vllm, trtllm = (kv_budget_bytes(gpu, engine, used) for engine in ("vllm", "trtllm"))
 
-    assert vllm == pytest.approx(gpu.memory_gb * 1e9 * 0.9 - used - 3.5 * 2**30)
-    assert trtllm == pytest.approx((gpu.memory_gb * 1e9 - used - 3.5 * 2**30) * 0.9)
+    assert vllm == pytest.approx(gpu.memory_gb * 1e9 * 0.9 - used - 2**30)
+    assert trtllm == pytest.approx((gpu.memory_gb * 1e9 - used - 2**30) * 0.9)
 
 
 def test_redundant_experts_take_memory() -> None:
