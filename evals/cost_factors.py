@@ -74,7 +74,7 @@ def node_keys(
         "compute_time": [compute, compute._replace(**own)],
         "memory_time": [memory, memory._replace(**own), memory._replace(engine=engine, archs=archs)],
         "launch_time": [launch, launch._replace(engine=engine, archs=archs)],
-        "imbalance": [busiest, busiest._replace(engine=engine)] if spread else [],
+        "imbalance": [busiest, busiest._replace(engine=engine, dtype=dtype)] if spread else [],
     }
 
 
@@ -106,7 +106,7 @@ _START = {
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
     "decode_step_ms": 1.0, "per_sequence_us": 1.0, "prefill_pass_ms": 1.0, "request_ms": 1.0, "queue": 1.0,
-    "queue_growth": 0.3, "prefill_time": 0.1, "imbalance": 0.15, "launch_time": 0.4,
+    "queue_growth": 0.3, "prefill_time": 0.1, "imbalance": 0.3, "launch_time": 0.4,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; 0.3 where not listed."""
 PARTICULAR = 0.7

@@ -213,7 +213,7 @@ class Pricer:
         for row in np.flatnonzero(~computes[:, 0]):
             message[row] = self._message_ms(priced[row].node, priced[row].work)
         spread = np.array([p.node.op == "expert" and self.span("ep").ranks > 1 for p in priced])
-        busiest = np.where(spread, self._imbalance, 1.0)[:, None]
+        busiest = np.where(spread, self._imbalance, 1.0)[:, None] if spread.any() else 1.0
         ms = np.maximum(compute, memory) * busiest + launch + message
         known = tuple(kernel or ("vector", "bf16") for kernel in kernels)
         return ms, Parts(compute, memory, launch, message, peak_compute, peak_memory, known, spread)
@@ -221,7 +221,7 @@ class Pricer:
     @cached_property
     def _imbalance(self) -> float:
         """How much longer than the mean the busiest expert rank takes."""
-        return self.calibration.factor("imbalance", self._context("expert"))
+        return self.calibration.factor("imbalance", self._context("expert", self._compute_dtype("expert")))
 
     def _context(self, op: str, dtype: str = "") -> Context:
         """Where this branch runs, as the calibration's factors select it."""

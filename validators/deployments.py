@@ -12,7 +12,11 @@ from validators.registry import Hit
 from validators.subject import Subject
 
 DEFAULT_VERSION = (2, 60)
-ROLES: tuple[tuple[str, Phase], ...] = (("prefill_config", "prefill"), ("decode_config", "decode"), ("llm_config", "decode"))
+ROLES: tuple[tuple[str, Phase], ...] = (
+    ("prefill_config", "prefill"),
+    ("decode_config", "decode"),
+    ("llm_config", "decode"),
+)
 
 
 class Config(NamedTuple):

@@ -94,12 +94,20 @@ class _Audit:
         if len(stages) > 1 and _near(claimed, sum(stages) / len(stages)):
             return "MM008", "it is the mean over stages; the fullest one must fit"
         everywhere = sum(parameters_by_class(self.model).values()) * quantised_bytes(self.model.checkpoint) / 1e9
-        if self.problem.precision.weights == self.model.checkpoint.weights and not _near(everywhere, total):
-            if _near(claimed, max(stages) * everywhere / total) or _near(claimed, everywhere / pool.ranks_per_replica):
-                return "MM010", "it counts every weight as quantised; embedding, head, norms and router are not, and scales take room"
+        shipped = self.problem.precision.weights == self.model.checkpoint.weights and not _near(everywhere, total)
+        IFBLOCK 
+                    "MM010",
+                    "it counts every weight as quantised; embedding, head, norms and router are not, and scales take room",
+                )
         if _near(claimed, total / pool.ranks_per_replica) and pool.attention.dp_size > 1:
-            return "MM005", "it divides all weights by the ranks; attention replicas hold copies of the attention weights"
-        return "MM002", "add up what the fullest rank holds: shards, copies of KV heads, latent projections, norms, router, both ends"
+            return (
+                "MM005",
+                "it divides all weights by the ranks; attention replicas hold copies of the attention weights",
+            )
+        return (
+            "MM002",
+            "add up what the fullest rank holds: shards, copies of KV heads, latent projections, norms, router, both ends",
+        )
 
     def _cache(self, said: Estimate) -> Iterator[Fault]:
         claimed = said.memory_gb.kv
@@ -120,20 +128,31 @@ class _Audit:
         shards = pool.attention.cp_size if pool.sp_kind.startswith("cp_") else pool.attention.tp_size
         if pool.sp_kind != "none" and self.model.attention.kind == "gqa" and _near(claimed * shards, right):
             return "SP010", "it divides the cache by the token shards of prefill, and every rank keeps all positions"
-        return "MM003", "2 x KV heads of the rank x head_dim x layers of the stage per token; a latent is not divided by tp, only dcp divides positions"
+        return (
+            "MM003",
+            "2 x KV heads of the rank x head_dim x layers of the stage per token; a latent is not divided by tp, only dcp divides positions",
+        )
 
     def _reserve(self, said: Estimate) -> Iterator[Fault]:
         right = memory_gb(self.problem, self.strategy, said.concurrency).other
         if said.memory_gb.other < right / 2:
             claimed = f"{said.memory_gb.other:.2f} GB"
-            yield Fault("MM009", "/estimate/memory_gb/other", claimed, f"{right:.2f} GB", "context, graphs, NCCL and fragmentation take room")
+            yield Fault(
+                "MM009",
+                "/estimate/memory_gb/other",
+                claimed,
+                f"{right:.2f} GB",
+                "context, graphs, NCCL and fragmentation take room",
+            )
 
     def _concurrency(self, said: Estimate) -> Iterator[Fault]:
         right = max_concurrency(self.problem, self.strategy)
         if said.max_concurrency > max(right + 1, right * (1 + TOLERANCE)):
             engine = self.problem.engine or "vllm"
             cause = f"{engine} may use a fraction of {'what is free' if engine == 'trtllm' else 'all memory'}, and not the other way round"
-            yield Fault("MM007", "/estimate/max_concurrency", f"{said.max_concurrency:,} sequences", f"{right:,}", cause)
+            yield Fault(
+                "MM007", "/estimate/max_concurrency", f"{said.max_concurrency:,} sequences", f"{right:,}", cause
+            )
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -146,11 +165,21 @@ class _Audit:
         bound = f"at least {sum(stages):.2f} ms"
         replicas = pool.replicas * pool.attention.dp_size
         if replicas > 1 and said.tpot_ms >= MARGIN * sum(stages) / replicas:
-            yield Fault("CS005", path, claimed, bound, "replicas add throughput; a sequence still takes a whole step on one of them")
+            yield Fault(
+                "CS005",
+                path,
+                claimed,
+                bound,
+                "replicas add throughput; a sequence still takes a whole step on one of them",
+            )
         elif len(stages) > 1:
-            yield Fault("CS004", path, claimed, bound, "a token passes all stages one after the other: their times add up")
+            yield Fault(
+                "CS004", path, claimed, bound, "a token passes all stages one after the other: their times add up"
+            )
         else:
-            yield Fault("CS006", path, claimed, bound, "a step reads the weights of every layer once, however small the batch")
+            yield Fault(
+                "CS006", path, claimed, bound, "a step reads the weights of every layer once, however small the batch"
+            )
 
     def _read_ms(self, pool: Pool, stage: int) -> float:
         """Time to read what every step of a stage reads: attention and dense weights of its layers."""
@@ -182,7 +211,9 @@ class _Audit:
         peak = max(gpu.tflops(dtype) or 0.0 for dtype in dtypes)
         bound = self._logical_tflop() / (peak * pool.ranks_per_replica) * 1e3
         if said.ttft_ms < MARGIN * bound:
-            cause = "the first token waits for the whole prompt: t = all new tokens in prefill, one per sequence in decode"
+            cause = (
+                "the first token waits for the whole prompt: t = all new tokens in prefill, one per sequence in decode"
+            )
             yield Fault("CS006", "/estimate/ttft_ms", f"{said.ttft_ms:.2f} ms", f"at least {bound:.2f} ms", cause)
 
     def _links(self, said: Estimate) -> Iterator[Fault]:
@@ -197,7 +228,9 @@ class _Audit:
         claimed = sum(share.ms for share in shares if share.kind == "communication")
         if claimed < MARGIN * bound and batch >= 1:
             cause = "each layer sums the attention output over tp, and (g-1)/g of it crosses a link even with in-switch reduction"
-            yield Fault("CS003", "/estimate/breakdown", f"{claimed:.3f} ms of communication", f"at least {bound:.3f} ms", cause)
+            yield Fault(
+                "CS003", "/estimate/breakdown", f"{claimed:.3f} ms of communication", f"at least {bound:.3f} ms", cause
+            )
 
     # --- sums over ranks ----------------------------------------------------------------------------------------------
 
@@ -220,18 +253,23 @@ class _Audit:
             "each attention replica holds attention weights of its own" if shared
             else "shards of a tensor add up to the tensor, times its copies"
         )  # fmt: skip
-        yield Fault("DA005" if shared else "CS001", "/layout/weights_gb", f"{claimed:.1f} GB in all", f"{right:.1f} GB", cause)
+        yield Fault(
+            "DA005" if shared else "CS001", "/layout/weights_gb", f"{claimed:.1f} GB in all", f"{right:.1f} GB", cause
+        )
 
     def _sum_of_arithmetic(self, claimed: float) -> Iterator[Fault]:
         least = self._logical_tflop()
         most = 2 * least + self._attention_tflop()
         if not MARGIN * least <= claimed <= most:
             right = f"{least:.2f} to {most:.2f} TFLOP"
-            cause = "the shares of the ranks add up to the arithmetic of the prompt; only copied projections are done twice"
+            cause = (
+                "the shares of the ranks add up to the arithmetic of the prompt; only copied projections are done twice"
+            )
             yield Fault("CS002", "/layout/tflop", f"{claimed:.2f} TFLOP in all", right, cause)
 
     def _attention_tflop(self) -> float:
         attention = self.model.attention
-        width = attention.head_dim if attention.kind == "gqa" else attention.qk_nope_head_dim + attention.qk_rope_head_dim
+        width = (
+            attention.head_dim if attention.kind == "gqa" else attention.qk_nope_head_dim + attention.qk_rope_head_dim
+        )
         return 4 * self.model.num_layers * attention.num_heads * width * self.prompt_tokens**2 / 1e12
-

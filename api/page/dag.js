@@ -5,7 +5,7 @@ import { AXES, css } from "/page/dom.js";
 import { edgePath } from "/page/geometry.js";
 
 const MIN_ZOOM = 0.015, MAX_ZOOM = 4;
-const TEXT_ZOOM = 0.5, FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
+const TEXT_ZOOM = 0.45, FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 
 export class DagView {
   constructor(canvas, listeners) {
@@ -252,7 +252,7 @@ export class DagView {
     g.textBaseline = "middle";
     g.font = `${clamp(12, 8 / k, 22)}px ${FONT}`;
     for (const column of columns) {
-      if (!this.visible(column.box, 40)) continue;
+      if (!this.visible(column.box, 40) || this.grid.bands[column.band].collapsed) continue;
       g.fillStyle = column.foldable ? colours.accent : colours["ink-2"];
       g.fillText(fitText(g, columnTitle(column), column.box.w + 24), column.box.x, column.box.y - 12);
     }
@@ -355,7 +355,7 @@ export class DagView {
         const node = this.nodeOf(cell);
         const axis = node && (node.kind === "communication" || node.op === "step_sync") ? node.axis : null;
         g.fillStyle = this.matches && !this.matches.includes(cell) ? colours["ink-3"] : colours.ink;
-        g.font = `${node?.kind === "control" ? "italic " : ""}12px ${FONT}`;
+        g.font = `${node?.kind === "control" ? "italic " : ""}13px ${FONT}`;
         const room = axis ? w - 20 - axisWidth(g, axis) : w - 14;
         g.fillText(fitText(g, node ? cellText(node) : stubText(column), room), x + 8, y + h / 2 + 0.5);
         if (axis) {
@@ -394,12 +394,13 @@ export function columnTitle(column) {
   return column.foldable ? `▾ layer ${column.first}` : `layer ${column.first}`;
 }
 
-const stubText = (column) => (column.kind === "layers" ? `layers ${column.first}–${column.end - 1}` : column.kind);
+const stubText = (column) => (column.end > column.first ? `layers ${column.first}–${column.end - 1}` : column.kind);
 
 export function bandTitle(band) {
   const stage = band.stage === null ? "no stage" : `stage ${band.stage}`;
+  if (band.collapsed) return `▸ ${band.phase} ${stage}`;
   const phase = band.phase[0].toUpperCase() + band.phase.slice(1);
-  return `${band.collapsed ? "▸ " : ""}${phase} · ${stage} · ${band.layers} layer${band.layers === 1 ? "" : "s"} · pool ${band.pool}`;
+  return `${phase} · ${stage} · ${band.layers} layer${band.layers === 1 ? "" : "s"} · pool ${band.pool}`;
 }
 
 function roundRect(g, box, radius) {

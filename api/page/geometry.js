@@ -8,17 +8,17 @@ export function edgePath(path, edge, grid) {
   const a = columns[cells.column[edge.source]], b = columns[cells.column[edge.target]];
   if (edge.source === edge.target) return loop(path, from, w, h);
   if (edge.route === "link") return link(path, from, to, w, h, a, b);
-  if (a === b) return edge.route === "residual" ? aside(path, from, to, h, a) : inside(path, from, to, w, h);
-  if (a.band === b.band) return across(path, from, to, w, h, b, edge.route);
+  if (a === b) return edge.route === "residual" ? aside(path, from, to, h, a) : inside(path, from, to, w, h, edge.route === "stream");
+  if (a.band === b.band) return across(path, from, to, w, h, b.box.x - (edge.route === "residual" ? 11 : 17));
   return between(path, from, to, w, h);
 }
 
 const place = (cells, index) => ({ x: cells.x[index], y: cells.y[index] });
 
 // Down a lane, to a neighbouring lane, or past nodes in between.
-function inside(path, from, to, w, h) {
+function inside(path, from, to, w, h, adjacent) {
   const x1 = from.x + w / 2, y1 = from.y + h, x2 = to.x + w / 2, y2 = to.y;
-  if (x1 === x2 && y2 - y1 > h) {
+  if (x1 === x2 && y2 - y1 > h && !adjacent) {
     const x = from.x + w;
     path.moveTo(x, from.y + h / 2);
     path.bezierCurveTo(x + 16, from.y + h, x + 16, to.y, x, to.y + h / 2);
@@ -40,10 +40,9 @@ function aside(path, from, to, h, column) {
   path.lineTo(to.x, y2);
 }
 
-// From the foot of one column through the gutter to the next.
-function across(path, from, to, w, h, column, route) {
-  const x1 = from.x + w / 2, y1 = from.y + h, gutter = column.box.x - (route === "residual" ? 11 : 17);
-  const low = y1 + 9, high = route === "residual" ? to.y + h / 2 : to.y - 8;
+// From the foot of one column through the gutter into the side of a node of the next.
+function across(path, from, to, w, h, gutter) {
+  const x1 = from.x + w / 2, y1 = from.y + h, low = y1 + 9, high = to.y + h / 2;
   const turn = high < low ? -BEND : BEND;
   path.moveTo(x1, y1);
   path.lineTo(x1, low - BEND);
@@ -52,14 +51,12 @@ function across(path, from, to, w, h, column, route) {
   path.quadraticCurveTo(gutter, low, gutter, low + turn);
   path.lineTo(gutter, high - turn);
   path.quadraticCurveTo(gutter, high, gutter + BEND, high);
-  if (route === "residual") { path.lineTo(to.x, high); return; }
-  path.lineTo(to.x + w / 2 - BEND, high);
-  path.quadraticCurveTo(to.x + w / 2, high, to.x + w / 2, to.y);
+  path.lineTo(to.x, high);
 }
 
 // From a stage to another.
 function between(path, from, to, w, h) {
-  if (to.y > from.y + 200) {
+  if (to.y > from.y + h && Math.abs(to.x - from.x) < 2 * w) {
     const x1 = from.x + w / 2, x2 = to.x + w / 2, y1 = from.y + h, middle = (y1 + to.y) / 2;
     path.moveTo(x1, y1);
     path.bezierCurveTo(x1, middle, x2, middle, x2, to.y);

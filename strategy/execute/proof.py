@@ -71,9 +71,7 @@ class _Trial:
         weights = self.shards["prefill"].weights
         reference = run_reference(self.scaled.model, self.program.layers, weights, self.batch.prompts, self.steps)
         run = self.runner(lambda *_: None)
-        comparison = Comparison(
-            reference, lambda phase, step: self.batch.own_sequences(self.ranks[phase], phase, step)
-        )
+        comparison = Comparison(reference, lambda phase, step: self.batch.own_sequences(self.ranks[phase], phase, step))
         run.observe = comparison
         try:
             run.run(self.steps)

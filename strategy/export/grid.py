@@ -8,7 +8,7 @@ DAG is a small change of the picture. Any document that the format admits has a 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
 from strategy.dag import RESIDUAL, AnyNode, Block, Branch, Dag, EdgeKind, edges
@@ -16,10 +16,11 @@ from strategy.errors import InputError
 from strategy.strategy import Phase, Pool
 
 NODE_W, NODE_H = 112, 24
-LANE_GAP, ROW_GAP = 14, 11
+LANE_GAP, ROW_GAP = 12, 11
 BOX_PAD, BOX_HEAD, BOX_GAP = 12, 22, 20
-COLUMN_GAP, BAND_GAP = 40, 48
-BAND_PAD, BAND_HEAD = 20, 60
+COLUMN_GAP, BAND_GAP = 38, 36
+BAND_PAD, BAND_HEAD = 18, 60
+STUB_HEAD, STUB_GAP = 34, 16
 ASPECT = 2.6
 """Width over height that the arrangement of bands aims at."""
 MAX_CELLS = 20_000
@@ -91,7 +92,7 @@ class Cell(NamedTuple):
     """One node. Its box is `NODE_W` by `NODE_H`."""
 
     template: int | None
-    """Index into `templates`; None stands for a whole column of a collapsed band."""
+    """Index into `templates`; None stands for all of a collapsed band."""
     column: int
     x: int
     y: int
@@ -264,7 +265,8 @@ class _Drawing:
             columns |= self.band(_Site(phase, pool.name, key, self.starts_collapsed(key, position, len(stages))), mine)
         order = [column for index in sorted(columns) for column in columns[index]]
         for before, after in pairwise(order):
-            self.stream(before, after)
+            if before != after:
+                self.stream(before, after)
 
     def starts_collapsed(self, key: str, position: int, count: int) -> bool:
         """Whether a band is drawn as one row of columns: as asked, else the inner stages of a long pipeline."""
@@ -275,18 +277,39 @@ class _Drawing:
     def band(self, site: "_Site", runs: dict[int, _Run]) -> dict[int, list[int]]:
         """Place one band; returns the columns of each of its runs."""
         left, top, bottom = BAND_PAD, BAND_HEAD, BAND_HEAD
-        offsets = self.offsets(runs.values())
         columns: dict[int, list[int]] = {index: [] for index in runs}
+        if site.collapsed:
+            return self.collapsed_band(site, runs)
+        offsets = self.offsets(runs.values())
         for index, run in runs.items():
             for one in self.unfolded(run, site.key):
                 columns[index].append(len(self.columns))
-                box = self.stub(site, one, left, top) if site.collapsed else self.column(site, one, left, top, offsets)
+                box = self.column(site, one, left, top, offsets)
                 left, bottom = left + box.w + COLUMN_GAP, max(bottom, box.y + box.h)
-        layers = sum(run.end - run.first for run in runs.values())
-        size = Box(0, 0, left - COLUMN_GAP + BAND_PAD, bottom + BAND_PAD)
-        stage = next(iter(runs.values())).stage
-        self.bands.append(Band(site.key, site.phase, stage, site.pool, layers, site.collapsed, size))
+        self.add_band(site, runs, Box(0, 0, left - COLUMN_GAP + BAND_PAD, bottom + BAND_PAD))
         return columns
+
+    def collapsed_band(self, site: "_Site", runs: dict[int, _Run]) -> dict[int, list[int]]:
+        """A band drawn as one cell, which stands for everything in it."""
+        column, cell = len(self.columns), self.cell(None, BAND_PAD, STUB_HEAD)
+        for run in runs.values():
+            for name in run.blocks:
+                found = self.shape(name, run.kind)
+                for node in found.places if found else ():
+                    self.stands_for(Template(site.phase, name, node), cell, run)
+        layers = [run for run in runs.values() if run.kind == "layers"]
+        first, end = min((run.first for run in layers), default=0), max((run.end for run in layers), default=0)
+        box = Box(BAND_PAD, STUB_HEAD, NODE_W, NODE_H)
+        self.columns.append(Column(f"{site.key}/all", len(self.bands), "layers", first, end, foldable=False, box=box))
+        self.ports.append(_Port([(cell, "data", "stream")], cell))
+        self.add_band(site, runs, Box(0, 0, NODE_W + 2 * BAND_PAD, STUB_HEAD + NODE_H + BAND_PAD))
+        return dict.fromkeys(runs, [column])
+
+    def add_band(self, site: "_Site", runs: dict[int, _Run], box: Box) -> None:
+        """Note the band whose columns were placed."""
+        layers = sum(run.end - run.first for run in runs.values())
+        stage = next(iter(runs.values())).stage
+        self.bands.append(Band(site.key, site.phase, stage, site.pool, layers, site.collapsed, box))
 
     def unfolded(self, run: _Run, band: str) -> Iterator[_Run]:
         """The run itself, or each of its layers."""
@@ -318,18 +341,6 @@ class _Drawing:
             nodes = [] if block is None else [n for n in block.nodes if _belongs(n, kind)]
             self.shapes[name, kind] = shape(block, nodes) if block is not None and nodes else None
         return self.shapes[name, kind]
-
-    def stub(self, site: "_Site", run: _Run, left: int, top: int) -> Box:
-        """A column of a collapsed band: one cell for all of it."""
-        cell = self.cell(None, left, top)
-        box = Box(left, top, NODE_W, NODE_H)
-        for name in run.blocks:
-            found = self.shape(name, run.kind)
-            for node in found.places if found else ():
-                self.stands_for(Template(site.phase, name, node), cell, run)
-        self.columns.append(self.described(site, run, box))
-        self.ports.append(_Port([(cell, "data", "stream")], cell))
-        return box
 
     def column(self, site: "_Site", run: _Run, left: int, top: int, offsets: list[int]) -> Box:
         """A column with its blocks, from top to bottom."""
@@ -417,20 +428,53 @@ class _Drawing:
 
 
 def _arranged(bands: Sequence[Band]) -> list[tuple[int, int]]:
-    """Where each band goes: the stages of a phase flow from left to right, phases stand side by side where the picture stays compact."""
-    area = sum((band.box.w + BAND_GAP) * (band.box.h + BAND_GAP) for band in bands)
-    limit = max([int((area * ASPECT) ** 0.5), *(band.box.w for band in bands)])
+    """Where each band goes: the stages of a phase flow from left to right (collapsed ones in stacks), and phases stand side by side
+    where the picture stays compact."""
+    stacks = _stacks(bands)
+    area = sum((w + BAND_GAP) * (h + BAND_GAP) for _, (w, h) in stacks)
+    limit = max([int((area * ASPECT) ** 0.5), *(w for _, (w, _) in stacks)])
     moves: list[tuple[int, int]] = []
     left = top = shelf = 0
-    for index, band in enumerate(bands):
-        rest = [b.box.w + BAND_GAP for b in bands[index:] if b.phase == band.phase]
-        starts_phase = index > 0 and bands[index - 1].phase != band.phase
-        needed = sum(rest) - BAND_GAP if starts_phase else band.box.w
-        if index > 0 and left + needed > limit:
+    before: Phase | None = None
+    for number, (places, (w, h)) in enumerate(stacks):
+        phase = bands[len(moves)].phase
+        rest = _widths(bands, stacks[number:], len(moves)) if before not in {phase, None} else w
+        if number > 0 and left + rest > limit:
             left, top, shelf = 0, top + shelf + BAND_GAP, 0
-        moves.append((left, top))
-        left, shelf = left + band.box.w + BAND_GAP, max(shelf, band.box.h)
+        moves += [(left + x, top + y) for x, y in places]
+        left, shelf, before = left + w + BAND_GAP, max(shelf, h), phase
     return moves
+
+
+_Stack = tuple[list[tuple[int, int]], tuple[int, int]]
+"""Places of bands that are arranged as one, and the size of all."""
+
+
+def _stacks(bands: Sequence[Band]) -> list[_Stack]:
+    """An open band stands alone; collapsed ones in a row fill columns as high as the highest open band."""
+    height = max((band.box.h for band in bands if not band.collapsed), default=8 * (STUB_HEAD + NODE_H))
+    found: list[_Stack] = []
+    for _, members in groupby(bands, key=lambda band: band if not band.collapsed else band.phase):
+        row = list(members)
+        each = max(1, (height + STUB_GAP) // (row[0].box.h + STUB_GAP))
+        step_x, step_y = row[0].box.w + STUB_GAP, row[0].box.h + STUB_GAP
+        places = [(i // each * step_x, i % each * step_y) for i in range(len(row))]
+        size = (places[-1][0] + row[0].box.w, max(y for _, y in places) + row[0].box.h)
+        found.append((places, size))
+    return found
+
+
+def _widths(bands: Sequence[Band], stacks: Sequence[_Stack], first: int) -> int:
+    """Width of the phase that starts at band `first`, were it put on one shelf."""
+    total = -BAND_GAP
+    index = first
+    for places, (w, _) in stacks:
+        if bands[index].phase == bands[first].phase:
+            total += w + BAND_GAP
+        index += len(places)
+        if index >= len(bands):
+            break
+    return total
 
 
 def _moved(box: Box, move: tuple[int, int]) -> Box:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from strategy.export.capabilities import capabilities
+from strategy.export.express import nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.model import ModelSpec
 from strategy.request import Constraints, FixedDegrees, Problem
-from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool
+from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool, Strategy
 
 MAX_STAGES = 32
 """Deeper pipelines only add latency; a request can still fix one."""
@@ -19,14 +21,39 @@ GATHERED_SHARE = 0.2
 
 
 def pools(problem: Problem) -> Iterator[Pool]:
-    """Every legal colocated pool of one replica that answers the request's constraints."""
+    """Every legal pool of one replica that answers the request's constraints and that its engine can run, each once."""
+    seen: set[Pool] = set()
+    for found in _pools(problem):
+        pool = as_engine_runs_it(problem, found)
+        if pool is None or pool in seen:
+            continue
+        seen.add(pool)
+        if _wanted(pool, problem.constraints) and is_legal(problem, pool):
+            yield pool
+
+
+def _pools(problem: Problem) -> Iterator[Pool]:
     for attention in _attention_meshes(problem):
         for pp_size in _pipeline_sizes(problem, attention.width):
             stages = even_stages(problem.model.num_layers, pp_size, problem.engine)
             base = Pool(pp_size=pp_size, stages=stages, attention=attention, **_context_parallel(attention))
-            for pool in _context_choices(problem, base):
-                if _wanted(pool, problem.constraints) and is_legal(problem, pool):
-                    yield pool
+            yield from _context_choices(problem, base)
+
+
+def as_engine_runs_it(problem: Problem, pool: Pool) -> Pool | None:
+    """The pool with what the engine decides by itself (rank order, lowering, where dense FFNs run); None when it cannot run it."""
+    if problem.engine is None:
+        return pool
+    able = nearest(capabilities(problem.engine), problem.model, Strategy(pools=(pool,)), problem.cluster.gpus_per_host)
+    if able is None:
+        return None
+    changed = able.pools[0]
+    same_degrees = (changed.attention, changed.pp_size, changed.dcp_size) == (
+        pool.attention,
+        pool.pp_size,
+        pool.dcp_size,
+    )
+    return changed if same_degrees and changed.experts == pool.experts else None
 
 
 def is_legal(problem: Problem, pool: Pool) -> bool:

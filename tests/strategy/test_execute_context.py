@@ -1,7 +1,6 @@
 """Sequence, context and decode context parallelism: every combination equals one device, and broken exchanges do not."""
 
 import copy
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,7 @@ MORE = {
     ),
     "sliding windows over shards": (WINDOWED, {"cp": 2, "tp": 2, "sp_kind": "cp_ring"}),
     "uneven stages and replicas": (GQA, {"cp": 2, "pp": 2, "replicas": 3, "sp_kind": "cp_allgather"}),
-    "64 ranks": (MLA, {"cp": 8, "tp": 8, "sp_kind": "cp_allgather", "cp_decode_use": "tp_slice"}),
+    "64 ranks": (MLA, {"cp": 8, "tp": 8, "sp_kind": "cp_allgather", "cp_decode_use": "batch_shard"}),
     "DCP": (FEW_HEADS, {"tp": 8, "dcp_size": 4}),
     "DCP of latents": (MLA, {"tp": 8, "dcp_size": 8}),
     "DCP x PP x megatron": (FEW_HEADS, {"tp": 4, "pp": 2, "dcp_size": 2, "sp_kind": "megatron"}),
@@ -247,7 +246,7 @@ BROKEN = {
     ),
     "sliced attention not summed over cp": (
         gathered(cp_decode_use="tp_slice").set(f"{D}.reduce", inputs=["o"]),
-        f"decode.{D}.add",
+        f"decode.{D}.reduce",
     ),
     "whole attention summed over cp": (gathered(cp_decode_use="tp_slice").pool(cp_decode_use="replicate"), None),
     "sliced attention said to be whole": (gathered().pool(cp_decode_use="tp_slice"), None),
@@ -279,15 +278,14 @@ BROKEN = {
     "heads traded over tp": (ulysses().set(f"{P}.to_heads", axis="tp"), f"prefill.{P}.to_heads"),
     "half of the heads cached": (ulysses().set(f"{P}.kv", inputs=["to_heads"]), f"decode.{D}.attend"),
     "attention over a share of the positions only": (
-        dcp().set(f"{D}.attend", partial=None, inputs=["qkv", "sync:kv"]).set(f"{D}.o", inputs=["attend"]),
-        f"decode.{D}.attend",
+        dcp().set(f"{D}.attend", partial=None),
+        f"decode.{D}.lse",
     ),
     "Q not gathered": (dcp().set(f"{D}.attend", inputs=["qkv", "sync:kv"]), f"decode.{D}.lse"),
-    "outputs not rescaled": (dcp().set(f"{D}.rescale", inputs=["part"]), None),
+    "outputs not rescaled": (dcp().set(f"{D}.rescale", inputs=["attend"]), None),
     "only the rank's own log-sum-exp": (dcp().set(f"{D}.lse", axis="dp"), f"decode.{D}.to_heads"),
     "no sum over the shares": (dcp().set(f"{D}.to_heads", axis="dp"), None),
     "outputs scattered by tokens": (dcp().set(f"{D}.to_heads", dim="tokens"), None),
-    "shares of positions in two": (dcp(tp=8, dcp_size=4).pool(dcp_size=2), None),
     "chunks that do not see each other": (Edit(GQA, tp=2, chunk_tokens=512).unlink(0), "prefill.attention.attend"),
     "latents of the newest chunk alone": (
         Edit(MLA, tp=2, chunk_tokens=512).set("mla_prefill.kv_b", inputs=["kv_norm"]),
@@ -303,8 +301,6 @@ BROKEN = {
 
 @pytest.mark.parametrize(("edit", "node"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_exchange_is_rejected_where_it_breaks(edit, node):
-    if edit.document["strategy"]["pools"][0]["dcp_size"] > 1 and node is None:
-        edit.document["blocks"] = edit.document["blocks"]
     proof = edit.prove()
 
     assert not proof.passed
@@ -327,7 +323,8 @@ def test_heads_that_do_not_split_over_cp_are_named_with_their_number():
     assert proof.departure.detail == "16 heads of a rank do not split over 3 ranks"
 
 
-@pytest.mark.parametrize(("order", "size"), product(("zigzag", "contiguous"), (1, 2, 3, 8)))
+@pytest.mark.parametrize("order", ["zigzag", "contiguous"])
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
 @pytest.mark.parametrize(("start", "end"), [(0, 16), (5, 22), (0, 3)])
 def test_shards_of_a_prompt_are_disjoint_and_cover_it(start, end, order, size):
     found = np.concatenate(shards_of(start, end, size, order))

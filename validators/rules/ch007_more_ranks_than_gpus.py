@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from strategy.legality import fits_cluster
 from validators.examples import dense, example, problem
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -30,9 +31,15 @@ def more_ranks_than_gpus(subject: Subject) -> Iterator[Hit]:
             "/strategy/pools",
             world=world,
             gpus=cluster.gpus,
-            repair=f"lower a degree until {cluster.gpus} GPUs are enough",
+            repair=f"lower a degree until {cluster.gpus} GPUs are enough{_nearest(subject)}",
         )
     elif world < cluster.gpus and subject.problem.objective != "min_gpus":
         idle = cluster.gpus - world
         repair = f"{idle} GPUs stay idle: raise a degree, or add replicas where {world} divides {cluster.gpus}"
         yield Hit("/strategy/pools", severity="warning", world=world, gpus=cluster.gpus, repair=repair)
+
+
+def _nearest(subject: Subject) -> str:
+    """What would fit in the place of the largest pool."""
+    largest = max(subject.dag.strategy.pools, key=lambda pool: pool.world_size)
+    return nearest_fit(subject, largest)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from strategy.legality import width_identity
 from strategy.strategy import ExpertMesh
 from validators.examples_moe import QWEN3_30B, named, planned, with_pool
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -14,7 +15,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="attention covers {dp} x {cp} x {tp} = {width} ranks, experts {moe_dp} x {ep} x {moe_tp} = {found}",
-    hint="make experts.dp_size x ep_size x tp_size equal to {width}, the product of attention.dp_size, cp_size and tp_size",
+    hint="make experts.dp_size x ep_size x tp_size equal to {width}, the product of attention.dp_size, cp_size and tp_size{nearest}",
     sources=(
         "aiconfigurator: sdk/models/deepseek.py:145-154",
         "sglang: runtime_context.py:73-76",
@@ -44,4 +45,5 @@ def meshes_of_different_width(subject: Subject) -> Iterator[Hit]:
             ep=experts.ep_size,
             moe_tp=experts.tp_size,
             found=experts.width,
+            nearest=nearest_fit(subject, pool),
         )

@@ -12,7 +12,7 @@ from validators.subject import PHASES, Subject
     stage="strategy",
     severity="error",
     message="{phase} is served by {count} pools",
-    hint="give `{phase}` to exactly one pool: both phases in one pool, or one pool for each",
+    hint="give `{phase}` to exactly one pool: both phases in one pool, or one pool for each: set phases of {repair}",
     sources=("S1 §1", "S4 Definition"),
     knowledge="dag-document.md#phase-and-stage-of-a-node",
     passes=lambda: [example("one pool for both phases", dense), example("a pool for each", disaggregated)],
@@ -26,4 +26,12 @@ def phase_without_pool(subject: Subject) -> Iterator[Hit]:
     served = [phase for _, pool in subject.pools() for phase in pool.phases]
     for phase in PHASES:
         if served.count(phase) != 1:
-            yield Hit("/strategy/pools", phase=phase, count=served.count(phase) or "no")
+            yield Hit("/strategy/pools", phase=phase, count=served.count(phase) or "no", repair=_repair(subject))
+
+
+def _repair(subject: Subject) -> str:
+    """Who should serve what: the one pool both phases, or the first prefill and the second decode."""
+    names = [pool.name for _, pool in subject.pools()]
+    if len(names) == 1:
+        return f"`{names[0]}` to [prefill, decode]"
+    return f"`{names[0]}` to [prefill], of `{names[1]}` to [decode]"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from strategy.engine_limits import sglang_expert_copies
 from validators.choices import engine_of, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -14,7 +15,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="SGLang cannot combine moe dp_size={moe_dp} with ep_size={ep}, moe tp_size={moe_tp}, pp_size={pp}, cp_size={cp}",
-    hint="set experts.dp_size to 1, or use ep_size x dp_size = {width} with pp_size 1 and cp_size 1 or {moe_dp}",
+    hint="set experts.dp_size to 1, or use ep_size x dp_size = {width} with pp_size 1 and cp_size 1 or {moe_dp}{nearest}",
     sources=("sglang: arg_groups/parallel_hook.py:170-192",),
     knowledge="sglang.md#expert-sizes",
     passes=lambda: named(
@@ -40,4 +41,5 @@ def unsupported_expert_copies(subject: Subject) -> Iterator[Hit]:
                 ep=experts_of(pool).ep_size,
                 moe_tp=experts_of(pool).tp_size,
                 moe_dp=experts_of(pool).dp_size,
+                nearest=nearest_fit(subject, pool),
             )

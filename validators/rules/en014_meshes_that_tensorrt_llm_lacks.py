@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from strategy.engine_limits import trtllm_meshes
 from validators.choices import engine_of, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -14,7 +15,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="TensorRT-LLM: moe dp_size={moe_dp} must be 1, and attention dp_size={dp} needs tp_size=1 (found {tp})",
-    hint="make moe tp_size x ep_size equal to {width}, and use attention {{dp_size: {width}, tp_size: 1}} or {{dp_size: 1, tp_size: {width}}}",
+    hint="make moe tp_size x ep_size equal to {width}, and use attention {{dp_size: {width}, tp_size: 1}} or {{dp_size: 1, tp_size: {width}}}{nearest}",
     sources=("tensorrt-llm: mapping.py MappingBase",),
     knowledge="tensorrt-llm.md#product-rules",
     passes=lambda: named("attention DP8", lambda: planned(QWEN3_30B, asked(QWEN3_30B, engine="trtllm"), dp=8, ep=8)),
@@ -36,4 +37,5 @@ def meshes_that_tensorrt_llm_lacks(subject: Subject) -> Iterator[Hit]:
                 ep=experts_of(pool).ep_size,
                 moe_tp=experts_of(pool).tp_size,
                 moe_dp=experts_of(pool).dp_size,
+                nearest=nearest_fit(subject, pool),
             )

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from strategy.memory import StageMemory, pool_max_concurrency, stage_memory
 from strategy.request import Problem, Workload
+from strategy.strategy import Pool
 from validators.choices import decodes
 from validators.examples_moe import LLAMA_8B, asked, named, planned
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -50,7 +52,7 @@ def overfull_memory(subject: Subject) -> Iterator[Hit]:
                 pool=pool.name,
                 stage=stage,
                 what=_excess(problem, memory),
-                change=_split(problem, memory),
+                change=_split(subject, problem, pool, memory),
             )
         concurrency = problem.workload.concurrency
         if overfull or concurrency is None or not decodes(pool):
@@ -77,14 +79,15 @@ def _excess(problem: Problem, memory: StageMemory) -> str:
     )
 
 
-def _split(problem: Problem, memory: StageMemory) -> str:
+def _split(subject: Subject, problem: Problem, pool: Pool, memory: StageMemory) -> str:
     """How far the weights have to be split further for anything to be left."""
     weights_gb = memory.weights_bytes / 1e9
     room_gb = _usable_gb(problem, memory) - (_used_gb(memory) - weights_gb)
     if room_gb <= 0:
         return "use a GPU with more memory, or shorter prefill passes (chunk_tokens)"
     times = int(weights_gb / room_gb) + 1
-    return f"split the weights over at least {times} times more ranks (tp_size, pp_size, ep_size), or quantise them"
+    more = f"split the weights over at least {times} times more ranks (tp_size, pp_size, ep_size), or quantise them"
+    return f"{more}{nearest_fit(subject, pool)}"
 
 
 def _used_gb(memory: StageMemory) -> float:

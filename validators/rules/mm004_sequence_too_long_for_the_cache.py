@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from strategy.memory import kv_bytes_per_sequence, stage_memory
 from validators.examples_moe import LLAMA_8B, asked, named, planned
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -13,7 +14,7 @@ from validators.subject import Subject
     stage="memory",
     severity="error",
     message="pool `{pool}`, stage {stage}: one sequence of {tokens:,} tokens takes {needed:.1f} GB of cache, {budget:.1f} GB are left",
-    hint="lower max_model_len to about {most:,} tokens, or raise tp_size (up to the KV heads), pp_size or dcp_size",
+    hint="lower max_model_len to about {most:,} tokens, or raise tp_size (up to the KV heads), pp_size or dcp_size{nearest}",
     sources=("vllm: v1/kv_cache_interface.py:643-648",),
     knowledge="memory.md#one-full-sequence-must-fit",
     requires=frozenset({"MM001"}),
@@ -38,4 +39,5 @@ def sequence_too_long_for_the_cache(subject: Subject) -> Iterator[Hit]:
                     needed=needed / 1e9,
                     budget=memory.kv_budget_bytes / 1e9,
                     most=int(tokens * memory.kv_budget_bytes / needed),
+                    nearest=nearest_fit(subject, pool),
                 )

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from strategy.legality import uncovered_layers
-from strategy.strategy import LayerRange
+from strategy.legality import even_stages, uncovered_layers
+from strategy.strategy import LayerRange, Pool
 from validators.examples import dense, edit, example
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -14,7 +14,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="{owner}: {problem}; the model has layers 0 to {last}",
-    hint="let the ranges follow each other from 0 to {layers}, each layer once",
+    hint="let the ranges follow each other from 0 to {layers}, each layer once{such}",
     sources=("S3 assignment table", "vllm: distributed/utils.py:222-223"),
     knowledge="pipeline-parallelism.md#stages-are-contiguous-layer-ranges",
     settles=("X24",),
@@ -30,12 +30,20 @@ from validators.subject import Subject
 def uncovered_layer(subject: Subject) -> Iterator[Hit]:
     """Each layer of the model, dense or MoE, is in exactly one stage, and stamped exactly once in each branch."""
     for path, pool in subject.pools():
-        yield from _hits(subject, f"{path}/stages", f"stages of pool `{pool.name}`", pool.stages)
+        yield from _hits(subject, f"{path}/stages", f"stages of pool `{pool.name}`", pool.stages, _even(subject, pool))
     for phase, branch, path in subject.branches():
         yield from _hits(subject, f"{path}/layers", f"layers of {phase}", [stamp.range for stamp in branch.layers])
 
 
-def _hits(subject: Subject, path: str, owner: str, ranges: Sequence[LayerRange]) -> Iterator[Hit]:
+def _even(subject: Subject, pool: Pool) -> str:
+    """Even stages, where they are few enough to be listed."""
+    layers = subject.model.num_layers
+    if not 1 <= pool.pp_size <= min(layers, 64):
+        return ""
+    return f", such as {[list(stage) for stage in even_stages(layers, pool.pp_size)]}"
+
+
+def _hits(subject: Subject, path: str, owner: str, ranges: Sequence[LayerRange], such: str = "") -> Iterator[Hit]:
     layers = subject.model.num_layers
     missing, surplus = uncovered_layers(ranges, layers)
     problems = [f"no range holds {_words(missing)}"] if missing else []
@@ -44,7 +52,7 @@ def _hits(subject: Subject, path: str, owner: str, ranges: Sequence[LayerRange])
     problems += [f"more than one range holds {_words(twice)}"] if twice else []
     problems += [f"the model has no {_words(beyond)}"] if beyond else []
     if problems:
-        yield Hit(path, owner=owner, problem=" and ".join(problems), last=layers - 1, layers=layers)
+        yield Hit(path, owner=owner, problem=" and ".join(problems), last=layers - 1, layers=layers, such=such)
 
 
 def _words(ranges: Sequence[LayerRange]) -> str:

@@ -32,13 +32,14 @@ def wrong_number_of_stages(subject: Subject) -> Iterator[Hit]:
             continue
         empty = [index for index, (start, end) in enumerate(pool.stages) if start == end]
         if pool.pp_size > layers:
-            problem, repair = f"pp_size {pool.pp_size} exceeds {layers} layers", f"set pp_size to at most {layers}"
+            problem, repair = f"pp_size {pool.pp_size} exceeds {layers} layers", f"set pp_size to {layers} or less"
         elif len(pool.stages) != pool.pp_size:
-            even = ", ".join(str(list(stage)) for stage in even_stages(layers, pool.pp_size)[:16])
-            problem, repair = (
-                f"pp_size {pool.pp_size} with {len(pool.stages)} layer ranges",
-                f"give {pool.pp_size}, such as {even}",
-            )
+            problem, repair = f"pp_size {pool.pp_size} with {len(pool.stages)} layer ranges", _give(layers, pool.pp_size)
         else:
-            problem, repair = f"stage {empty[0]} has no layer", "move a layer there, or lower pp_size"
+            problem, repair = f"stage {empty[0]} has no layer", f"lower pp_size, or {_give(layers, pool.pp_size)}"
         yield Hit(f"{path}/stages", pool=pool.name, problem=problem, repair=repair)
+
+
+def _give(layers: int, pp_size: int) -> str:
+    even = [list(stage) for stage in even_stages(layers, pp_size)]
+    return f"give {pp_size}, such as {even}"

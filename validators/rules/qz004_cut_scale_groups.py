@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from strategy.legality import group_scales_whole
 from validators.choices import precision_of
 from validators.examples_moe import LLAMA_8B, named, planned, with_checkpoint
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,7 +17,7 @@ _AWQ = with_checkpoint(LLAMA_8B, weights="int4", group_size=128)
     stage="strategy",
     severity="error",
     message="a row-split weight leaves ranks a part of a scale group of {group} input features (tp_size={tp_size}, moe tp_size={moe_tp})",
-    hint="use smaller tp sizes: each rank's input features must be a multiple of {group}; or a checkpoint with a smaller group_size",
+    hint="use smaller tp sizes: each rank's input features must be a multiple of {group}; or a checkpoint with a smaller group_size{nearest}",
     sources=("vllm: distributed/utils.py:137-153",),
     knowledge="quantisation.md#group-quantisation",
     passes=lambda: named("14336 over 8 ranks", lambda: planned(_AWQ, tp=8)),
@@ -33,4 +34,5 @@ def cut_scale_groups(subject: Subject) -> Iterator[Hit]:
                 group=subject.model.checkpoint.group_size,
                 tp_size=pool.attention.tp_size,
                 moe_tp=1 if pool.experts is None else pool.experts.tp_size,
+                nearest=nearest_fit(subject, pool),
             )

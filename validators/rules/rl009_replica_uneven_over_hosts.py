@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from strategy.legality import replica_aligned_with_hosts
 from validators.examples import dense, example, problem
+from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -13,7 +14,7 @@ from validators.subject import Subject
     stage="layout",
     severity="error",
     message="a replica of {ranks} ranks needs {hosts} hosts of {gpus} GPUs, which cannot hold the same number of ranks each",
-    hint="choose degrees whose product is a multiple of {hosts}",
+    hint="choose degrees whose product is a multiple of {hosts}{nearest}",
     sources=("sglang: arg_groups/validation_hook.py:178-181", "vllm: config/parallel.py:827-835"),
     knowledge="rank-layout.md#hosts",
     requires=frozenset({"RL007"}),
@@ -31,4 +32,6 @@ def replica_uneven_over_hosts(subject: Subject) -> Iterator[Hit]:
     per_host = subject.problem.cluster.gpus_per_host
     for path, pool in subject.pools():
         if not replica_aligned_with_hosts(pool, per_host):
-            yield Hit(path, ranks=pool.ranks_per_replica, hosts=-(-pool.ranks_per_replica // per_host), gpus=per_host)
+            hosts = -(-pool.ranks_per_replica // per_host)
+            nearest = nearest_fit(subject, pool)
+            yield Hit(path, ranks=pool.ranks_per_replica, hosts=hosts, gpus=per_host, nearest=nearest)

@@ -14,7 +14,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="sp_kind={kind} does not fit attention tp_size={tp} and cp_size={cp}",
-    hint="megatron needs tp_size above 1 and cp_size 1; the cp kinds need cp_size above 1; none needs cp_size 1",
+    hint="{repair}; megatron needs tp_size above 1 and cp_size 1, the cp kinds need cp_size above 1, none needs cp_size 1",
     sources=("megatron: model_parallel_config.py:502-504", "sglang: arg_groups/layernorm_sp_hook.py:135-139"),
     knowledge="sequence-parallelism.md#two-techniques-under-one-name",
     settles=("X8",),
@@ -26,4 +26,7 @@ def sequence_parallelism_of_the_wrong_kind(subject: Subject) -> Iterator[Hit]:
     for path, pool in subject.pools():
         if not sp_kind_fits_mesh(pool):
             attention = pool.attention
-            yield Hit(f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size)
+            repair = "set sp_kind to none" if attention.cp_size == 1 else "set sp_kind to cp_allgather, or attention.cp_size to 1"
+            yield Hit(
+                f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size, repair=repair
+            )

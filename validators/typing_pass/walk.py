@@ -1,6 +1,7 @@
 """The walk: every block in every use it is put to, the residual stream from block to block."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from strategy.dag import AnyNode, Block, edges
@@ -53,6 +54,9 @@ def type_dag(subject: Subject) -> Typing:
 
 class Walk(Site):
     """Types the blocks of one branch."""
+
+    caches: AbstractSet[str] = frozenset()
+    """Nodes of the block at hand whose value is the cache."""
 
     def entry(self) -> Tensor:
         """The residual stream as the first layer should read it."""
@@ -146,6 +150,7 @@ class Walk(Site):
             return None
         self.block, self.kind = block, kind
         values: dict[str, Tensor | None] = {"in": stream}
+        self.caches = {node.id for node in block.nodes if node.op == "kv_cache_update"}
         for node in _in_order(block):
             values[node.id] = self._typed(node, values)
         self.nodes.update(((self.phase, name, node), v.placement) for node, v in values.items() if v is not None)
@@ -160,7 +165,7 @@ class Walk(Site):
             value = values.get(edge.source)
             if value is None:
                 return None
-            if edge.kind == "sync" and value.content != "latent" and not value.content.startswith("kv"):
+            if edge.kind == "sync" and edge.source not in self.caches:
                 continue
             if value.content == "sync":
                 self.report(
