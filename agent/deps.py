@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from agent.proposers import PlannerProposer, Proposer, Shown
@@ -11,6 +12,10 @@ from strategy.dag import Dag
 from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, Proof
+
+
+RECORDED = "recorded:"
+"""How a proposer that replays a recording is named: `recorded:FILE`."""
 
 
 class Judgement(Protocol):
@@ -53,14 +58,30 @@ class Deps:
     settings: LoopSettings = field(default_factory=LoopSettings)
 
 
-def default_deps(llm: LlmSettings | None = None, settings: LoopSettings | None = None) -> Deps:
-    """The real parts. A language model is asked only when `llm` is given, and its client is imported only then."""
+def default_deps(
+    llm: LlmSettings | None = None,
+    settings: LoopSettings | None = None,
+    *,
+    record: Path | None = None,
+    replay: Path | None = None,
+) -> Deps:
+    """The real parts. A language model is asked only when `llm` is given, and its client is imported only then.
+
+    `record` appends every exchange with it to a file; `replay` answers from such a file instead of asking. Raises `InputError` for a
+    recording that cannot be read.
+    """
     return replace(
         _local_deps(),
-        model=None if llm is None else _language_model(llm),
+        model=_replayed(replay) if replay is not None else None if llm is None else _language_model(llm, record),
         show_evidence=llm is not None and llm.assist == "evidence",
         settings=settings or LoopSettings(),
     )
+
+
+def _replayed(path: Path) -> Proposer:
+    from agent.recordings import RecordedProposer
+
+    return RecordedProposer(path)
 
 
 @cache
@@ -96,7 +117,9 @@ def _local_deps() -> Deps:
     )
 
 
-def _language_model(llm: LlmSettings) -> Proposer:
+def _language_model(llm: LlmSettings, record: Path | None) -> Proposer:
     from agent.openai import OpenAiProposer
+    from agent.recordings import RecordingProposer
 
-    return OpenAiProposer(llm)
+    endpoint = OpenAiProposer(llm)
+    return endpoint if record is None else RecordingProposer(endpoint, record, model=llm.model)

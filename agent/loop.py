@@ -46,11 +46,12 @@ LEAST_RESERVE_S = 1.0
 MOST_RESERVED = 0.25
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 
+PROOF_FAILED = "PF001"
 WAY_OUT = Finding(
     code="GRAPH",
     severity="error",
     path="/graph",
-    message="the graph you wrote is still wrong after a repair",
+    message="the graph you wrote may take more than a correction",
     hint="correct what is left, or set `graph` to null: the canonical graph of your strategy is right by construction",
 )
 
@@ -210,13 +211,18 @@ def brief_of(state: State, run: Run) -> Brief:
         findings=shown_findings(
             findings,
             limit=run.deps.settings.max_findings_shown,
-            way_out=bool(last.get("wrote_graph")) and len(state.get("attempts", [])) > 1,
+            way_out=bool(last.get("wrote_graph")) and hard_to_mend(findings, len(state.get("attempts", []))),
         ),
         mode="patch" if state.get("mode") == "patch" else "full",
         escalate=state.get("escalate", False),
         evidence=_evidence(state, run),
         tokens_left=run.deps.settings.token_budget - tokens_of(state),
     )
+
+
+def hard_to_mend(findings: Sequence[Finding], attempts: int) -> bool:
+    """Whether a graph should rather be given up: a repair did not mend it, or only the proof says that it is wrong."""
+    return attempts > 1 or any(f.code == PROOF_FAILED for f in findings)
 
 
 def shown_findings(findings: Sequence[Finding], *, limit: int, way_out: bool) -> tuple[Finding, ...]:

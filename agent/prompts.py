@@ -79,6 +79,14 @@ EXAMPLE: dict[str, Any] = {
 """A whole answer (80 dense layers on 8 GPUs)."""
 
 
+ASK_WHOLE = "Answer with the whole JSON object."
+ASK_PATCH = (
+    'Answer with {"patch": [...]} only: JSON Patch operations on <candidate> (RFC 6902). value_json is the new value written '
+    'as JSON text, null for remove. Example: {"patch": [{"op": "replace", "path": "/strategy/pools/0/pp_size", "value_json": "2"}]}'
+)
+SENT_BEFORE = "You sent this candidate before and it was rejected. Change what the findings name; do not send it again."
+
+
 def op_table() -> str:
     """The closed list of ops: kind, fields beside id, op and inputs, meaning. Made from the domain's node classes and the wire's shapes."""
     lines = []
@@ -106,38 +114,37 @@ def messages_for(brief: Brief, method: Method) -> list[tuple[str, str]]:
     return patch_messages(brief, schema) if brief.mode == "patch" else full_messages(brief, schema)
 
 
+def prompt_parts(brief: Brief) -> dict[str, str]:
+    """The parts of a prompt in their order, by name; a part that has nothing to say is left out."""
+    evidence = "<planner>\nCandidates of a search over the whole space, best first:\n{}\n</planner>"
+    parts = {
+        "system": system_text(),
+        "knowledge": knowledge_text(brief.sections),
+        "request": request_text(brief.problem),
+        "evidence": evidence.format("\n".join(brief.evidence)) if brief.evidence else "",
+        "candidate": f"<candidate>\n{_compact(brief.last)}\n</candidate>" if brief.last is not None else "",
+        "findings": findings_text(brief.findings) if brief.findings else "",
+        "escalation": SENT_BEFORE if brief.escalate else "",
+        "closing": ASK_PATCH if brief.mode == "patch" else ASK_WHOLE,
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
 def full_messages(brief: Brief, schema: dict[str, Any] | None = None) -> list[tuple[str, str]]:
     """(role, text) pairs that ask for a whole answer; `schema` is written out only for servers that cannot be given one."""
-    parts = [knowledge_text(brief.sections), request_text(brief.problem)]
-    if brief.evidence:
-        parts.append(
-            "<planner>\nCandidates of a search over the whole space, best first:\n"
-            + "\n".join(brief.evidence)
-            + "\n</planner>"
-        )
-    if schema is not None:
-        parts.append(f"<schema>\n{_compact(schema)}\n</schema>")
-    if brief.last is not None:
-        parts.append(f"<candidate>\n{_compact(brief.last)}\n</candidate>")
-    if brief.findings:
-        parts.append(findings_text(brief.findings))
-    if brief.escalate:
-        parts.append(
-            "You sent this candidate before and it was rejected. Change what the findings name; do not send it again."
-        )
-    parts.append("Answer with the whole JSON object.")
-    return [("system", system_text()), ("user", "\n\n".join(p for p in parts if p))]
+    return _messages(brief.model_copy(update={"mode": "full"}), schema)
+
+
+def _messages(brief: Brief, schema: dict[str, Any] | None) -> list[tuple[str, str]]:
+    parts = prompt_parts(brief)
+    system, closing = parts.pop("system"), parts.pop("closing")
+    written = [f"<schema>\n{_compact(schema)}\n</schema>"] if schema is not None else []
+    return [("system", system), ("user", "\n\n".join([*parts.values(), *written, closing]))]
 
 
 def patch_messages(brief: Brief, schema: dict[str, Any] | None = None) -> list[tuple[str, str]]:
     """(role, text) pairs that ask for a JSON Patch of the last candidate."""
-    asked = full_messages(brief, schema)
-    system, user = asked[0], asked[1][1].removesuffix("Answer with the whole JSON object.")
-    ask = (
-        'Answer with {"patch": [...]} only: JSON Patch operations on <candidate> (RFC 6902). value_json is the new value written '
-        'as JSON text, null for remove. Example: {"patch": [{"op": "replace", "path": "/strategy/pools/0/pp_size", "value_json": "2"}]}'
-    )
-    return [system, ("user", user + ask)]
+    return _messages(brief.model_copy(update={"mode": "patch"}), schema)
 
 
 def knowledge_text(sections: tuple[Shown, ...]) -> str:

@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from api import errors
@@ -16,17 +14,12 @@ from api.admission import Buckets, admit
 from api.core import open_core
 from api.guard import Guard
 from api.metrics import Metrics
-from api.routes import catalog, health, page, rules, runs, strategies
-from api.service import DagBody, Point, TextRequest
+from api.openapi import describe
+from api.replies import respond
+from api.routes import catalog, chat, health, page, rules, runs, strategies
 from api.settings import Settings
 from api.version import version
-from strategy.dag import Dag
 from strategy.errors import MeshwrightError
-from strategy.request import Request as PlanRequest
-
-PROBLEM = "application/problem+json"
-REF = "#/components/schemas/{model}"
-BODIES = (PlanRequest, TextRequest, Point, DagBody, Dag)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -44,13 +37,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.ready = False
     app.state.metrics = Metrics()
     app.state.buckets = Buckets()
-    for router in (strategies.router, runs.router, rules.router, catalog.router, health.router, page.router):
+    for router in (
+        strategies.router,
+        runs.router,
+        chat.router,
+        rules.router,
+        catalog.router,
+        health.router,
+        page.router,
+    ):
         app.include_router(router)
     app.add_exception_handler(MeshwrightError, _domain_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Guard, metrics=app.state.metrics)
-    _describe_bodies(app)
+    describe(app)
     return app
 
 
@@ -65,27 +66,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ready = False
 
 
-def respond(problem: errors.Problem, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A problem as a response."""
-    return JSONResponse(problem.document(), status_code=problem.status, media_type=PROBLEM, headers=headers)
-
-
-def _describe_bodies(app: FastAPI) -> None:
-    """Add the schemas of bodies, which routes read by hand, to the OpenAPI document."""
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = made()
-        _, definitions = models_json_schema([(kind, "validation") for kind in BODIES], ref_template=REF)
-        for name, schema in definitions["$defs"].items():
-            document["components"]["schemas"].setdefault(name, schema)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 async def _domain_error(request: Request, error: Exception) -> JSONResponse:
-    return respond(errors.problem(error, instance=request.url.path), errors.headers(error))
+    return respond(errors.problem(error, instance=request.url.path), request.url.path, errors.headers(error))
 
 
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
@@ -93,7 +75,7 @@ async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     places = [errors.Place(pointer=errors.pointer(found["loc"]), detail=found["msg"]) for found in error.errors()]
     told = errors.ShapeError(f"`{places[0].pointer}`: {places[0].detail}", places)
-    return respond(errors.problem(told, instance=request.url.path))
+    return respond(errors.problem(told, instance=request.url.path), request.url.path)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -103,4 +85,4 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     told = errors.plain_problem(
         error.status_code, detail.get(error.status_code, str(error.detail)), instance=request.url.path
     )
-    return respond(told, dict(error.headers or {}))
+    return respond(told, request.url.path, dict(error.headers or {}))

@@ -44,7 +44,7 @@ def plan(
     text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="the request in words")] = None,
     file: Annotated[str | None, typer.Option("--file", "-f", help="a request file, YAML or JSON; - is stdin")] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="requests, one JSON value a line; - is stdin")] = None,
-    proposer: Annotated[Literal["planner", "llm"] | None, typer.Option(help="who proposes")] = None,
+    proposer: Annotated[str | None, typer.Option(help="who proposes: planner, llm or recorded:FILE")] = None,
     format_: Annotated[
         PlanFormat, typer.Option("--format", help="yaml and json print the Result, mermaid its DAG")
     ] = "table",

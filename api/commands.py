@@ -29,7 +29,7 @@ def plan(
     *,
     file: str | None,
     batch: str | None,
-    proposer: service.Proposer | None,
+    proposer: str | None,
     style: str,
     output: Path | None,
 ) -> None:
@@ -42,10 +42,11 @@ def plan(
             hint='try `plan "Llama 3.1 8B on 1x L40S"`',
         )
     if batch is not None:
-        _plan_batch(batch, settings, proposer)
+        _plan_batch(batch, settings, *service.proposer_named(proposer))
         return
     ask = _read_request(file, settings) if file is not None else service.read_ask(text)
-    result = service.plan(ask, settings, proposer, on_event=_progress())
+    named, replay = service.proposer_named(proposer)
+    result = service.plan(ask, settings, named, replay=replay, on_event=_progress())
     if output is not None:
         _write_files(result, output)
     _print_result(result, style)
@@ -229,12 +230,12 @@ def _read_request(name: str, settings: Settings) -> Request | str:
     return fit_source(Request, data, source, "the request")
 
 
-def _plan_batch(name: str, settings: Settings, proposer: service.Proposer | None) -> None:
+def _plan_batch(name: str, settings: Settings, proposer: service.Proposer | None, replay: Path | None) -> None:
     source = Source(name, "")
 
     def answer(data: Any) -> dict[str, Any]:
         ask = service.read_ask(with_model_file(data, source, settings.max_document_bytes))
-        return service.document(service.plan(ask, settings, proposer))
+        return service.document(service.plan(ask, settings, proposer, replay=replay))
 
     _batch(name, settings, answer)
 

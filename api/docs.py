@@ -1,6 +1,6 @@
 """Generated pages: `python -m api.docs` writes them, `--check` says whether they are fresh.
 
-The table of rules (validators/RULES.md), the settings table in README.md, the OpenAPI document (api/openapi.json).
+The rules (validators/RULES.md), the settings table in README.md, the OpenAPI document (api/openapi.json).
 """
 
 import ast
@@ -8,13 +8,14 @@ import inspect
 import json
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
 from api.app import create_app
 from api.settings import Settings, variables
-from validators.registry import Rule, catalogue
+from validators.registry import Example, Rule, catalogue
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings: written by `make docs` -->", "<!-- settings end -->"
@@ -34,20 +35,55 @@ def pages() -> dict[Path, str]:
 
 
 def rules_page() -> str:
-    """The rules by family."""
+    """Every rule: an index by family, then a section for each."""
     found = catalogue().values()
     errors = sum(rule.severity == "error" for rule in found)
     head = [
         "# Rules",
         "",
-        f"{len(found)} rules, {errors} of them errors. Written by `make docs`; `meshwright rules CODE` tells all of one.",
+        f"{len(found)} rules, {errors} of them errors. Written by `make docs`; `meshwright rules CODE` tells all of one. Codes that have no rule",
+        "are listed with the reason in [DECISIONS.md](../DECISIONS.md#rules-that-are-not-files).",
+        "",
+        *(_family_line(family, found) for family in dict.fromkeys(rule.family for rule in found)),
         "",
     ]
-    for family in dict.fromkeys(rule.family for rule in found):
-        head += [f"## {family}", "", "| code | severity | finds | why | read |", "| --- | --- | --- | --- | --- |"]
-        head += [_rule_row(rule) for rule in found if rule.family == family]
-        head.append("")
-    return "\n".join(head)
+    return "\n".join([*head, *(line for rule in found for line in _rule_section(rule))])
+
+
+def _family_line(family: str, rules: Iterable[Rule]) -> str:
+    links = [f"[{rule.code}](#{rule.code.lower()})" for rule in rules if rule.family == family]
+    return f"- **{family}** {' '.join(links)}"
+
+
+def _rule_section(rule: Rule) -> list[str]:
+    """One rule in full; the message of its failing example is the one that users get."""
+    settles = f" Settles {', '.join(rule.settles)} of the sources." if rule.settles else ""
+    lines = [
+        f"## {rule.code}",
+        "",
+        f"`{rule.name}` ({rule.severity}, stage {rule.stage}). {rule.summary}{settles}",
+        "",
+        f"- why: [{rule.knowledge}](../knowledge/pages/{rule.knowledge})",
+        f"- sources: {'; '.join(rule.sources)}",
+        *(f"- passes: {example.name}" for example in rule.passes()),
+        *(_failing(rule, example) for example in rule.fails()),
+    ]
+    if not rule.fails():
+        lines.append(f"- message: {_inline(rule.message)} Hint: {_inline(rule.hint)}")
+    return [*lines, ""]
+
+
+def _failing(rule: Rule, example: Example) -> str:
+    """A failing example with what is said about it."""
+    found = rule.findings(example.make())
+    told = f": {_inline(found[0].message)} Hint: {_inline(found[0].hint)}" if found else ""
+    return f"- fails: {example.name}{told}"
+
+
+def _inline(text: str) -> str:
+    """A message as a sentence on one line of a page."""
+    line = " ".join(text.split()).replace("<", "&lt;")
+    return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
 def settings_table() -> str:
@@ -77,11 +113,6 @@ def main() -> None:
         sys.exit(bool(stale))
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
-
-
-def _rule_row(rule: Rule) -> str:
-    link = f"[{rule.knowledge}](../knowledge/pages/{rule.knowledge})" if rule.knowledge else ""
-    return f"| {rule.code} | {rule.severity} | {rule.name} | {rule.summary.replace('|', chr(92) + '|')} | {link} |"
 
 
 def _field_docs(model: type[BaseModel]) -> dict[str, str]:

@@ -27,8 +27,7 @@ class Gate:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it. Raises `OverloadedError` at once when the line is full."""
-        if self._turns.locked() and self.waiting >= self._max_waiting:
-            raise OverloadedError(f"{self.waiting} requests wait already", retry_after_s=self._retry_after_s())
+        self.check()
         self.waiting += 1
         try:
             await self._turns.acquire()
@@ -40,6 +39,11 @@ class Gate:
         finally:
             self._turns.release()
             self._mean_s = _MEMORY * self._mean_s + (1 - _MEMORY) * (time.monotonic() - began)
+
+    def check(self) -> None:
+        """Raises `OverloadedError` when the line is full."""
+        if self._turns.locked() and self.waiting >= self._max_waiting:
+            raise OverloadedError(f"{self.waiting} requests wait already", retry_after_s=self._retry_after_s())
 
     def _retry_after_s(self) -> int:
         """When half of the line will have had its turn."""

@@ -4,12 +4,12 @@ import secrets
 import time
 
 import structlog
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.metrics import Metrics
 from api.presence import CLIENT_CLOSED_REQUEST, ClientLeftError
+from api.replies import respond
 
 log = structlog.get_logger()
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -47,8 +47,7 @@ class Guard:
             if answer.status:
                 raise
             told = errors.problem(error, instance=scope["path"])
-            response = JSONResponse(told.document(), told.status, media_type="application/problem+json")
-            await response(scope, receive, answer)
+            await respond(told, scope["path"])(scope, receive, answer)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"

@@ -7,7 +7,7 @@ from api.admission import spend_plan
 from api.core import Core
 from api.follow import leave, outcome
 from api.presence import while_present
-from api.routes.work import core_of
+from api.routes.work import core_of, off_loop
 from api.state.runs import NewRun, Run
 from strategy.request import Request as PlanRequest
 from strategy.result import Result
@@ -31,6 +31,8 @@ async def store(
     core = core_of(request)
     chosen = proposer or core.settings.proposer
     service.dependencies(core.settings, chosen)
+    if isinstance(ask, PlanRequest):
+        await off_loop(request, lambda: service.resolve_request(ask))
     new = NewRun(
         ask=ask,
         proposer=chosen,

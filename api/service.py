@@ -1,7 +1,8 @@
 """What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -82,28 +83,59 @@ def read_ask(data: object) -> Request | str:
     return fit(TextRequest, data, "the text request").text if is_text(data) else fit(Request, data, "the request")
 
 
+def read_json(text: str) -> Any:
+    """Plain data of a JSON text. Raises `UnreadableError` with line and column."""
+    from validators.documents import read_data
+
+    return read_data(text, strict_json=True)
+
+
 def is_text(data: object) -> bool:
     """Whether a request is in words: a string, or an object with `text` and no `model`."""
     return isinstance(data, str) or (isinstance(data, dict) and "text" in data and "model" not in data)
 
 
 def plan(
-    ask: Request | str, settings: Settings, proposer: Proposer | None = None, *, on_event: "OnEvent | None" = None
+    ask: Request | str,
+    settings: Settings,
+    proposer: Proposer | None = None,
+    *,
+    replay: Path | None = None,
+    on_event: "OnEvent | None" = None,
 ) -> Result:
-    """The whole loop for one request, on this thread. A plan that cannot exist is a Result as well."""
+    """The whole loop for one request, on this thread. A plan that cannot exist is a Result as well.
+
+    `replay` is a recording to answer from in the place of a proposer.
+    """
     from agent.graph import run_sync
 
-    return run_sync(ask, dependencies(settings, proposer or settings.proposer), on_event=on_event)
+    return run_sync(ask, dependencies(settings, proposer or settings.proposer, replay=replay), on_event=on_event)
 
 
-def dependencies(settings: Settings, proposer: Proposer) -> "Deps":
+def dependencies(settings: Settings, proposer: Proposer, *, replay: Path | None = None) -> "Deps":
     """What the loop needs from outside. Raises `InputError` when the LLM proposer is wanted and no endpoint is configured."""
     from agent.deps import default_deps
 
+    if replay is not None:
+        return default_deps(None, settings.loop, replay=replay)
     if proposer == "llm" and settings.llm is None:
         hint = "set MESHWRIGHT_LLM__BASE_URL and MESHWRIGHT_LLM__MODEL, or use the planner"
         raise InputError("the LLM proposer has no endpoint to ask", hint=hint)
-    return default_deps(settings.llm if proposer == "llm" else None, settings.loop)
+    return default_deps(settings.llm if proposer == "llm" else None, settings.loop, record=settings.record)
+
+
+def proposer_named(name: str | None) -> tuple[Proposer | None, Path | None]:
+    """A proposer as the CLI names it: `planner`, `llm`, or `recorded:FILE`, which is a recording to replay. Raises `InputError`.
+
+    Only the CLI reads this: over REST nobody names files.
+    """
+    from agent.deps import RECORDED
+
+    if name is None or name in get_args(Proposer):
+        return cast("Proposer | None", name), None
+    if name.startswith(RECORDED):
+        return None, Path(name.removeprefix(RECORDED))
+    raise InputError(f"there is no proposer `{name[:60]}`", hint="use planner, llm or recorded:FILE")
 
 
 def warm(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
         default="planner", description="who proposes when a request does not say"
     )
     llm: LlmSettings | None = Field(default=None, description="the OpenAI-compatible endpoint of the LLM proposer")
+    record: Path | None = Field(default=None, description="file to append every exchange with the language model to")
     loop: LoopSettings = Field(default=LoopSettings(), description="where a run stops, and how it repairs")
     database: SecretStr = Field(
         default=SecretStr("sqlite:meshwright.sqlite3"),

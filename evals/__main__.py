@@ -1,17 +1,25 @@
-"""`python -m evals run SUITE... [--proposer planner|llm] [--out FOLDER]` and `python -m evals report [FOLDER]`."""
+"""`python -m evals run all`, then `report`, `score LOG`, `accept`: measure the loop, offline. `plant` and `fit` are for maintainers."""
 
+import re
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from evals.fit import fit_factors
-from evals.log import Entry, read, write
-from evals.report import to_markdown
-from evals.run import run_suite
-from evals.suite import suites
+from evals.plant import plant
+from strategy.errors import InputError, MeshwrightError
+
+if TYPE_CHECKING:
+    from evals.log import Entry, Log
 
 RUNS = Path("runs")
+
+Out = Annotated[Path, typer.Option(help="Folder of logs and reports.")]
+LogFile = Annotated[Path | None, typer.Argument(help="A log; the newest of the folder unless given.")]
+Baseline = Annotated[Path | None, typer.Option(help="Folder of accepted scores (default: evals/baseline).")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 on drift as well.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the loop, offline.")
 
@@ -19,51 +27,140 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the 
 @app.command()
 def run(
     names: Annotated[list[str], typer.Argument(help="Suites to run, or `all`.")],
-    proposer: Annotated[str, typer.Option(help="planner or llm")] = "planner",
-    out: Annotated[Path, typer.Option(help="Folder of logs and reports.")] = RUNS,
+    proposer: Annotated[str, typer.Option(help="planner, llm or recorded:FILE")] = "planner",
+    out: Out = RUNS,
+    jobs: Annotated[int | None, typer.Option(help="Processes (default: one for each core).", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
+    samples: Annotated[int | None, typer.Option(help="Samples of each suite at most, chosen by the seed.", min=1)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest log of the folder.")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Spread the samples over a Ray cluster.")] = False,
+    strict: Strict = False,
+    baseline: Baseline = None,
 ) -> None:
-    """Run suites; exit 1 when a sample fails."""
-    known = suites()
-    chosen = list(known) if names == ["all"] else names
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise typer.BadParameter(f"unknown suite `{unknown[0]}`; there are: {', '.join(known)}")
-    if proposer not in ("planner", "llm"):
-        raise typer.BadParameter(f"unknown proposer `{proposer}`; there are: planner, llm")
-    failed = [name for name in chosen if not _run_one(name, proposer, out)]
-    if failed:
-        raise typer.Exit(1)
+    """Run suites, write the log and the report; exit 1 when something got worse than the baseline."""
+    from evals import run as runner
+    from evals.ray import imported_ray, on_ray
+
+    try:
+        if ray:
+            imported_ray()
+        config = runner.configured(_known(names), proposer=proposer, seed=seed, samples=samples, jobs=jobs)
+        path = _newest(out) if resume else out / f"{re.sub('[^0-9T]', '', config.started[:19])}-{proposer[:8]}.jsonl"
+        log = runner.run(config, path, resume=resume, progress=_told, spread=on_ray if ray else None)
+    except MeshwrightError as error:
+        _stop(error)
+    _report(log, baseline, strict=strict)
 
 
-def _run_one(name: str, proposer: str, out: Path) -> bool:
-    log = run_suite(suites()[name], proposer=proposer, progress=_show)
-    page = write(log, out).with_suffix(".md")
-    page.write_text(to_markdown(log), encoding="utf-8")
-    passed = sum(entry.passed for entry in log.entries)
-    seconds = sum(entry.ms for entry in log.entries) / 1e3
-    typer.echo(f"{name}: {passed} of {len(log.entries)} samples passed in {seconds:.1f} s; report: {page}")
-    return log.passed
-
-
-def _show(entry: Entry) -> None:
-    mark = "pass" if entry.passed else "FAIL"
-    typer.echo(
-        f"  {mark}  {entry.sample:<48} {entry.ms / 1e3:6.2f} s  {entry.error or entry.output.get('summary', '')}",
-        err=True,
-    )
+def _told(suite: str, entry: "Entry") -> None:
+    """A failure is told at once, what passes is a dot."""
+    if entry.passed:
+        sys.stderr.write(".")
+    else:
+        wrong = "; ".join(f"{s.scorer}: {s.detail}" for s in entry.scores if s.kind == "check" and s.value < 1)
+        sys.stderr.write(f"\nFAIL {suite} {entry.sample}: {entry.error or wrong or 'no scorer spoke'}\n")
+    sys.stderr.flush()
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of logs.")] = RUNS) -> None:
-    """Print the report of every log in a folder."""
-    logs = sorted(folder.glob("*.jsonl"))
+def report(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None, strict: Strict = False) -> None:
+    """Write the report of a run beside its log and show it in the terminal."""
+    _report(_read(log or _found(out)), baseline, strict=strict)
+
+
+@app.command()
+def score(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None, strict: Strict = False) -> None:
+    """Score the outputs of a log again, with the scorers as they are now; nothing is solved and no model is asked."""
+    from evals.log import write
+    from evals.run import score_again
+
+    old = _read(log or _found(out))
+    assert old.path is not None
+    again = score_again(old)
+    write(again, old.path.with_suffix(".rescored.jsonl"))
+    moved = sum(a.scores != b.scores for a, b in zip(_entries(old), _entries(again), strict=False))
+    typer.echo(f"{moved} of {len(_entries(again))} samples are scored otherwise than in {old.path.name}")
+    _report(_read(old.path.with_suffix(".rescored.jsonl")), baseline, strict=strict)
+
+
+def _entries(log: "Log") -> list["Entry"]:
+    return [entry for suite in log.suites for entry in suite.entries]
+
+
+@app.command()
+def accept(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None) -> None:
+    """Make a finished run the baseline of its suites."""
+    from evals.baseline import BASELINE
+    from evals.baseline import accept as accepted
+
+    chosen = _read(log or _found(out))
+    if not chosen.complete or chosen.config.samples is not None:
+        _stop(InputError("only a whole run can be accepted", hint="run it without --samples, and to its end (--resume)"))
+    for path in accepted(chosen, baseline or BASELINE):
+        typer.echo(f"accepted: {path.parent.name}/{path.name}")
+
+
+def _report(log: "Log", baseline: Path | None, *, strict: bool) -> None:
+    """The page, the terminal, and the exit status."""
+    from evals.baseline import BASELINE, accepted_suites
+    from evals.compare import compare
+    from evals.page import to_html
+    from evals.report import show
+
+    comparison = compare(log, accepted_suites(baseline or BASELINE))
+    assert log.path is not None
+    page = log.path.with_suffix(".html")
+    page.write_text(to_html(log, comparison), encoding="utf-8")
+    show(log, comparison)
+    typer.echo(f"report: {page}")
+    if not comparison.passed or (strict and comparison.drifts):
+        raise typer.Exit(1)
+
+
+def _known(names: list[str]) -> list[str]:
+    """Suites by name, all of them for `all`. Raises `InputError` for a name that nobody knows."""
+    from evals.suite import suites
+
+    known = suites()
+    unknown = [name for name in names if name not in known and name != "all"]
+    if unknown:
+        raise InputError(f"unknown suite `{unknown[0]}`", hint=f"there are: {', '.join(known)}")
+    return list(known) if "all" in names else list(dict.fromkeys(names))
+
+
+def _newest(folder: Path) -> Path:
+    """The log that was begun last. Raises `InputError` when there is none."""
+    logs = sorted(path for path in folder.glob("*.jsonl") if not path.name.endswith(".rescored.jsonl"))
     if not logs:
-        raise typer.BadParameter(f"no logs in `{folder}`; run a suite first: {', '.join(suites())}")
-    for path in logs:
-        typer.echo(to_markdown(read(path)))
+        raise InputError(f"no logs in `{folder}`", hint="python -m evals run all")
+    return logs[-1]
+
+
+def _found(folder: Path) -> Path:
+    try:
+        return _newest(folder)
+    except InputError as error:
+        _stop(error)
+
+
+def _read(path: Path) -> "Log":
+    from evals.log import read
+
+    try:
+        return read(path)
+    except MeshwrightError as error:
+        _stop(error)
+
+
+def _stop(error: MeshwrightError) -> NoReturn:
+    """Say what is wrong and what to do, and exit 2."""
+    hint = getattr(error, "hint", "")
+    typer.echo(f"error: {error}" + (f"\nhint: {hint}" if hint else ""), err=True)
+    raise typer.Exit(2)
 
 
 app.command("fit")(fit_factors)
+app.command("plant")(plant)
 
 if __name__ == "__main__":
     app()

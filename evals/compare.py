@@ -96,7 +96,7 @@ def _new_failures(ran: list[SuiteLog], known: Mapping[str, Accepted]) -> Iterato
 
 
 def _changes(suite: SuiteLog, accepted: Accepted, log: Log) -> Iterator[Change]:
-    """One change for each scorer that either run has. (A sample that crashed has no scores: it is a new failure.)"""
+    """One change for each scorer that either run has. (A sample that crashed has no scores: it is a new failure.)."""
     now = _said(suite.entries)
     for scorer, (kind, better, values) in now.items():
         before = accepted.values(scorer)

@@ -5,7 +5,7 @@ near what was measured much, and hardware, models and engines never fitted get t
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evals.cost_rows import Point
 from strategy.calibration import Factor, OpClass
@@ -44,6 +44,7 @@ def node_keys(
     """Factors of one node by quantity."""
     archs, engine, attention = generation(point), point.engine, point.problem.model.attention.kind
     name, dtype = kernel
+    own: dict[str, Any] = {"dtype": dtype, "archs": archs}
     if op in MESSAGE_OPS:
         kind = "all_reduce" if op == "all_reduce" else "exchange"
         message = Key("message_time", kind, phase)
@@ -52,7 +53,6 @@ def node_keys(
         return {}
     compute, memory, launch = (Key(quantity, name) for quantity in ("compute_time", "memory_time", "launch_time"))
     if name == "gemm":
-        own = {"dtype": dtype, "archs": archs}
         return {
             "compute_time": [compute._replace(dtype=dtype), compute._replace(**own)],
             "memory_time": [memory, memory._replace(**own)],
@@ -68,13 +68,12 @@ def node_keys(
             "memory_time": [memory, memory._replace(archs=archs)],
             "launch_time": [launch],
         }
-    own = {"dtype": dtype, "archs": archs}
     busiest = Key("imbalance", name, phase)
     return {
         "compute_time": [compute, compute._replace(**own)],
         "memory_time": [memory, memory._replace(**own), memory._replace(engine=engine, archs=archs)],
         "launch_time": [launch, launch._replace(engine=engine, archs=archs)],
-        "imbalance": [busiest, busiest._replace(engine=engine, dtype=dtype)] if spread else [],
+        "imbalance": [busiest, busiest._replace(engine=engine, **own)] if spread else [],
     }
 
 
@@ -84,7 +83,7 @@ MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_a
 def engine_keys(point: Point) -> dict[str, list[Key]]:
     """Factors of every engine quantity."""
     archs, engine, serving = generation(point), point.engine, point.serving
-    own: dict[str, list[dict[str, object]]] = {
+    own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
         "prefill_time": [{}, {"archs": archs}],
@@ -94,7 +93,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "queue_growth": [{}, {"serving": serving}],
     }
     return {
-        name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]  # type: ignore[arg-type]
+        name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]
         for name, chosen in own.items()
     }
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from evals.cost_factors import prior
 from evals.cost_rows import Point
-from evals.cost_table import Table
-from strategy.calibration import Factor
+from evals.cost_table import Prediction, Table
+from strategy.calibration import Calibration, Factor
 
 Grid = NDArray[np.float64]
 HeldOut = Literal["configuration", "model", "gpu"]
@@ -74,6 +74,12 @@ def fit(table: Table, use: Grid | None = None) -> Fit:
     return Fit(table, logs)
 
 
+def shipped(table: Table, calibration: Calibration) -> Fit:
+    """The factors of a calibration as a fit of this table."""
+    known = {factor.model_copy(update={"value": 1.0}): factor.value for factor in calibration.factors}
+    return Fit(table, np.log([known.get(key.factor(1.0), 1.0) for key in table.keys]))
+
+
 @dataclass(frozen=True)
 class _Objective:
     """Half the sum of squares of scaled robust residuals and of departures from what is expected."""
@@ -116,14 +122,6 @@ class _Objective:
 def _robust(residual: Grid) -> Grid:
     """Quadratic near zero, linear far away."""
     return np.asarray(np.sqrt(1 + residual**2) - 1)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was predicted for every point."""
-
-    ttft_ms: Grid
-    tpot_ms: Grid
 
 
 def predict(found: Fit) -> Prediction:

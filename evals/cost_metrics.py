@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.cost_fit import Prediction
 from evals.cost_rows import Point
-from evals.cost_table import Table
+from evals.cost_table import Prediction, Table
 
 Grid = NDArray[np.float64]
 CLEAR = 1.1

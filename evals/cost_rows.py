@@ -83,7 +83,9 @@ class Point:
     @property
     def layout(self) -> str:
         """The pools' meshes, as a key."""
-        pools = [(p.replicas, p.pp_size, p.attention.dp_size, p.attention.tp_size, p.experts) for p in self.strategy.pools]
+        pools = [
+            (p.replicas, p.pp_size, p.attention.dp_size, p.attention.tp_size, p.experts) for p in self.strategy.pools
+        ]
         return str(pools)
 
     @property

@@ -27,7 +27,18 @@ Matrix = Any
 BATCH_SHARES = (0.05, 0.15, 0.35, 0.6, 0.8, 1.0)
 """Decode batches that are priced, over the requests in flight."""
 STEP = 1e-4
+FREE = -40.0
+"""Logarithm of a factor that takes all time from what it multiplies."""
+_PERFECT = {"compute": 1.0, "memory": 1.0, "overhead_us": 0.0, "half_rows": 0.0, "half_bytes": 0.0}
 KERNEL_QUANTITIES = ("compute_time", "memory_time", "launch_time", "imbalance", "message_time")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was predicted for every point."""
+
+    ttft_ms: Grid
+    tpot_ms: Grid
 
 
 @dataclass(frozen=True)
@@ -204,15 +215,19 @@ class _Nodes:
         nodes = len(owner)
         sums = sparse.csr_matrix((np.ones(nodes), (owner, np.arange(nodes))), shape=(points, nodes))
         takes = {name: membership(rows, factors) for name, rows in self.takes.items()}
-        columns = (self.compute_ms, self.memory_ms, self.launch_ms, self.message_ms)
-        return PassTable(owner, *(np.array(column) for column in columns), takes=takes, sums=sums)
+        compute, memory, launch, message = (
+            np.array(column) for column in (self.compute_ms, self.memory_ms, self.launch_ms, self.message_ms)
+        )
+        return PassTable(owner, compute, memory, launch, message, takes=takes, sums=sums)
 
 
 def membership(rows: Sequence[Sequence[int]], width: int) -> Matrix:
     """0/1 matrix [rows, width] with ones at the columns that each row lists."""
     lengths = [len(row) for row in rows]
     columns = np.array([column for row in rows for column in row], dtype=np.int64)
-    return sparse.csr_matrix((np.ones(len(columns)), (np.repeat(np.arange(len(rows)), lengths), columns)), shape=(len(rows), width))
+    return sparse.csr_matrix(
+        (np.ones(len(columns)), (np.repeat(np.arange(len(rows)), lengths), columns)), shape=(len(rows), width)
+    )
 
 
 def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
@@ -252,6 +267,25 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
     )
 
 
+def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
+    """The baseline: every efficiency at one, free launches, communication and hosts, no waiting but for sharing and memory."""
+    perfect = tuple(e.model_copy(update=_PERFECT) for e in calibration.efficiencies)
+    table = tabulate(points, calibration.model_copy(update={"efficiencies": perfect}))
+    free = {
+        "decode_step_ms",
+        "per_sequence_us",
+        "prefill_pass_ms",
+        "request_ms",
+        "queue",
+        "message_time",
+        "launch_time",
+    }
+    logs = np.zeros(len(table.keys))
+    for column, key in enumerate(table.keys):
+        logs[column] = FREE if key.quantity in free and key == Key(key.quantity, key.op, key.phase) else 0.0
+    return Prediction(*table.predict(logs))
+
+
 def _batches(server: Server, concurrency: float) -> Grid:
     """Batches of one decoding replica to price, ascending and distinct."""
     most = max(1.0, min(concurrency, max(1, server.resident)) / server.decode_servers)
@@ -267,5 +301,3 @@ def _roofline_ms(server: Server, point: Point) -> float:
     times = server.decode_pass(np.array([max(1.0, batch)]))
     least = np.maximum(times.parts.peak_compute_ms, times.parts.peak_memory_ms)
     return float(times.counts.sum(axis=1) @ least[:, 0])
-
-

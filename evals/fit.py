@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
-FOLDER = Annotated[Path, typer.Option("--calibration", help="Folder of the measured tables.", exists=True, file_okay=False)]
+FOLDER = Annotated[
+    Path, typer.Option("--calibration", help="Folder of the measured tables.", exists=True, file_okay=False)
+]
 DATA = Path(__file__).parent.parent / "knowledge" / "data" / "efficiencies.yaml"
+PAGE = Path(__file__).parent / "COST.md"
 MARK = "# --- fitted: everything below is written by `python -m evals fit` ---\n"
 
 
@@ -31,7 +34,7 @@ def fit_factors(calibration: FOLDER, out: Annotated[Path, typer.Option(help="Fil
         f"TTFT MAPE {seen.ttft_mape:.1f} % (median {seen.ttft_median:.1f} %) on the points fitted; cross-validated: evals/COST.md"
     )
     head = out.read_text(encoding="utf-8").partition(MARK)[0]
-    lines = [f"fit: {{status: derived, source: \"{summary}\"}}", "factors:"]
+    lines = [f'fit: {{status: derived, source: "{summary}"}}', "factors:"]
     lines += [f"- {_flow(factor.model_dump(exclude_defaults=True))}" for factor in found.factors()]
     out.write_text(head + MARK + "\n".join(lines) + "\n", encoding="utf-8")
     typer.echo(f"{len(found.factors())} factors written to {out.name}: {summary}")
@@ -45,3 +48,20 @@ def _flow(fields: dict[str, object]) -> str:
 def _pairs(fields: dict[str, object]) -> Iterator[str]:
     for name, value in fields.items():
         yield f"{name}: [{', '.join(value)}]" if isinstance(value, tuple) else f"{name}: {value}"
+
+
+def report_cost(
+    calibration: FOLDER,
+    out: Annotated[Path, typer.Option(help="Page to write; plots go into `runs`.")] = PAGE,
+    plots_to: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("runs"),
+) -> None:
+    """Errors of the cost model on measured serving points, cross-validated, as a page and plots."""
+    from evals.cost_report import measure, page, plots
+    from knowledge.calibration import calibration as shipped
+
+    found = measure(calibration, shipped(), lambda text: typer.echo(text, err=True))
+    out.write_text(page(found), encoding="utf-8")
+    plots_to.mkdir(parents=True, exist_ok=True)
+    for name, drawn in plots(found).items():
+        (plots_to / name).write_text(drawn, encoding="utf-8")
+    typer.echo(page(found))

@@ -1,39 +1,116 @@
-"""A log as a page that people read: totals per scorer, then every sample, failures first."""
+"""A run in the terminal: a line for each suite, then what changed against the baseline, then the samples that failed."""
 
-from collections import defaultdict
+from collections.abc import Iterator
 
-from evals.log import Entry, Log
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evals.compare import Change, Comparison
+from evals.log import Log, SuiteLog
+from evals.summary import number, passed_share
+
+SHOWN = 12
+"""Failing samples and changes listed in the terminal; the page has all."""
+COLOURS = {"regression": "bold red", "drift": "yellow", "improved": "green"}
 
 
-def to_markdown(log: Log) -> str:
-    """The report of one run."""
-    passed = sum(entry.passed for entry in log.entries)
-    lines = [
-        f"# {log.header.suite}: {passed} of {len(log.entries)} samples passed",
-        "",
-        f"proposer `{log.header.proposer}`, meshwright {log.header.version}",
-        "",
-        "| scorer | right | of |",
-        "|---|---|---|",
-        *(f"| {name} | {right:g} | {count} |" for name, (right, count) in _totals(log).items()),
-        "",
-        "| sample | passed | seconds | outcome |",
-        "|---|---|---|---|",
-        *(_row(entry) for entry in sorted(log.entries, key=lambda e: e.passed)),
+def show(log: Log, comparison: Comparison, console: Console | None = None) -> None:
+    """Print the report of a run."""
+    (console or Console()).print(Group(*_parts(log, comparison)))
+
+
+def _parts(log: Log, comparison: Comparison) -> Iterator[RenderableType]:
+    yield _suites(log, comparison)
+    moved = [change for change in comparison.changes if change.mark in COLOURS]
+    if moved:
+        yield _changes(moved)
+    yield from _failures(log, comparison)
+    yield Text(verdict(comparison), "bold green" if comparison.passed else "bold red")
+
+
+def verdict(comparison: Comparison) -> str:
+    """The run in a sentence."""
+    told = [
+        _count(len(comparison.regressions), "regression"),
+        _count(len(comparison.new_failures), "new failure"),
+        _count(len(comparison.empty), "suite without samples", "suites without samples"),
     ]
-    return "\n".join(lines) + "\n"
+    bad = [text for text in told if text]
+    drift = _count(len(comparison.drifts), "drift")
+    if bad:
+        return "failed: " + ", ".join(bad) + (f"; {drift}" if drift else "")
+    return "passed: nothing got worse" + (f"; {drift}, look and accept" if drift else "")
 
 
-def _totals(log: Log) -> dict[str, tuple[float, int]]:
-    totals: dict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
-    for entry in log.entries:
-        for score in entry.scores:
-            right, count = totals[score.scorer]
-            totals[score.scorer] = (right + score.value, count + 1)
-    return dict(totals)
+def _count(number_of: int, one: str, many: str | None = None) -> str:
+    return "" if not number_of else f"{number_of} {one if number_of == 1 else many or one + 's'}"
 
 
-def _row(entry: Entry) -> str:
-    wrong = [f"{score.scorer}: {score.detail}" for score in entry.scores if score.value < 1]
-    outcome = entry.error or "; ".join(wrong) or str(entry.output.get("summary", ""))
-    return f"| {entry.sample} | {'yes' if entry.passed else '**no**'} | {entry.ms / 1e3:.2f} | {outcome.replace('|', '/')} |"
+def _suites(log: Log, comparison: Comparison) -> Table:
+    table = Table(title=title(log), title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("suite", "passed", "of", "95 % interval", "against the baseline", "seconds"):
+        table.add_column(name, justify="right" if name in ("passed", "of", "seconds") else "left")
+    for suite in log.suites:
+        table.add_row(*_row(suite, comparison))
+    return table
+
+
+def title(log: Log) -> str:
+    """What was run."""
+    config = log.config
+    took = f", {log.seconds:.0f} s on {config.jobs} processes" if log.seconds is not None else ", not finished"
+    return f"proposer {config.proposer}, seed {config.seed}, meshwright {config.version} {config.commit or config.code}{took}"
+
+
+def _row(suite: SuiteLog, comparison: Comparison) -> tuple[RenderableType, ...]:
+    if suite.skipped:
+        return suite.name, "", "", Text(f"skipped: {suite.skipped}", "dim"), "", ""
+    passed, count, (low, high) = passed_share(suite)
+    style = "green" if suite.passed else "red"
+    told = Text(against(suite, comparison))
+    return suite.name, Text(str(passed), style), str(count), f"{low:.1%} to {high:.1%}", told, f"{suite.seconds:.1f}"
+
+
+def against(suite: SuiteLog, comparison: Comparison) -> str:
+    """How a suite stands to the baseline, in a few words."""
+    if suite.name in comparison.unknown:
+        return "no baseline"
+    mine = [change for change in comparison.changes if change.suite == suite.name]
+    marks = {mark: sum(change.mark == mark for change in mine) for mark in ("regression", "drift", "improved", "noise")}
+    told = [f"{count} {mark}" for mark, count in marks.items() if count]
+    return ", ".join(told) or "same"
+
+
+def _changes(moved: list[Change]) -> Table:
+    table = Table(title="moved", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("", "suite", "scorer", "before", "after", "samples"):
+        table.add_column(name)
+    for change in moved[:SHOWN]:
+        table.add_row(
+            Text(change.mark, COLOURS[change.mark]),
+            change.suite,
+            change.scorer,
+            number(change.before),
+            number(change.after),
+            samples_of(change),
+        )
+    return table
+
+
+def samples_of(change: Change, shown: int = 3) -> str:
+    """The samples behind a change: those that got worse, or better where none did."""
+    names = change.worse or change.better
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _failures(log: Log, comparison: Comparison) -> Iterator[RenderableType]:
+    fresh = set(comparison.new_failures)
+    failed = [(suite.name, entry) for suite in log.suites for entry in suite.failures]
+    for name, entry in failed[:SHOWN]:
+        mark = "FAILED" if (name, entry.sample) in fresh else "failed before"
+        why = entry.error or "; ".join(f"{s.scorer}: {s.detail}" for s in entry.scores if s.kind == "check" and s.value < 1)
+        yield Text(f"{mark} {name} {entry.sample}: {why or 'no scorer spoke'}", "red" if mark == "FAILED" else "dim")
+    if len(failed) > SHOWN:
+        yield Text(f"... and {len(failed) - SHOWN} more", "dim")

@@ -1,7 +1,10 @@
 """Settings of an eval run: the same environment names as the service, so one endpoint serves both."""
 
+from pathlib import Path
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent.deps import RECORDED, Deps, default_deps
 from agent.settings import LlmSettings
 from strategy.errors import InputError
 
@@ -14,6 +17,8 @@ class EvalSettings(BaseSettings):
     )
 
     llm: LlmSettings | None = None
+    record: Path | None = None
+    """File that every exchange with the language model is appended to."""
 
 
 def llm_for(proposer: str) -> LlmSettings | None:
@@ -26,3 +31,15 @@ def llm_for(proposer: str) -> LlmSettings | None:
             "no language model is configured", hint="set MESHWRIGHT_LLM__BASE_URL and MESHWRIGHT_LLM__MODEL"
         )
     return llm
+
+
+def deps_for(proposer: str) -> Deps:
+    """The loop's parts for a proposer's name: `planner`, `llm` or `recorded:FILE`.
+
+    Raises `InputError` for what is none, is not configured or cannot be read.
+    """
+    if proposer.startswith(RECORDED):
+        return default_deps(replay=Path(proposer.removeprefix(RECORDED)))
+    if proposer not in ("planner", "llm"):
+        raise InputError(f"unknown proposer `{proposer}`", hint="there are: planner, llm, recorded:FILE")
+    return default_deps(llm_for(proposer), record=EvalSettings().record)

@@ -28,6 +28,7 @@ MAX_GRID_CONCURRENCY = 65_536
 POINTS_PER_DOUBLING = 2
 """Batch sizes priced for each doubling; step times in between are interpolated."""
 
+
 @dataclass(frozen=True)
 class Curve:
     """Performance over concurrencies, arrays of one length in ascending order of `concurrency`."""
@@ -316,6 +317,8 @@ class Server:
         for name, provenance in ((gpu.name, gpu.provenance), (model.name, model.provenance)):
             if provenance.status != "verified":
                 notes.append(f"facts about {name} are {provenance.status.replace('_', ' ')}: {provenance.source}")
+        if self.max_concurrency < self.decode_servers:
+            notes.append("the cache does not fit even one request per replica: priced as if it did")
         if concurrency > self.resident:
             notes.append(
                 f"{concurrency - self.resident} of {concurrency} requests wait: the cache holds {self.resident}"

@@ -210,7 +210,7 @@ class Pricer:
         memory = slow_memory * (peak_memory + 1e3 * half_bytes * (moved > 0) / byte_peak)
         launch = 1e-3 * launch_us * ((flops > 0) | (moved > 0))
         message = np.zeros_like(compute)
-        for row in np.flatnonzero(~computes[:, 0]):
+        for row in np.flatnonzero(~computes[:, 0]).tolist():
             message[row] = self._message_ms(priced[row].node, priced[row].work)
         spread = np.array([p.node.op == "expert" and self.span("ep").ranks > 1 for p in priced])
         busiest = np.where(spread, self._imbalance, 1.0)[:, None] if spread.any() else 1.0

@@ -6,7 +6,6 @@ estimate, the planner's grid and the fit of the constants run through this one f
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +69,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
 
     def rate(decoding: Grid, step: Grid) -> Grid:
-        return cast(Grid, decoding / (after * step + decoding * stopped))
+        return decoding / (after * step + decoding * stopped)
 
     low, high = np.zeros_like(load.batch), load.batch
     for _ in range(_HALVINGS):
@@ -85,4 +84,4 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     tpot = step / (1 - np.minimum(per_ms * stopped, 1 - 1e-9))
     ttft = np.maximum(first + joining * step, np.where(load.disaggregated, (load.batch - decoding) / per_ms, 0.0))
     share = np.minimum(per_ms * load.taken_ms / load.prefill_replicas, 1.0)
-    return Served(cast(Grid, ttft), cast(Grid, tpot), cast(Grid, decoding), cast(Grid, share))
+    return Served(ttft, tpot, decoding, share)

@@ -111,6 +111,11 @@ def moves_only(node: AnyNode) -> bool:
     return op_kind(node.op) == "communication" or node.op == "chunk"
 
 
+def feeds_cache(graph: BlockGraph, node_id: str) -> bool:
+    """Whether what a node yields goes into the cache and nowhere else."""
+    return {user.op for user in graph.users(node_id)} == {"kv_cache_update"}
+
+
 def collective_axis(node: AnyNode) -> Axis | None:
     """Axis of a collective, or None for every other node."""
     axis: Axis | None = getattr(node, "axis", None) if node.op in COLLECTIVES else None

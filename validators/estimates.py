@@ -95,10 +95,12 @@ class _Audit:
             return "MM008", "it is the mean over stages; the fullest one must fit"
         everywhere = sum(parameters_by_class(self.model).values()) * quantised_bytes(self.model.checkpoint) / 1e9
         shipped = self.problem.precision.weights == self.model.checkpoint.weights and not _near(everywhere, total)
-        IFBLOCK 
-                    "MM010",
-                    "it counts every weight as quantised; embedding, head, norms and router are not, and scales take room",
-                )
+        shares = (max(stages) * everywhere / total, everywhere / pool.ranks_per_replica)
+        if shipped and any(_near(claimed, share) for share in shares):
+            return (
+                "MM010",
+                "it counts every weight as quantised; embedding, head, norms and router are not, and scales take room",
+            )
         if _near(claimed, total / pool.ranks_per_replica) and pool.attention.dp_size > 1:
             return (
                 "MM005",

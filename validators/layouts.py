@@ -111,8 +111,8 @@ class _Comparison:
         self, axis: str, written: Sequence[Ranks], wrong: Sequence[Ranks], counts: Counter[int]
     ) -> tuple[str, str]:
         by_replica: dict[tuple[int, int], set[int]] = {}
-        for group in written:
-            by_replica.setdefault(self.stage_of[group[0]][:2] if group else (0, 0), set()).add(len(group))
+        for group in filter(None, written):
+            by_replica.setdefault(self.stage_of[group[0]][:2], set()).add(len(group))
         sizes = {size for found in by_replica.values() for size in found}
         uneven = f"{axis} groups have {' and '.join(map(str, sorted(sizes)))} ranks"
         if len(sizes) > 1 and axis != "replica" and all(len(found) == 1 for found in by_replica.values()):
@@ -131,8 +131,9 @@ class _Comparison:
             return "RL006", f"the {axis} groups are those of the other moe_layout"
         return ORDER_RULES.get(axis, "CM002"), f"{_group(wrong[0])} is no {axis} group of this strategy"
 
-    def _other_order(self, axis: Axis, written: Sequence[Ranks]) -> bool:
+    def _other_order(self, name: str, written: Sequence[Ranks]) -> bool:
         """Whether the groups would be right if the expert mesh ran the other way."""
+        axis: Axis = "ep" if name == "ep" else "moe_tp"
         found: list[Ranks] = []
         for pool in self.strategy.pools:
             other = "ep_fastest" if pool.moe_layout == "moe_tp_fastest" else "moe_tp_fastest"

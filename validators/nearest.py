@@ -20,7 +20,7 @@ def nearest_fit(subject: Subject, pool: Pool) -> str:
         return ""
     others = sum(other.world_size for other in subject.dag.strategy.pools if other.name != pool.name)
     gpus = problem.cluster.gpus
-    share = gpus - others if 0 < gpus - others else gpus // len(subject.dag.strategy.pools)
+    share = gpus - others if gpus - others > 0 else gpus // len(subject.dag.strategy.pools)
     found = next(_fitting(problem, pool, share), None)
     return "" if found is None else f", for instance: set pool `{pool.name}` to {json.dumps(_changes(found))}"
 
@@ -38,18 +38,15 @@ def _fitting(problem: Problem, pool: Pool, gpus: int) -> Iterator[Pool]:
 
 def _holds(problem: Problem, pool: Pool) -> bool:
     needs = kv_bytes_per_sequence(problem.model, problem.precision, pool, problem.max_model_len)
-    return all(
-        memory.kv_budget_bytes >= need for memory, need in zip(stage_memory(problem, pool), needs, strict=True)
-    )
+    return all(memory.kv_budget_bytes >= need for memory, need in zip(stage_memory(problem, pool), needs, strict=True))
 
 
 def _distance(one: Pool, other: Pool) -> float:
     """Doublings between the degrees of two pools, and a little for each choice that differs."""
     degrees = zip(_degrees(one), _degrees(other), strict=True)
     choices = ("ep_lowering", "dense_ffn", "lm_head")
-    return sum(abs(log2(a / b)) for a, b in degrees) + 0.01 * sum(
-        getattr(one, name) != getattr(other, name) for name in choices
-    )
+    differing = sum(getattr(one, name) != getattr(other, name) for name in choices)
+    return sum((abs(log2(a / b)) for a, b in degrees), 0.01 * differing)
 
 
 def _degrees(pool: Pool) -> tuple[int, ...]:

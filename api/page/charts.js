@@ -1,6 +1,6 @@
 // Memory against capacity, one pass in time, and the Pareto front.
 
-import { bytes, h, ms, num, percent, s, show, title } from "/page/dom.js";
+import { h, ms, num, percent, s, show, title } from "/page/dom.js";
 
 // --- memory ---
 
@@ -15,13 +15,25 @@ export function drawMemory(section, pools, estimate) {
     section,
     title("memory-title", "Memory of the fullest GPU"),
     h("ul", { class: "legend static" }, PARTS.map(([part, label]) => h("li", { class: `m-${part}` }, label))),
-    h("div", { class: "bars" }, bars.map((bar) => memoryBar(bar, full, pools.length > 1, bars.length > 1))),
+    h("div", { class: "bars" }, alike(bars).map((bar) => memoryBar(bar, full, pools.length > 1, bars.length > 1))),
     estimate && h("p", { class: "hint" }, `KV room for ${num(estimate.max_concurrency)} requests at once; ${num(estimate.concurrency)} in flight at this point.`),
   );
 }
 
-function memoryBar({ pool, stage, memory }, full, several, staged) {
-  const name = [several && pool ? pool.name : null, staged ? `stage ${stage}` : null].filter(Boolean).join(" · ");
+// Stages in a row that hold the same share one bar.
+function alike(bars) {
+  const found = [];
+  for (const bar of bars) {
+    const last = found.at(-1);
+    if (last && last.pool === bar.pool && PARTS.every(([part]) => num(last.memory[part]) === num(bar.memory[part]))) last.until = bar.stage;
+    else found.push({ ...bar, until: bar.stage });
+  }
+  return found;
+}
+
+function memoryBar({ pool, stage, until, memory }, full, several, staged) {
+  const stages = until > stage ? `stages ${stage}–${until}` : `stage ${stage}`;
+  const name = [several && pool ? pool.name : null, staged ? stages : null].filter(Boolean).join(" · ");
   const told = PARTS.map(([part, label]) => `${label} ${num(memory[part])} GB`).join(", ");
   return h("div", { class: "membar" },
     name && h("span", { class: "barname" }, name),
@@ -153,5 +165,3 @@ function scatter(points, across, up, slo, hover) {
   return s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${yLabel} over ${xLabel} of the plan and ${points.length - 1} alternatives; the table has the numbers` },
     grid, s("text", { class: "axis", x: (left + W) / 2, y: H - 6, "text-anchor": "middle" }, xLabel), s("text", { class: "axis", transform: `translate(13 ${(16 + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel), limits, dots);
 }
-
-export const memoryTold = (memory) => `${bytes(memory.total * 1e9)} of ${bytes(memory.capacity * 1e9)}`;

@@ -15,9 +15,19 @@ async function read(response) {
   throw new Problem(response.status, document);
 }
 
+// The API key of a service that wants one; kept until the tab closes.
+let key = stored();
+function stored() { try { return sessionStorage.getItem("key"); } catch { return null; } }
+export function useKey(text) {
+  key = text;
+  try { sessionStorage.setItem("key", text); } catch { /* storage is off: the key lasts until the page is left */ }
+}
+
+const request = (path, options = {}) => fetch(path, { ...options, headers: { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) } });
+
 const JSON_TYPE = { "Content-Type": "application/json" };
 const post = async (path, body, headers = JSON_TYPE, signal = undefined) => read(
-  await fetch(path, { method: "POST", headers, signal, body: typeof body === "string" ? body : JSON.stringify(body) }),
+  await request(path, { method: "POST", headers, signal, body: typeof body === "string" ? body : JSON.stringify(body) }),
 );
 const documentType = (text) => ({ "Content-Type": text.trimStart().startsWith("{") ? "application/json" : "application/yaml" });
 
@@ -54,7 +64,7 @@ let streams = true;
 // The Result of a request; `onEvent` hears of each step when the server streams. Resolves to {result, run}.
 export async function plan(text, onEvent, signal) {
   if (streams) {
-    const response = await fetch("/v1/strategies/stream", { method: "POST", headers: JSON_TYPE, signal, body: JSON.stringify({ text }) });
+    const response = await request("/v1/strategies/stream", { method: "POST", headers: JSON_TYPE, signal, body: JSON.stringify({ text }) });
     if (response.status !== 404 && response.status !== 405) return follow(await read(response), onEvent, signal);
     streams = false;
   }
@@ -76,7 +86,7 @@ async function follow(response, onEvent, signal) {
 }
 
 export async function savedRun(id, signal) {
-  const body = await (await read(await fetch(`/v1/runs/${encodeURIComponent(id)}`, { signal }))).json();
+  const body = await (await read(await request(`/v1/runs/${encodeURIComponent(id)}`, { signal }))).json();
   const result = body.result ?? body;
   if (!("status" in result) || !("dag" in result)) throw new Problem(404, { detail: `run \`${id}\` has no result yet` });
   return result;
@@ -100,7 +110,7 @@ export async function layout(text, { unfold = [], collapse = null, concurrency =
 const rectangle = ([x, y, w, h]) => ({ x, y, w, h });
 
 export async function formats() {
-  return (await read(await fetch("/v1/exports"))).json();
+  return (await read(await request("/v1/exports"))).json();
 }
 
 // The files of an export: [{name, media_type, text | base64}].

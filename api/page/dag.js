@@ -113,8 +113,8 @@ export class DagView {
   fit() {
     if (!this.grid || !this.width) return;
     const pad = 16;
-    const k = clamp(Math.min((this.width - 2 * pad) / this.grid.width, (this.height - 2 * pad - 26) / this.grid.height), MIN_ZOOM, 1.25);
-    this.view = { k, x: (this.width - this.grid.width * k) / 2, y: (this.height - 26 - this.grid.height * k) / 2 };
+    const k = clamp(Math.min((this.width - 2 * pad) / this.grid.width, (this.height - 2 * pad) / this.grid.height), MIN_ZOOM, 1.25);
+    this.view = { k, x: (this.width - this.grid.width * k) / 2, y: (this.height - this.grid.height * k) / 2 };
     this.fitted = true;
     this.redraw();
   }
@@ -144,18 +144,18 @@ export class DagView {
     this.redraw();
   }
 
-  // Bring a cell into view; nearer when it could not be read.
+  // Bring a cell into view by the shortest way; in the middle and readable when `nearer`.
   reveal(cell, nearer = false) {
-    const { cells, size: [w, h] } = this.grid;
-    if (nearer && this.view.k < TEXT_ZOOM) this.view.k = 0.9;
-    const { k } = this.view;
-    const x = cells.x[cell] * k + this.view.x, y = cells.y[cell] * k + this.view.y;
-    const margin = 40;
-    if (nearer || x < margin || y < margin || x + w * k > this.width - margin || y + h * k > this.height - margin) {
-      this.view.x = this.width / 2 - (cells.x[cell] + w / 2) * k;
-      this.view.y = this.height / 2 - (cells.y[cell] + h / 2) * k;
-      this.fitted = false;
+    const { cells, size: [w, h] } = this.grid, margin = 40;
+    if (nearer) {
+      const k = this.view.k < TEXT_ZOOM ? 0.9 : this.view.k;
+      this.view = { k, x: this.width / 2 - (cells.x[cell] + w / 2) * k, y: this.height / 2 - (cells.y[cell] + h / 2) * k };
+    } else {
+      const { k } = this.view, x = cells.x[cell] * k + this.view.x, y = cells.y[cell] * k + this.view.y;
+      this.view.x += clamp(x, margin, Math.max(margin, this.width - margin - w * k)) - x;
+      this.view.y += clamp(y, margin, Math.max(margin, this.height - margin - h * k)) - y;
     }
+    this.fitted = false;
     this.redraw();
   }
 
@@ -398,7 +398,7 @@ const stubText = (column) => (column.end > column.first ? `layers ${column.first
 
 export function bandTitle(band) {
   const stage = band.stage === null ? "no stage" : `stage ${band.stage}`;
-  if (band.collapsed) return `▸ ${band.phase} ${stage}`;
+  if (band.collapsed) return `▸ ${stage}`;
   const phase = band.phase[0].toUpperCase() + band.phase.slice(1);
   return `${phase} · ${stage} · ${band.layers} layer${band.layers === 1 ? "" : "s"} · pool ${band.pool}`;
 }

@@ -31,12 +31,19 @@ const rank = (name) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length 
 async function files(format, text) {
   try {
     const found = await exportFiles(format, text);
-    return () => found.map((file) => fileView(file));
+    return () => (found.length > 1 ? fileTabs(format, found) : [fileView(found[0])]);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const { detail, hint } = error.document;
     return () => [h("div", { class: "note warning" }, h("b", null, "Cannot be expressed. "), detail ?? error.message, hint ? h("p", null, hint) : null)];
   }
+}
+
+function fileTabs(format, found) {
+  const shown = tabs("Files", found.map((file, index) => ({ id: `${format}-${index}`, label: file.name, file })), (entry, panel) => panel.replaceChildren(fileView(entry.file)));
+  shown.list.classList.add("small");
+  shown.select(0);
+  return [shown.list, shown.panel];
 }
 
 function fileView(file) {

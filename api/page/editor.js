@@ -84,7 +84,8 @@ export class Editor {
     const proved = proof ? (proof.passed ? ", proof passed" : ", proof failed") : "";
     this.verdict.textContent = valid ? `Valid${proved}${others ? `, ${others} remarks` : ""}` : `${errors} error${errors === 1 ? "" : "s"}${others ? `, ${others} remarks` : ""}${proved}`;
     this.verdict.className = `hint ${valid ? "ok" : "bad"}`;
-    this.mark(findings.map((finding) => ({ ...finding, line: this.line(finding.path) })));
+    const told = findings.map((finding) => ({ ...finding, line: this.line(finding.path) }));
+    this.mark([...told.filter((finding) => finding.severity === "error"), ...told.filter((finding) => finding.severity !== "error")]);
   }
 
   fail(error, shift) {

@@ -14,6 +14,7 @@ export function drawGpus(section, pools, findings) {
   show(
     section,
     title("gpus-title", "GPUs", h("label", { class: "choose" }, "Colour by ", chooser)),
+    h("p", { class: "hint" }, "Small: the rank. Bold, and the colour: its group."),
     body,
     ...findings.map((finding) => h("p", { class: `note ${finding.severity}` }, h("b", null, finding.code), ` ${finding.message}`)),
   );

@@ -46,12 +46,10 @@ export function tip(node, time, findings) {
   ];
 }
 
-export function inspector(node, column, time, findings, toSource) {
-  if (!node) {
-    return [h("p", { class: "hint" }, "Select a node to see its op, weight, shape, placement and cost. Click a column title to unfold its layers, a stage title to collapse it. Scroll zooms once the picture has the focus.")];
-  }
+export function inspector(node, column, time, findings, { toSource, close }) {
   const layers = column.kind === "layers" ? `layers ${column.first}–${column.end - 1}` : column.kind;
   return [
+    h("button", { type: "button", class: "close", "aria-label": "Close details", onclick: close }, "×"),
     h("h3", null, node.id), h("p", { class: "where" }, `${node.phase} · ${node.block} · ${layers}`),
     h("dl", { class: "facts" }, rows(node, time).map(([label, value]) => [h("dt", null, label), h("dd", null, value)])),
     ...findings.map((finding) => h("p", { class: `note ${finding.severity}` }, h("b", null, finding.code), ` ${finding.message}. ${finding.hint}`)),

@@ -43,6 +43,7 @@ async function ask(text, { run = null } = {}) {
   waiting(true);
   byId("problem").hidden = true;
   const progress = show(byId("progress"));
+  progress.classList.remove("done");
   step("Planning");
   try {
     const answer = run ? { result: await client.savedRun(run, mine.signal), run } : await client.plan(text, tellEvent, mine.signal);
@@ -81,7 +82,18 @@ function tellEvent({ type, data }) {
 function problem(error) {
   const { document = {} } = error;
   byId("progress").hidden = true;
-  show(byId("problem"), h("b", null, document.title ?? "That did not work"), h("p", null, error.message), document.hint ? h("p", { class: "fix" }, document.hint) : null);
+  show(byId("problem"), h("b", null, document.title ?? "That did not work"), h("p", null, error.message), document.hint ? h("p", { class: "fix" }, document.hint) : null, error.status === 401 ? keyForm() : null);
+}
+
+// For a service that lets nobody in without a key.
+function keyForm() {
+  const field = h("input", { type: "password", id: "key", autocomplete: "off" });
+  const enter = (event) => {
+    event.preventDefault();
+    client.useKey(field.value.trim());
+    ask(state.text, { run: state.run });
+  };
+  return h("form", { class: "askrow", onsubmit: enter }, h("label", { for: "key" }, "API key"), field, h("button", { type: "submit" }, "Use it"));
 }
 
 // --- showing ---
@@ -89,13 +101,15 @@ function problem(error) {
 async function present(result) {
   Object.assign(state, { result, findings: result.report.findings, times: timesOf(result.estimate) });
   byId("result").hidden = false;
-  drawVerdict(byId("verdict"), result, { name: nameOf(result), onAsk: askChange, link: () => location.href, onFinding: goToFinding });
-  drawSources(result);
   byId("dag-section").hidden = !result.dag;
   for (const id of ["gpus", "memory", "timeline", "choice", "deploy"]) byId(id).hidden = true;
+  if (result.dag) {
+    state.document = JSON.stringify({ dag: result.dag, request: result.request });
+    await redrawDag();
+  }
+  drawVerdict(byId("verdict"), result, { name: planName(result), onAsk: askChange, link: () => location.href, onFinding: goToFinding });
+  drawSources(result);
   if (!result.dag) return;
-  state.document = JSON.stringify({ dag: result.dag, request: result.request });
-  await redrawDag();
   drawRest(result);
   drawDeploy(byId("deploy"), state.document, result.request?.engine).catch(problem);
   if (!byId("editor").hidden) await openEditor();
@@ -106,10 +120,14 @@ function drawRest(result) {
   drawGpus(byId("gpus"), pools, state.findings.filter((finding) => finding.path.startsWith("/strategy")));
   drawMemory(byId("memory"), pools, result.estimate);
   drawTimeline(byId("timeline"), result.estimate);
-  drawChoice(byId("choice"), result, nameOf(result));
+  drawChoice(byId("choice"), result, planName(result));
 }
 
-const nameOf = (result) => result.explanation.split(": ")[1]?.split(/\. | \(\d/)[0] ?? result.origin;
+// As engineers say it: `2 replicas of TP4`, or pool by pool when disaggregated.
+function planName(result) {
+  const pools = result.dag ? state.picture.pools : [];
+  return pools.length > 1 ? pools.map((pool) => `${pool.name} ${pool.summary}`).join(", ") : pools[0]?.summary ?? "";
+}
 
 function timesOf(estimate) {
   return new Map((estimate?.breakdown ?? []).map((share) => [`${share.phase}.${share.op}`, share]));
@@ -127,9 +145,8 @@ async function redrawDag(keepView = false) {
 function usePicture(picture, keepView) {
   if (!picture.grid) return;
   state.picture = picture;
-  const wide = picture.grid.cells.x.length > 600;
   view.setPicture(picture, keepView);
-  if (!keepView && wide) view.home();
+  if (!keepView) view.home();
   markFindings();
   drawLegend(picture);
   inspectCell(view.selected);
@@ -168,7 +185,9 @@ function drawSources(result) {
 function inspectCell(cell) {
   const grid = view.grid, node = cell === null || !grid ? null : view.nodeOf(cell);
   const column = node ? grid.columns[grid.cells.column[cell]] : null;
-  byId("inspect").replaceChildren(...inspector(node, column, node && timeOf(node), node ? findingsOf(node) : [], () => showSource(node)));
+  const panel = byId("inspect");
+  panel.hidden = !node;
+  if (node) panel.replaceChildren(...inspector(node, column, timeOf(node), findingsOf(node), { toSource: () => showSource(node), close: () => view.select(null) }));
   byId("dag-says").textContent = node ? sayNode(node, column, timeOf(node)) : "";
 }
 
@@ -358,7 +377,6 @@ function begin() {
   byId("edit").addEventListener("click", () => (byId("editor").hidden ? openEditor() : closeEditor()));
   window.addEventListener("hashchange", followLink);
   setTheme(storedTheme());
-  inspectCell(null);
   followLink();
   document.body.dataset.ready = "true";
 }

@@ -16,10 +16,15 @@ LastEventId = Annotated[
     int | None,
     Header(ge=0, le=2**31 - 1, description="The id of the last event that was read; the events after it follow."),
 ]
+SERVER_SENT_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "description": "`data` is JSON",
+}
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: understood, retrieved, attempt, findings, then result, error or cancelled",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": SERVER_SENT_EVENT}},
     }
 }
 SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -4,11 +4,11 @@ import asyncio
 from base64 import b64encode
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from api import errors, planning, service, views
-from api.body import document_body, json_body
+from api.body import JsonBody, TextBody
 from api.documents import dag_of, judge_document
 from api.follow import stream
 from api.planning import wants_async
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from strategy.export.artifacts import Artifact
 
 router = APIRouter(prefix="/v1", tags=["strategies"])
-JsonBody = Annotated[Any, Depends(json_body)]
-TextBody = Annotated[str, Depends(document_body)]
 PreferHeader = Annotated[str | None, Header(description="`respond-async`: answer 202 at once and go on with the run")]
 KeyHeader = Annotated[
     str | None,
@@ -135,7 +133,12 @@ async def estimate(request: Request, body: JsonBody) -> Estimate:
     return await off_loop(request, lambda: service.price(service.fit(service.Point, body, "the point")))
 
 
-@router.post("/export/{to}", response_class=Response, openapi_extra=_accepts(service.DagBody, Dag, yaml=True))
+@router.post(
+    "/export/{to}",
+    response_class=Response,
+    responses={200: {"description": "The file, or the files", "content": {"*/*": {"schema": {}}}}},
+    openapi_extra=_accepts(service.DagBody, Dag, yaml=True),
+)
 async def export(request: Request, to: str, body: TextBody) -> Response:
     """Write a DAG in another format, with its request where the format needs one (`{dag, request}`, or a whole Result).
 

@@ -17,6 +17,8 @@ from strategy.build import build
 from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.strategy import Strategy
+from validators.nearest import nearest_fit
+from validators.subject import Subject
 from validators.validate import validate
 
 Json = dict[str, Any]
@@ -32,6 +34,10 @@ PLANS: tuple[tuple[str, str, int, Json], ...] = (
     ("deepseek-v3", "h200-sxm", 2, {"attention": {"dp_size": 16}, "experts": {"ep_size": 16}}),
 )  # fmt: skip
 """Legal plans over real models: model, GPU, hosts, and what differs from one rank."""
+ABOUT_THE_REQUEST = frozenset({"EP007", "QZ006"})
+"""Rules that no proposal can satisfy, since the model or the precision that was asked for breaks them."""
+UNSAID = "/model"
+"""An answer does not name its model, so it cannot name the wrong one."""
 DEGREES = (0, 3, 5, 6, 7, 9, 12, 16, 24, 48)
 
 
@@ -57,7 +63,16 @@ def from_rules() -> Iterator[Broken]:
     for examples in failing().values():
         for index, (code, subject) in enumerate(examples):
             answer = encode(subject.dag)
-            yield Broken(f"rule {code} {index}", answer, subject.model, subject.problem)
+            about_model = any(
+                f.path == UNSAID for f in validate(subject.dag, subject.model, subject.problem, prove=False).errors
+            )
+            if code not in ABOUT_THE_REQUEST and not about_model and _can_be_met(subject):
+                yield Broken(f"rule {code} {index}", answer, subject.model, subject.problem)
+
+
+def _can_be_met(subject: Subject) -> bool:
+    """Whether any pool would do for the problem, if there is one."""
+    return subject.problem is None or bool(nearest_fit(subject, subject.dag.strategy.pools[0]))
 
 
 def from_strategies() -> Iterator[Broken]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.loop import shown_findings
+from agent.loop import hard_to_mend, shown_findings
 from agent.settings import LoopSettings
 from agent.wire import decode
 from evals.faulty.broken import Broken, Json
@@ -35,7 +35,7 @@ def mend(broken: Broken, repairs: int = REPAIRS, *, way_out: bool = True) -> Men
     for attempt in range(repairs):
         if not seen[-1]:
             break
-        offered = way_out and attempt > 0 and answer["graph"] is not None
+        offered = way_out and hard_to_mend(seen[-1], attempt + 1) and answer["graph"] is not None
         answer = repaired(answer, shown_findings(seen[-1], limit=limit, way_out=offered))
         seen.append(errors_of(broken, answer))
     lost = broken.answer["graph"] is not None and answer["graph"] is None

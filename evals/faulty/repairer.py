@@ -45,7 +45,7 @@ def follow(answer: Json, finding: Finding) -> bool:
             try:
                 if change(answer, path, match) and answer != before:
                     return True
-            except (LookupError, ValueError, TypeError):
+            except (LookupError, ValueError, TypeError, StopIteration):
                 pass
             answer.clear()
             answer.update(before)
@@ -87,7 +87,7 @@ def _block(answer: Json, path: str, name: str = "") -> Json:
     match = re.match(r"/graph/blocks/(\d+)", path)
     if match is not None and (not name or any(n["id"] == name for n in blocks[int(match[1])]["nodes"])):
         return blocks[int(match[1])]  # type: ignore[no-any-return]
-    return next(b for b in blocks if any(n["id"] == name for n in b["nodes"]))  # type: ignore[no-any-return]
+    return next(b for b in blocks if any(n["id"] == name for n in b["nodes"]))
 
 
 def _node(block: Json, name: str) -> Json:
@@ -158,6 +158,28 @@ def _set_field(answer: Json, path: str, name: str, choose: Callable[[Any], Any])
 # --- hints that give values -----------------------------------------------------------------------------------------------
 
 
+@_hint(r"for instance: set pool `([\w-]+)` to (\{.*\})")
+def _whole_pool(answer: Json, _path: str, match: "re.Match[str]") -> bool:
+    pool = next(one for one in answer["strategy"]["pools"] if one["name"] == match[1])
+    pool.update(json.loads(match[2]))
+    return True
+
+
+@_hint(r"such as ep_size (\d+) with expert tp_size (\d+)")
+def _nested_experts(answer: Json, path: str, match: "re.Match[str]") -> bool:
+    pool, ep, tp = _pool(answer, path), int(match[1]), int(match[2])
+    pool["experts"] = {"dp_size": math.prod(pool["attention"].values()) // ep // tp, "ep_size": ep, "tp_size": tp}
+    return True
+
+
+@_hint(r"set phases of (`.*\])")
+def _phases(answer: Json, _path: str, match: "re.Match[str]") -> bool:
+    for name, phases in re.findall(r"`([\w-]+)` to \[([\w, ]+)\]", match[1]):
+        pool = next(one for one in answer["strategy"]["pools"] if one["name"] == name)
+        pool["phases"] = phases.split(", ")
+    return True
+
+
 @_hint(r"set split of `(\w+)` to (\w+)")
 def _split(answer: Json, path: str, match: "re.Match[str]") -> bool:
     _node(_block(answer, path, match[1]), match[1])["split"] = match[2]
@@ -200,7 +222,7 @@ def _degree_at_path(answer: Json, path: str, match: "re.Match[str]") -> bool:
     return True
 
 
-@_hint(r"such as (\[\[?\d+, \d+\](?:, \[\d+, \d+\])*\]?)")
+@_hint(r"such as (\[\[\d+, \d+\](?:, \[\d+, \d+\])*\])")
 def _stages(answer: Json, path: str, match: "re.Match[str]") -> bool:
     _pool(answer, path)["stages"] = [[int(a), int(b)] for a, b in re.findall(r"(\d+), (\d+)", match[1])]
     return True
@@ -217,22 +239,6 @@ def _range(answer: Json, path: str, match: "re.Match[str]") -> bool:
 def _ordered(answer: Json, path: str, _match: "re.Match[str]") -> bool:
     _pool(answer, path)["stages"].sort()
     return True
-
-
-@_hint(r"lower a degree until (\d+) GPUs|lower a degree")
-def _lower(answer: Json, _path: str, match: "re.Match[str]") -> bool:
-    limit = int(match[1]) if match[1] else 1 << 20
-    pools = answer["strategy"]["pools"]
-    for pool in pools:
-        while _world(pool) * len(pools) > limit and pool["replicas"] > 1:
-            pool["replicas"] //= 2
-        while _world(pool) * len(pools) > limit and pool["attention"]["tp_size"] > 1:
-            pool["attention"]["tp_size"] //= 2
-    return True
-
-
-def _world(pool: Json) -> int:
-    return pool["replicas"] * pool["pp_size"] * math.prod(pool["attention"].values())  # type: ignore[no-any-return]
 
 
 @_hint(
@@ -331,7 +337,7 @@ def _both_axes(answer: Json, path: str, match: "re.Match[str]") -> bool:
     r"let `(\w+)` (?:also )?read `([\w:]+)`(?: instead of `([\w:]+)`)?|connect `(\w+)` to `([\w:]+)`(?: instead of `([\w:]+)`)?"
 )
 def _read(answer: Json, path: str, match: "re.Match[str]") -> bool:
-    groups = [g for g in match.groups()]
+    groups = list(match.groups())
     name, new, old = groups[:3] if groups[0] else groups[3:]
     node = _node(_block(answer, path, name), name)
     if old is None:

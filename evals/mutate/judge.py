@@ -55,6 +55,7 @@ REASONS: dict[str, Reason] = {
     "PH005": _STATE,
     "PH008": Reason("waste: a layer attends twice", frozenset({"duplicate-beside"})),
     "PH010": Reason(_STATE.text, frozenset({"extra-link", "link-kind", "wrong-kv-source"})),
+    "PH009": Reason("order: attention reads the cache through another node", frozenset({"insert"})),
     "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
     "SP002": _MESH,
     "SP008": Reason("waste: a cp rank samples the sequences of others as well"),

@@ -1,7 +1,7 @@
 """Random legal strategies over every combination, attention kind and lowering, on tiny models."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 from typing import Any, get_args
 
@@ -69,7 +69,8 @@ MODELS: tuple[ModelSpec, ...] = (
 def strategies(seed: int) -> Iterator[tuple[ModelSpec, Strategy]]:
     """Endless legal strategies: every (combination, model) in turn where it exists, the rest of each at random."""
     rng = Random(seed)  # noqa: S311 (a fuzzer must be repeatable)
-    cells = list(product(product((False, True), repeat=4), MODELS))
+    switch = (False, True)
+    cells = list(product(product(switch, switch, switch, switch), MODELS))
     while True:
         rng.shuffle(cells)
         for wanted, model in cells:
@@ -164,7 +165,7 @@ def _experts(rng: Random, width: int, wanted: Wanted) -> ExpertMesh:
 def _stages(rng: Random, num_layers: int, pp_size: int) -> tuple[LayerRange, ...]:
     """Contiguous stages, as even or uneven as chance has it."""
     cuts = [0, *sorted(rng.sample(range(1, num_layers), pp_size - 1)), num_layers]
-    return tuple(zip(cuts, cuts[1:], strict=False))
+    return tuple(pairwise(cuts))
 
 
 def _redundant(rng: Random, experts: ExpertMesh | None) -> int:

@@ -137,7 +137,10 @@ class Client:
     def wait_for_all(self, until: float) -> None:
         """Until every run has ended, or that time has come."""
         for run_id in self._keys.values():
-            while time.monotonic() < until and self._get(f"/v1/runs/{run_id}").json()["status"] in ("queued", "running"):
+            while time.monotonic() < until and self._get(f"/v1/runs/{run_id}").json()["status"] in (
+                "queued",
+                "running",
+            ):
                 time.sleep(0.1)
 
     def check(self, outcome: Outcome) -> None:

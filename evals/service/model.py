@@ -18,7 +18,12 @@ ANSWER: dict[str, Any] = {
     "created": 1,
     "model": "slow",
     "choices": [
-        {"index": 0, "finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": "Let me think."}}
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": None,
+            "message": {"role": "assistant", "content": "Let me think."},
+        }
     ],
     "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
 }
@@ -49,7 +54,7 @@ def slow_model(delay_s: float) -> Iterator[SlowModel]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - the base class finds it by this name
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             model.calls += 1
             if _hangs_up(self.connection, model.delay_s):

@@ -12,6 +12,8 @@ from typing import Literal
 
 READY_S = 60.0
 LOOK_EVERY_S = 0.02
+SOURCES = Path(__file__).parents[2]
+"""The processes run the same files as the one that starts them."""
 
 
 class Process:
@@ -19,7 +21,7 @@ class Process:
 
     def __init__(self, command: Literal["serve", "worker"], settings: Mapping[str, str], folder: Path) -> None:
         self._command = command
-        self._settings = {**settings, "MESHWRIGHT_LOG_JSON": "true", "LANG": "C.UTF-8"}
+        self._settings = {**settings, "MESHWRIGHT_LOG_JSON": "true", "LANG": "C.UTF-8", "PYTHONPATH": str(SOURCES)}
         self._folder = folder
         self._port = "0"
         self._restarts = 0

@@ -12,35 +12,48 @@ from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.legality import even_stages
 from strategy.request import Engine, Problem, Request
-from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy, describe
+from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy, describe_strategy
 from validators.validate import validate
 
 DATA = Path(__file__).parent.parent / "data" / "recipes.yaml"
 
 
 def samples() -> Sequence[Sample]:
-    """The deployments of `recipes.yaml`."""
-    return [Sample(row["id"], row) for row in yaml.safe_load(DATA.read_text(encoding="utf-8"))]
+    """The deployments of `recipes.yaml`, one that was run at several loads once."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows():
+        kept = {key: value for key, value in row.items() if key not in ("id", "concurrency")}
+        found.setdefault(repr(kept), row)
+    return [Sample(row["id"], row) for row in found.values()]
+
+
+def rows() -> list[dict[str, Any]]:
+    """`recipes.yaml` as it is written."""
+    found: list[dict[str, Any]] = yaml.safe_load(DATA.read_text(encoding="utf-8"))
+    return found
 
 
 async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
     """Build the deployment's canonical DAG, judge it against its own cluster, and prove it."""
     row = sample.input
-    pools = [_pool(row, index) for index in range(len(row["pools"]))]
-    world = sum(pool.world_size for pool in pools)
-    problem = resolve(Request.model_validate(_request(row, world))).problem
-    fitted = tuple(_fitted(pool, problem) for pool in pools)
-    strategy = Strategy(pools=fitted)
-    verdict = validate(build(problem.model, strategy), problem.model, problem)
-    errors = [f"{finding.code} {finding.message}" for finding in verdict.findings if finding.severity == "error"]
-    warnings = sorted({finding.code for finding in verdict.findings if finding.severity == "warning"})
-    summary = f"{row['model']} on {world} {row['gpu']}: {'; '.join(describe(pool) for pool in fitted)}"
+    problem = resolve(Request.model_validate(request_of(row))).problem
+    strategy = deployed(row["pools"], problem)
+    dag = build(problem.model, strategy)
+    verdict = validate(dag, problem.model, problem)
     return {
-        "summary": summary,
-        "errors": errors,
-        "warnings": warnings,
+        "summary": f"{row['model']} on {strategy.world_size} {row['gpu']}: {describe_strategy(strategy)}",
+        "errors": [f"{finding.code} {finding.message}" for finding in verdict.errors],
+        "warnings": sorted({finding.code for finding in verdict.findings if finding.severity == "warning"}),
         "proved": bool(verdict.proof and verdict.proof.passed),
+        "findings": [finding.model_dump(mode="json") for finding in verdict.errors],
+        "dag": dag.model_dump(mode="json"),
     }
+
+
+def deployed(pools: list[dict[str, Any]], problem: Problem) -> Strategy:
+    """Published pools (one, or prefill and decode) as a strategy for `problem`."""
+    found = tuple(_fitted(_pool(pools, index, problem), problem) for index in range(len(pools)))
+    return Strategy(pools=found)
 
 
 def _fitted(pool: Pool, problem: Problem) -> Pool:
@@ -49,29 +62,33 @@ def _fitted(pool: Pool, problem: Problem) -> Pool:
     return pool.model_copy(update={"stages": stages, **({"experts": None} if problem.model.moe is None else {})})
 
 
-def _request(row: dict[str, Any], world: int) -> dict[str, Any]:
+def request_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The request that a deployment answers: its model, GPUs, traffic, precision and engine."""
+    world = gpus_of(row)
     per_host = 4 if row["gpu"].startswith("gb") else 8
-    hosts = ceil(world / per_host)
-    cluster = {"gpu": row["gpu"], "gpus_per_host": min(per_host, world), "hosts": hosts}
-    workload = {"isl": row["isl"], "osl": row["osl"]}
-    precision = {"weights": row["weights"]} if row["weights"] else {}
+    cluster = {"gpu": row["gpu"], "gpus_per_host": min(per_host, world), "hosts": ceil(world / per_host)}
     return {
         "model": row["model"],
         "cluster": cluster,
-        "workload": workload,
-        "precision": precision,
+        "workload": {key: row[key] for key in ("isl", "osl", "concurrency") if key in row},
+        "precision": {"weights": row["weights"]} if row["weights"] else {},
         "engine": row["engine"],
     }
 
 
-def _pool(row: dict[str, Any], index: int) -> Pool:
+def gpus_of(row: dict[str, Any]) -> int:
+    """GPUs of a deployment."""
+    return sum(pool["workers"] * pool["tp"] * pool["dp"] * pool.get("pp", 1) for pool in row["pools"])
+
+
+def _pool(pools: list[dict[str, Any]], index: int, problem: Problem) -> Pool:
     """One published pool on our two meshes: attention tp x dp, experts over the same ranks."""
-    given, engine = row["pools"][index], row["engine"]
+    given = pools[index]
     tp, dp, ep = given["tp"], given["dp"], given["ep"]
     width = tp * dp
-    phases: tuple[Phase, ...] = ("prefill", "decode") if len(row["pools"]) == 1 else (("prefill",), ("decode",))[index]
+    phases: tuple[Phase, ...] = ("prefill", "decode") if len(pools) == 1 else (("prefill",), ("decode",))[index]
     return Pool(
-        name="serve" if len(row["pools"]) == 1 else phases[0],
+        name="serve" if len(pools) == 1 else phases[0],
         phases=phases,
         replicas=given["workers"],
         pp_size=given.get("pp", 1),
@@ -79,7 +96,7 @@ def _pool(row: dict[str, Any], index: int) -> Pool:
         attention=AttentionMesh(dp_size=dp, tp_size=tp),
         experts=ExpertMesh(ep_size=ep, tp_size=width // ep),
         ep_lowering="replicated" if dp == 1 else "all_to_all" if ep > 1 else "all_gather",
-        dp_layout=_layout(engine),
+        dp_layout=_layout(problem.engine),
         redundant_experts=given["redundant"],
     )
 

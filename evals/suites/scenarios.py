@@ -9,9 +9,9 @@ import yaml
 
 from agent.deps import Deps
 from agent.graph import run
-from evals.proposers import deps_for
+from evals.settings import deps_for
 from evals.suite import Sample, Score, Suite, measure
-from evals.suites.recipes import deployed, request_of
+from evals.suites.recipes import deployed, gpus_of, request_of, rows
 from knowledge.calibration import calibration
 from knowledge.resolve import resolve
 from strategy.build import build
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 def samples() -> Sequence[Sample]:
-    """The cases of `scenarios.yaml`, then those of the peer, then one request for each cluster and traffic of `recipes.yaml`."""
+    """The cases of `scenarios.yaml`, then those of the peer, then requests that `recipes.yaml` answers."""
     cases = _read("scenarios.yaml")
     written = [Sample(case["id"], case.get("text") or case["request"], case["expect"]) for case in cases]
     return [*written, *map(_peer_sample, _read("peer_cases.yaml")), *_recipe_samples()]
@@ -62,13 +62,16 @@ def _peer_pool(pool: Json) -> Json:
 
 
 def _recipe_samples() -> Iterator[Sample]:
-    """One sample for each request; its recipes are the deployments that were published for it."""
-    found: dict[str, tuple[Json, list[Json]]] = {}
-    for row in _read("recipes.yaml"):
+    """One request for each model, GPU and size of cluster; its recipes are all the deployments that were published for that request."""
+    published: dict[str, list[list[Json]]] = {}
+    first: dict[tuple[str, str, int], Json] = {}
+    for row in rows():
+        published.setdefault(repr(request_of(row)), []).append(row["pools"])
+        first.setdefault((row["model"], row["gpu"], gpus_of(row)), row)
+    for row in first.values():
         request = request_of(row)
-        found.setdefault(repr(request), (request, []))[1].append(row)
-    for request, rows in found.values():
-        yield Sample(f"recipe-{rows[0]['id']}", request, {"status": "valid", "recipes": [row["pools"] for row in rows]})
+        target = {"status": "valid", "recipes": published[repr(request)]}
+        yield Sample(f"recipe-{row['id']}", request, target)
 
 
 # --- solving --------------------------------------------------------------------------------------------------------------------------
@@ -283,7 +286,8 @@ def beside_peer(_sample: Sample, output: Json) -> Score | None:
     """Our plan's throughput over that of the peer's plan, both at our price; nothing where the peer's plan misses a limit at our price."""
     if not output.get("peer_price"):
         return None
-    return measure("beside_peer", output["our_price"] / output["peer_price"], better="higher", unit="times")
+    ratio = log2(output["our_price"] / output["peer_price"])
+    return measure("beside_peer", ratio, better="higher", unit="doublings")
 
 
 def ttft_ms(_sample: Sample, output: Json) -> Score | None:

@@ -1,7 +1,7 @@
 """Search: on small random spaces, the planner's answer beside that of pricing everything there is, one by one."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 

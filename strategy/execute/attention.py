@@ -260,12 +260,14 @@ def _softmax_sum(site: Site, q: Floats, context: Written, q_rows: Ints, scale: i
     if ranks * heads * n * keys.shape[1] > MAX_SCORES:
         raise RunError(f"attention of {n} rows over {keys.shape[1]} cached ones is more than the proof runs")
     grouped = q.reshape(ranks, n, keys.shape[2], -1, d).transpose(0, 2, 3, 1, 4)
-    scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] / math.sqrt(scale)
+    scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None]
+    scores /= math.sqrt(scale)
     hidden = ~_visible(site, q_rows[:, :, None], context.rows[:, None, :])[:, None, None]
-    scores = np.where(hidden, -np.inf, scores)
+    np.copyto(scores, -np.inf, where=hidden)
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     largest = np.where(np.isneginf(largest), 0.0, largest)
-    exponent = np.exp(scores - largest)
+    scores -= largest
+    exponent = np.exp(scores, out=scores)
     total = exponent.sum(axis=-1, keepdims=True)
     mixed = exponent @ values.transpose(0, 2, 1, 3)[:, :, None] / total
     lse = (largest + np.log(total))[..., 0]

@@ -71,10 +71,8 @@ class Comparison:
         """Every rank must have sampled the right token, from the right logits, for each of its sequences."""
         out = values[routine.output]
         if not isinstance(out, Tokens):
-            raise RunError(
-                "the head does not end in sampled tokens", node=f"{moment.phase}.{moment.block}.{routine.output}"
-            )
-        found = self.check_logits(routine, values) or self.check_tokens(moment, routine, out)
+            raise RunError("the head does not end in sampled tokens")
+        found = self.check_logits(routine, values) or self.check_tokens(moment, out)
         if found is not None:
             self.note(moment, found)
             raise WrongLogitsError
@@ -97,7 +95,7 @@ class Comparison:
         assert expected is not None  # the reference keeps logits of every token
         return expected
 
-    def check_tokens(self, moment: Moment, routine: Routine, out: Tokens) -> Mismatch | None:
+    def check_tokens(self, moment: Moment, out: Tokens) -> Mismatch | None:
         """Raise RunError when a rank lacks a token for one of its sequences; the departure of those that are wrong."""
         own = self.own(moment.phase, moment.step)
         newest = self.reference.lengths[own] - 1 + (0 if moment.phase == "prefill" else moment.step + 1)
@@ -105,7 +103,6 @@ class Comparison:
         if not has.all():
             raise RunError(
                 "ranks lack the sampled token of some of their sequences",
-                node=f"{moment.phase}.{moment.block}.{routine.output}",
                 ranks=_numbers((~has).nonzero()[0]),
             )
         differs = self.expected_logits(out.rows).argmax(axis=-1) != out.ids

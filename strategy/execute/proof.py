@@ -90,7 +90,9 @@ class _Trial:
 
 
 def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
-    scaled = scale(model, dag.strategy)
+    scaled = scale(
+        model, dag.strategy, ring=any(node.op == "send" and node.axis for b in dag.blocks for node in b.nodes)
+    )
     program = read_program(dag, model, scaled.real_pools, steps)
     weights = Weights(scaled.model, seed)
     ranks = {

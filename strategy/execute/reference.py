@@ -91,11 +91,12 @@ class _Transformer:
                 visible = visible & (positions[:, None] - positions[None, :] < size)
             else:
                 visible = visible & (positions[:, None] // size == positions[None, :] // size)
-        scores = np.einsum("sqad,skad->saqk", q, k) / math.sqrt(q.shape[-1])
+        q, k, v = (np.moveaxis(heads, 2, 1) for heads in (q, k, v))
+        scores = q @ np.swapaxes(k, 2, 3) / math.sqrt(q.shape[-1])
         scores = np.where(visible, scores, -np.inf)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         probabilities = scores / scores.sum(axis=-1, keepdims=True)
-        out = np.einsum("saqk,skad->sqad", probabilities, v).reshape(*x.shape[:2], -1)
+        out = np.moveaxis(probabilities @ v, 1, 2).reshape(*x.shape[:2], -1)
         return self.times("attention_out", layer, self.keep("attention", layer, out))
 
     def gqa(self, attention: GqaAttention, layer: int, x: Floats) -> tuple[Floats, Floats, Floats]:

@@ -124,9 +124,11 @@ class Runner:
             except RunError as fault:
                 stage = sites[-1 if received else 0].stage
                 raise self.placed(fault, moment, stage, step.node.id) from None
-        out = values[routine.output]
-        self.observe(moment, routine, values)
-        return out
+        try:
+            self.observe(moment, routine, values)
+        except RunError as fault:
+            raise self.placed(fault, moment, sites[-1].stage, routine.output) from None
+        return values[routine.output]
 
     def placed(self, fault: RunError, moment: Moment, stage: int, node: str) -> RunError:
         """A fault with its node, layer and global ranks; without ranks of its own it concerns all ranks of the stage."""

@@ -49,10 +49,13 @@ class Scaled:
         return self.real_pools["prefill"].name == self.real_pools["decode"].name
 
 
-def scale(model: ModelSpec, strategy: Strategy) -> Scaled:
-    """Model and pools with the structure of the given ones. Raises RunError when the strategy has no meaning (meshes of two widths)."""
+def scale(model: ModelSpec, strategy: Strategy, *, ring: bool = False) -> Scaled:
+    """Model and pools with the structure of the given ones; cp_size stays where a document counts the hops of a `ring`.
+
+    Raises RunError when the strategy has no meaning (meshes of two widths).
+    """
     real: dict[Phase, Pool] = {phase: _pool(strategy, phase) for phase in ("prefill", "decode")}
-    pools = {phase: _scaled_pool(pool) for phase, pool in real.items()}
+    pools = {phase: _scaled_pool(pool, keep_cp=ring) for phase, pool in real.items()}
     pairs = [(real[phase], pools[phase]) for phase in pools]
     small = _scaled_model(model, pairs)
     pools = {phase: _with_redundancy(pool) for phase, pool in pools.items()}
@@ -86,13 +89,13 @@ def _pool(strategy: Strategy, phase: Phase) -> Pool:
     return pool
 
 
-def _scaled_pool(pool: Pool) -> Pool:
+def _scaled_pool(pool: Pool, *, keep_cp: bool) -> Pool:
     replicas = min(pool.replicas, MAX_REPLICAS)
     attention, experts = pool.attention, pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
     dcp = pool.dcp_size
     real = (attention.dp_size, attention.cp_size, attention.tp_size, experts.dp_size, experts.ep_size, experts.tp_size)
     if pool.width > KEPT_WIDTH:
-        dp, cp, tp, moe_dp, ep, moe_tp, dcp = _smaller_mesh(real, pool.dcp_size, pool.experts is not None)
+        dp, cp, tp, moe_dp, ep, moe_tp, dcp = _smaller_mesh(real, pool.dcp_size, pool.experts is not None, keep_cp)
     else:
         dp, cp, tp, moe_dp, ep, moe_tp = real
     return pool.model_copy(
@@ -106,11 +109,13 @@ def _scaled_pool(pool: Pool) -> Pool:
 
 
 @lru_cache(maxsize=256)
-def _smaller_mesh(real: Degrees, dcp_size: int, has_experts: bool) -> Degrees:
+def _smaller_mesh(real: Degrees, dcp_size: int, has_experts: bool, keep_cp: bool) -> Degrees:
     """Degrees of at most MAX_WIDTH ranks whose relations (order, divisibility) differ least from the real ones; dcp_size last."""
     best: tuple[int, int, Degrees] | None = None
     compared = slice(None) if has_experts else slice(3)
     for attention in _small_triples(real[:3]):
+        if keep_cp and attention[1] != real[1]:
+            continue
         experts: list[Degrees] = [(math.prod(attention), 1, 1)]
         if has_experts:
             experts = [e for e in _small_triples(real[3:]) if math.prod(e) == math.prod(attention)]
@@ -255,8 +260,9 @@ def prompt_lengths(scaled: Scaled) -> Ints:
     holders = pool.replicas * pool.attention.dp_size
     each = scaled.num_sequences // holders
     if scaled.unit_tokens > 1:
-        units = np.tile(np.resize([2, 1], each), holders)
-        return scaled.unit_tokens * (units + (scaled.first_chunk is not None))
+        units = np.ones(each, dtype=np.int64)
+        units[:: max(2, each // 4)] = 2
+        return scaled.unit_tokens * (np.tile(units, holders) + (scaled.first_chunk is not None))
     lengths = np.full((holders, each), PROMPT_TOKENS, dtype=np.int64)
     for holder, pair in product(range(holders), range(each // 2)):
         longer = 1 if scaled.first_chunk else 1 + (holder + pair) % (PROMPT_TOKENS - 1)

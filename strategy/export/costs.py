@@ -41,7 +41,8 @@ def node_costs(dag: Dag, problem: Problem, calibration: Calibration) -> Costs:
     """The same with times, at the problem's operating point: one prompt, and one decode step of the sequences in flight."""
     server, work = Server(dag, problem, calibration), problem.workload
     pool = dag.strategy.pool_for("decode")
-    batch = max(1.0, server.operating_point() / (pool.replicas * pool.attention.dp_size) / pool.microbatches)
+    point = server.curve(np.array([float(server.operating_point())]))
+    batch = max(1.0, float(point.decode_batch[0]) / pool.microbatches)
     loads = _loads(1.0, batch, work.isl, work.isl + work.osl / 2)
     costs: dict[NodeKey, NodeCost] = {}
     for phase in PHASES:

@@ -303,7 +303,7 @@ class _Drawing:
         self.columns.append(Column(f"{site.key}/all", len(self.bands), "layers", first, end, foldable=False, box=box))
         self.ports.append(_Port([(cell, "data", "stream")], cell))
         self.add_band(site, runs, Box(0, 0, NODE_W + 2 * BAND_PAD, STUB_HEAD + NODE_H + BAND_PAD))
-        return dict.fromkeys(runs, [column])
+        return {index: [column] for index in runs}
 
     def add_band(self, site: "_Site", runs: dict[int, _Run], box: Box) -> None:
         """Note the band whose columns were placed."""
@@ -427,54 +427,44 @@ class _Drawing:
                 self.edge(one.cell, other.cell, link.kind, "link", loop=link.loop)
 
 
+class _Stack(NamedTuple):
+    """Bands that are arranged as one."""
+
+    phase: Phase
+    places: list[tuple[int, int]]
+    w: int
+    h: int
+
+
 def _arranged(bands: Sequence[Band]) -> list[tuple[int, int]]:
-    """Where each band goes: the stages of a phase flow from left to right (collapsed ones in stacks), and phases stand side by side
-    where the picture stays compact."""
+    """Where each band goes: stages flow from left to right, phases stand side by side where the picture stays compact."""
     stacks = _stacks(bands)
-    area = sum((w + BAND_GAP) * (h + BAND_GAP) for _, (w, h) in stacks)
-    limit = max([int((area * ASPECT) ** 0.5), *(w for _, (w, _) in stacks)])
+    area = sum((stack.w + BAND_GAP) * (stack.h + BAND_GAP) for stack in stacks)
+    limit = max([int((area * ASPECT) ** 0.5), *(stack.w for stack in stacks)])
     moves: list[tuple[int, int]] = []
     left = top = shelf = 0
-    before: Phase | None = None
-    for number, (places, (w, h)) in enumerate(stacks):
-        phase = bands[len(moves)].phase
-        rest = _widths(bands, stacks[number:], len(moves)) if before not in {phase, None} else w
-        if number > 0 and left + rest > limit:
-            left, top, shelf = 0, top + shelf + BAND_GAP, 0
-        moves += [(left + x, top + y) for x, y in places]
-        left, shelf, before = left + w + BAND_GAP, max(shelf, h), phase
+    for _, members in groupby(stacks, key=lambda stack: stack.phase):
+        row = list(members)
+        whole = sum(stack.w + BAND_GAP for stack in row) - BAND_GAP
+        for stack in row:
+            if left > 0 and left + (whole if stack is row[0] else stack.w) > limit:
+                left, top, shelf = 0, top + shelf + BAND_GAP, 0
+            moves += [(left + x, top + y) for x, y in stack.places]
+            left, shelf = left + stack.w + BAND_GAP, max(shelf, stack.h)
     return moves
-
-
-_Stack = tuple[list[tuple[int, int]], tuple[int, int]]
-"""Places of bands that are arranged as one, and the size of all."""
 
 
 def _stacks(bands: Sequence[Band]) -> list[_Stack]:
     """An open band stands alone; collapsed ones in a row fill columns as high as the highest open band."""
     height = max((band.box.h for band in bands if not band.collapsed), default=8 * (STUB_HEAD + NODE_H))
     found: list[_Stack] = []
-    for _, members in groupby(bands, key=lambda band: band if not band.collapsed else band.phase):
+    for _, members in groupby(bands, key=lambda band: (band.phase, None if band.collapsed else band.key)):
         row = list(members)
-        each = max(1, (height + STUB_GAP) // (row[0].box.h + STUB_GAP))
-        step_x, step_y = row[0].box.w + STUB_GAP, row[0].box.h + STUB_GAP
-        places = [(i // each * step_x, i % each * step_y) for i in range(len(row))]
-        size = (places[-1][0] + row[0].box.w, max(y for _, y in places) + row[0].box.h)
-        found.append((places, size))
+        box = row[0].box
+        each = max(1, (height + STUB_GAP) // (box.h + STUB_GAP))
+        places = [(i // each * (box.w + STUB_GAP), i % each * (box.h + STUB_GAP)) for i in range(len(row))]
+        found.append(_Stack(row[0].phase, places, places[-1][0] + box.w, max(y for _, y in places) + box.h))
     return found
-
-
-def _widths(bands: Sequence[Band], stacks: Sequence[_Stack], first: int) -> int:
-    """Width of the phase that starts at band `first`, were it put on one shelf."""
-    total = -BAND_GAP
-    index = first
-    for places, (w, _) in stacks:
-        if bands[index].phase == bands[first].phase:
-            total += w + BAND_GAP
-        index += len(places)
-        if index >= len(bands):
-            break
-    return total
 
 
 def _moved(box: Box, move: tuple[int, int]) -> Box:

@@ -11,7 +11,7 @@ from strategy.cost import best_concurrency, curve, estimate
 from strategy.dag import AllReduce, Block, Dag
 from strategy.hardware import Cluster
 from strategy.passes import pass_time
-from strategy.request import Precision, Problem, Slo, Workload
+from strategy.request import Engine, Precision, Problem, Slo, Workload
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 from strategy.work import Load
 
@@ -203,3 +203,42 @@ def test_hardware_without_measurements_is_priced_and_said_to_be() -> None:
     assert 5 < e.tpot_ms < 60
     assert any("not fitted on gfx942" in note for note in e.notes)
     assert any("no measured collectives" in note for note in e.notes)
+
+
+@pytest.mark.parametrize("field", ["memory_tb_per_s", "bf16_tflops", "scale_up_gb_per_s", "nic_gb_per_s"])
+@pytest.mark.parametrize("gpu", ["h100-sxm", "mi300x", "l40s"])
+def test_faster_hardware_is_never_slower(gpu: str, field: str) -> None:
+    slow = problem("llama-3.1-70b", gpu)
+    device = slow.cluster.gpu
+    better = device.model_copy(update={field: 2 * getattr(device, field)})
+    fast = slow.model_copy(update={"cluster": slow.cluster.model_copy(update={"gpu": better})})
+
+    before, after = (curve(planned(asked, TP8), asked, calibration()) for asked in (slow, fast))
+
+    assert np.all(after.tpot_ms <= before.tpot_ms * (1 + 1e-9))
+    assert np.all(after.ttft_ms <= before.ttft_ms * (1 + 1e-9))
+
+
+@pytest.mark.parametrize("engine", [None, "vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("gpu", ["h100-sxm", "b200-sxm", "mi355x", "a100-80g-sxm", "rtx-pro-6000"])
+def test_every_engine_has_a_price_on_every_gpu(gpu: str, engine: Engine | None) -> None:
+    asked = problem("qwen3-30b-a3b", gpu).model_copy(update={"engine": engine})
+    layout = Pool(stages=((0, 48),), attention=AttentionMesh(dp_size=8), experts=ExpertMesh(ep_size=8))
+
+    points = curve(planned(asked, layout), asked, calibration())
+
+    assert np.all(np.diff(points.tpot_ms) >= -1e-9)
+    assert 1 < points.tpot_ms[0] < 50
+    assert 10 < points.ttft_ms[0] < 10_000
+
+
+def test_what_does_not_fit_is_priced_as_if_it_did() -> None:
+    asked = problem("llama-3.1-405b", "h100-sxm")
+    layout = Pool(stages=((0, 126),), attention=AttentionMesh(tp_size=8))
+
+    e = estimate(planned(asked, layout), asked, calibration(), concurrency=8)
+
+    assert e.max_concurrency == 0
+    assert 10 < e.tpot_ms < 200
+    assert e.ttft_ms < 10_000
+    assert any("does not fit" in note for note in e.notes)

@@ -117,6 +117,7 @@ MORE = {
     ),
     "sliding windows over shards": (WINDOWED, {"cp": 2, "tp": 2, "sp_kind": "cp_ring"}),
     "uneven stages and replicas": (GQA, {"cp": 2, "pp": 2, "replicas": 3, "sp_kind": "cp_allgather"}),
+    "64 ranks of rings": (MLA, {"cp": 8, "tp": 8, "sp_kind": "cp_ring"}),
     "64 ranks": (MLA, {"cp": 8, "tp": 8, "sp_kind": "cp_allgather", "cp_decode_use": "batch_shard"}),
     "DCP": (FEW_HEADS, {"tp": 8, "dcp_size": 4}),
     "DCP of latents": (MLA, {"tp": 8, "dcp_size": 8}),

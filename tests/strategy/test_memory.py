@@ -11,6 +11,7 @@ from strategy.memory import (
     kv_bytes_per_token,
     max_concurrency,
     memory_gb,
+    resident_sequences,
     stage_memory,
     stage_weight_bytes,
 )
@@ -159,3 +160,33 @@ def test_memory_is_that_of_the_fullest_stage_and_grows_with_requests() -> None:
     assert few.weights == pytest.approx(max(stage_weight_bytes(asked.model, BF16, strategy.pools[0])) / 1e9)
     assert many.kv == pytest.approx(2 * few.kv)
     assert few.total == pytest.approx(few.weights + few.kv + few.activations + few.other)
+
+
+def test_engines_set_aside_cache_for_different_shares_of_the_output() -> None:
+    long_output = Workload(isl=1024, osl=8192)
+    layout = Strategy(pools=(pool(80, attention=AttentionMesh(tp_size=8)),))
+
+    resident = {}
+    for engine in ("vllm", "sglang", "trtllm"):
+        asked = problem("llama-3.1-70b", "h100-sxm", 8, engine=engine).model_copy(update={"workload": long_output})
+        resident[engine] = resident_sequences(asked, layout) / max_concurrency(asked, layout)
+
+    # TensorRT-LLM never evicts; vLLM admits by what is used now, when outputs are half grown.
+    assert resident["trtllm"] == 1
+    assert resident["vllm"] == pytest.approx(9216 / 5120, rel=0.02)
+    assert 1 < resident["sglang"] < resident["vllm"]
+
+
+def test_buffers_of_sglang_live_outside_its_fraction() -> None:
+    gpu = find_gpu("h200-sxm")
+
+    with_buffers, without = (kv_budget_bytes(gpu, "sglang", 60e9, buffers) for buffers in (4e9, 0.0))
+
+    assert with_buffers == without == pytest.approx(gpu.memory_gb * 1e9 * 0.9 - 60e9)
+    assert kv_budget_bytes(gpu, "sglang", 60e9, 40e9) < without
+
+
+def test_llama_70b_in_fp8_fits_one_h100() -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", 1, precision=FP8)
+
+    assert max_concurrency(asked, Strategy(pools=(pool(80),))) >= 1

@@ -1,5 +1,6 @@
 """CH002."""
 
+import json
 from collections.abc import Iterator
 
 from validators.examples import dense, edit, example
@@ -14,7 +15,7 @@ MAX_RANKS = 1 << 20
     stage="strategy",
     severity="error",
     message="the strategy has {world:,} ranks: {sum}; at most {limit:,} can be laid out",
-    hint="lower a degree: the world is the sum over pools of replicas x pp_size x dp_size x cp_size x tp_size",
+    hint="lower a degree: the world is the sum over pools of replicas x pp_size x dp_size x cp_size x tp_size, for instance: {repair}",
     sources=(
         "S3 Key Formulas",
         "vllm: config/parallel.py:964-968, 627-629",
@@ -40,4 +41,17 @@ def too_many_ranks(subject: Subject) -> Iterator[Hit]:
             f"{p.replicas} x {p.pp_size} x {p.attention.dp_size} x {p.attention.cp_size} x {p.attention.tp_size}"
             for p in strategy.pools
         ]
-        yield Hit("/strategy/pools", world=strategy.world_size, sum=" + ".join(parts), limit=MAX_RANKS)
+        yield Hit(
+            "/strategy/pools",
+            world=strategy.world_size,
+            sum=" + ".join(parts),
+            limit=MAX_RANKS,
+            repair=_repair(subject),
+        )
+
+
+def _repair(subject: Subject) -> str:
+    """The largest pool without the copies that multiply it."""
+    pool = max(subject.dag.strategy.pools, key=lambda one: one.world_size)
+    attention = json.dumps({**pool.attention.model_dump(), "dp_size": 1})
+    return f'set pool `{pool.name}` to {{"replicas": 1, "attention": {attention}}}'

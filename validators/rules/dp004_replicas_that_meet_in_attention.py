@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import BlockGraph, collective_axis, crosses_replicas, graphs, pools_of, weight_of
+from validators.block_graph import (
+    BlockGraph,
+    collective_axis,
+    crosses_replicas,
+    feeds_cache,
+    graphs,
+    pools_of,
+    weight_of,
+)
 from validators.examples import insert, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -38,7 +46,7 @@ def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
         for node in graph.block.nodes if pools else ():
             axis = collective_axis(node)
             crossed = [pool for pool in pools if axis is not None and crosses_replicas(pool, axis)]
-            if crossed and graph.near(node.id, attention):
+            if crossed and graph.near(node.id, attention) and not feeds_cache(graph, node.id):
                 yield Hit(
                     graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossed[0].attention.dp_size
                 )

@@ -21,7 +21,7 @@ from validators.subject import Subject
     knowledge="memory.md#quantised-bytes",
     passes=lambda: named(
         "scales and bf16 modules counted",
-        lambda: estimated(planned(DEEPSEEK_V3, asked(DEEPSEEK_V3, hosts=4), dp=32, ep=32)),
+        lambda: estimated(_quantised()),
     ),
     fails=lambda: named("fp8 everywhere", _all_quantised),
 )

@@ -34,7 +34,10 @@ def wrong_number_of_stages(subject: Subject) -> Iterator[Hit]:
         if pool.pp_size > layers:
             problem, repair = f"pp_size {pool.pp_size} exceeds {layers} layers", f"set pp_size to {layers} or less"
         elif len(pool.stages) != pool.pp_size:
-            problem, repair = f"pp_size {pool.pp_size} with {len(pool.stages)} layer ranges", _give(layers, pool.pp_size)
+            problem, repair = (
+                f"pp_size {pool.pp_size} with {len(pool.stages)} layer ranges",
+                _give(layers, pool.pp_size),
+            )
         else:
             problem, repair = f"stage {empty[0]} has no layer", f"lower pp_size, or {_give(layers, pool.pp_size)}"
         yield Hit(f"{path}/stages", pool=pool.name, problem=problem, repair=repair)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import group_scales_whole
-from validators.choices import precision_of
+from strategy.legality import group_scales_whole, legal_tp_sizes
+from strategy.strategy import Pool
+from validators.choices import listed, precision_of
 from validators.examples_moe import LLAMA_8B, named, planned, with_checkpoint
 from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
@@ -17,7 +18,7 @@ _AWQ = with_checkpoint(LLAMA_8B, weights="int4", group_size=128)
     stage="strategy",
     severity="error",
     message="a row-split weight leaves ranks a part of a scale group of {group} input features (tp_size={tp_size}, moe tp_size={moe_tp})",
-    hint="use smaller tp sizes: each rank's input features must be a multiple of {group}; or a checkpoint with a smaller group_size{nearest}",
+    hint="set attention.tp_size to one of {choices}, and experts.tp_size no larger: each rank's input features must be a multiple of {group}; or a checkpoint with a smaller group_size{nearest}",
     sources=("vllm: distributed/utils.py:137-153",),
     knowledge="quantisation.md#group-quantisation",
     passes=lambda: named("14336 over 8 ranks", lambda: planned(_AWQ, tp=8)),
@@ -34,5 +35,18 @@ def cut_scale_groups(subject: Subject) -> Iterator[Hit]:
                 group=subject.model.checkpoint.group_size,
                 tp_size=pool.attention.tp_size,
                 moe_tp=1 if pool.experts is None else pool.experts.tp_size,
+                choices=listed(_whole(subject, pool)),
                 nearest=nearest_fit(subject, pool),
             )
+
+
+def _whole(subject: Subject, pool: Pool) -> list[int]:
+    """Smaller tp sizes that leave whole groups."""
+    precision = precision_of(subject)
+    smaller = legal_tp_sizes(subject.model, pool.attention.tp_size - 1)
+    meshes = {tp: pool.attention.model_copy(update={"tp_size": tp}) for tp in smaller}
+    return [
+        tp
+        for tp, mesh in meshes.items()
+        if group_scales_whole(subject.model, pool.model_copy(update={"attention": mesh}), precision)
+    ]

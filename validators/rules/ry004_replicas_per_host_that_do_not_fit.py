@@ -29,8 +29,8 @@ def replicas_per_host_that_do_not_fit(subject: Subject) -> Iterator[Hit]:
         if config.dp_size == 1 or gangs(subject):
             continue
         most = max(1, gpus_per_host(subject) // config.gpus_per_replica)
-        whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
-        if not whole or config.dp_size % size or size > most:
+        whole = isinstance(size, int) and not isinstance(size, bool) and 0 < size <= most
+        if not isinstance(size, int) or not whole or config.dp_size % size:
             what = (
                 f"dp_size_per_node is {str(size)[:40]} for {config.dp_size} replicas of {config.gpus_per_replica} GPUs"
             )

@@ -26,7 +26,9 @@ def sequence_parallelism_of_the_wrong_kind(subject: Subject) -> Iterator[Hit]:
     for path, pool in subject.pools():
         if not sp_kind_fits_mesh(pool):
             attention = pool.attention
-            repair = "set sp_kind to none" if attention.cp_size == 1 else "set sp_kind to cp_allgather, or attention.cp_size to 1"
-            yield Hit(
-                f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size, repair=repair
+            repair = (
+                "set sp_kind to none"
+                if attention.cp_size == 1
+                else "set sp_kind to cp_allgather, or attention.cp_size to 1"
             )
+            yield Hit(f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size, repair=repair)

@@ -14,7 +14,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="sp_kind={kind} together with attention dp_size={dp}",
-    hint="set sp_kind to none, or attention.dp_size to 1",
+    hint="{repair}",
     sources=("sglang: arg_groups/layernorm_sp_hook.py (attn_dp_enabled)",),
     knowledge="sequence-parallelism.md#not-with-attention-data-parallelism",
     passes=lambda: named("megatron without replicas", lambda: dense(sp_kind="megatron")),
@@ -24,4 +24,6 @@ def sequence_parallelism_with_attention_replicas(subject: Subject) -> Iterator[H
     """DP attention already gives ranks tokens of their own; splitting those again is a layout that no engine has."""
     for path, pool in subject.pools():
         if not sp_without_dp_attention(pool):
-            yield Hit(f"{path}/sp_kind", kind=pool.sp_kind, dp=pool.attention.dp_size)
+            either = "set sp_kind to none, or attention.dp_size to 1"  # without cp ranks; with them none would not fit either
+            repair = either if pool.attention.cp_size == 1 else "set attention.dp_size to 1"
+            yield Hit(f"{path}/sp_kind", kind=pool.sp_kind, dp=pool.attention.dp_size, repair=repair)

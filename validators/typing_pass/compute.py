@@ -195,7 +195,7 @@ def _attention_needs(site: Site, node: AttentionNode) -> tuple[tuple[str, ...], 
     )
 
 
-def _need_same_tokens(site: Site, node: AnyNode, query: Tensor, source: str, value: Tensor) -> None:
+def _need_same_tokens(site: Site, node: AttentionNode, query: Tensor, source: str, value: Tensor) -> None:
     """K and V are of the same sequences as the queries: alike on dp, and on cp alike or whole."""
     for d, letter in enumerate(value.placement.letters):
         over_cp = d in site.digits.of("cp")

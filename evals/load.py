@@ -1,0 +1,204 @@
+"""Load on a real server: many plans at once, a long soak, overload, and the time of one request. Prints a report.
+
+`python -m evals.load [--plans 200] [--soak 10000]` starts a server of its own on SQLite.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from evals.service.processes import Process, running
+
+REQUEST = {
+    "model": "llama-3.1-8b",
+    "cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 1},
+    "workload": {"isl": 1024, "osl": 128, "concurrency": 64},
+    "slo": {"ttft_ms": 1000, "tpot_ms": 40},
+}
+BROKEN = {**REQUEST, "model": "llama-9"}
+MODELS = ("llama-3.1-8b", "qwen3-8b", "mistral-7b", "llama-3.1-70b")
+PATIENCE_S = 300.0
+SAMPLES = 5
+"""Times that memory and descriptors are looked at during a soak."""
+GROWTH_MB = 32.0
+GROWTH_DESCRIPTORS = 8
+MAX_RESIDENT_MB = 1_500.0
+
+
+@dataclass
+class Report:
+    """What was measured."""
+
+    name: str
+    facts: dict[str, float | int | str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """For people."""
+        told = ", ".join(
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.facts.items()
+        )
+        return f"{self.name}: {told}" + "".join(f"\n  FAULT {fault}" for fault in self.faults)
+
+
+async def together(server: Process, plans: int) -> Report:
+    """So many plans at the same moment: no error, and nobody waits out of all proportion."""
+    async with _client(plans) as http:
+        began = time.monotonic()
+        seconds, statuses = await _all(http, server.url, plans)
+        whole = time.monotonic() - began
+    report = Report(f"{plans} plans at once")
+    report.facts = {**_spread(seconds), "whole_s": whole, "resident_mb": server.resident_mb()}
+    report.faults = [f"{count} answers were {status}" for status, count in statuses.items() if status != 200]
+    if server.resident_mb() > MAX_RESIDENT_MB:
+        report.faults.append(f"the server holds {server.resident_mb():.0f} MB")
+    return report
+
+
+async def overload(server: Process, requests: int) -> Report:
+    """More than the server takes on: each is answered 200, or 429 or 503 with Retry-After, soon."""
+    async with _client(requests) as http:
+        answers = await asyncio.gather(*(_post(http, server.url, REQUEST) for _ in range(requests)))
+    report = Report(f"{requests} requests at a server that takes few")
+    report.facts = dict(Counter(f"status_{answer.status_code}" for _, answer in answers))
+    report.facts["slowest_refusal_s"] = max(
+        (s for s, answer in answers if answer.status_code in (429, 503)), default=0.0
+    )
+    for _, answer in answers:
+        if answer.status_code not in (200, 429, 503):
+            report.faults.append(f"an answer was {answer.status_code}")
+        elif answer.status_code != 200 and not answer.headers.get("retry-after", "").isdigit():
+            report.faults.append(f"a {answer.status_code} does not say when to come again")
+    if not report.facts.get("status_503"):
+        report.faults.append("nothing was refused")
+    return report
+
+
+async def soak(server: Process, requests: int, *, at_once: int = 4) -> Report:
+    """A long mixture of requests: memory and descriptors after the first fifth and at the end."""
+    bodies = [{**REQUEST, "model": name} for name in MODELS]
+    seen: list[tuple[float, int]] = []
+    statuses: Counter[int] = Counter()
+    async with _client(at_once) as http:
+        for _ in range(SAMPLES):
+            statuses += await _mixture(http, server.url, requests // SAMPLES, at_once, bodies)
+            seen.append((server.resident_mb(), server.descriptors()))
+    (first_mb, first_fds), (last_mb, last_fds) = seen[0], seen[-1]
+    report = Report(f"{requests} requests one after the other, {at_once} at a time")
+    report.facts = {"first_mb": first_mb, "last_mb": last_mb, "first_fds": first_fds, "last_fds": last_fds}
+    report.facts |= {f"status_{status}": count for status, count in sorted(statuses.items())}
+    report.faults = [f"{count} answers were {status}" for status, count in statuses.items() if status >= 500]
+    if last_mb - first_mb > GROWTH_MB:
+        report.faults.append(f"memory grew by {last_mb - first_mb:.0f} MB")
+    if last_fds - first_fds > GROWTH_DESCRIPTORS:
+        report.faults.append(f"{last_fds - first_fds} more descriptors are open")
+    return report
+
+
+async def one_by_one(server: Process, requests: int) -> Report:
+    """The time of a single plan with its proof, and of judging its DAG, in a warm server."""
+    async with _client(1) as http:
+        await _post(http, server.url, REQUEST)
+        plans = [await _post(http, server.url, REQUEST) for _ in range(requests)]
+        dag = plans[0][1].json()["dag"]
+        judged = [await _post(http, server.url, dag, "/v1/validate") for _ in range(requests)]
+        ruled = [await _post(http, server.url, dag, "/v1/validate?prove=false") for _ in range(requests)]
+    report = Report("one at a time")
+    report.facts = {
+        "plan_p50_s": median(seconds for seconds, _ in plans),
+        "validate_p50_s": median(seconds for seconds, _ in judged),
+        "validate_without_proof_p50_s": median(seconds for seconds, _ in ruled),
+    }
+    report.faults = [
+        f"an answer was {answer.status_code}" for _, answer in (*plans, *judged) if answer.status_code != 200
+    ]
+    return report
+
+
+async def _all(http: httpx.AsyncClient, url: str, plans: int) -> tuple[list[float], Counter[int]]:
+    bodies = [{**REQUEST, "model": MODELS[number % len(MODELS)]} for number in range(plans)]
+    answers = await asyncio.gather(*(_post(http, url, body) for body in bodies))
+    return [seconds for seconds, _ in answers], Counter(answer.status_code for _, answer in answers)
+
+
+async def _mixture(
+    http: httpx.AsyncClient, url: str, requests: int, at_once: int, bodies: Sequence[dict[str, Any]]
+) -> Counter[int]:
+    """Mostly what is quick, so that many requests fit into a soak; one in twenty is a whole plan."""
+    statuses: Counter[int] = Counter()
+
+    async def send(numbers: range) -> None:
+        for number in numbers:
+            answer = await _mixed(http, url, number, bodies)
+            statuses[answer.status_code] += 1
+
+    await asyncio.gather(*(send(range(start, requests, at_once)) for start in range(at_once)))
+    return statuses
+
+
+async def _mixed(http: httpx.AsyncClient, url: str, number: int, bodies: Sequence[dict[str, Any]]) -> httpx.Response:
+    if number % 20 == 0:
+        path = "/v1/strategies" if number % 40 else "/v1/strategies/stream"
+        return (await _post(http, url, bodies[number // 20 % len(bodies)], path))[1]
+    if number % 4 == 0:
+        return (await _post(http, url, BROKEN))[1]
+    return await http.get(url + ("/v1/rules/TP001", "/v1/runs?limit=5", "/metrics", "/healthz")[number % 4])
+
+
+async def _post(
+    http: httpx.AsyncClient, url: str, body: dict[str, Any], path: str = "/v1/strategies"
+) -> tuple[float, httpx.Response]:
+    began = time.monotonic()
+    answer = await http.post(url + path, json=body)
+    return time.monotonic() - began, answer
+
+
+def _client(connections: int) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(timeout=PATIENCE_S, limits=limits)
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float | int | str]:
+    ordered = sorted(seconds)
+    return {
+        "p50_s": median(ordered),
+        "p99_s": ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
+        "slowest_s": ordered[-1],
+    }
+
+
+async def _report(folder: Path, plans: int, requests: int) -> list[Report]:
+    settings = {"MESHWRIGHT_DATABASE": f"sqlite:{folder}/meshwright.sqlite3", "MESHWRIGHT_LOG_LEVEL": "info"}
+    server = Process("serve", settings, folder)
+    small = Process("serve", {**settings, "MESHWRIGHT_THREADS": "1", "MESHWRIGHT_MAX_WAITING": "4"}, folder)
+    with running(server):
+        reports = [await one_by_one(server, 20), await together(server, plans), await soak(server, requests)]
+    with running(small):
+        return [*reports, await overload(small, 50)]
+
+
+def main(
+    plans: Annotated[int, typer.Option(min=1, help="plans at the same moment")] = 200,
+    requests: Annotated[int, typer.Option("--soak", min=SAMPLES, help="requests of the soak")] = 10_000,
+) -> None:
+    """Put load on a server of our own and print what was measured; exit 1 when something did not hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        reports = asyncio.run(_report(Path(folder), plans, requests))
+    for report in reports:
+        typer.echo(report.line())
+    if any(report.faults for report in reports):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,70 @@
+"""The steady state under a closed load: Little's law, bounds, and how its parts respond."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strategy.serving import Demand, Served, steady_state
+
+LOADS = np.array([1.0, 2.0, 8.0, 64.0, 512.0])
+TOGETHER = Demand(
+    batch=LOADS, osl=500, alone_ms=200.0, taken_ms=80.0, queue=0.3, queue_growth=0.7, prefill_replicas=1.0, disaggregated=False
+)  # fmt: skip
+APART = replace(TOGETHER, disaggregated=True, transfer_ms=10.0)
+
+
+def step_ms(batch: np.ndarray) -> np.ndarray:
+    return 10.0 + 0.05 * batch
+
+
+def served(load: Demand) -> Served:
+    return steady_state(load, step_ms)
+
+
+@pytest.mark.parametrize("load", [TOGETHER, APART])
+def test_requests_are_either_waiting_for_their_first_token_or_decoding(load: Demand) -> None:
+    found = served(load)
+
+    rate = load.batch / (found.ttft_ms + 499 * found.tpot_ms)
+    assert found.decode_batch == pytest.approx(rate * 499 * found.tpot_ms, rel=1e-3)
+
+
+def test_a_lone_request_meets_nobody() -> None:
+    alone = served(TOGETHER)
+
+    assert alone.ttft_ms[0] == pytest.approx(200)
+    assert alone.tpot_ms[0] == pytest.approx(step_ms(alone.decode_batch)[0])
+
+
+@pytest.mark.parametrize("load", [TOGETHER, APART])
+def test_latencies_grow_with_load_and_throughput_does_not_fall(load: Demand) -> None:
+    found = served(load)
+
+    rate = load.batch / (found.ttft_ms + 499 * found.tpot_ms)
+    assert np.all(np.diff(found.ttft_ms) > 0)
+    assert np.all(np.diff(found.tpot_ms) >= 0)
+    assert np.all(np.diff(rate) >= -1e-9)
+    assert np.all(rate * 80 <= 1 + 1e-6)  # prefill cannot take more than all of the time
+
+
+def test_prefill_on_the_same_ranks_stretches_decode_and_apart_it_does_not() -> None:
+    together, apart = served(TOGETHER), served(APART)
+
+    assert together.tpot_ms[3] > 1.2 * step_ms(together.decode_batch)[3]
+    assert apart.tpot_ms == pytest.approx(step_ms(apart.decode_batch))
+
+
+def test_a_saturated_prefill_pool_makes_requests_queue_before_it() -> None:
+    narrow, wide = served(replace(APART, prefill_replicas=0.25)), served(replace(APART, prefill_replicas=4.0))
+
+    assert narrow.prefill_share[-1] == pytest.approx(1, abs=1e-3)
+    assert narrow.ttft_ms[-1] > 10 * wide.ttft_ms[-1]
+    assert narrow.decode_batch[-1] < wide.decode_batch[-1]
+
+
+def test_a_single_output_token_has_a_price() -> None:
+    found = served(replace(TOGETHER, osl=1))
+
+    assert np.all(np.isfinite(found.ttft_ms))
+    assert np.all(found.ttft_ms > 0)

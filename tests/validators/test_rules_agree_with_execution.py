@@ -1,0 +1,65 @@
+"""Rules and execution agree on mutants: whatever changes the numbers is rejected before the proof. `python -m evals.mutate` runs many more."""
+
+from itertools import islice
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from evals.mutate.campaign import mutants_of, told
+from evals.mutate.judge import document_of, judged, simpler, sound
+from evals.mutate.mutations import KINDS
+from evals.mutate.strategies import canonical, strategies
+from strategy.legality import illegal
+from strategy.model import ModelSpec
+from strategy.strategy import Strategy
+from validators.examples import dense, mla, moe
+
+PLANS = list(islice(strategies(seed=5), 60))
+few = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@few
+@given(plan=st.sampled_from(PLANS), kind=st.sampled_from(sorted(KINDS)), seed=st.integers(0, 1_000_000))
+def test_a_mutant_is_wrong_for_both_or_refused_for_a_stated_reason(
+    plan: tuple[ModelSpec, Strategy], kind: str, seed: int
+) -> None:
+    model, strategy = plan
+    dag = canonical(model, strategy)
+    assert dag is not None
+    try:
+        mutation = KINDS[kind](Random(seed), document_of(dag), model)
+    except LookupError:
+        assume(False)
+    mutant = mutation.applied(document_of(dag))
+    assume(mutant is not None and mutant != dag)
+
+    outcome = judged(mutant, model, mutation)
+
+    assert not outcome.disagrees, told(model, strategy, outcome)
+
+
+@pytest.mark.parametrize("plan", PLANS[::6], ids=lambda plan: plan[0].name)
+def test_canonical_dags_of_random_strategies_are_accepted_and_proved(plan: tuple[ModelSpec, Strategy]) -> None:
+    assert sound(*plan) == ""
+
+
+def test_the_same_seed_gives_the_same_mutants() -> None:
+    model, strategy = PLANS[3]
+
+    first, second = (list(mutants_of(model, strategy, 5, seed=7)) for _ in range(2))
+
+    assert first == second
+
+
+@pytest.mark.parametrize("subject", [dense(), moe(tp=2, dp=2), mla()], ids=["dense", "experts", "MLA"])
+def test_simpler_strategies_are_legal_and_different(subject: object) -> None:
+    strategy = subject.dag.strategy  # type: ignore[attr-defined]
+    model = subject.model  # type: ignore[attr-defined]
+
+    found = list(simpler(model, strategy))
+
+    assert found
+    assert strategy not in found
+    assert all(illegal(model, pool) is None for one in found for pool in one.pools)
