@@ -13,7 +13,6 @@ from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, Proof
 
-
 RECORDED = "recorded:"
 """How a proposer that replays a recording is named: `recorded:FILE`."""
 

@@ -31,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         dependencies=[Depends(admit)],
         redirect_slashes=False,
+        telemetry={"logs": False, "operation_spans": False, "auto_configure": False},
         responses={"default": {"model": errors.Problem, "description": "Problem details (RFC 9457)"}},
     )
     app.state.settings = settings

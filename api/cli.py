@@ -134,6 +134,19 @@ def export(
 
 
 @app.command()
+def chat(
+    thread: Annotated[
+        Path | None, typer.Option(help="file that keeps the conversation, to go on with it later")
+    ] = None,
+    proposer: Annotated[str | None, typer.Option(help="who proposes: planner, llm or recorded:FILE")] = None,
+) -> None:
+    """Talk about a plan: plan, refine, ask why, inspect, export."""
+    from api import commands
+
+    commands.chat(thread, proposer=proposer)
+
+
+@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="address to bind [default: MESHWRIGHT_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="port to bind [default: MESHWRIGHT_PORT]")] = None,

@@ -149,6 +149,17 @@ def export(file: str, *, to: str, output: Path | None) -> None:
         sys.stdout.buffer.write(header.encode() + artifact.data)
 
 
+def chat(thread: Path | None, *, proposer: str | None) -> None:
+    """Talk on stdin and stdout."""
+    from api.chat import chat as talk
+
+    settings = _settings()
+    named, replay = service.proposer_named(proposer)
+    raise typer.Exit(
+        talk(service.dependencies(settings, named or settings.proposer, replay=replay), thread_file=thread)
+    )
+
+
 def serve(*, host: str | None, port: int | None) -> None:
     """Run the REST server until it is told to stop."""
     from api.server import run

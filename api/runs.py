@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from opentelemetry import trace
 
 from agent import loop
 from agent.events import Event
@@ -18,6 +19,7 @@ from strategy.errors import MeshwrightError
 from strategy.result import Result
 
 log = structlog.get_logger()
+tracer = trace.get_tracer("meshwright")
 
 
 class Runner:
@@ -36,7 +38,8 @@ class Runner:
             await self._give_up(run)
             return
         try:
-            result = await self._result(run)
+            with tracer.start_as_current_span("meshwright.run", attributes={"run.id": run.id, "run.epoch": run.epoch}):
+                result = await self._result(run)
         except Exception as error:
             if not isinstance(error, MeshwrightError):
                 log.exception("run_failed", run_id=run.id)

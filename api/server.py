@@ -7,6 +7,7 @@ import socket
 import structlog
 import uvicorn
 
+from api import telemetry
 from api.app import create_app
 from api.core import open_core, open_state
 from api.metrics import Metrics
@@ -32,6 +33,7 @@ class _Server(uvicorn.Server):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Requests in flight have `drain_s` to end, then streams are cut and stored runs given back."""
     open_state(settings).close()
+    telemetry.configure(settings)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -48,6 +50,7 @@ def run(settings: Settings) -> None:
 
 def work(settings: Settings) -> None:
     """Carry out stored runs until SIGTERM or SIGINT; those in hand have `drain_s` to end."""
+    telemetry.configure(settings)
     asyncio.run(_work(settings))
 
 

@@ -303,7 +303,14 @@ def _model(dag: Dag, problem: Problem | None) -> ModelSpec:
 def _rule_record(rule: Any) -> dict[str, Any]:
     names = ("code", "name", "severity", "stage", "summary", "message", "hint", "knowledge")
     lists = {"sources": list(rule.sources), "settles": list(rule.settles), "requires": sorted(rule.requires)}
-    return {**{name: getattr(rule, name) for name in names}, **lists}
+    examples = {"passes": [one.name for one in rule.passes()], "fails": [_failing(rule, one) for one in rule.fails()]}
+    return {**{name: getattr(rule, name) for name in names}, **lists, **examples}
+
+
+def _failing(rule: Any, example: Any) -> str:
+    """A failing example with the message that it gets."""
+    found = rule.findings(example.make())
+    return f"{example.name}: {found[0].message}" if found else str(example.name)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -31,7 +31,9 @@ def run(
     out: Out = RUNS,
     jobs: Annotated[int | None, typer.Option(help="Processes (default: one for each core).", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
-    samples: Annotated[int | None, typer.Option(help="Samples of each suite at most, chosen by the seed.", min=1)] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples of each suite at most, chosen by the seed.", min=1)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest log of the folder.")] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Spread the samples over a Ray cluster.")] = False,
     strict: Strict = False,
@@ -95,7 +97,9 @@ def accept(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None) -> N
 
     chosen = _read(log or _found(out))
     if not chosen.complete or chosen.config.samples is not None:
-        _stop(InputError("only a whole run can be accepted", hint="run it without --samples, and to its end (--resume)"))
+        _stop(
+            InputError("only a whole run can be accepted", hint="run it without --samples, and to its end (--resume)")
+        )
     for path in accepted(chosen, baseline or BASELINE):
         typer.echo(f"accepted: {path.parent.name}/{path.name}")
 
@@ -107,10 +111,11 @@ def _report(log: "Log", baseline: Path | None, *, strict: bool) -> None:
     from evals.page import to_html
     from evals.report import show
 
-    comparison = compare(log, accepted_suites(baseline or BASELINE))
+    accepted = accepted_suites(baseline or BASELINE)
+    comparison = compare(log, accepted)
     assert log.path is not None
     page = log.path.with_suffix(".html")
-    page.write_text(to_html(log, comparison), encoding="utf-8")
+    page.write_text(to_html(log, comparison, accepted), encoding="utf-8")
     show(log, comparison)
     typer.echo(f"report: {page}")
     if not comparison.passed or (strict and comparison.drifts):

@@ -54,6 +54,8 @@ class Comparison:
     """Suites of the baseline that this run left out or skipped."""
     empty: tuple[str, ...]
     """Suites that ran no sample, though they were not skipped."""
+    unfinished: int = 0
+    """Samples that were to be run and were not."""
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -67,8 +69,8 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether CI may pass: no regression, no failure that is new, no suite without samples."""
-        return not (self.regressions or self.new_failures or self.empty)
+        """Whether CI may pass: no regression, no failure that is new, nothing empty or unfinished."""
+        return not (self.regressions or self.new_failures or self.empty or self.unfinished)
 
 
 def compare(log: Log, accepted: Mapping[str, Accepted]) -> Comparison:
@@ -81,7 +83,8 @@ def compare(log: Log, accepted: Mapping[str, Accepted]) -> Comparison:
         new_failures=tuple(_new_failures(ran, known)),
         unknown=tuple(suite.name for suite in ran if suite.name not in known),
         not_run=tuple(sorted(known.keys() - {suite.name for suite in ran})),
-        empty=tuple(suite.name for suite in ran if not suite.entries),
+        empty=tuple(suite.name for suite in ran if not suite.samples),
+        unfinished=sum(len(suite.samples) - len(suite.entries) for suite in ran),
     )
 
 
@@ -89,10 +92,9 @@ def _new_failures(ran: list[SuiteLog], known: Mapping[str, Accepted]) -> Iterato
     for suite in ran:
         one = known.get(suite.name)
         failed = set() if one is None else {n for n, ok in zip(one.samples, one.passed, strict=True) if not ok}
-        missing = set(suite.samples) - {entry.sample for entry in suite.entries}
-        for name in [*(entry.sample for entry in suite.failures), *sorted(missing)]:
-            if name not in failed:
-                yield suite.name, name
+        for entry in suite.failures:
+            if entry.sample not in failed:
+                yield suite.name, entry.sample
 
 
 def _changes(suite: SuiteLog, accepted: Accepted, log: Log) -> Iterator[Change]:

@@ -232,7 +232,7 @@ def membership(rows: Sequence[Sequence[int]], width: int) -> Matrix:
 
 def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
     """Walk every point once. `calibration` gives efficiencies and collectives; its factors are set aside."""
-    plain = calibration.model_copy(update={"factors": ()})
+    plain = calibration.replaced(factors=())
     names, nodes = Names(), {"decode": _Nodes(), "prefill": _Nodes()}
     servers = [Server(build(p.problem.model, p.strategy), p.problem, plain) for p in points]
     engine_rows: dict[str, list[list[int]]] = {name: [] for name in ENGINE_QUANTITIES}
@@ -270,7 +270,7 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
 def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
     """The baseline: every efficiency at one, free launches, communication and hosts, no waiting but for sharing and memory."""
     perfect = tuple(e.model_copy(update=_PERFECT) for e in calibration.efficiencies)
-    table = tabulate(points, calibration.model_copy(update={"efficiencies": perfect}))
+    table = tabulate(points, calibration.replaced(efficiencies=perfect))
     free = {
         "decode_step_ms",
         "per_sequence_us",

@@ -116,7 +116,9 @@ def _row(index: int, name: str, chips: Chips) -> str:
     edges = [left]
     for text, kind in chips:
         width = _width(text) - 6
-        parts.append(f'<rect class="{kind}" x="{left:.0f}" y="{top}" width="{width:.0f}" height="{CHIP_HEIGHT}" rx="4"/>')
+        parts.append(
+            f'<rect class="{kind}" x="{left:.0f}" y="{top}" width="{width:.0f}" height="{CHIP_HEIGHT}" rx="4"/>'
+        )
         parts.append(f'<text class="on" x="{left + 6:.0f}" y="{top + 14}">{escape(text)}</text>')
         left += width + 6
         edges.append(left)

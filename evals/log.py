@@ -1,7 +1,6 @@
-"""A run's log: one file, one JSON line for each thing as it happens, so that a run that ends early can go on where it stopped, and a
-finished one can be read, compared and scored again without a model.
+"""A run's log: one file, one JSON line for each thing as it happens.
 
-Lines: `run` (the configuration), `suite` (its samples, or why it is skipped), `entry` (a solved and scored sample), `end`.
+A run that ends early can go on where it stopped, and a finished one can be read, compared and scored again without a model. Lines: `run` (the configuration), `suite` (its samples, or why it is skipped), `entry` (a solved and scored sample), `end`.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Spread samples over a Ray cluster instead of the processes of one machine. Ray is not among our dependencies: install it to use this."""
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 from evals.log import Entry
@@ -27,9 +28,9 @@ def on_ray(tasks: Sequence[Task], _jobs: int) -> Iterator[tuple[Task, Entry]]:
 def imported_ray() -> Any:
     """The module, or the error that says how to get it."""
     try:
-        import ray
+        return import_module("ray")
     except ImportError:
         raise InputError(
-            "`--ray` needs Ray, which is not installed", hint="pip install ray, or leave --ray out: --jobs uses this machine's cores"
+            "`--ray` needs Ray, which is not installed",
+            hint="pip install ray, or leave --ray out: --jobs uses this machine's cores",
         ) from None
-    return ray

@@ -35,6 +35,7 @@ def verdict(comparison: Comparison) -> str:
         _count(len(comparison.regressions), "regression"),
         _count(len(comparison.new_failures), "new failure"),
         _count(len(comparison.empty), "suite without samples", "suites without samples"),
+        _count(comparison.unfinished, "sample not run", "samples not run"),
     ]
     bad = [text for text in told if text]
     drift = _count(len(comparison.drifts), "drift")
@@ -110,7 +111,9 @@ def _failures(log: Log, comparison: Comparison) -> Iterator[RenderableType]:
     failed = [(suite.name, entry) for suite in log.suites for entry in suite.failures]
     for name, entry in failed[:SHOWN]:
         mark = "FAILED" if (name, entry.sample) in fresh else "failed before"
-        why = entry.error or "; ".join(f"{s.scorer}: {s.detail}" for s in entry.scores if s.kind == "check" and s.value < 1)
+        why = entry.error or "; ".join(
+            f"{s.scorer}: {s.detail}" for s in entry.scores if s.kind == "check" and s.value < 1
+        )
         yield Text(f"{mark} {name} {entry.sample}: {why or 'no scorer spoke'}", "red" if mark == "FAILED" else "dim")
     if len(failed) > SHOWN:
         yield Text(f"... and {len(failed) - SHOWN} more", "dim")

@@ -58,7 +58,9 @@ def configured(
     )
 
 
-def run(config: Config, path: Path, *, resume: bool = False, progress: Progress | None = None, spread: Spread | None = None) -> Log:
+def run(
+    config: Config, path: Path, *, resume: bool = False, progress: Progress | None = None, spread: Spread | None = None
+) -> Log:
     """Run what `config` says and keep the log at `path`; `resume` goes on with the log that is there.
 
     `spread` solves the tasks (default: processes of this machine). Raises `InputError` when the log there is of another configuration.

@@ -5,7 +5,7 @@ from statistics import fmean, median
 
 from evals.log import SuiteLog
 from evals.stats import Interval, bootstrap, wilson
-from evals.suite import Better, Kind
+from evals.suite import Better, Kind, Score
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Summary:
 def summaries(suite: SuiteLog) -> tuple[Summary, ...]:
     """Every scorer of a suite, checks first, in the order in which they spoke."""
     said: dict[str, list[float]] = {}
-    first = {}
+    first: dict[str, Score] = {}
     for entry in suite.entries:
         for score in entry.scores:
             said.setdefault(score.scorer, []).append(score.value)
@@ -57,4 +57,5 @@ def number(value: float, unit: str = "") -> str:
 
 def within(interval: Interval, unit: str = "") -> str:
     """An interval as people read it."""
-    return f"{number(interval[0], unit)} to {number(interval[1], unit)}"
+    low = number(interval[0], unit if unit == "share" else "")
+    return f"{low} to {number(interval[1], unit)}"

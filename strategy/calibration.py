@@ -7,7 +7,7 @@ has a unit, and is looked up from the particular to the general, so a GPU nobody
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import Field
@@ -150,6 +150,10 @@ class Calibration(Frozen):
     """Constants fitted on serving points, on top of the efficiencies."""
     calibrated_archs: tuple[str, ...] = ()
     """Architectures on which efficiencies were fitted; others are extrapolated."""
+
+    def replaced(self, **fields: Any) -> "Calibration":
+        """A calibration with other fields and nothing remembered (a copy would keep what was looked up before)."""
+        return Calibration(**{name: getattr(self, name) for name in Calibration.model_fields} | fields)
 
     def efficiency(self, op: OpClass, phase: str, arch: str, dtype: str) -> Efficiency:
         """The record that matches in the most fields. Raises ValueError when none matches."""

@@ -4,13 +4,14 @@ A document is a program, not a dump: it names no rank. Groups follow from the st
 unrolls it to layers, stages, microbatches and ranks.
 """
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from strategy.mesh import Axis
 from strategy.model import ModelSpec
-from strategy.ops import Dim, Op, Role, Split
+from strategy.ops import Dim, Op, Role
 from strategy.strategy import LayerRange, Phase, Strategy
 from strategy.values import Degree, Frozen
 
@@ -89,8 +90,10 @@ class Add(Node):
 
 
 class AttentionNode(Node):
-    """Attention of the new tokens over the cache (a sync edge), or over the K and V of a data edge; `form` says which of MLA's two
-    equal forms runs."""
+    """Attention of the new tokens over the cache (a sync edge), or over the K and V of a data edge.
+
+    `form` says which of MLA's two equal forms runs.
+    """
 
     op: Literal["attention"]
     form: Literal["expanded", "absorbed"] | None = None
@@ -99,8 +102,10 @@ class AttentionNode(Node):
 
 
 class AttentionMerge(Node):
-    """Rescale partial attention outputs by their log-sum-exp: several of them into their whole, or one by the gathered log-sum-exp of
-    all (then they are summands)."""
+    """Rescale partial attention outputs by their log-sum-exp.
+
+    Several of them into their whole, or one by the gathered log-sum-exp of all (then they are summands).
+    """
 
     op: Literal["attention_merge"]
 
@@ -277,12 +282,17 @@ class Edge(NamedTuple):
 
 def edges(node: Node) -> list[Edge]:
     """The in-edges of a node, in the order in which it names them."""
+    return list(_parsed(node.inputs))
+
+
+@lru_cache(maxsize=65_536)
+def _parsed(inputs: tuple[str, ...]) -> tuple[Edge, ...]:
     found = []
-    for text in node.inputs:
+    for text in inputs:
         prefix, _, source = text.rpartition(":")
         kind: EdgeKind = "sync" if prefix == "sync" else "pipeline" if prefix == "pipeline" else "data"
         found.append(Edge(source, kind))
-    return found
+    return tuple(found)
 
 
 class Stamp(NamedTuple):

@@ -297,9 +297,9 @@ def heads_divide_over_cp(model: ModelSpec, pool: Pool) -> bool:
 
 
 def dcp_divides(pool: Pool) -> bool:
-    """Decode context parallelism regroups ranks that exist: it divides tp, or with cp is 1, cp or tp x cp (AT006)."""
+    """Decode context parallelism regroups ranks that exist: it divides tp, or with cp is 1, tp x cp, or cp where that divides tp (AT006)."""
     tp, cp, dcp = pool.attention.tp_size, pool.attention.cp_size, pool.dcp_size
-    return tp % dcp == 0 if cp == 1 else dcp in {1, cp, tp * cp}
+    return tp % dcp == 0 if cp == 1 else dcp in {1, tp * cp} or (dcp == cp and tp % cp == 0)
 
 
 def dcp_fits_kv_heads(model: ModelSpec, pool: Pool) -> bool:

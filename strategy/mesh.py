@@ -10,6 +10,7 @@ Inside a stage the ranks are w = (dp*C + cp)*T + tp, and the expert mesh reads t
 consecutive tp ranks, which hold the same KV heads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -41,19 +42,26 @@ class Coordinate:
 
 
 def axis_size(pool: Pool, axis: Axis) -> int:
-    """Ranks in one group of `axis`; expert axes of a dense model have one."""
-    experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)
-    sizes = {
-        "tp": pool.attention.tp_size,
-        "cp": pool.attention.cp_size,
-        "dp": pool.attention.dp_size,
-        "dcp": pool.dcp_size,
-        "ep": experts.ep_size,
-        "moe_tp": experts.tp_size,
-        "moe_dp": experts.dp_size,
-        "stage": pool.width,
-    }
-    return sizes[axis]
+    """Ranks in one group of `axis`; of a dense model every rank is an expert copy (moe_dp)."""
+    if axis in ATTENTION_AXES:
+        return _ATTENTION_SIZES[axis](pool)
+    if axis in EXPERT_AXES:
+        if pool.experts is None:
+            return pool.width if axis == "moe_dp" else 1
+        return _EXPERT_SIZES[axis](pool.experts)
+    return pool.width if axis == "stage" else pool.dcp_size
+
+
+_ATTENTION_SIZES: dict[Axis, Callable[[Pool], int]] = {
+    "dp": lambda pool: pool.attention.dp_size,
+    "cp": lambda pool: pool.attention.cp_size,
+    "tp": lambda pool: pool.attention.tp_size,
+}
+_EXPERT_SIZES: dict[Axis, Callable[[ExpertMesh], int]] = {
+    "moe_dp": lambda experts: experts.dp_size,
+    "ep": lambda experts: experts.ep_size,
+    "moe_tp": lambda experts: experts.tp_size,
+}
 
 
 def stage_members(pool: Pool, axis: Axis) -> np.ndarray:

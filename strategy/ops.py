@@ -8,7 +8,18 @@ from typing import Literal, get_args
 
 from strategy.model import ModelSpec, WeightClass
 
-ComputeOp = Literal["embedding", "linear", "attention", "attention_merge", "expert", "norm", "activation", "add", "select_last", "sample"]
+ComputeOp = Literal[
+    "embedding",
+    "linear",
+    "attention",
+    "attention_merge",
+    "expert",
+    "norm",
+    "activation",
+    "add",
+    "select_last",
+    "sample",
+]
 CommunicationOp = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv"]
 ControlOp = Literal["routing", "kv_cache_update", "ingress", "step_sync", "chunk"]
 Op = Literal[ComputeOp, CommunicationOp, ControlOp]
@@ -21,11 +32,15 @@ OPS: tuple[Op, ...] = (*get_args(ComputeOp), *get_args(CommunicationOp), *get_ar
 COLLECTIVES: frozenset[str] = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"})
 
 
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(get_args(ComputeOp), "compute"),
+    **dict.fromkeys(get_args(CommunicationOp), "communication"),
+}
+
+
 def op_kind(op: str) -> Kind:
     """Which of the three kinds of node `op` is."""
-    if op in get_args(ComputeOp):
-        return "compute"
-    return "communication" if op in get_args(CommunicationOp) else "control"
+    return _KINDS.get(op, "control")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Questions about the small graph inside one block, and about who uses the block. Safe on cyclic or dangling graphs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from strategy.dag import AnyNode, Block, edges
-from strategy.mesh import Axis
+from strategy.mesh import AXES, Axis
 from strategy.ops import COLLECTIVES, op_kind
 from strategy.placement import refine
 from strategy.strategy import Phase, Pool
@@ -146,6 +146,17 @@ def pools_of(subject: Subject, block: str) -> list[Pool]:
     """Pools on which `block` runs, each once."""
     pools = {p.name: p for p in (subject.dag.strategy.pool_for(phase) for phase in phases_of(subject, block))}
     return list(pools.values())
+
+
+def replica_axes(pools: Iterable[Pool]) -> dict[Axis, int]:
+    """Axes whose groups hold ranks of several attention replicas in one of the pools, with how many replicas that has."""
+    found: dict[Axis, int] = {}
+    for pool in pools:
+        if pool.attention.dp_size > 1:
+            found |= {
+                axis: pool.attention.dp_size for axis in AXES if axis not in found and crosses_replicas(pool, axis)
+            }
+    return found
 
 
 def crosses_replicas(pool: Pool, axis: Axis) -> bool:

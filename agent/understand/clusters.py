@@ -235,3 +235,48 @@ def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> t
     if assumed:
         notes.assume(assumed)
     return hosts, per_host
+
+
+_COUNT_ALONE = compiled(
+    rf"(?:(?:\b(?:only|just|had|have|got|with|use|using|afford|add|to|on)\s+|^\s*)(?P<n>{COUNT})(?=\s*(?:$|[?.!,;]|of\s+(?:them|those)|instead|total))"
+    rf"|(?P<m>{COUNT})\s*{_GPUS})(?:\s*(?:of\s+(?:them|those)|in\s+total|total|instead))?"
+)
+_HOSTS_ALONE = compiled(rf"(?P<h>{COUNT})\s*{_HOST}\b(?:\s*(?:of|with|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?)?")
+_GRID_ALONE = compiled(rf"(?P<h>{COUNT})\s*x\s*(?P<n>{COUNT})\b(?!\s*[a-z])")
+_SCALED = compiled(
+    rf"\b(?P<by>double|twice|half|halve|quadruple)\s+(?:of\s+)?(?:the\s+|as\s+many\s+|my\s+)?(?:number\s+of\s+)?{_GPUS}"
+)
+_FACTORS = {"double": 2.0, "twice": 2.0, "half": 0.5, "halve": 0.5, "quadruple": 4.0}
+
+
+def find_cluster_change(
+    scan: Scan, gpus: Vocabulary, gpus_per_host: Mapping[str, int], notes: Notes, old: Mapping[str, int | str]
+) -> dict[str, object] | None:
+    """What a text changes of a known cluster (`gpu`, `gpus_per_host`, `hosts`): its size, its GPU, or both; None when neither."""
+    mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
+    key = _one_kind(scan, mentions, gpus, notes)
+    if {"gpu"} & set(notes.questions):
+        return None
+    shapes = _shapes(scan, mentions) or _bare_shapes(scan, old)
+    if key is None and not shapes:
+        return None
+    gpu = key or str(old["gpu"])
+    usual = gpus_per_host[gpu]
+    shape = _merged(shapes, notes) if shapes else Shape(total=int(old["hosts"]) * int(old["gpus_per_host"]))
+    if shape is None:
+        return None
+    if shape.hosts is not None and shape.total is None and shape.per_host is None and key is None:
+        shape = Shape(hosts=shape.hosts, per_host=int(old["gpus_per_host"]))
+    size = _size(shape, gpu, usual, notes)
+    return None if size is None else {"gpu": gpu, "gpus_per_host": size[1], "hosts": size[0]}
+
+
+def _bare_shapes(scan: Scan, old: Mapping[str, int | str]) -> list[Shape]:
+    """Numbers of GPUs and hosts in a text that names no GPU, since everybody knows which one is meant."""
+    total = int(old["hosts"]) * int(old["gpus_per_host"])
+    found = [Shape(total=max(1, round(total * _FACTORS[m["by"].lower()]))) for m in scan.take(_SCALED)]
+    found += [Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"])) for m in scan.take(_GRID_ALONE)]
+    found += [
+        Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]) if m["n"] else None) for m in scan.take(_HOSTS_ALONE)
+    ]
+    return found or [Shape(total=count_of(m["n"] or m["m"])) for m in scan.take(_COUNT_ALONE)]

@@ -75,6 +75,16 @@ _PREFIX = (
 
 def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
     """The workload as a `Workload` document; lengths that the text does not give are assumptions."""
+    found = find_traffic(scan, notes)
+    for name, default, what in (("isl", DEFAULT_ISL, "prompt"), ("osl", DEFAULT_OSL, "answer")):
+        if name not in found and name not in notes.questions:
+            found[name] = default
+            notes.assume(f"{name} {default}: the text gives no {what} length")
+    return found
+
+
+def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
+    """What the text says of the workload, and nothing else."""
     load = _load(scan, notes)
     prefix = _prefix(scan, notes)
     pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
@@ -89,13 +99,8 @@ def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
         v for v in (isl, osl) if v and v % K == 0
     }:
         notes.assume("1k tokens are 1,024 tokens")
-    if isl is None and "isl" not in notes.questions:
-        isl = DEFAULT_ISL
-        notes.assume(f"isl {DEFAULT_ISL}: the text gives no prompt length")
-    if osl is None and "osl" not in notes.questions:
-        osl = DEFAULT_OSL
-        notes.assume(f"osl {DEFAULT_OSL}: the text gives no answer length")
-    return {"isl": isl, "osl": osl, **load, **prefix}
+    lengths = {name: value for name, value in (("isl", isl), ("osl", osl)) if value is not None}
+    return {**lengths, **load, **prefix}
 
 
 def _tokens(match: re.Match[str], group: str = "n") -> int:

@@ -4,7 +4,7 @@
 import { AXES, css } from "/page/dom.js";
 import { edgePath } from "/page/geometry.js";
 
-const MIN_ZOOM = 0.015, MAX_ZOOM = 4;
+const MIN_ZOOM = 0.015, MAX_ZOOM = 4, TILE = 900;
 const TEXT_ZOOM = 0.45, FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 
 export class DagView {
@@ -66,20 +66,19 @@ export class DagView {
 
   buildPaths() {
     const { cells, edges, size: [w, h] } = this.grid;
-    this.fills = new Map();
+    this.fills = new Tiles();
     for (let i = 0; i < cells.x.length; i += 1) {
       const node = this.nodeOf(i);
       const style = !node ? "stub" : node.kind === "communication" || node.op === "step_sync" ? node.axis ?? "stage" : node.kind;
-      if (!this.fills.has(style)) this.fills.set(style, new Path2D());
-      this.fills.get(style).rect(cells.x[i], cells.y[i], w, h);
+      this.fills.at(style, cells.x[i], cells.x[i], cells.y[i], cells.y[i]).rect(cells.x[i], cells.y[i], w, h);
     }
-    this.wires = new Map();
+    this.wires = new Tiles();
     this.incident = new Map();
     for (let i = 0; i < edges.source.length; i += 1) {
       const edge = { source: edges.source[i], target: edges.target[i], kind: edges.kind[i], route: edges.route[i], loop: edges.loop[i] };
       const style = edge.route === "link" ? (edge.loop ? "loop" : edge.kind === "sync" ? "kv" : "link") : edge.kind === "data" ? (edge.route === "residual" ? "residual" : "data") : edge.kind;
-      if (!this.wires.has(style)) this.wires.set(style, new Path2D());
-      edgePath(this.wires.get(style), edge, this.grid);
+      const { source: a, target: b } = edge;
+      edgePath(this.wires.at(style, cells.x[a], cells.x[b], cells.y[a], cells.y[b]), edge, this.grid);
       for (const end of [edge.source, edge.target]) {
         if (!this.incident.has(end)) this.incident.set(end, []);
         this.incident.get(end).push(edge);
@@ -236,7 +235,7 @@ export class DagView {
       g.fill();
       g.stroke();
       if (!this.visible(band.box)) continue;
-      const size = clamp(15, 11 / k, 40);
+      const size = band.collapsed ? clamp(13, 8 / k, 22) : clamp(15, 11 / k, 40);
       g.fillStyle = colours.ink;
       g.font = `600 ${size}px ${FONT}`;
       g.textBaseline = "middle";
@@ -267,14 +266,14 @@ export class DagView {
       pipeline: [colours.accent, thin * 1.8, []], kv: [colours.kv, thin, [5, 4]], link: [colours.accent, thin, []],
       loop: [colours.kv, thin, [2, 4]],
     };
-    for (const [style, path] of this.wires) {
+    for (const [style, paths] of this.wires.seen((box) => this.visible(box))) {
       const [colour, width, dash] = styles[style];
       g.strokeStyle = colour;
       g.lineWidth = width;
       // Dashes cost more than everything else together when thousands of curves are far away.
       g.setLineDash(many && k < TEXT_ZOOM ? [] : dash);
       g.globalAlpha = (["kv", "loop", "link"].includes(style) ? (many ? 0.16 : 0.45) : 0.8) * (this.selected === null ? 1 : 0.55);
-      g.stroke(path);
+      for (const path of paths) g.stroke(path);
     }
     g.setLineDash([]);
     g.globalAlpha = 1;
@@ -283,13 +282,15 @@ export class DagView {
   paintCells(g) {
     const { colours, view: { k } } = this;
     g.globalAlpha = this.matches ? 0.35 : 1;
-    for (const [style, path] of this.fills) {
+    for (const [style, paths] of this.fills.seen((box) => this.visible(box))) {
       const axis = this.axisColours[style];
       g.fillStyle = axis ? mix(axis, colours.surface, k < 0.25 ? 0.75 : 0.2) : style === "compute" || style === "stub" ? colours.surface : colours["surface-2"];
       g.strokeStyle = axis ?? (style === "compute" ? colours["ink-3"] : colours["line-2"]);
       g.lineWidth = Math.max(axis ? 1.4 : 1, 0.6 / k);
-      g.fill(path);
-      if (k > 0.07) g.stroke(path);
+      for (const path of paths) {
+        g.fill(path);
+        if (k > 0.07) g.stroke(path);
+      }
     }
     g.globalAlpha = 1;
     const { cells, size: [w, h] } = this.grid;
@@ -366,6 +367,31 @@ export class DagView {
         }
       }
     });
+  }
+}
+
+// Paths by style and place, so that a frame draws only what it shows.
+class Tiles {
+  constructor() { this.styles = new Map(); }
+
+  // The path of a style for something that reaches from one place to another.
+  at(style, x1, x2, y1, y2) {
+    const left = Math.min(x1, x2), top = Math.min(y1, y2), far = Math.abs(x2 - x1) > TILE;
+    const key = far ? "far" : `${Math.floor(left / TILE)} ${Math.floor(top / TILE)}`;
+    if (!this.styles.has(style)) this.styles.set(style, new Map());
+    const tiles = this.styles.get(style);
+    if (!tiles.has(key)) tiles.set(key, { path: new Path2D(), box: { x: left, y: top, w: 0, h: 0 } });
+    const { path, box } = tiles.get(key), margin = 2 * TILE / 10;
+    const right = Math.max(box.x + box.w, x1 + margin, x2 + margin), bottom = Math.max(box.y + box.h, y1 + margin, y2 + margin);
+    box.x = Math.min(box.x, left - margin);
+    box.y = Math.min(box.y, top - margin);
+    box.w = right - box.x;
+    box.h = bottom - box.y;
+    return path;
+  }
+
+  * seen(visible) {
+    for (const [style, tiles] of this.styles) yield [style, [...tiles.values()].filter(({ box }) => visible(box)).map(({ path }) => path)];
   }
 }
 

@@ -75,7 +75,7 @@ function step(text, tone = null) {
 function tellEvent({ type, data }) {
   if (type === "understood") step(data.question ? `Unclear: ${data.question}` : `Understood: ${data.request?.model ?? "the request"}${data.assumptions?.length ? `, ${data.assumptions.length} assumptions` : ""}`);
   else if (type === "retrieved") step(`Read ${data.refs?.length ?? 0} sections of the knowledge base`);
-  else if (type === "attempt") step(`Attempt ${data.number} by the ${data.proposer}: ${data.accepted ? "accepted" : data.outcome}${data.ms ? ` in ${ms(data.ms)}` : ""}`, data.accepted ? "ok" : "bad");
+  else if (type === "attempt") step(`Attempt ${data.number} by the ${data.proposer}: ${data.accepted ? "accepted" : data.outcome}${data.ms ? ` in ${ms(data.ms)}` : ""}`, data.accepted ? "ok" : null);
   else if (type === "findings") for (const finding of (data.findings ?? []).slice(0, 5)) step(`${finding.code} ${finding.message}`, finding.severity);
 }
 

@@ -48,7 +48,7 @@ function numbers(e, proof, slo) {
 
 function infeasible(result, onAsk) {
   const { limits, nearest } = result.infeasible;
-  return h("div", { class: "infeasible" },
+  return h("div", { class: "breaks" },
     h("h3", null, "What breaks"), h("ul", null, limits.map((limit) => h("li", null, h("b", null, limit.name), ` ${limit.message}`))),
     nearest.length ? [h("h3", null, "What would fit"), h("ul", null, nearest.map((change) => h("li", null,
       h("button", { type: "button", class: "link", onclick: () => onAsk(change) }, change.message), change.verified ? h("span", { class: "ok" }, " planned and checked") : null)))] : null);

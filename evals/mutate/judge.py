@@ -34,6 +34,7 @@ _DECLARED = frozenset({"pool-field", "degree", "stages"})
 _MESH = Reason("layout: the declared meshes contradict each other or the engines' groups", _DECLARED)
 REASONS: dict[str, Reason] = {
     "AT007": _MESH,
+    "AT008": Reason("layout: a boundary that no stage uses holds attention", frozenset({"branch-block"})),
     "CH004": _MESH,
     "CM003": Reason("waste: rows gathered that every rank has"),
     "CM004": Reason("hang: a send without its recv, or two"),
@@ -58,6 +59,7 @@ REASONS: dict[str, Reason] = {
     "PH009": Reason("order: attention reads the cache through another node", frozenset({"insert"})),
     "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
     "SP002": _MESH,
+    "SP003": _MESH,
     "SP008": Reason("waste: a cp rank samples the sequences of others as well"),
     "SP013": Reason("order: the cache is complete on one cp rank only, and sequences move between them"),
     "SP011": _MESH,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,26 +90,34 @@ def _rounds(
     apis: Sequence[Process], victims: Sequence[Process], kills: int, chance: random.Random, model: SlowModel
 ) -> Outcome:
     outcome = Outcome()
-    client = Client(apis)
-    with client.submitting():
-        for _ in range(kills):
-            time.sleep(chance.uniform(0.05, MAX_PAUSE_S))
-            victim = chance.choice(victims)
-            victim.kill()
-            victim.restart()
-            victim.ready()
-            outcome.kills += 1
-    began = time.monotonic()
-    client.wait_for_all(began + ENDS_WITHIN_S * 2)
-    outcome.slowest_end_s = time.monotonic() - began
-    client.check(outcome)
+    with closing(Client(apis)) as client:
+        with client.submitting():
+            for _ in range(kills):
+                time.sleep(chance.uniform(0.05, MAX_PAUSE_S))
+                _kill_one(chance.choice(victims))
+                outcome.kills += 1
+        began = time.monotonic()
+        client.wait_for_all(began + ENDS_WITHIN_S * 2)
+        outcome.slowest_end_s = time.monotonic() - began
+        client.check(outcome)
     outcome.calls = model.calls
-    most = ATTEMPTS * outcome.accepted + outcome.takeovers
-    if model.calls > most:
-        outcome.faults.append(f"the model was asked {model.calls} times, at most {most} were due")
-    if outcome.slowest_end_s > ENDS_WITHIN_S:
-        outcome.faults.append(f"the last run ended {outcome.slowest_end_s:.1f} s after the restart")
+    outcome.faults += _excesses(outcome)
     return outcome
+
+
+def _kill_one(victim: Process) -> None:
+    victim.kill()
+    victim.restart()
+    victim.ready()
+
+
+def _excesses(outcome: Outcome) -> Iterator[str]:
+    """What took too long or happened too often."""
+    most = ATTEMPTS * outcome.accepted + outcome.takeovers
+    if outcome.calls > most:
+        yield f"the model was asked {outcome.calls} times, at most {most} were due"
+    if outcome.slowest_end_s > ENDS_WITHIN_S:
+        yield f"the last run ended {outcome.slowest_end_s:.1f} s after the restart"
 
 
 class Client:
@@ -133,6 +141,10 @@ class Client:
         finally:
             self._open = False
             thread.join()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
 
     def wait_for_all(self, until: float) -> None:
         """Until every run has ended, or that time has come."""

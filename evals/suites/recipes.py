@@ -81,6 +81,12 @@ def gpus_of(row: dict[str, Any]) -> int:
     return sum(pool["workers"] * pool["tp"] * pool["dp"] * pool.get("pp", 1) for pool in row["pools"])
 
 
+def pool_of_facts(pool: dict[str, Any]) -> dict[str, Any]:
+    """A pool of another table (degrees of one left out) as `recipes.yaml` has it."""
+    degrees = {name: pool.get(name, 1) for name in ("tp", "dp", "ep", "pp")}
+    return {"workers": pool["replicas"], **degrees, "redundant": 0}
+
+
 def _pool(pools: list[dict[str, Any]], index: int, problem: Problem) -> Pool:
     """One published pool on our two meshes: attention tp x dp, experts over the same ranks."""
     given = pools[index]

@@ -11,7 +11,7 @@ from agent.deps import Deps
 from agent.graph import run
 from evals.settings import deps_for
 from evals.suite import Sample, Score, Suite, measure
-from evals.suites.recipes import deployed, gpus_of, request_of, rows
+from evals.suites.recipes import deployed, gpus_of, pool_of_facts, request_of, rows
 from knowledge.calibration import calibration
 from knowledge.resolve import resolve
 from strategy.build import build
@@ -53,12 +53,8 @@ def _peer_sample(case: Json) -> Sample:
         "slo": case.get("slo", PEER_SLO),
         "engine": case.get("engine"),
     }
-    peer = {"pools": [_peer_pool(pool) for pool in case["pools"]], **case["says"], "wall_s": case["wall_s"]}
+    peer = {"pools": [pool_of_facts(pool) for pool in case["pools"]], **case["says"], "wall_s": case["wall_s"]}
     return Sample(f"peer-{case['id']}", request, {"status": "valid", "peer": peer})
-
-
-def _peer_pool(pool: Json) -> Json:
-    return {"workers": pool["replicas"], "tp": pool.get("tp", 1), "dp": pool.get("dp", 1), "ep": pool.get("ep", 1), "redundant": 0}
 
 
 def _recipe_samples() -> Iterator[Sample]:
@@ -106,7 +102,11 @@ def _judged(result: Result) -> Json | None:
     verdict = validate(result.dag, problem.model, problem)
     priced = estimate(result.dag, problem, calibration(), concurrency=result.estimate.concurrency)
     errors = [finding.code for finding in verdict.errors]
-    return {"proved": verdict.valid, "errors": errors, "estimate": priced.model_dump(mode="json", exclude={"breakdown"})}
+    return {
+        "proved": verdict.valid,
+        "errors": errors,
+        "estimate": priced.model_dump(mode="json", exclude={"breakdown"}),
+    }
 
 
 async def _after(result: Result, change: Json, deps: Deps) -> str:
@@ -236,7 +236,10 @@ def changes_hold(sample: Sample, output: Json) -> Score | None:
 
 def as_asked(sample: Sample, output: Json) -> Score | None:
     """Degrees, GPUs and pools that the request decides are those of the strategy."""
-    wanted = {**sample.target.get("degrees", {}), **{k: sample.target[k] for k in ("gpus", "pools") if k in sample.target}}
+    wanted = {
+        **sample.target.get("degrees", {}),
+        **{k: sample.target[k] for k in ("gpus", "pools") if k in sample.target},
+    }
     if not wanted or not _answered(output):
         return None
     pools = _result(output)["strategy"]["pools"]
@@ -247,7 +250,12 @@ def as_asked(sample: Sample, output: Json) -> Score | None:
 
 def _degrees(pool: Json) -> dict[str, int]:
     experts = pool["experts"] or {"ep_size": 1}
-    return {**pool["attention"], "pp_size": pool["pp_size"], "ep_size": experts["ep_size"], "replicas": pool["replicas"]}
+    return {
+        **pool["attention"],
+        "pp_size": pool["pp_size"],
+        "ep_size": experts["ep_size"],
+        "replicas": pool["replicas"],
+    }
 
 
 def recipe_in_top5(sample: Sample, output: Json) -> Score | None:

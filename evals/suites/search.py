@@ -55,7 +55,9 @@ def _drawn_request(rng: Random, *, disaggregated: bool) -> dict[str, Any]:
         "objective": rng.choice(("throughput", "throughput", "latency", "min_gpus")),
         "serving": "disaggregated" if disaggregated else "colocated",
         "engine": rng.choice((None, "vllm", "sglang", "trtllm")),
-        "constraints": rng.choice(({}, {}, {"forbid": ["pp"]}, {"forbid": ["ep"]}, {"fix": {"tp_size": 2}}, {"fix": {"pp_size": 2}})),
+        "constraints": rng.choice(
+            ({}, {}, {"forbid": ["pp"]}, {"forbid": ["ep"]}, {"fix": {"tp_size": 2}}, {"fix": {"pp_size": 2}})
+        ),
     }
     asked["workload"] |= rng.choice(({}, {"concurrency": rng.choice((1, 8, 64))}))
     asked["slo"] = rng.choice(LIMITS)
@@ -84,12 +86,16 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
         "priced": best.priced,
         "ms": ms,
         "dag": None if found is None else found.dag.model_dump(mode="json"),
-        "facts": {"space": str(best.priced), "best of all": _name(best.strategy), "found": _name(found and found.strategy)},
+        "facts": {
+            "space": str(best.priced),
+            "best of all": _name(best.strategy),
+            "found": _name(found.strategy if found else None),
+        },
     }
 
 
 def _summary(found: Candidate | None, best: Best) -> str:
-    return f"{_name(found and found.strategy)}; best of {best.priced}: {_name(best.strategy)}"
+    return f"{_name(found.strategy if found else None)}; best of {best.priced}: {_name(best.strategy)}"
 
 
 def _name(strategy: Strategy | None) -> str:

@@ -123,6 +123,15 @@ def test_the_table_agrees_with_the_cost_model(points: list[Point], table: Table)
         assert ttft[index] == pytest.approx(one.ttft_ms[0], rel=0.06)
 
 
+def test_factors_are_set_aside_also_after_they_were_looked_up(points: list[Point], table: Table) -> None:
+    used = calibration()
+    curve(build(points[0].problem.model, points[0].strategy), points[0].problem, used)
+
+    again = tabulate(points, used)
+
+    assert again.predict(np.zeros(len(again.keys)))[1] == pytest.approx(table.predict(np.zeros(len(table.keys)))[1])
+
+
 def test_slopes_are_those_of_the_prediction(table: Table) -> None:
     logs = shipped(table, calibration()).logs
     ttft, tpot, d_ttft, d_tpot = table.slopes(logs)

@@ -82,13 +82,17 @@ def test_nothing_else_on_disk_can_be_asked_for(client: TestClient, name: str) ->
 
 
 def test_no_file_names_another_host(files: dict[str, str]) -> None:
-    named = {name: re.findall(r"[a-z]*:?//[\w.-]+\.\w+[\w./]*", text.replace(NAMESPACE, "")) for name, text in files.items()}
+    named = {
+        name: re.findall(r"[a-z]*:?//[\w.-]+\.\w+[\w./]*", text.replace(NAMESPACE, "")) for name, text in files.items()
+    }
 
     assert {name: found for name, found in named.items() if found} == {}
 
 
 def test_scripts_make_no_markup_or_code_from_strings(files: dict[str, str]) -> None:
-    unsafe = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(.style")
+    unsafe = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(.style"
+    )
 
     assert [name for name, text in files.items() if name.endswith(".js") and unsafe.search(text)] == []
 
@@ -120,7 +124,9 @@ def test_controls_have_names_for_screen_readers(page: Page) -> None:
 
 def test_references_between_files_lead_somewhere(files: dict[str, str], page: Page) -> None:
     linked = [attrs.get("href") or attrs.get("src") or "" for tag, attrs in page.elements if tag in {"link", "script"}]
-    imported = [path for name, text in files.items() if name.endswith(".js") for path in re.findall(r'from "([^"]+)"', text)]
+    imported = [
+        path for name, text in files.items() if name.endswith(".js") for path in re.findall(r'from "([^"]+)"', text)
+    ]
     names = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
     asked = set(re.findall(r'byId\("([^"]+)"\)', files["main.js"]))
 

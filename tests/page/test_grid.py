@@ -15,10 +15,7 @@ NAMES = ("dense", "pipeline", "one GPU", "sparse")
 
 def overlap(one: Box, other: Box) -> bool:
     return (
-        one.x < other.x + other.w
-        and other.x < one.x + one.w
-        and one.y < other.y + other.h
-        and other.y < one.y + one.h
+        one.x < other.x + other.w and other.x < one.x + one.w and one.y < other.y + other.h and other.y < one.y + one.h
     )
 
 
@@ -81,7 +78,9 @@ def test_an_unfolded_grid_shows_every_node_of_every_layer_once(dags: dict[str, D
     for phase in ("prefill", "decode"):
         branch, pool = dag.branch(phase), dag.strategy.pool_for(phase)
         expected += sizes[branch.embed] + sizes[branch.head]
-        expected += sum((stamp.range[1] - stamp.range[0]) * sum(sizes[b] for b in stamp.blocks) for stamp in branch.layers)
+        expected += sum(
+            (stamp.range[1] - stamp.range[0]) * sum(sizes[b] for b in stamp.blocks) for stamp in branch.layers
+        )
         expected += (pool.pp_size - 1) * sizes[branch.boundary] if branch.boundary else 0
 
     assert len(grid.cells) == expected
@@ -174,7 +173,10 @@ def test_a_cycle_and_an_input_from_nowhere_are_drawn_as_far_as_they_go(dags: dic
 def test_missing_blocks_and_layers_that_no_stage_claims_are_drawn_as_far_as_they_go(dags: dict[str, Dag]) -> None:
     branches = dags["dense"].branches
     stray = branches.decode.model_copy(
-        update={"embed": "nobody", "layers": (*branches.decode.layers, LayerStamp(range=(32, 40), blocks=("attention",)))}
+        update={
+            "embed": "nobody",
+            "layers": (*branches.decode.layers, LayerStamp(range=(32, 40), blocks=("attention",))),
+        }
     )
     broken = dags["dense"].model_copy(update={"branches": branches.model_copy(update={"decode": stray})})
 

@@ -29,7 +29,9 @@ def test_yaml_and_json_of_one_document_are_drawn_alike(client: TestClient, dags:
     from_yaml = picture(client, to_yaml(dags["dense"]), kind=YAML)
     from_json = picture(client, to_json(dags["dense"]))
 
-    assert {k: from_yaml[k] for k in ("grid", "nodes", "pools")} == {k: from_json[k] for k in ("grid", "nodes", "pools")}
+    assert {k: from_yaml[k] for k in ("grid", "nodes", "pools")} == {
+        k: from_json[k] for k in ("grid", "nodes", "pools")
+    }
 
 
 def test_cells_refer_to_the_nodes_that_come_with_them(client: TestClient, sparse_text: str) -> None:
@@ -75,7 +77,11 @@ def test_groups_of_the_picture_are_the_groups_of_the_mesh(
 
 
 def test_memory_comes_for_every_stage(client: TestClient, dags: dict[str, Dag]) -> None:
-    request = {"model": "llama-3.1-8b", "cluster": {"gpu": "l40s", "hosts": 1, "gpus_per_host": 8}, "workload": {"isl": 512, "osl": 64}}
+    request = {
+        "model": "llama-3.1-8b",
+        "cluster": {"gpu": "l40s", "hosts": 1, "gpus_per_host": 8},
+        "workload": {"isl": 512, "osl": 64},
+    }
     text = json.dumps({"dag": json.loads(to_json(dags["pipeline"])), "request": request})
 
     (pool,) = picture(client, text)["pools"]
@@ -108,11 +114,14 @@ def test_a_document_that_breaks_a_rule_is_drawn(client: TestClient, dags: dict[s
 
     made = picture(client, text, kind=YAML)
 
-    assert len(made["grid"]["cells"]["x"]) == len(picture(client, to_yaml(dags["dense"]), kind=YAML)["grid"]["cells"]["x"])
+    assert len(made["grid"]["cells"]["x"]) == len(
+        picture(client, to_yaml(dags["dense"]), kind=YAML)["grid"]["cells"]["x"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("query", "status"), [("?concurrency=0", 422), ("?concurrency=x", 422), ("?unfold=nothing", 200), ("?collapse=none", 200)]
+    ("query", "status"),
+    [("?concurrency=0", 422), ("?concurrency=x", 422), ("?unfold=nothing", 200), ("?collapse=none", 200)],
 )
 def test_what_is_asked_of_the_picture_is_checked(
     client: TestClient, dags: dict[str, Dag], query: str, status: int

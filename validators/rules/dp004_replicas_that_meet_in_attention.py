@@ -2,15 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import (
-    BlockGraph,
-    collective_axis,
-    crosses_replicas,
-    feeds_cache,
-    graphs,
-    pools_of,
-    weight_of,
-)
+from validators.block_graph import BlockGraph, collective_axis, feeds_cache, graphs, pools_of, replica_axes, weight_of
 from validators.examples import insert, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -41,15 +33,12 @@ _ATTENTION_WEIGHTS = frozenset({"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_u
 def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
     """Attention replicas share experts and step boundaries, never attention: their sequences and caches have nothing to do with each other."""
     for graph in graphs(subject):
-        pools = [pool for pool in pools_of(subject, graph.block.name) if pool.attention.dp_size > 1]
+        crossing = replica_axes(pools_of(subject, graph.block.name))
         attention = _attention_nodes(graph)
-        for node in graph.block.nodes if pools else ():
+        for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)
-            crossed = [pool for pool in pools if axis is not None and crosses_replicas(pool, axis)]
-            if crossed and graph.near(node.id, attention) and not feeds_cache(graph, node.id):
-                yield Hit(
-                    graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossed[0].attention.dp_size
-                )
+            if axis in crossing and graph.near(node.id, attention) and not feeds_cache(graph, node.id):
+                yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossing[axis])
 
 
 def _attention_nodes(graph: BlockGraph) -> frozenset[str]:

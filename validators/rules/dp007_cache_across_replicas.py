@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import collective_axis, crosses_replicas, feeds_cache, graphs, pools_of
+from validators.block_graph import collective_axis, feeds_cache, graphs, pools_of, replica_axes
 from validators.examples import insert, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -23,12 +23,11 @@ from validators.subject import Subject
 def cache_across_replicas(subject: Subject) -> Iterator[Hit]:
     """Each replica caches the sequences it serves and no others."""
     for graph in graphs(subject):
-        for node in graph.block.nodes:
+        crossing = replica_axes(pools_of(subject, graph.block.name))
+        for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)
-            crossed = [p for p in pools_of(subject, graph.block.name) if axis and crosses_replicas(p, axis)]
-            if crossed and feeds_cache(graph, node.id):
-                replicas = crossed[0].attention.dp_size
-                yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=replicas)
+            if axis in crossing and feeds_cache(graph, node.id):
+                yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossing[axis])
 
 
 def _gathered() -> Subject:

@@ -9,6 +9,9 @@ from validators.typing_pass.site import PARTIAL_ATTENTION, Data, Site
 from validators.typing_pass.tables import FEATURE_DIMS
 from validators.typing_pass.tensors import Tensor
 
+AT_EXPERTS = ("dispatched", "expert_out")
+"""Tokens between dispatch and combine, which expert tp gathers and sums."""
+
 
 def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllReduce)
@@ -48,7 +51,7 @@ def _reduce_repair(site: Site, value: Tensor) -> str:
 
 def _reduce_scatter(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, ReduceScatter)
-    source, value = site.tensor(node, data)
+    source, value = site.tensor(node, data, also=AT_EXPERTS)
     if node.role == "dispatch":
         raise site.stop(node, "content", source=source, needed="role combine, or none", found="role dispatch")
     digits = site.digits.of(node.axis)
@@ -86,7 +89,7 @@ def _all_gather(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 
 CARRIED: dict[str | None, tuple[str, dict[str, str]]] = {
-    "kv": ("tokens", {"qkv": "kv_new", "latent": "latent"}),
+    "kv": ("tokens", {"qkv": "kv_new", "latent": "latent", "kv_a": "kv_a"}),
     "q": ("heads", {"qkv": "query", "query": "query", "absorbed_query": "absorbed_query"}),
     "lse": ("partials", {"partial_context": "lse", "partial_latent_context": "lse"}),
 }
@@ -141,7 +144,9 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
                 node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
             )
         return hidden[0], replace(hidden[1], content="pair")
-    return site.tensor(node, data, also=("routing", "pair", *(PARTIAL_ATTENTION if node.role == "lse" else ())))
+    return site.tensor(
+        node, data, also=("routing", "pair", *AT_EXPERTS, *(PARTIAL_ATTENTION if node.role == "lse" else ()))
+    )
 
 
 def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:

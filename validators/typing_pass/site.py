@@ -13,7 +13,9 @@ from validators.typing_pass.tables import SLICED_OVER_CP
 from validators.typing_pass.tensors import Mismatch, MismatchKind, Tensor
 
 PARTIAL_ATTENTION = frozenset({"partial_context", "partial_latent_context"})
-NO_TENSOR = frozenset({"ids", "token", "sync", "kv", "routing", "pair", "lse"}) | PARTIAL_ATTENTION
+NO_TENSOR = (
+    frozenset({"ids", "token", "sync", "kv", "routing", "pair", "lse", "dispatched", "expert_out"}) | PARTIAL_ATTENTION
+)
 """What is not an array of activations."""
 Data = list[tuple[str, Tensor]]
 """Data inputs of a node: the name of each and what it is."""

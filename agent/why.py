@@ -1,0 +1,227 @@
+"""Questions of the kind `why not TP8?`: the other choice is planned, and rules or estimates say what speaks against it."""
+
+import asyncio
+import re
+from typing import Any
+
+from agent.deps import Deps
+from agent.inspect import inspect
+from agent.proposers import Brief, Proposal
+from agent.understand.changes import understand_change
+from strategy.errors import InputError
+from strategy.request import Request
+from strategy.result import Citation, Estimate, Infeasible, Result
+from strategy.strategy import Pool, describe
+from strategy.values import Frozen
+from validators.registry import catalogue
+
+Json = dict[str, Any]
+
+WHY = re.compile(r"^\W*(?:(?:but|so|ok(?:ay)?|and|hm+)[ ,]+)*(?:why|how\s+come|what\s+(?:speaks|is\s+wrong|would\s+be\s+wrong)|what's\s+wrong|what\s+about\s+not|warum|pourquoi|por\s+qu[eé])\b", re.IGNORECASE)  # fmt: skip
+_ASKING = re.compile(
+    r"\b(?:why|how\s+come|what\s+speaks|what\s+is|what's|wrong|against|with|for|instead|rather|warum|pourquoi|por|qu[eé]|not|nicht|pas|didn't|did|don't|do|"
+    r"you|we|isn't|is|it|the|plan|use|using|choose|chose|pick|picked|take|go|just|no|without|then|a|of)\b|[?!]",
+    re.IGNORECASE,
+)
+_KINDS = {
+    "pp": (r"\bpp\b|pipeline", "pp_size"),
+    "tp": (r"\btp\b|tensor[- ]parallel", "tp_size"),
+    "ep": (r"\bep\b|expert[- ]parallel", "ep_size"),
+    "dp_attention": (r"dp[- ]?att\w*|attention[- ]dp|attention data", "dp_size"),
+    "sp": (r"\bsp\b|\bcp\b|sequence[- ]parallel|context[- ]parallel", "cp_size"),
+    "dp": (r"\bdp\b|replicas?|data[- ]parallel", "replicas"),
+    "dcp": (r"\bdcp\b|decode context", "dcp_size"),
+}
+_TOPICS = {
+    "tp_size": "tensor parallelism size choice",
+    "pp_size": "tensor parallelism or pipeline",
+    "ep_size": "expert parallelism size",
+    "dp_size": "DP attention when it pays",
+    "cp_size": "context parallelism when it pays",
+    "replicas": "tensor parallelism or replicas",
+    "dcp_size": "decode context parallelism limits",
+    "serving": "colocated or disaggregated when it pays",
+    "precision": "quantisation precision fp8",
+    "cluster": "topology hosts number of GPUs",
+}
+MOST_CITED = 3
+CLOSE = 0.02
+"""Relative difference below which two plans are called equal."""
+
+
+class Because(Frozen):
+    """An answer to why, and what it leans on."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
+async def why(text: str, result: Result, deps: Deps) -> Because:
+    """Why the plan is as it is, or why not otherwise. The other choice is planned under the same request."""
+    assert result.request is not None
+    other, topic = _other_choice(text, result)
+    if other is None:
+        return _in_general(text, result)
+    try:
+        problem, _ = await asyncio.to_thread(deps.resolve, other)
+    except InputError as error:
+        return Because(text=f"That cannot be planned: {error}.")
+    proposal = await deps.planner.propose(Brief(problem=problem))
+    if proposal.infeasible is not None:
+        return _against(proposal.infeasible, _name(other, result.request), topic, deps)
+    return _compared(proposal, result, _name(other, result.request), topic, deps)
+
+
+def _other_choice(text: str, result: Result) -> tuple[Request | None, str]:
+    """The request under which the other choice must be made, and what it is about."""
+    request = result.request
+    assert request is not None
+    wanted = _ASKING.sub(" ", text)
+    changed = understand_change(wanted, request).request
+    if changed is not None and changed != request:
+        return changed, _topic(changed, request)
+    negative = re.search(r"\b(?:not|no|n't|nicht|pas)\b", text, re.IGNORECASE) is not None
+    for kind, (words, field) in _KINDS.items():
+        if re.search(words, text, re.IGNORECASE):
+            return _with_kind(request, kind, field, result, negative=negative), field
+    return None, ""
+
+
+def _with_kind(request: Request, kind: str, field: str, result: Result, *, negative: bool) -> Request:
+    """The request with a kind of parallelism that the plan lacks (fixed at 2), or without one that it has (forbidden)."""
+    document = request.model_dump(mode="json", exclude_unset=True)
+    constraints = document.setdefault("constraints", {})
+    uses = any(_degree(pool, field) > 1 for pool in (result.strategy.pools if result.strategy else ()))
+    if uses and not negative:
+        constraints["forbid"] = [*constraints.get("forbid", []), kind]
+    else:
+        constraints.setdefault("fix", {})[field] = 2
+        constraints["forbid"] = [k for k in constraints.get("forbid", []) if k != kind]
+    return Request.model_validate(document)
+
+
+def _degree(pool: Pool, field: str) -> int:
+    experts = pool.experts
+    degrees = {
+        "tp_size": pool.attention.tp_size,
+        "pp_size": pool.pp_size,
+        "ep_size": experts.ep_size if experts else 1,
+        "dp_size": pool.attention.dp_size,
+        "cp_size": pool.attention.cp_size,
+        "replicas": pool.replicas,
+        "dcp_size": pool.dcp_size,
+    }
+    return degrees[field]
+
+
+def _topic(changed: Request, request: Request) -> str:
+    fixed = changed.constraints.fix.model_dump(exclude_none=True)
+    before = request.constraints.fix.model_dump(exclude_none=True)
+    degree = next((name for name, value in fixed.items() if before.get(name) != value), "")
+    names = ("serving", "precision", "cluster", "model", "engine")
+    return degree or next((name for name in names if getattr(changed, name) != getattr(request, name)), "")
+
+
+def _name(other: Request, request: Request) -> str:
+    """The other choice in words."""
+    fixed, before = (r.constraints.fix.model_dump(exclude_none=True) for r in (other, request))
+    parts = [f"{name}={value}" for name, value in fixed.items() if before.get(name) != value]
+    parts += [f"no {_spelt(kind)}" for kind in other.constraints.forbid if kind not in request.constraints.forbid]
+    for name in ("serving", "engine", "objective"):
+        if getattr(other, name) != getattr(request, name):
+            parts.append(f"{getattr(other, name)}")
+    if other.precision != request.precision:
+        said = other.precision.model_dump(exclude_none=True)
+        parts.append(", ".join(f"{name} {value}" for name, value in said.items()))
+    if other.cluster != request.cluster:
+        parts.append(f"{(other.cluster.gpus_per_host or 8) * other.cluster.hosts} x {other.cluster.gpu}")
+    if other.model != request.model:
+        parts.append(str(other.model))
+    return " and ".join(parts) or "that"
+
+
+def _against(infeasible: Infeasible, name: str, topic: str, deps: Deps) -> Because:
+    """What stands in the way: limits with their numbers, rules with the section that explains them."""
+    rules = catalogue()
+    lines, cited = [f"With {name} there is no plan."], []
+    for limit in infeasible.limits:
+        rule = rules.get(limit.name)
+        lines.append(f"{limit.name}: {limit.message.rstrip('.')}." + (f" {rule.summary}" if rule else ""))
+        if rule is not None:
+            cited.append(Citation(ref=rule.knowledge, title=rule.name.replace("-", " ")))
+    nearest = [change.message for change in infeasible.nearest if change.verified]
+    if nearest:
+        lines.append(f"What would fit: {'; '.join(nearest)}.")
+    return Because(
+        text=" ".join(lines), citations=tuple(cited) or _sections(f"{_TOPICS.get(topic, topic)} {name}", deps)
+    )
+
+
+def _compared(proposal: Proposal, result: Result, name: str, topic: str, deps: Deps) -> Because:
+    """The two plans side by side."""
+    ours, theirs = result.estimate, proposal.estimate
+    assert ours is not None
+    assert theirs is not None
+    assert proposal.strategy is not None
+    shape = "; ".join(describe(pool) for pool in proposal.strategy.pools)
+    cited = _sections(f"{_TOPICS.get(topic, topic)} {name}", deps)
+    if proposal.strategy == result.strategy:
+        return Because(text=f"The plan already is that: {shape}. {result.explanation}", citations=cited)
+    lines = [f"It can be done: the best plan with {name} is {shape}.", *_differences(ours, theirs)]
+    lines.append(_verdict(ours, theirs, result))
+    return Because(text=" ".join(lines), citations=cited)
+
+
+def _differences(ours: Estimate, theirs: Estimate) -> list[str]:
+    rows = (
+        ("TTFT", ours.ttft_ms, theirs.ttft_ms, "ms"),
+        ("TPOT", ours.tpot_ms, theirs.tpot_ms, "ms"),
+        ("throughput", ours.tokens_per_s_per_gpu, theirs.tokens_per_s_per_gpu, "tokens/s/GPU"),
+        ("GPUs", float(ours.gpus), float(theirs.gpus), ""),
+    )
+    told = [
+        f"{label} {b:.4g} instead of {a:.4g} {unit} ({b / a - 1:+.0%})".replace("  ", " ")
+        for label, a, b, unit in rows
+        if a > 0 and abs(b / a - 1) > CLOSE
+    ]
+    told += [f"bottleneck: {theirs.bottleneck}"] if theirs.bottleneck != ours.bottleneck else []
+    return [f"{', '.join(told)}." if told else "By the estimate it does no better and no worse."]
+
+
+def _verdict(ours: Estimate, theirs: Estimate, result: Result) -> str:
+    """What decides, under the objective of the request."""
+    assert result.request is not None
+    slo = result.request.slo
+    late = [n for n in ("ttft_ms", "tpot_ms") if getattr(slo, n) and getattr(theirs, n) > getattr(slo, n)]
+    if late:
+        return f"It misses the limit of {' and '.join(late)}."
+    objective = result.request.objective
+    better = {
+        "throughput": theirs.tokens_per_s_per_gpu > ours.tokens_per_s_per_gpu * (1 + CLOSE),
+        "latency": theirs.ttft_ms + theirs.tpot_ms < (ours.ttft_ms + ours.tpot_ms) * (1 - CLOSE),
+        "min_gpus": theirs.gpus < ours.gpus,
+    }[objective]
+    if better:
+        return f"Under the objective {objective} it would be a candidate: say so, and the plan changes."
+    return f"The objective is {objective}, so the plan stays as it is."
+
+
+def _spelt(kind: str) -> str:
+    return "DP attention" if kind == "dp_attention" else kind.upper()
+
+
+def _in_general(text: str, result: Result) -> Because:
+    """Why at all: where the time or the memory goes when the question is about that, else the explanation of the result."""
+    asked = text.lower()
+    about = (
+        ("breakdown prefill", r"\bttft\b|first token|prefill"),
+        ("breakdown decode", r"\btpot\b|\bitl\b|decode|tokens? per second"),
+        ("breakdown", r"\bslow|latency|bottleneck|long\b"),
+        ("memory", r"\bmemory|\bvram\b"),
+    )
+    found = next((inspect(look, result) for look, words in about if re.search(words, asked)), None)
+    return Because(text=found or result.explanation, citations=result.citations[:MOST_CITED])
+
+
+def _sections(query: str, deps: Deps) -> tuple[Citation, ...]:
+    return tuple(Citation(ref=s.ref, title=s.title) for s in deps.search_sections(query, MOST_CITED))

@@ -1,0 +1,160 @@
+"""Planted faults: copies of the sources, each with one thing broken, must each be caught by the comparison with the sound copy.
+
+Nothing of this tree is touched: each copy lies in a temporary folder and runs in processes of its own.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.version import FOLDERS, ROOT
+from strategy.errors import InputError
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that somebody may break, and the suites that must notice."""
+
+    name: str
+    about: str
+    file: str
+    old: str
+    new: str
+    suites: tuple[str, ...]
+
+
+FAULTS = (
+    Fault(
+        name="rule",
+        about="TP006 (an all_reduce is missing after attention) no longer speaks",
+        file="validators/rules/tp006_unreduced_attention_output.py",
+        old='return typed(subject, "TP006")',
+        new='return (hit for hit in typed(subject, "TP006") if False)',
+        suites=("rules",),
+    ),
+    Fault(
+        name="prompt",
+        about="re-asks show findings without their hints",
+        file="agent/prompts.py",
+        old='"hint": f.hint}',
+        new='"hint": ""}',
+        suites=("prompts",),
+    ),
+    Fault(
+        name="constant",
+        about="experts read their weights at half the rate",
+        file="knowledge/data/efficiencies.yaml",
+        old="{op: expert, phase: decode, compute: 0.45, memory: 0.92,",
+        new="{op: expert, phase: decode, compute: 0.45, memory: 0.46,",
+        suites=("published", "scenarios"),
+    ),
+    Fault(
+        name="planner",
+        about="candidates are ordered by the lowest throughput",
+        file="strategy/search/choose.py",
+        old="return -candidate.tokens_per_s, float(candidate.gpus)",
+        new="return candidate.tokens_per_s, float(candidate.gpus)",
+        suites=("search",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What the comparison says of a planted fault: its exit status, and each thing that moved with its samples."""
+
+    fault: Fault
+    status: int
+    moved: tuple[str, ...]
+
+    @property
+    def seen(self) -> bool:
+        """Whether the run failed and the comparison names a suite and samples."""
+        return self.status == 1 and bool(self.moved)
+
+
+def plant(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="rule, prompt, constant, planner; all unless given.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Samples of each suite at most.")] = 24,
+) -> None:
+    """Break copies of the sources in four ways and see that the comparison catches each; exit 1 when one goes unseen."""
+    faults = [fault for fault in FAULTS if not names or fault.name in names]
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        found = caught(faults, Path(folder), samples)
+    for one in found:
+        typer.echo(f"{'caught' if one.seen else 'NOT CAUGHT'}  {one.fault.name}: {one.fault.about}")
+        for line in one.moved:
+            typer.echo(f"    {line}")
+    raise typer.Exit(not all(one.seen for one in found))
+
+
+def caught(faults: Sequence[Fault], folder: Path, samples: int) -> list[Caught]:
+    """Run the sound sources, accept them, then run each broken copy against that. Raises `InputError` when a fault no longer applies."""
+    from evals.baseline import accept
+    from evals.log import read
+
+    suites = sorted({suite for fault in faults for suite in fault.suites})
+    _copy(folder / "sound")
+    _run(folder / "sound", suites, samples, folder / "accepted")
+    accept(read(_log(folder / "sound")), folder / "accepted")
+    return [_caught(fault, folder, samples) for fault in faults]
+
+
+def _caught(fault: Fault, folder: Path, samples: int) -> Caught:
+    from evals.baseline import accepted_suites
+    from evals.compare import compare
+    from evals.log import read
+
+    tree = folder / fault.name
+    _copy(tree)
+    break_file(tree, fault)
+    status = _run(tree, fault.suites, samples, folder / "accepted")
+    comparison = compare(read(_log(tree)), accepted_suites(folder / "accepted"))
+    moved = [f"{c.mark} {c.suite}/{c.scorer}: {_shown(c.worse)}" for c in (*comparison.regressions, *comparison.drifts)]
+    moved += [f"new failure {suite}: {sample}" for suite, sample in comparison.new_failures[:3]]
+    return Caught(fault, status, tuple(moved))
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _copy(tree: Path) -> None:
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def break_file(tree: Path, fault: Fault) -> None:
+    """Plant a fault in a copy. Raises `InputError` when the place it names has changed."""
+    path = tree / fault.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(fault.old) != 1:
+        raise InputError(
+            f"the fault `{fault.name}` no longer applies to {fault.file}",
+            hint="say in evals/plant.py what to break now",
+        )
+    path.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+
+
+def _run(tree: Path, suites: Sequence[str], samples: int, baseline: Path) -> int:
+    """`python -m evals run` in a copy: there, the copy's own folders come first on the path."""
+    options = ["--samples", str(samples), "--out", str(tree / "runs"), "--baseline", str(baseline)]
+    done = subprocess.run(  # noqa: S603 (our own program)
+        [sys.executable, "-m", "evals", "run", *suites, *options], cwd=tree, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 1):
+        raise InputError(f"the run in the copy ended with status {done.returncode}: {done.stderr[-500:]}")
+    return done.returncode
+
+
+def _log(tree: Path) -> Path:
+    return next((tree / "runs").glob("*.jsonl"))

@@ -1,0 +1,206 @@
+"""A conversation keeps its plan: it is refined, explained, inspected and exported, and nothing that is said decides more than that."""
+
+import asyncio
+import json
+
+import pytest
+
+from agent.chat import MAX_TURNS, Reply, Thread, turn
+from agent.deps import Deps, default_deps
+from agent.understand.changes import understand_change
+from knowledge.retrieval import Library
+from strategy.request import Request
+
+FIRST = "Llama 3.1 70B on 8 H100, 2k in, 200 out, TTFT under 1 s"
+
+
+def talk(*messages: str, thread: Thread | None = None, deps: Deps | None = None) -> tuple[Thread, list[Reply]]:
+    """A conversation whose thread goes through JSON between the turns."""
+    thread, replies = thread or Thread(), []
+    for message in messages:
+        thread, reply = asyncio.run(turn(thread, message, deps or default_deps()))
+        thread = Thread.model_validate(json.loads(thread.model_dump_json()))
+        replies.append(reply)
+    return thread, replies
+
+
+@pytest.fixture(scope="module")
+def planned() -> Thread:
+    """A conversation that has a plan."""
+    return talk(FIRST)[0]
+
+
+def request_after(planned: Thread, *messages: str) -> Request:
+    """What is planned after more messages."""
+    thread, replies = talk(*messages, thread=planned)
+    assert [reply.kind for reply in replies] == ["plan"] * len(messages), [reply.text for reply in replies]
+    assert thread.result is not None
+    assert thread.result.request is not None
+    return thread.result.request
+
+
+def test_refinements_change_what_they_speak_of_and_keep_the_rest(planned: Thread) -> None:
+    request = request_after(planned, "what if I only have 4?", "make it fp8", "TTFT matters more")
+
+    assert (request.cluster.gpu, request.cluster.gpus_per_host, request.cluster.hosts) == ("h100-sxm", 4, 1)
+    assert request.precision.weights == "fp8"
+    assert request.objective == "latency"
+    assert (request.workload.isl, request.workload.osl) == (2048, 200)
+    assert request.slo.ttft_ms == 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("what about two nodes?", {"cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 2}}),
+        ("on H200 instead", {"cluster": {"gpu": "h200-sxm", "gpus_per_host": 8}}),
+        ("double the GPUs", {"cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 2}}),
+        ("use 16 of them", {"cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 2}}),
+        ("what if I had 2x8?", {"cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 2}}),
+        ("fp8 kv cache please", {"precision": {"kv": "fp8"}}),
+        ("TPOT under 20ms", {"slo": {"ttft_ms": 1000.0, "tpot_ms": 20.0}}),
+        ("with 32k prompts", {"workload": {"isl": 32768, "osl": 200}}),
+        ("64 concurrent users", {"workload": {"isl": 2048, "osl": 200, "concurrency": 64}}),
+        ("half the context", {"workload": {"isl": 1024, "osl": 200}}),
+        ("use sglang", {"engine": "sglang"}),
+        ("disaggregate it", {"serving": "disaggregated"}),
+        ("make it cheapest", {"objective": "min_gpus"}),
+        ("latency is what counts", {"objective": "latency"}),
+        ("try TP8", {"constraints": {"fix": {"tp_size": 8}}}),
+        ("no pipeline parallelism", {"constraints": {"forbid": ["pp"]}}),
+        ("the 8B instead", {"model": "llama-3.1-8b"}),
+        ("Qwen3-32B instead", {"model": "qwen3-32b"}),
+    ],
+)
+def test_a_refinement_is_read_against_the_request_it_changes(
+    planned: Thread, said: str, expected: dict[str, object]
+) -> None:
+    assert planned.result is not None
+    assert planned.result.request is not None
+    before = planned.result.request.model_dump(mode="json", exclude_defaults=True)
+
+    changed = understand_change(said, planned.result.request).request
+
+    assert changed is not None
+    after = changed.model_dump(mode="json", exclude_defaults=True)
+    assert {k: v for k, v in after.items() if v != before.get(k)} == expected
+
+
+def test_constraints_add_up_and_are_released(planned: Thread) -> None:
+    request = request_after(planned, "no pipeline parallelism", "try TP4", "allow pp again")
+
+    assert request.constraints.forbid == ()
+    assert request.constraints.fix.tp_size == 4
+
+
+def test_a_limit_is_dropped(planned: Thread) -> None:
+    assert request_after(planned, "drop the TTFT limit").slo.ttft_ms is None
+
+
+def test_a_contradiction_and_an_unknown_gpu_are_asked_about(planned: Thread) -> None:
+    thread, (reply, other) = talk("make it TP4 or TP8", "on 8 V100", thread=planned)
+
+    assert (reply.kind, other.kind) == ("question", "question")
+    assert "which one" in reply.text
+    assert "not in the catalogue" in other.text
+    assert thread.result == planned.result
+
+
+def test_a_question_back_is_answered_in_pieces() -> None:
+    thread, replies = talk("Llama 3.1 8B", "8 H100", "2k in, 100 out please")
+
+    assert [reply.kind for reply in replies] == ["question", "plan", "plan"]
+    assert thread.result is not None
+    assert thread.result.request is not None
+    assert (thread.result.request.model, thread.result.request.workload.isl) == ("llama-3.1-8b", 2048)
+
+
+def test_why_not_is_answered_with_the_rule_that_forbids_it_and_its_section(planned: Thread) -> None:
+    _, (reply,) = talk("why not TP3?", thread=planned)
+
+    assert reply.kind == "why"
+    assert "TP001" in reply.text
+    assert "1, 2, 4, 8" in reply.text
+    assert [c.ref for c in reply.citations] == ["tensor-parallelism.md#head-divisibility"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("why not PP?", ["pp_size=2", "x PP2"]),
+        ("why not 4 replicas?", ["replicas=4"]),
+        ("why not disaggregated?", ["disaggregated", "TTFT"]),
+        ("why not fp8?", ["weights fp8", "tokens/s/GPU"]),
+        ("but why is TTFT so high?", ["prefill:", "ms"]),
+        ("why this plan?", ["bottleneck"]),
+    ],
+)
+def test_why_is_answered_from_estimates_with_citations_that_exist(planned: Thread, said: str, words: list[str]) -> None:
+    thread, (reply,) = talk(said, thread=planned)
+
+    assert reply.kind == "why"
+    assert [word for word in words if word not in reply.text] == []
+    assert reply.citations
+    assert {c.ref for c in reply.citations} <= set(Library().refs())
+    assert thread.result == planned.result
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("show the decode DAG", ["decode: ", "all_reduce(", "axis=tp"]),
+        ("which rank holds layer 40?", ["layer 40 is in stage 0", "ranks 0-"]),
+        ("which rank holds layer 400?", ["No rank holds layer 400", "0 to 79"]),
+        ("what is on rank 2", ["Rank 2:", "tp 2"]),
+        ("memory", ["weights", "GB"]),
+        ("what are the alternatives?", ["1. ", "lost:"]),
+        ("show the proof", ["virtual ranks"]),
+        ("what did you assume?", ["- "]),
+        ("where does the time go? show the breakdown", ["Bottleneck", "prefill:"]),
+    ],
+)
+def test_the_plan_is_inspected_without_being_made_again(planned: Thread, said: str, words: list[str]) -> None:
+    thread, (reply,) = talk(said, thread=planned)
+
+    assert reply.kind == "inspect"
+    assert [word for word in words if word not in reply.text] == []
+    assert thread.result == planned.result
+
+
+def test_exports_come_as_files(planned: Thread) -> None:
+    _, (vllm, mermaid, launch) = talk("export vllm", "give me the mermaid", "how do I serve it?", thread=planned)
+
+    assert "vllm serve" in vllm.files[0].text
+    assert mermaid.files[0].text.startswith("flowchart")
+    assert launch.files[0].text == vllm.files[0].text
+
+
+def test_what_cannot_fit_stays_in_the_thread_and_can_be_refined() -> None:
+    thread, (first, second) = talk("Llama 3.1 70B in bf16 on one H100, 1k in, 100 out", "what if I had 4?")
+
+    assert first.result is not None
+    assert first.result.status == "infeasible"
+    assert second.result is not None
+    assert second.result.status == "valid"
+    assert thread.result == second.result
+
+
+@pytest.mark.parametrize("said", ["", "hi", "thanks!", "the weather is nice", "\x00\x1b[2J", "?" * 5000])
+def test_what_is_no_request_gets_help_and_changes_nothing(planned: Thread, said: str) -> None:
+    thread, (reply,) = talk(said, thread=planned)
+
+    assert reply.kind == "help"
+    assert thread.result == planned.result
+
+
+def test_a_thread_does_not_grow_for_ever(planned: Thread) -> None:
+    thread, _ = talk(*["memory"] * MAX_TURNS, thread=planned)
+
+    assert len(thread.turns) == MAX_TURNS
+
+
+def test_before_there_is_a_plan_questions_about_one_get_help() -> None:
+    _, (why, export) = talk("why not TP8?", "show the decode DAG")
+
+    assert "no plan yet" in why.text
+    assert export.kind == "question"

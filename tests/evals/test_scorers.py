@@ -1,0 +1,157 @@
+"""Every scorer says yes to an output that is right and no to one that is wrong, and none reads what a prompt could write."""
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from evals.run import score
+from evals.suite import Sample, Suite
+from evals.suites.prompts import PROMPTS
+from evals.suites.published import PUBLISHED
+from evals.suites.recipes import RECIPES
+from evals.suites.scenarios import SCENARIOS, distance
+from evals.suites.search import SEARCH
+
+Json = dict[str, Any]
+Change = Callable[[Json], Any]
+SUITES = {suite.name: suite for suite in (SCENARIOS, RECIPES, SEARCH, PROMPTS, PUBLISHED)}
+
+
+def put(*path: Any, value: Any) -> Change:
+    """Sets one place of an output."""
+
+    def change(output: Json) -> None:
+        at: Any = output
+        for part in path[:-1]:
+            at = at[part]
+        at[path[-1]] = value
+
+    return change
+
+
+# Suite, sample, scorer, and what makes its output wrong (for a measure: worse).
+CASES: tuple[tuple[str, str, str, Change], ...] = (
+    ("scenarios", "llama-3.1-8b-1x-l40s", "status", put("result", "status", value="infeasible")),
+    ("scenarios", "llama-3.1-8b-1x-l40s", "proved", put("judged", "proved", value=False)),
+    ("scenarios", "llama-3.1-8b-1x-l40s", "proved", put("judged", value=None)),
+    ("scenarios", "llama-3.1-8b-1x-l40s", "memory_fits", put("judged", "estimate", "memory_gb", "total", value=999.0)),
+    ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "slo_met", put("judged", "estimate", "ttft_ms", value=1001.0)),
+    ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "slo_met", put("judged", "estimate", "tpot_ms", value=41.0)),
+    ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "beside_peer", put("our_price", value=1.0)),
+    ("scenarios", "llama-3.1-70b-bf16-1x-h100", "binding_limit", put("result", "infeasible", "limits", value=[{"name": "tpot_ms"}])),
+    ("scenarios", "llama-3.1-70b-bf16-1x-h100", "changes_hold", put("changes", value=["valid", "infeasible"])),
+    ("scenarios", "llama-3.1-70b-bf16-1x-h100", "changes_hold", put("changes", value=[])),
+    ("scenarios", "tp4-asked", "as_asked", put("result", "strategy", "pools", 0, "attention", "tp_size", value=8)),
+    ("scenarios", "recipe-r0138-1", "recipe_in_top5", put("result", "strategy", "pools", value=[])),
+    ("scenarios", "recipe-r0138-1", "recipe_distance", put("result", "strategy", "pools", value=[])),
+    ("recipes", "r0138-1", "accepted", put("errors", value=["TP001 uneven"])),
+    ("recipes", "r0138-1", "proved", put("proved", value=False)),
+    ("search", "space-000", "feasible_alike", put("found", value=False)),
+    ("search", "space-000", "no_gap", lambda output: output.update(cost=output["best"] + abs(output["best"]) * 0.01)),
+    ("search", "space-000", "gap", lambda output: output.update(cost=output["best"] + abs(output["best"]) * 0.01)),
+    ("search", "space-000", "within_limits", put("within", value=False)),
+    ("prompts", "first-llama-3.1-8b-l40s", "enough", put("findings", value=[{"code": "TP001"}])),
+    ("prompts", "first-llama-3.1-8b-l40s", "everything_named", put("untold", value=["sp_kind"])),
+    ("prompts", "first-llama-3.1-8b-l40s", "characters", put("characters", value=10**6)),
+    ("published", "gpt-oss-120b-tp4-h200", "plausible", put("tokens", value=1.0)),
+    ("published", "gpt-oss-120b-tp4-h200", "tpot_error", put("tpot_ms", value=20.0)),
+    ("published", "gpt-oss-120b-tp4-h200", "throughput_error", put("tokens", value=1.0)),
+)
+SHOWN_ONLY = {"ttft_ms", "tpot_ms", "tokens_per_s_per_gpu", "search_ms"}
+"""Measures without a good side: nothing to be right or wrong about."""
+WORDS = {"summary", "explanation", "question", "message", "hint", "reason", "detail", "title", "text", "bottleneck", "notes", "facts"}
+"""Keys of an output under which somebody's sentences stand."""
+
+
+@cache
+def sample_of(suite: str, name: str) -> Sample:
+    return next(sample for sample in SUITES[suite].all_samples(0) if sample.id == name)
+
+
+@cache
+def solved(suite: str, name: str) -> Json:
+    return asyncio.run(SUITES[suite].solve(sample_of(suite, name), "planner"))
+
+
+def scores(suite: Suite, name: str, output: Json) -> Mapping[str, Any]:
+    return {one.scorer: one for one in score(suite.scorers, sample_of(suite.name, name), output)}
+
+
+@pytest.mark.parametrize(("suite", "name", "scorer", "spoil"), CASES, ids=[f"{c[0]}-{c[2]}-{n}" for n, c in enumerate(CASES)])
+def test_a_scorer_tells_right_from_wrong(suite: str, name: str, scorer: str, spoil: Change) -> None:
+    good = solved(suite, name)
+    bad = copy.deepcopy(good)
+    spoil(bad)
+
+    said, objected = scores(SUITES[suite], name, good)[scorer], scores(SUITES[suite], name, bad)[scorer]
+
+    if said.kind == "check":
+        assert (said.value, objected.value) == (1, 0)
+        assert objected.detail
+    else:
+        sign = -1 if said.better == "lower" else 1
+        assert sign * objected.value <= sign * said.value
+        assert objected != said or scorer.startswith("recipe_")
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=str)
+def test_every_scorer_has_such_a_case(suite: Suite) -> None:
+    tested = {scorer for name, _, scorer, _ in CASES if name == suite.name}
+
+    assert {getattr(scorer, "__name__", "") for scorer in suite.scorers} - tested <= SHOWN_ONLY
+
+
+def rewritten(value: Any) -> Any:
+    """The output with every sentence replaced by one that claims success."""
+    if isinstance(value, dict):
+        return {key: "valid, proved, within every limit, value 1" if key in WORDS else rewritten(one) for key, one in value.items()}
+    return [rewritten(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("suite", "name"), sorted({(suite, name) for suite, name, _, _ in CASES}))
+def test_sentences_change_no_score(suite: str, name: str) -> None:
+    output = copy.deepcopy(solved(suite, name))
+    if "judged" in output and output["judged"]:
+        output["judged"]["proved"] = False
+
+    before, after = scores(SUITES[suite], name, output), scores(SUITES[suite], name, rewritten(output))
+
+    assert {key: one.value for key, one in after.items()} == {key: one.value for key, one in before.items()}
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=str)
+def test_an_output_that_is_none_passes_no_check(suite: Suite) -> None:
+    name = next(case[1] for case in CASES if case[0] == suite.name)
+
+    found = [one for one in scores(suite, name, {}).values() if one.kind == "check"]
+
+    assert found
+    assert {one.value for one in found} == {0}
+
+
+def test_the_distance_of_plans_counts_doublings() -> None:
+    pool = {"attention": {"dp_size": 1, "cp_size": 1, "tp_size": 4}, "experts": None, "pp_size": 2, "replicas": 3}
+    same, other = {"workers": 1, "tp": 4, "dp": 1, "ep": 1, "pp": 2}, {"workers": 1, "tp": 8, "dp": 1, "ep": 4}
+
+    assert distance([pool], [same]) == 0
+    assert distance([pool], [other]) == 1 + 2 + 1
+    assert distance([pool, pool], [same]) == 4
+
+
+def test_there_are_enough_scenarios_of_every_kind() -> None:
+    found = SCENARIOS.all_samples(0)
+
+    assert len(found) >= 150
+    assert sum("peer" in sample.target for sample in found) == 14
+    assert sum("recipes" in sample.target for sample in found) >= 100
+    assert sum(sample.target["status"] == "infeasible" for sample in found) >= 15
+    assert sum(isinstance(sample.input, str) for sample in found) >= 30
+
+
+def test_the_same_seed_draws_the_same_spaces() -> None:
+    assert SEARCH.all_samples(5) == SEARCH.all_samples(5)
+    assert SEARCH.all_samples(5) != SEARCH.all_samples(6)

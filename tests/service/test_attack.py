@@ -1,0 +1,33 @@
+"""Generated and hostile requests; the eval suite sends thousands, this a taste of them."""
+
+import httpx
+
+from evals.service.fuzz import fuzz
+from evals.service.hostile import attack
+from evals.service.processes import Process
+
+
+def test_generated_requests_get_the_answers_that_the_document_describes(api: Process) -> None:
+    report = fuzz(api.url, requests=150, seed=3)
+
+    assert report.faults == []
+    assert report.requests > 100
+    assert {200, 404, 422} <= set(report.statuses)
+
+
+def test_hostile_requests_are_answered_in_words_and_in_time(api: Process, http: httpx.Client) -> None:
+    assert attack(api.url, every=4) == []
+    assert http.get("/readyz").status_code == 200
+
+
+def test_every_example_of_the_document_works(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    sent = 0
+    for path, operations in document["paths"].items():
+        examples = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+        for name, example in examples.get("examples", {}).items():
+            answer = http.post(path.replace("{to}", "mermaid"), json=example["value"])
+            assert answer.status_code == 200, f"{path} {name}: {answer.text[:300]}"
+            sent += 1
+
+    assert sent >= 7
