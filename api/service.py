@@ -241,7 +241,7 @@ def rule_record(code: str) -> dict[str, Any]:
     found = catalogue().get(code.upper())
     if found is None:
         raise MissingResourceError(f"unknown rule `{code[:40]}`", hint=_nearest(code.upper(), catalogue()))
-    return _rule_record(found)
+    return {**_rule_record(found), **_rule_examples(found)}
 
 
 def catalog_rows(kind: Kind) -> list[dict[str, Any]]:
@@ -303,8 +303,11 @@ def _model(dag: Dag, problem: Problem | None) -> ModelSpec:
 def _rule_record(rule: Any) -> dict[str, Any]:
     names = ("code", "name", "severity", "stage", "summary", "message", "hint", "knowledge")
     lists = {"sources": list(rule.sources), "settles": list(rule.settles), "requires": sorted(rule.requires)}
-    examples = {"passes": [one.name for one in rule.passes()], "fails": [_failing(rule, one) for one in rule.fails()]}
-    return {**{name: getattr(rule, name) for name in names}, **lists, **examples}
+    return {**{name: getattr(rule, name) for name in names}, **lists}
+
+
+def _rule_examples(rule: Any) -> dict[str, Any]:
+    return {"passes": [one.name for one in rule.passes()], "fails": [_failing(rule, one) for one in rule.fails()]}
 
 
 def _failing(rule: Any, example: Any) -> str:

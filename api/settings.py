@@ -9,7 +9,6 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError

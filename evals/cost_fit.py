@@ -18,6 +18,7 @@ from strategy.calibration import Calibration, Factor
 
 Grid = NDArray[np.float64]
 HeldOut = Literal["configuration", "model", "gpu"]
+HELD_OUT: tuple[HeldOut, ...] = ("configuration", "model", "gpu")
 
 TPOT_SCALE = 0.1
 """Relative error of TPOT beyond which a point counts less than quadratically."""

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from evals.cost_choices import Choice, choices
-from evals.cost_fit import HeldOut, cross_validate, fit, predict, shipped, weights
+from evals.cost_fit import HELD_OUT, cross_validate, fit, predict, shipped, weights
 from evals.cost_metrics import Errors, by, errors, orders, regret
 from evals.cost_plots import residuals, scatter
 from evals.cost_rows import Point, read_points
 from evals.cost_table import Prediction, Table, roofline, tabulate
 from strategy.calibration import Calibration
 
-HELD_OUT: tuple[HeldOut, ...] = ("configuration", "model", "gpu")
 USER_RATE = 30.0
 """Output tokens/s of one user that choices must meet in the regret under a floor."""
 

@@ -16,7 +16,7 @@ MARK = "# --- fitted: everything below is written by `python -m evals fit` ---\n
 
 def fit_factors(calibration: FOLDER, out: Annotated[Path, typer.Option(help="File to write.")] = DATA) -> None:
     """Fit the factors and write them below the mark of `out`; print what was read, what was left out and the errors."""
-    from evals.cost_fit import fit, predict, weights
+    from evals.cost_fit import HELD_OUT, cross_validate, fit, predict, weights
     from evals.cost_metrics import errors
     from evals.cost_rows import read_points
     from evals.cost_table import tabulate
@@ -28,11 +28,16 @@ def fit_factors(calibration: FOLDER, out: Annotated[Path, typer.Option(help="Fil
     table = tabulate(read.points, shipped())
     found = fit(table)
     used = weights(table) > 0
-    seen = errors(table, predict(found), used)
-    summary = (
-        f"{used.sum()} serving points; TPOT MAPE {seen.tpot_mape:.1f} % (median {seen.tpot_median:.1f} %), "
-        f"TTFT MAPE {seen.ttft_mape:.1f} % (median {seen.ttft_median:.1f} %) on the points fitted; cross-validated: evals/COST.md"
+    seen = {"on the points fitted": errors(table, predict(found), used)}
+    for kind in HELD_OUT:
+        seen[f"whole {kind}s held out"] = errors(
+            table, cross_validate(table, kind, lambda text: typer.echo(text, err=True)), used
+        )
+    figures = "; ".join(
+        f"{name}: TPOT MAPE {e.tpot_mape:.1f} % (median {e.tpot_median:.1f} %), TTFT {e.ttft_mape:.1f} % ({e.ttft_median:.1f} %)"
+        for name, e in seen.items()
     )
+    summary = f"{used.sum()} measured serving points, {figures}"
     head = out.read_text(encoding="utf-8").partition(MARK)[0]
     lines = [f'fit: {{status: derived, source: "{summary}"}}', "factors:"]
     lines += [f"- {_flow(factor.model_dump(exclude_defaults=True))}" for factor in found.factors()]

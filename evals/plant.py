@@ -37,7 +37,7 @@ FAULTS = (
         file="validators/rules/tp006_unreduced_attention_output.py",
         old='return typed(subject, "TP006")',
         new='return (hit for hit in typed(subject, "TP006") if False)',
-        suites=("rules",),
+        suites=("rulebook", "rules"),
     ),
     Fault(
         name="prompt",
@@ -68,7 +68,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Caught:
-    """What the comparison says of a planted fault: its exit status, and each thing that moved with its samples."""
+    """What the comparison says of a planted fault: the exit status of a strict run, and each thing that moved with its samples."""
 
     fault: Fault
     status: int
@@ -84,7 +84,7 @@ def plant(
     names: Annotated[
         list[str] | None, typer.Argument(help="rule, prompt, constant, planner; all unless given.")
     ] = None,
-    samples: Annotated[int, typer.Option(help="Samples of each suite at most.")] = 24,
+    samples: Annotated[int, typer.Option(help="Samples of each suite at most.")] = 400,
 ) -> None:
     """Break copies of the sources in four ways and see that the comparison catches each; exit 1 when one goes unseen."""
     faults = [fault for fault in FAULTS if not names or fault.name in names]
@@ -147,7 +147,7 @@ def break_file(tree: Path, fault: Fault) -> None:
 
 def _run(tree: Path, suites: Sequence[str], samples: int, baseline: Path) -> int:
     """`python -m evals run` in a copy: there, the copy's own folders come first on the path."""
-    options = ["--samples", str(samples), "--out", str(tree / "runs"), "--baseline", str(baseline)]
+    options = ["--samples", str(samples), "--out", str(tree / "runs"), "--baseline", str(baseline), "--strict"]
     done = subprocess.run(  # noqa: S603 (our own program)
         [sys.executable, "-m", "evals", "run", *suites, *options], cwd=tree, capture_output=True, text=True, check=False
     )

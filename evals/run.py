@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.log import Config, Entry, Log, SuiteLog, Writer, read
+from evals.log import Config, Entry, Log, SuiteLog, Writer, read, write
 from evals.suite import Sample, Score, Scorer, Suite, suites
 from evals.version import commit, digest
 from strategy.errors import InputError, MeshwrightError
@@ -68,7 +68,9 @@ def run(
     started = time.monotonic()
     writer = Writer(path)
     if resume:
-        planned = _left_behind(read(path), config)
+        left = read(path)
+        planned = _left_behind(left, config)
+        write(replace(left, seconds=None), path)  # without the line that was cut off
     else:
         planned = [planned_suite(suites()[name], config) for name in config.suites]
         writer.start(config)

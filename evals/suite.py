@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 Kind = Literal["check", "measure"]
@@ -83,6 +84,7 @@ class Suite:
         return found
 
 
+@cache
 def suites() -> dict[str, Suite]:
     """Every `Suite` value found in a module of `evals/suites/`, by name."""
     package = importlib.import_module("evals.suites")

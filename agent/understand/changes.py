@@ -20,16 +20,6 @@ from strategy.values import Frozen
 
 Json = dict[str, Any]
 
-_MORE = r"(?:matters?\s+(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|over\s+everything)"
-_PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
-_EMPHASIS = {
-    name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")
-    for name, words in (
-        ("latency", r"ttft|tpot|itl|latency|response\s+times?|speed|first\s+token|interactivity"),
-        ("throughput", r"throughput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
-        ("min_gpus", r"costs?|price|money|budget|gpu\s+count|hardware"),
-    )
-}
 _DROP_LIMIT = compiled(
     r"\b(?:drop|remove|forget|ignore|relax|lift|without|no)\s+(?:the\s+|any\s+|all\s+)?(?P<which>ttft|tpot|latency|slo)s?(?:\s+(?:limits?|slo|sla|target|constraint|bound)s?)?\b"
 )
@@ -141,7 +131,7 @@ def _new_values(scan: Scan, names: Names, notes: Notes, request: Json) -> None:
     request.update(find_choices(scan, notes))
     precision = find_precision(scan, notes)
     slo = find_slo(scan, notes)
-    objective = find_objective(scan, notes) or _emphasis(scan, notes)
+    objective = find_objective(scan, notes)
     constraints = find_constraints(scan, notes)
     cluster = {"gpus_per_host": names.gpus_per_host.get(request["cluster"]["gpu"], 8), "hosts": 1, **request["cluster"]}
     moved = find_cluster_change(scan, names.gpus, names.gpus_per_host, notes, cluster)
@@ -154,19 +144,6 @@ def _new_values(scan: Scan, names: Names, notes: Notes, request: Json) -> None:
         request["workload"] = {k: v for k, v in request["workload"].items() if k not in ("concurrency", "request_rate")}
     _merge(request, {"precision": precision, "slo": slo, "workload": traffic})
     _constrain(request, constraints)
-
-
-def _emphasis(scan: Scan, notes: Notes) -> str | None:
-    """An objective that is said as what matters."""
-    for objective, pattern in _EMPHASIS.items():
-        for match in scan.take(pattern):
-            words = scan.words(match.span())
-            if objective == "latency" and re.search(r"ttft|tpot|itl|first", words, re.IGNORECASE):
-                notes.assume(
-                    f"`{words}` read as objective latency (the whole request); a limit binds one of TTFT and TPOT"
-                )
-            return objective
-    return None
 
 
 def _constrain(request: Json, constraints: Json) -> None:

@@ -14,7 +14,7 @@ _ENGINES = {
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|fewest|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"\b(?:cheapest|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+possible)|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -29,9 +29,19 @@ _OBJECTIVES = {
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
+_MORE = r"(?:matters?\s+(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything))"
+_PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
+_EMPHASIS = {
+    name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")
+    for name, words in (
+        ("latency", r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|speed|first\s+token|interactivity"),
+        ("throughput", r"throughput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
+        ("min_gpus", r"costs?|price|money|budget|gpu\s+count|hardware"),
+    )
+}
 _SERVING = {
     "colocated": compiled(
-        r"\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
+        r"(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
         r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
     ),
     "disaggregated": compiled(
@@ -71,7 +81,20 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
 
 def find_objective(scan: Scan, notes: Notes) -> str | None:
     """What the plan shall be best at, or None when the text does not say."""
-    return _choice(scan, "objective", _OBJECTIVES, notes)
+    return _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
+
+
+def _emphasis(scan: Scan, notes: Notes) -> str | None:
+    """An objective that is said as what matters."""
+    for objective, pattern in _EMPHASIS.items():
+        for match in scan.take(pattern):
+            words = scan.words(match.span())
+            if objective == "latency" and re.search(r"ttft|tpot|itl|first", words, re.IGNORECASE):
+                notes.assume(
+                    f"`{words}` read as objective latency (the whole request); a limit binds one of TTFT and TPOT"
+                )
+            return objective
+    return None
 
 
 def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:

@@ -16,7 +16,7 @@ _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|systems?|instances?|knoten|n(?:œ|oe)uds?|nodos?)"
+_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
 _GPUS = r"(?:gpus?|cards?|accelerators?|devices?)"
@@ -46,6 +46,7 @@ _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s
 
 _TOTAL = compiled(
     rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
+    rf"|(?P<m>{COUNT})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
     rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b"
@@ -152,7 +153,7 @@ def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
         found += [Shape(per_host=count_of(m["n"] or m["m"])) for m in scan.take(_PER_HOST)]
-        found += [Shape(total=count_of(m["n"])) for m in scan.take(_TOTAL)]
+        found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_HOSTS)]
     scan.take(re.compile(rf"{_MAKE}{_G}"))
     return found

@@ -10,12 +10,12 @@ _KINDS: dict[str, str] = {
     "dp_attention": r"(?:dp[- _]attention|attention[- _]dp(?:_size)?|data[- ]parallel(?:ism)?[- ]attention|attention[- ]data[- ]parallel(?:ism)?|dp[- ]attn)",
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
-    "tp": r"(?:tp(?:_size)?|tensor[- ]parallel(?:ism)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[- ]parallel(?:ism)?|pipelining)",
-    "ep": r"(?:ep(?:_size)?|expert[- ]parallel(?:ism)?)",
+    "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline(?=\s*(?:,|nor|or|and)\s))",
+    "ep": r"(?:ep(?:_size)?|expert[-_ ]parallel(?:ism)?(?:_size)?)",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
-    "dp": r"(?:dp(?:_size)?|data[- ]parallel(?:ism)?)",
+    "dp": r"(?:dp(?:_size)?|data[-_ ]parallel(?:ism)?(?:_size)?)",
 }
 _FIELDS = {
     "dp_attention": "dp_size", "dcp": "dcp_size", "moe_tp": "moe_tp_size", "tp": "tp_size", "pp": "pp_size", "ep": "ep_size",
@@ -29,8 +29,11 @@ _NAMELESS = "|".join(_KINDS.values())
 _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?![-_ ]*(?:=|:|\d)){_PARALLEL})*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
-    r"forbid|skip|ohne|sans|sin|turn\s+off|rule\s+out|can(?:'?t|not)\s+use)\s+(?:any\s+|the\s+|use\s+)?"
+    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+away\s+from)\s+(?:any\s+|the\s+|use\s+)?"
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
+)
+_OFF = compiled(
+    rf"(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off|forbidden|banned|excluded|not\s+allowed|not\s+wanted)\b"
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
@@ -89,7 +92,7 @@ def _forbidden(scan: Scan) -> list[str]:
             for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp")
             if k != kept and (k, kept) != ("dp", "dp_attention")
         ]
-    for match in scan.take(_NO):
+    for match in [*scan.take(_NO), *scan.take(_OFF)]:
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(match["list"])]
     return list(dict.fromkeys(kinds))
 

@@ -9,7 +9,7 @@ _T = rf"(?P<n>\d{{1,9}}(?:[.,]\d{{1,3}})?|half\s+a|{COUNT})\s*-?\s*(?P<u>millise
 _T_UNIT = _T.replace(")?(?![\\w%])", ")(?![\\w%])")
 _STAT = r"(?:\(?\s*(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile|median|mean|average|avg|max)\s*\)?)"
 _BETWEEN = (
-    rf"(?:\s|{_STAT}|[:=<>≤⩽~≈(-]|(?:under|below|within|less|than|at|most|maximum|max|of|is|to|be|should|must|stays?|keep|kept|no|more|up|"
+    rf"(?:\s|{_STAT}|[:=<>≤⩽~≈(-]|(?:under|below|within|less|than|at|most|maximum|max|of|is|to|be|should|must|has|have|needs?|wants?|stays?|keep|kept|remains?|lies?|under|no|more|up|"
     r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|"
     r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )

@@ -23,12 +23,12 @@ _N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
 _IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
 _INPUT = (
-    r"(?:in(?:put)?s?|prompts?|prefill|contexts?|documents?|docs?|isl|requests?\s+of|questions?|eingabe|entr[ée]e|entrada|"
-    r"articles?|conversations?|histor(?:y|ies)|code\s*bases?|transcripts?|输入)"
+    r"(?:in(?:put)?s?|prompts?|prefill|contexts?|ctx|documents?|docs?|isl|requests?\s+of|questions?|"
+    r"articles?|conversations?|histor(?:y|ies)|code\s*bases?|transcripts?|sen[dt]s?|sending)"
 )
 _OUTPUT = (
     r"(?:out(?:put)?s?|osl|generat(?:ed|ion|ions|e|ing)|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decode|"
-    r"new|ausgabe|sortie|salida|输出)"
+    r"new)"
 )
 _PAIR = compiled(
     rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_length('a', alone=False)}"
@@ -43,7 +43,7 @@ _ISL = (
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
-    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+){_N}{_TOK}"),
+    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
 )  # fmt: skip
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 

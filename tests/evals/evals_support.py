@@ -9,7 +9,9 @@ from evals.suite import Score, measure
 CONFIG = Config(suites=("toy",), proposer="planner", started="2026-01-02T03:04:05+00:00", version="0", code="c", jobs=1)
 
 
-def entry(sample: str, checks: Mapping[str, float], measures: Mapping[str, float] | None = None, *, error: str = "") -> Entry:
+def entry(
+    sample: str, checks: Mapping[str, float], measures: Mapping[str, float] | None = None, *, error: str = ""
+) -> Entry:
     scores = [Score(name, value, f"{name} said {value:g}") for name, value in checks.items()]
     scores += [measure(name, value, better="lower") for name, value in (measures or {}).items()]
     output = {"summary": f"outcome of {sample}"}

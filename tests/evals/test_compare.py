@@ -70,7 +70,10 @@ def test_a_measure_that_moves_as_a_whole_is_told_by_its_direction(by: float, mar
 def test_a_measure_that_should_stay_drifts_in_either_direction() -> None:
     def priced(factor: float) -> Log:
         entries = [entry(f"s{n}", {"right": 1}) for n in range(6)]
-        scored = (replace(e, scores=(*e.scores, measure("price", (n + 1) * factor, better="same"))) for n, e in enumerate(entries))
+        scored = (
+            replace(e, scores=(*e.scores, measure("price", (n + 1) * factor, better="same")))
+            for n, e in enumerate(entries)
+        )
         return log_of(*scored)
 
     found = compare(priced(0.5), accepted(priced(1.0)))

@@ -13,12 +13,13 @@ from evals.suite import Sample, Suite
 from evals.suites.prompts import PROMPTS
 from evals.suites.published import PUBLISHED
 from evals.suites.recipes import RECIPES
+from evals.suites.rulebook import RULEBOOK
 from evals.suites.scenarios import SCENARIOS, distance
 from evals.suites.search import SEARCH
 
 Json = dict[str, Any]
 Change = Callable[[Json], Any]
-SUITES = {suite.name: suite for suite in (SCENARIOS, RECIPES, SEARCH, PROMPTS, PUBLISHED)}
+SUITES = {suite.name: suite for suite in (SCENARIOS, RECIPES, SEARCH, PROMPTS, PUBLISHED, RULEBOOK)}
 
 
 def put(*path: Any, value: Any) -> Change:
@@ -42,7 +43,12 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "slo_met", put("judged", "estimate", "ttft_ms", value=1001.0)),
     ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "slo_met", put("judged", "estimate", "tpot_ms", value=41.0)),
     ("scenarios", "peer-llama-3.1-70b-8xh100-trtllm", "beside_peer", put("our_price", value=1.0)),
-    ("scenarios", "llama-3.1-70b-bf16-1x-h100", "binding_limit", put("result", "infeasible", "limits", value=[{"name": "tpot_ms"}])),
+    (
+        "scenarios",
+        "llama-3.1-70b-bf16-1x-h100",
+        "binding_limit",
+        put("result", "infeasible", "limits", value=[{"name": "tpot_ms"}]),
+    ),
     ("scenarios", "llama-3.1-70b-bf16-1x-h100", "changes_hold", put("changes", value=["valid", "infeasible"])),
     ("scenarios", "llama-3.1-70b-bf16-1x-h100", "changes_hold", put("changes", value=[])),
     ("scenarios", "tp4-asked", "as_asked", put("result", "strategy", "pools", 0, "attention", "tp_size", value=8)),
@@ -57,19 +63,35 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("prompts", "first-llama-3.1-8b-l40s", "enough", put("findings", value=[{"code": "TP001"}])),
     ("prompts", "first-llama-3.1-8b-l40s", "everything_named", put("untold", value=["sp_kind"])),
     ("prompts", "first-llama-3.1-8b-l40s", "characters", put("characters", value=10**6)),
+    ("rulebook", "TP001-fails-0", "named", put("codes", value=["TP002"])),
+    ("rulebook", "TP001-fails-0", "named_once", put("errors", value=["TP001", "TP002"])),
+    ("rulebook", "TP001-passes-0", "let_pass", put("codes", value=["TP001"])),
     ("published", "gpt-oss-120b-tp4-h200", "plausible", put("tokens", value=1.0)),
     ("published", "gpt-oss-120b-tp4-h200", "tpot_error", put("tpot_ms", value=20.0)),
     ("published", "gpt-oss-120b-tp4-h200", "throughput_error", put("tokens", value=1.0)),
 )
 SHOWN_ONLY = {"ttft_ms", "tpot_ms", "tokens_per_s_per_gpu", "search_ms"}
 """Measures without a good side: nothing to be right or wrong about."""
-WORDS = {"summary", "explanation", "question", "message", "hint", "reason", "detail", "title", "text", "bottleneck", "notes", "facts"}
+WORDS = {
+    "summary",
+    "explanation",
+    "question",
+    "message",
+    "hint",
+    "reason",
+    "detail",
+    "title",
+    "text",
+    "bottleneck",
+    "notes",
+    "facts",
+}
 """Keys of an output under which somebody's sentences stand."""
 
 
 @cache
 def sample_of(suite: str, name: str) -> Sample:
-    return next(sample for sample in SUITES[suite].all_samples(0) if sample.id == name)
+    return next(sample for sample in SUITES[suite].all_samples(0) if sample.id.startswith(name))
 
 
 @cache
@@ -81,7 +103,9 @@ def scores(suite: Suite, name: str, output: Json) -> Mapping[str, Any]:
     return {one.scorer: one for one in score(suite.scorers, sample_of(suite.name, name), output)}
 
 
-@pytest.mark.parametrize(("suite", "name", "scorer", "spoil"), CASES, ids=[f"{c[0]}-{c[2]}-{n}" for n, c in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("suite", "name", "scorer", "spoil"), CASES, ids=[f"{c[0]}-{c[2]}-{n}" for n, c in enumerate(CASES)]
+)
 def test_a_scorer_tells_right_from_wrong(suite: str, name: str, scorer: str, spoil: Change) -> None:
     good = solved(suite, name)
     bad = copy.deepcopy(good)
@@ -108,14 +132,17 @@ def test_every_scorer_has_such_a_case(suite: Suite) -> None:
 def rewritten(value: Any) -> Any:
     """The output with every sentence replaced by one that claims success."""
     if isinstance(value, dict):
-        return {key: "valid, proved, within every limit, value 1" if key in WORDS else rewritten(one) for key, one in value.items()}
+        return {
+            key: "valid, proved, within every limit, value 1" if key in WORDS else rewritten(one)
+            for key, one in value.items()
+        }
     return [rewritten(one) for one in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(("suite", "name"), sorted({(suite, name) for suite, name, _, _ in CASES}))
 def test_sentences_change_no_score(suite: str, name: str) -> None:
     output = copy.deepcopy(solved(suite, name))
-    if "judged" in output and output["judged"]:
+    if output.get("judged"):
         output["judged"]["proved"] = False
 
     before, after = scores(SUITES[suite], name, output), scores(SUITES[suite], name, rewritten(output))

@@ -12,7 +12,7 @@ from validators.subject import Subject
     code="CM003",
     stage="typing",
     severity="error",
-    message="block `{block}`, {phase}: `{node}` gathers over {axis} what every rank has: its output would hold each row {axis}-many times",
+    message="block `{block}`, {phase}: `{node}` gathers over {axis} what each of its ranks has whole: every row would come out once for each rank",
     hint="delete `{node}`",
     sources=("nccl-tests: doc/PERFORMANCE.md", "astra-sim: native_collectives/collective_algorithm/Ring.cc:71-86"),
     knowledge="collectives.md#conservation-of-bytes",

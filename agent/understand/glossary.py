@@ -1,0 +1,92 @@
+"""Words of other languages as the English ones that the extractors read, and other people's notations as the usual one.
+
+Only words of this trade and the small words around numbers are here: a text is not translated, its fields are.
+"""
+
+import re
+
+_WORDS: dict[str, str] = {
+    # comparing
+    "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
+    r"menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto\s+(?:i|gli|il)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
+    r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
+    "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소",
+    "about": r"ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|約|около|roughly|approximately",
+    # traffic
+    "in ": r"(?:in|en|de|d'|na|no)\s+(?:ingresso|entr[ée]e|entrada)",
+    "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
+    "prompt": r"eingaben?|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
+    "output": r"ausgaben?|ausgabelänge|antworten|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
+    "in": r"rein|hinein|erin",
+    "out": r"raus|heraus|uit|eruit",
+    "tokens": r"jetons?|fichas|词元|トークン|토큰|токен(?:ов|а|ы)?|tokenów|tokeny",
+    "requests per second": r"anfragen\s+(?:pro|je)\s+sekunde|requ[êe]tes?\s+(?:par|/)\s+seconde|(?:peticiones|solicitudes)\s+por\s+segundo|richieste\s+al\s+secondo|"
+    r"(?:requisições|pedidos)\s+por\s+segundo|verzoeken\s+per\s+seconde|请求/秒|个?请求每秒|リクエスト/秒|запрос(?:ов|а)\s+в\s+секунду",
+    "concurrent users": r"gleichzeitige[nr]?\s+(?:nutzer|benutzer|anfragen|user)n?|parallele[nr]?\s+(?:nutzer|anfragen)n?|utilisateurs?\s+(?:simultan[ée]e?s?|concurrents?)|"
+    r"requ[êe]tes?\s+simultan[ée]es|usuarios\s+(?:concurrentes|simult[áa]neos)|(?:peticiones|solicitudes)\s+simult[áa]neas|utenti\s+(?:simultanei|concorrenti|contemporanei)|"
+    r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей",
+    "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時実行数?|동시",
+    # latency
+    "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
+    r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
+    r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
+    "per token": r"(?:pro|je)\s+token|par\s+(?:jeton|token)|por\s+(?:token|ficha)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
+    "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
+    "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
+    # objective
+    "lowest latency": r"(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
+    r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
+    r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
+    "highest throughput": r"(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
+    r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
+    "lowest cost": r"(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
+    r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
+    r"成本最低|最便宜|最少的?\s*(?:gpu|卡)|最安|コスト最小|как\s+можно\s+дешевле",
+    # machines and numbers
+    "with": r"mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*\d)",
+    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)",
+    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+\w*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|没有|使わずに?|без",
+    "pipeline parallelism": r"parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列",
+    "tensor parallelism": r"parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列",
+    "expert parallelism": r"parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列",
+    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:pd|p/d)\s*分离|分离式?部署",
+    "one": r"(?:eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
+    "two": r"двух|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
+    "three": r"drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
+    "four": r"четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
+    "eight": r"восьми|восемь|acht|huit|ocho|otto|oito|八(?=[台张块枚])",
+    "sixteen": r"sechzehn|seize|diecis[ée]is|sedici|dezesseis|zestien|十六",
+    "6": r"half\s+a\s+dozen",
+    "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
+    "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
+    "80GB": r"80\s*Go",
+    "40GB": r"40\s*Go",
+}
+_CJK = r"[぀-ヿ一-鿿가-힣]"
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})" if re.search(_CJK, words) else rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE), english)
+    for english, words in _WORDS.items()
+)  # fmt: skip
+_CJK_CHARACTER = re.compile(_CJK)
+_NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<=[\d\w])(?:を|に|が|は|で|の)(?=\s*\d)"), " x "),  # H100を8枚
+    (re.compile(r"(?<=\d)\s*(?:[张块枚卡](?:的)?|대의|장의|개의)(?=\s*[A-Za-z])"), " x "),
+    (re.compile(r"(?<=\d)\s*[张块枚卡](?![A-Za-z])"), " "),
+    (re.compile(r"(?P<n>\d+(?:[.,]\d+)?)\s*seconds\s*(?:以内|以下|内)"), r"under \g<n> seconds"),
+    (re.compile(r"[，、；。：]"), ", "),
+    (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
+    (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
+    (re.compile(r"(?P<n>\d+(?:\.\d+)?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
+    (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",}]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
+    (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table
+    (re.compile(r"\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d+(?:\.\d+)?)", re.IGNORECASE), r"\g<n> \g<unit>"),
+)  # fmt: skip
+
+
+def in_english(text: str) -> str:
+    """The text with the words and notations above in the form that the extractors read."""
+    for pattern, english in _RULES:
+        text = pattern.sub(lambda match, english=english: f" {english} " if _CJK_CHARACTER.search(match.group()) else english, text)
+    for pattern, plain in _NOTATIONS:
+        text = pattern.sub(plain, text)
+    return text
