@@ -5,6 +5,7 @@ request, then the last candidate and its findings. History is replaced, not grow
 """
 
 import json
+import re
 from typing import Any
 
 from agent.proposers import Brief, Shown
@@ -79,6 +80,9 @@ EXAMPLE: dict[str, Any] = {
 """A whole answer (80 dense layers on 8 GPUs)."""
 
 
+_TAG = re.compile(r"<\s*(/?\s*(?:request|knowledge|candidate|findings|planner|schema)\b[^>]{0,40})>", re.IGNORECASE)
+"""Our own tags inside somebody's page."""
+
 ASK_WHOLE = "Answer with the whole JSON object."
 ASK_PATCH = (
     'Answer with {"patch": [...]} only: JSON Patch operations on <candidate> (RFC 6902). value_json is the new value written '
@@ -151,7 +155,8 @@ def knowledge_text(sections: tuple[Shown, ...]) -> str:
     """Knowledge sections in order of their refs, so that equal sets give equal text."""
     if not sections:
         return ""
-    shown = "\n\n".join(f"[{s.ref}] {s.title}\n{s.text.strip()}" for s in sorted(sections, key=lambda s: s.ref))
+    ordered = sorted(sections, key=lambda s: s.ref)
+    shown = _TAG.sub(r"[\1]", "\n\n".join(f"[{s.ref}] {s.title}\n{s.text.strip()}" for s in ordered))
     return f"<knowledge>\n{shown}\n</knowledge>"
 
 
@@ -210,4 +215,5 @@ def findings_text(findings: tuple[Finding, ...]) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """JSON in which no text can open or close one of our tags: `<` is written as its escape, which is the same JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

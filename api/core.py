@@ -16,6 +16,7 @@ from api.state.database import Database, open_database
 from api.state.keys import Keys
 from api.state.runs import Runs
 from api.state.schema import migrate
+from api.state.threads import Threads
 from api.watch import Watch
 from api.worker import Worker
 
@@ -31,6 +32,7 @@ class Core:
     database: Database
     runs: Runs
     keys: Keys
+    threads: Threads
     worker: Worker
     watch: Watch
     plans: Gate
@@ -53,8 +55,8 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
     asyncio.get_running_loop().set_default_executor(executor)
     try:
         async with open_checkpoints(settings.database.get_secret_value()) as saver:
-            runs, watch = Runs(database), Watch(metrics)
-            worker = Worker(settings, runs, Runner(settings, runs, saver, watch))
+            runs, threads, watch = Runs(database), Threads(database), Watch(metrics)
+            worker = Worker(settings, runs, threads, Runner(settings, runs, saver, watch))
             await asyncio.to_thread(service.warm, settings)
             worker.start()
             try:
@@ -63,6 +65,7 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
                     database=database,
                     runs=runs,
                     keys=Keys(database),
+                    threads=threads,
                     worker=worker,
                     watch=watch,
                     plans=Gate(settings.threads, settings.max_waiting),

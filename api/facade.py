@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.chat import Reply
 from api import service
 from api.errors import MissingResourceError, Problem
 from api.settings import Settings
+from api.state.threads import Said
 from strategy.errors import InputError
-from strategy.request import Request
-from strategy.result import Result
+from strategy.result import Usage
 
 PATHS = ("/v1/models", "/v1/chat/")
 OWNER = "meshwright"
@@ -86,44 +87,43 @@ def model_card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}
 
 
-def ask_of(messages: Sequence[Message]) -> Request | str:
-    """What the conversation asks for: its last turn if that says enough, else with as many of the turns before it as it takes."""
-    from agent.understand import understand
-
-    turns = [message.words.strip() for message in messages if message.role == "user" and message.words.strip()]
-    if not turns:
-        raise InputError("no message of the role `user` has text", pointer="/messages")
-    if sum(len(turn) for turn in turns) > MAX_CHARACTERS:
+def turns_of(messages: Sequence[Message]) -> list[Said]:
+    """What was said, by whom; the last turn is the user's. Raises `InputError`."""
+    turns = [
+        (one.role, one.words.strip()) for one in messages if one.role in ("user", "assistant") and one.words.strip()
+    ]
+    if not turns or turns[-1][0] != "user":
+        raise InputError("the last message with text is not of the role `user`", pointer="/messages")
+    if sum(len(text) for _, text in turns) > MAX_CHARACTERS:
         raise InputError(f"the messages have more than {MAX_CHARACTERS:,} characters", pointer="/messages")
-    if turns[-1].startswith("{"):
-        return service.read_ask(service.read_json(turns[-1]))
-    texts = ["\n".join(turns[-count:]) for count in range(1, min(len(turns), 8) + 1)]
-    return next((text for text in texts if understand(text).request is not None), texts[-1])
+    return turns
 
 
-def content(result: Result) -> str:
-    """The answer in words, with the DAG as a block of its own that tools can cut out."""
-    if result.status == "needs_clarification":
-        return result.question or "What shall be planned?"
-    parts = [f"**{result.status}**", result.explanation]
+def content(reply: Reply) -> str:
+    """The answer in words. A plan's DAG, and each file of an export, is a block of its own that tools can cut out."""
+    if reply.kind == "export" and reply.files:
+        return "\n\n".join(f"{file.name}\n\n{_block(file.text)}" for file in reply.files) + "\n"
+    result = reply.result
+    if result is None or reply.kind != "plan":
+        return reply.text + "\n"
+    parts = [f"**{result.status}**", reply.text]
     if result.infeasible is not None:
         parts += [_list("Nearest changes that fit", [change.message for change in result.infeasible.nearest])]
-    parts += [_list("Assumed", result.assumptions)]
     if result.dag is not None and result.status == "valid":
-        parts += [f"Strategy DAG:\n\n```yaml\n{service.export_text(result.dag, 'yaml').rstrip()}\n```"]
+        parts += [f"Strategy DAG:\n\n{_block(service.export_text(result.dag, 'yaml'), 'yaml')}"]
     parts += [_list("Sources", [citation.ref for citation in result.citations])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def completion(model: str, result: Result) -> dict[str, Any]:
+def completion(model: str, reply: Reply) -> dict[str, Any]:
     """A whole chat completion."""
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": content(result), "refusal": None},
+        "message": {"role": "assistant", "content": content(reply), "refusal": None},
         "finish_reason": "stop",
         "logprobs": None,
     }
-    return {**_head(model, "chat.completion"), "choices": [choice], "usage": usage(result)}
+    return {**_head(model, "chat.completion"), "choices": [choice], "usage": usage(reply)}
 
 
 class Chunks:
@@ -136,14 +136,14 @@ class Chunks:
         """Says who speaks; sent at once, so that the client knows it was heard."""
         return self._data({"role": "assistant", "content": ""})
 
-    def answer(self, result: Result, *, with_usage: bool) -> Iterator[str]:
+    def answer(self, reply: Reply, *, with_usage: bool) -> Iterator[str]:
         """The content in pieces, the end, and the usage when it was asked for."""
-        lines = content(result).splitlines(keepends=True)
+        lines = content(reply).splitlines(keepends=True)
         for start in range(0, len(lines), PIECE_LINES):
             yield self._data({"content": "".join(lines[start : start + PIECE_LINES])})
         yield self._data({}, finish="stop")
         if with_usage:
-            yield _line({**self._head, "choices": [], "usage": usage(result)})
+            yield _line({**self._head, "choices": [], "usage": usage(reply)})
         yield "data: [DONE]\n\n"
 
     def failure(self, problem: Problem) -> str:
@@ -155,9 +155,9 @@ class Chunks:
         return _line({**self._head, "choices": [choice]})
 
 
-def usage(result: Result) -> dict[str, int]:
+def usage(reply: Reply) -> dict[str, int]:
     """Tokens of the language model behind the answer; none when the planner made it alone."""
-    used = result.usage
+    used = reply.result.usage if reply.result is not None else Usage()
     return {
         "prompt_tokens": used.input_tokens,
         "completion_tokens": used.output_tokens,
@@ -186,6 +186,10 @@ def _head(model: str, kind: str) -> dict[str, Any]:
 
 def _line(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
+
+
+def _block(text: str, language: str = "") -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
 
 
 def _list(title: str, items: Sequence[str]) -> str:

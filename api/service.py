@@ -83,13 +83,6 @@ def read_ask(data: object) -> Request | str:
     return fit(TextRequest, data, "the text request").text if is_text(data) else fit(Request, data, "the request")
 
 
-def read_json(text: str) -> Any:
-    """Plain data of a JSON text. Raises `UnreadableError` with line and column."""
-    from validators.documents import read_data
-
-    return read_data(text, strict_json=True)
-
-
 def is_text(data: object) -> bool:
     """Whether a request is in words: a string, or an object with `text` and no `model`."""
     return isinstance(data, str) or (isinstance(data, dict) and "text" in data and "model" not in data)

@@ -13,6 +13,7 @@ import structlog
 from api.runs import Runner
 from api.settings import Settings
 from api.state.runs import Run, Runs
+from api.state.threads import Threads
 
 log = structlog.get_logger()
 POLL_S = 0.5
@@ -41,10 +42,11 @@ class Held:
 class Worker:
     """Works on at most `run_slots` runs at a time."""
 
-    def __init__(self, settings: Settings, runs: Runs, runner: Runner) -> None:
+    def __init__(self, settings: Settings, runs: Runs, threads: Threads, runner: Runner) -> None:
         self.name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._settings = settings
         self._runs = runs
+        self._threads = threads
         self._runner = runner
         self._held: dict[str, Held] = {}
         self._wake = asyncio.Event()
@@ -138,5 +140,7 @@ class Worker:
             self.cancel(run_id)
 
     async def _forget(self) -> None:
-        for run_id in await self._runs.forget(self._settings.retention_days * SECONDS_PER_DAY):
+        age_s = self._settings.retention_days * SECONDS_PER_DAY
+        await self._threads.forget(age_s)
+        for run_id in await self._runs.forget(age_s):
             await self._runner.forget(run_id)

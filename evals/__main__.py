@@ -46,7 +46,10 @@ def run(
     try:
         if ray:
             imported_ray()
-        config = runner.configured(_known(names), proposer=proposer, seed=seed, samples=samples, jobs=jobs)
+        every = "all" in names
+        config = runner.configured(
+            _known(names), proposer=proposer, seed=seed, samples=samples, jobs=jobs, everything=every
+        )
         path = _newest(out) if resume else out / f"{re.sub('[^0-9T]', '', config.started[:19])}-{proposer[:8]}.jsonl"
         log = runner.run(config, path, resume=resume, progress=_told, spread=on_ray if ray else None)
     except MeshwrightError as error:

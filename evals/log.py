@@ -24,6 +24,8 @@ class Config:
     seed: int = 0
     samples: int | None = None
     """Samples of each suite at most; None runs all."""
+    everything: bool = False
+    """Run by `all`, not by the names of the suites."""
     jobs: int = 1
     started: str = ""
     """UTC, ISO 8601."""

@@ -28,6 +28,8 @@ class Fault:
     old: str
     new: str
     suites: tuple[str, ...]
+    samples: int = 1000
+    """Samples of each suite at most."""
 
 
 FAULTS = (
@@ -54,6 +56,7 @@ FAULTS = (
         old="{op: expert, phase: decode, compute: 0.45, memory: 0.92,",
         new="{op: expert, phase: decode, compute: 0.45, memory: 0.46,",
         suites=("published", "scenarios"),
+        samples=30,
     ),
     Fault(
         name="planner",
@@ -84,12 +87,11 @@ def plant(
     names: Annotated[
         list[str] | None, typer.Argument(help="rule, prompt, constant, planner; all unless given.")
     ] = None,
-    samples: Annotated[int, typer.Option(help="Samples of each suite at most.")] = 400,
 ) -> None:
     """Break copies of the sources in four ways and see that the comparison catches each; exit 1 when one goes unseen."""
     faults = [fault for fault in FAULTS if not names or fault.name in names]
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        found = caught(faults, Path(folder), samples)
+        found = [caught(fault, Path(folder)) for fault in faults]
     for one in found:
         typer.echo(f"{'caught' if one.seen else 'NOT CAUGHT'}  {one.fault.name}: {one.fault.about}")
         for line in one.moved:
@@ -97,28 +99,20 @@ def plant(
     raise typer.Exit(not all(one.seen for one in found))
 
 
-def caught(faults: Sequence[Fault], folder: Path, samples: int) -> list[Caught]:
-    """Run the sound sources, accept them, then run each broken copy against that. Raises `InputError` when a fault no longer applies."""
-    from evals.baseline import accept
-    from evals.log import read
-
-    suites = sorted({suite for fault in faults for suite in fault.suites})
-    _copy(folder / "sound")
-    _run(folder / "sound", suites, samples, folder / "accepted")
-    accept(read(_log(folder / "sound")), folder / "accepted")
-    return [_caught(fault, folder, samples) for fault in faults]
-
-
-def _caught(fault: Fault, folder: Path, samples: int) -> Caught:
-    from evals.baseline import accepted_suites
+def caught(fault: Fault, folder: Path) -> Caught:
+    """Run the sound sources, accept that, and run the broken ones against it. Raises `InputError` when the fault no longer applies."""
+    from evals.baseline import accept, accepted_suites
     from evals.compare import compare
     from evals.log import read
 
-    tree = folder / fault.name
-    _copy(tree)
-    break_file(tree, fault)
-    status = _run(tree, fault.suites, samples, folder / "accepted")
-    comparison = compare(read(_log(tree)), accepted_suites(folder / "accepted"))
+    sound, broken, accepted = (folder / f"{fault.name}-{kind}" for kind in ("sound", "broken", "accepted"))
+    _copy(sound)
+    _run(sound, fault, accepted)
+    accept(read(_log(sound)), accepted)
+    _copy(broken)
+    break_file(broken, fault)
+    status = _run(broken, fault, accepted)
+    comparison = compare(read(_log(broken)), accepted_suites(accepted))
     moved = [f"{c.mark} {c.suite}/{c.scorer}: {_shown(c.worse)}" for c in (*comparison.regressions, *comparison.drifts)]
     moved += [f"new failure {suite}: {sample}" for suite, sample in comparison.new_failures[:3]]
     return Caught(fault, status, tuple(moved))
@@ -145,11 +139,15 @@ def break_file(tree: Path, fault: Fault) -> None:
     path.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
 
 
-def _run(tree: Path, suites: Sequence[str], samples: int, baseline: Path) -> int:
+def _run(tree: Path, fault: Fault, baseline: Path) -> int:
     """`python -m evals run` in a copy: there, the copy's own folders come first on the path."""
-    options = ["--samples", str(samples), "--out", str(tree / "runs"), "--baseline", str(baseline), "--strict"]
+    options = ["--samples", str(fault.samples), "--out", str(tree / "runs"), "--baseline", str(baseline), "--strict"]
     done = subprocess.run(  # noqa: S603 (our own program)
-        [sys.executable, "-m", "evals", "run", *suites, *options], cwd=tree, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "evals", "run", *fault.suites, *options],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode not in (0, 1):
         raise InputError(f"the run in the copy ended with status {done.returncode}: {done.stderr[-500:]}")

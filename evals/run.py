@@ -40,7 +40,13 @@ Spread = Callable[[Sequence[Task], int], Solved]
 
 
 def configured(
-    names: Sequence[str], *, proposer: str, seed: int = 0, samples: int | None = None, jobs: int | None = None
+    names: Sequence[str],
+    *,
+    proposer: str,
+    seed: int = 0,
+    samples: int | None = None,
+    jobs: int | None = None,
+    everything: bool = False,
 ) -> Config:
     """What is to be run, with what it depends on."""
     return Config(
@@ -48,6 +54,7 @@ def configured(
         proposer=proposer,
         seed=seed,
         samples=samples,
+        everything=everything,
         jobs=jobs or os.cpu_count() or 1,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         version=version("meshwright"),
@@ -87,7 +94,8 @@ def run(
 
 def planned_suite(suite: Suite, config: Config) -> SuiteLog:
     """The samples that are to be run of a suite, or why none are."""
-    reason = suite.absent(config.proposer)
+    left_out = f"run it by name: {suite.by_name}" if suite.by_name and config.everything else ""
+    reason = left_out or suite.absent(config.proposer)
     chosen = () if reason else chosen_samples(suite.all_samples(config.seed), config.samples, config.seed)
     return SuiteLog(suite.name, suite.about, tuple(sample.id for sample in chosen), reason)
 

@@ -34,7 +34,10 @@ _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?abou
 _EMPHASIS = {
     name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")
     for name, words in (
-        ("latency", r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|speed|first\s+token|interactivity"),
+        (
+            "latency",
+            r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|speed|first\s+token|interactivity",
+        ),
         ("throughput", r"throughput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
         ("min_gpus", r"costs?|price|money|budget|gpu\s+count|hardware"),
     )

@@ -4,6 +4,7 @@ Only words of this trade and the small words around numbers are here: a text is 
 """
 
 import re
+from functools import partial
 
 _WORDS: dict[str, str] = {
     # comparing
@@ -86,7 +87,12 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
 def in_english(text: str) -> str:
     """The text with the words and notations above in the form that the extractors read."""
     for pattern, english in _RULES:
-        text = pattern.sub(lambda match, english=english: f" {english} " if _CJK_CHARACTER.search(match.group()) else english, text)
+        text = pattern.sub(partial(_replacement, english), text)
     for pattern, plain in _NOTATIONS:
         text = pattern.sub(plain, text)
     return text
+
+
+def _replacement(english: str, match: re.Match[str]) -> str:
+    """The English words, set off where the script writes none."""
+    return f" {english} " if _CJK_CHARACTER.search(match.group()) else english

@@ -52,6 +52,14 @@ MIGRATIONS = (
         primary key (key_id, day)
     )
     """,
+    """
+    create table threads (
+        id text primary key,
+        data text not null,
+        created_at double precision not null
+    );
+    create index threads_by_age on threads (created_at)
+    """,
 )
 _LOCK = 7_305_128_011
 """Name of the lock under which Postgres migrates; any number that nobody else uses."""

@@ -47,5 +47,5 @@ def holds(_sample: Sample, output: dict[str, Any]) -> Score:
 
 
 LOOP_SUITE = Suite(
-    name="loop", about="faulty models and servers", samples=samples, solve=solve, scorers=(holds,)
+    name="loop", about="faulty models and servers", samples=samples, solve=solve, scorers=(holds,), alone=True
 )  # fmt: skip

@@ -122,4 +122,5 @@ SUITE = Suite(
     scorers=(nothing_went_wrong,),
     absent=absent,
     alone=True,
+    by_name="at full size it takes about an hour",
 )

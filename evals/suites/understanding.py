@@ -12,7 +12,13 @@ from strategy.request import Request
 
 Json = dict[str, Any]
 DATA = Path(__file__).parent.parent / "data" / "understanding_held.yaml"
-ASSUMED = {"isl": "isl ", "osl": "osl ", "objective": "objective throughput", "ttft_ms": "ttft_ms: ", "tpot_ms": "tpot_ms: "}
+ASSUMED = {
+    "isl": "isl ",
+    "osl": "osl ",
+    "objective": "objective throughput",
+    "ttft_ms": "ttft_ms: ",
+    "tpot_ms": "tpot_ms: ",
+}
 """How an assumption names the default of a field."""
 
 

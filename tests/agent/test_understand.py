@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.understand import understand
+from evals.suites.understanding import judged, samples
 from strategy.request import Request
 
 TABLE: list[dict[str, Any]] = yaml.safe_load(
@@ -106,3 +107,13 @@ def test_any_tail_gives_a_request_or_a_question(tail: str) -> None:
     found = understand(f"Llama 3.1 70B on 8 H100 {tail}")
 
     assert (found.request is None) != (found.question is None)
+
+
+def test_texts_that_were_written_by_hand_and_kept_apart_are_understood_field_by_field() -> None:
+    outputs = {sample.input: judged(understand(sample.input), sample.target) for sample in samples()}
+    total = sum(output["fields"] for output in outputs.values())
+    wrong = {text: output["wrong"] for text, output in outputs.items() if output["wrong"]}
+
+    assert len(outputs) >= 120
+    assert 1 - sum(map(len, wrong.values())) / total >= 0.95, wrong
+    assert {text: output["silent"] for text, output in outputs.items() if output["silent"]} == {}

@@ -74,10 +74,25 @@ def test_content_may_come_in_parts_and_over_turns(client: openai.OpenAI) -> None
     assert yaml.safe_load(block(answer.choices[0].message.content or ""))["model"] == "llama-3.1-8b"
 
 
+def test_a_plan_is_refined_and_asked_about_over_turns(client: openai.OpenAI) -> None:
+    said = list(ASKED)
+    answers = []
+    for text in ("what if I only have 1?", "why not TP2?", "export vllm"):
+        answers.append(
+            client.chat.completions.create(model="meshwright", messages=said).choices[0].message.content or ""
+        )
+        said += [{"role": "assistant", "content": answers[-1]}, {"role": "user", "content": text}]
+    answers.append(client.chat.completions.create(model="meshwright", messages=said).choices[0].message.content or "")
+
+    assert yaml.safe_load(block(answers[1]))["strategy"] != yaml.safe_load(block(answers[0]))["strategy"]
+    assert "tp_size=2" in answers[2]
+    assert "vllm serve" in answers[3]
+
+
 def test_what_is_missing_is_asked_for(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model="meshwright", messages=[{"role": "user", "content": "Hello!"}])
 
-    assert "?" in (answer.choices[0].message.content or "")
+    assert "for example: Llama 3.1 70B on 2x8 H100" in (answer.choices[0].message.content or "")
 
 
 def test_errors_have_openais_shape(client: openai.OpenAI) -> None:

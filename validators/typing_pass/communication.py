@@ -13,6 +13,10 @@ AT_EXPERTS = ("dispatched", "expert_out")
 """Tokens between dispatch and combine, which expert tp gathers and sums."""
 
 
+IN_TRANSIT = "in_transit:"
+"""Before the content of what a send hands over: only a recv makes it a tensor of the rank it arrives at."""
+
+
 def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllReduce)
     source, value = site.tensor(node, data)
@@ -110,8 +114,24 @@ def _carried(site: Site, node: AllGather, source: str, value: Tensor) -> Tensor:
             found=f"dim {node.dim}",
         )
     if node.role == "lse":
-        _need_partial(site, node, source, value, site.digits.of(node.axis), node.axis)
+        _need_every_part(site, node, source, value)
     return replace(value, content=contents[value.content])
+
+
+def _need_every_part(site: Site, node: AllGather, source: str, value: Tensor) -> None:
+    """The log-sum-exp of all the parts, and of nothing else, is gathered."""
+    parts = tuple(d for d, letter in enumerate(value.placement.letters) if letter == "P")
+    if frozenset(parts) != frozenset(site.digits.of(node.axis)):
+        needed = f"an axis over the parts: {site.digits.named(parts)}"
+        raise site.stop(
+            node,
+            "not_partial",
+            axis=node.axis,
+            source=source,
+            needed=needed,
+            found=f"axis {node.axis}",
+            repair=f"use axis {site.digits.named(parts)}",
+        )
 
 
 def _need_feature_dim(site: Site, node: AllGather | ReduceScatter, source: str, value: Tensor) -> None:
@@ -253,7 +273,8 @@ def _send(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Send)
     source, value = site.tensor(node, data)
     site.need_complete(node, source, value)
-    return value if node.axis is None else _passed_on(site, node, source, value)
+    sent = value if node.axis is None else _passed_on(site, node, source, value)
+    return replace(sent, content=IN_TRANSIT + sent.content)
 
 
 def _passed_on(site: Site, node: Send, source: str, value: Tensor) -> Tensor:
@@ -267,7 +288,10 @@ def _passed_on(site: Site, node: Send, source: str, value: Tensor) -> Tensor:
 
 
 def _recv(site: Site, node: AnyNode, data: Data) -> Tensor:
-    return site.single(node, data)[1]
+    source, value = site.single(node, data)
+    if not value.content.startswith(IN_TRANSIT):
+        raise site.stop(node, "content", source=source, needed="what a send hands over", found=value.words())
+    return replace(value, content=value.content.removeprefix(IN_TRANSIT))
 
 
 COMMUNICATION: dict[str, Op] = {

@@ -65,7 +65,9 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     if node.weight not in LINEAR:
         raise site.stop(node, "weight", needed=", ".join(w for w in LINEAR if w in site.weights), found=node.weight)
     needed, content, part = LINEAR[node.weight]
-    site.need_content(node, source, value, needed, *(["latent_shard"] if node.weight == "kv_b" else []))
+    if node.weight == "kv_b" and value.content in ("latent", "latent_shard"):
+        needed, content = value.content, "expanded_shard"
+    site.need_content(node, source, value, needed)
     digits = site.split_digits(node.weight)
     by_heads = node.weight in MADE_OF_HEADS and node.split == "row"
     if (digits or by_heads) and node.split not in spec.splits:
@@ -125,7 +127,7 @@ def _kv_cache_update(site: Site, node: AnyNode, data: Data) -> Tensor:
     allowed: tuple[Letter, ...] = ("R", "F") if sliced else ("R",)
     whole = replace(value, placement=placement)
     site.need_letter(node, source, whole, site.digits.of("cp"), allowed, "all_gather over cp of the new K and V")
-    return Tensor("latent" if mla else "kv", placement)
+    return Tensor("cached_latent" if mla else "kv", placement)
 
 
 def _need_distinct_shards(site: Site, node: AnyNode, data: Data) -> None:
@@ -188,11 +190,11 @@ def _attention_needs(site: Site, node: AttentionNode) -> tuple[tuple[str, ...], 
         raise site.stop(node, "content", needed="form: expanded or absorbed", found="no form")
     if node.form == "absorbed":
         return (("absorbed_query", "kv_state"),)
-    return (
-        (("query", "expanded_kv"),)
-        if node.partial and site.phase == "prefill"
-        else (("query", "expanded_kv", "kv_state"),)
-    )
+    if node.partial and site.phase == "prefill":
+        return (("query", "expanded_shard"),)
+    # Without chunks the new latents are all there are, so K and V may come from them as well as from the cache.
+    whole = (("query", "expanded_kv", "kv_state"), ("query", "expanded_shard", "kv_state"))
+    return whole if site.pool.chunk_tokens is None and site.phase == "prefill" else whole[:1]
 
 
 def _need_same_tokens(site: Site, node: AttentionNode, query: Tensor, source: str, value: Tensor) -> None:

@@ -7,7 +7,7 @@ LINEAR: dict[str, tuple[str, str, str]] = {
     "q": ("normed:attention_norm", "query", ""),
     "kv_a": ("normed:attention_norm", "kv_a", ""),
     "q_b": ("q_latent", "query", ""),
-    "kv_b": ("latent", "expanded_kv", ""),
+    "kv_b": ("cached_latent", "expanded_kv", ""),
     "w_uk": ("query", "absorbed_query", ""),
     "w_uv": ("latent_context", "context", ""),
     "attention_out": ("context", "delta", "attention"),
