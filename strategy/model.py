@@ -110,7 +110,9 @@ class ModelSpec(Frozen):
             raise ValueError(f"top_k={self.moe.top_k} exceeds num_experts={self.moe.num_experts}")
         attention = self.attention
         if attention.kind == "gqa" and attention.num_heads % attention.num_kv_heads:
-            raise ValueError(f"num_heads={attention.num_heads} is not a multiple of num_kv_heads={attention.num_kv_heads}")
+            raise ValueError(
+                f"num_heads={attention.num_heads} is not a multiple of num_kv_heads={attention.num_kv_heads}"
+            )
         return self
 
     @cached_property

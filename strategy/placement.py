@@ -55,7 +55,12 @@ def refine(pool: Pool) -> Digits | None:
     )
     if experts.width != pool.width:
         return None
-    spans = {**_spans(pool, attention_order), **_spans(pool, expert_order), "stage": (1, pool.width), "dcp": (1, pool.dcp_size)}
+    spans = {
+        **_spans(pool, attention_order),
+        **_spans(pool, expert_order),
+        "stage": (1, pool.width),
+        "dcp": (1, pool.dcp_size),
+    }
     cuts = sorted({cut for span in spans.values() for cut in span})
     if any(high % low for low, high in pairwise(cuts)):
         return None

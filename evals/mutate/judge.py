@@ -42,10 +42,13 @@ REASONS: dict[str, Reason] = {
     "DG002": Reason("layout: reads a residual stream where none enters", frozenset({"add-edge", "retarget-edge"})),
     "DG004": Reason("waste: a node whose value nobody reads"),
     "DG007": Reason("waste: the same edge twice"),
+    "DG010": Reason("layout: exchanges heads, and the strategy declares another sp_kind", _DECLARED),
     "DG012": Reason("order: the kind of an edge says what an engine may reorder"),
     "DP005": Reason("waste: a replica samples the sequences of others as well"),
     "DP011": Reason("layout: a boundary that no stage uses holds an MoE layer", frozenset({"branch-block"})),
-    "EP002": Reason("order: combine waits for the routes by which tokens go back", frozenset({"cut-edge"})),
+    "EP002": Reason(
+        "order: combine waits for the routes by which tokens go back", frozenset({"cut-edge", "edge-kind"})
+    ),
     "EP003": Reason(
         "layout: lowered otherwise than the strategy declares, or a role that says something else",
         _DECLARED | {"wrong-role"},
@@ -56,8 +59,10 @@ REASONS: dict[str, Reason] = {
     "PH005": _STATE,
     "PH008": Reason("waste: a layer attends twice", frozenset({"duplicate-beside"})),
     "PH010": Reason(_STATE.text, frozenset({"extra-link", "link-kind", "wrong-kv-source"})),
+    "PH011": _MESH,
     "PH009": Reason("order: attention reads the cache through another node", frozenset({"insert"})),
     "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
+    "SP001": _MESH,
     "SP002": _MESH,
     "SP003": _MESH,
     "SP008": Reason("waste: a cp rank samples the sequences of others as well"),

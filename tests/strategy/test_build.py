@@ -24,7 +24,9 @@ def ids(dag: Dag, block: str) -> list[str]:
 def test_one_gpu_has_no_communication() -> None:
     dag = dag_of("llama-3.1-8b")
 
-    assert not [node for block in dag.blocks for node in block.nodes if hasattr(node, "axis") or node.op in ("send", "recv")]
+    assert not [
+        node for block in dag.blocks for node in block.nodes if hasattr(node, "axis") or node.op in ("send", "recv")
+    ]
 
 
 def test_dense_tp_has_two_all_reduces_a_layer_one_after_the_embedding_and_a_gather_at_the_head() -> None:
@@ -40,7 +42,15 @@ def test_dense_tp_has_two_all_reduces_a_layer_one_after_the_embedding_and_a_gath
 def test_equal_blocks_are_written_once_and_mla_has_one_form_a_phase() -> None:
     dag = dag_of("deepseek-v3", attention=AttentionMesh(dp_size=16), experts=ExpertMesh(ep_size=16))
 
-    assert [b.name for b in dag.blocks] == ["embed", "mla_prefill", "mla_decode", "ffn", "moe", "head_prefill", "head_decode"]
+    assert [b.name for b in dag.blocks] == [
+        "embed",
+        "mla_prefill",
+        "mla_decode",
+        "ffn",
+        "moe",
+        "head_prefill",
+        "head_decode",
+    ]
     assert dag.branches.prefill.layers[0].blocks == ("mla_prefill", "ffn")
     assert [stamp.range for stamp in dag.branches.decode.layers] == [(0, 3), (3, 61)]
 
@@ -54,14 +64,18 @@ def test_tokens_replicated_over_tp_are_chunked_before_dispatch_and_gathered_afte
 
 
 def test_expert_tp_inside_ep_gathers_and_reduces_between_the_two_exchanges() -> None:
-    dag = dag_of("qwen3-235b-a22b", attention=AttentionMesh(dp_size=4, tp_size=2), experts=ExpertMesh(ep_size=4, tp_size=2))
+    dag = dag_of(
+        "qwen3-235b-a22b", attention=AttentionMesh(dp_size=4, tp_size=2), experts=ExpertMesh(ep_size=4, tp_size=2)
+    )
 
     order = [name for name in ids(dag, "moe") if name.endswith((":ep", ":moe_tp", ":expert"))]
     assert order == ["dispatch:ep", "expert_gather:moe_tp", "experts:expert", "expert_reduce:moe_tp", "combine:ep"]
 
 
 def test_replicated_lowering_sums_routed_and_shared_experts_in_one_all_reduce() -> None:
-    dag = dag_of("deepseek-v3", attention=AttentionMesh(tp_size=8), experts=ExpertMesh(ep_size=8), ep_lowering="replicated")
+    dag = dag_of(
+        "deepseek-v3", attention=AttentionMesh(tp_size=8), experts=ExpertMesh(ep_size=8), ep_lowering="replicated"
+    )
 
     assert [name for name in ids(dag, "moe") if name.endswith(":tp")] == ["reduce:tp"]
 
@@ -71,8 +85,17 @@ def test_gathered_ffn_works_on_the_tokens_of_the_whole_stage() -> None:
         "deepseek-v3", attention=AttentionMesh(dp_size=4, tp_size=2), experts=ExpertMesh(ep_size=8), dense_ffn="gathered", lm_head="gathered",
     )  # fmt: skip
 
-    assert [n for n in ids(dag, "ffn") if n.endswith((":stage", ":tp"))] == ["chunk:tp", "gather:stage", "scatter:stage", "regather:tp"]
-    assert [n for n in ids(dag, "head_decode") if n.endswith((":stage", ":dp"))] == ["rows:dp", "gather:stage", "own_rows:dp"]
+    assert [n for n in ids(dag, "ffn") if n.endswith((":stage", ":tp"))] == [
+        "chunk:tp",
+        "gather:stage",
+        "scatter:stage",
+        "regather:tp",
+    ]
+    assert [n for n in ids(dag, "head_decode") if n.endswith((":stage", ":dp"))] == [
+        "rows:dp",
+        "gather:stage",
+        "own_rows:dp",
+    ]
 
 
 def test_megatron_sp_splits_prefill_tokens_and_leaves_decode_alone() -> None:

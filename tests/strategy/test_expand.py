@@ -1,5 +1,6 @@
 """Expansion to ranks."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,9 @@ def test_pipeline_edges_join_equal_places_of_consecutive_stages() -> None:
     nodes = expand(plan(pp_size=2, stages=((0, 16), (16, 32)), attention=AttentionMesh(tp_size=2), replicas=2))
 
     pipeline = nodes.kind == EDGE_KINDS.index("pipeline")
-    pairs = set(zip(nodes.rank[nodes.source[pipeline]].tolist(), nodes.rank[nodes.target[pipeline]].tolist(), strict=True))
+    pairs = set(
+        zip(nodes.rank[nodes.source[pipeline]].tolist(), nodes.rank[nodes.target[pipeline]].tolist(), strict=True)
+    )
     assert pairs == {(0, 2), (1, 3), (4, 6), (5, 7)}
 
 
@@ -65,11 +68,13 @@ def test_a_stage_takes_microbatches_in_order() -> None:
     st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2]), st.sampled_from([1, 2]),
     st.sampled_from(["outer", "inner"]),
 )  # fmt: skip
-def test_expansion_is_topological_and_counts_every_node_of_every_rank(dp: int, pp: int, replicas: int, micro: int, layout: str) -> None:
+def test_expansion_is_topological_and_counts_every_node_of_every_rank(
+    dp: int, pp: int, replicas: int, micro: int, layout: str
+) -> None:
     bounds = [61 * i // pp for i in range(pp + 1)]
     pool = Pool.model_validate(
         {
-            "pp_size": pp, "stages": tuple(zip(bounds, bounds[1:], strict=False)), "attention": {"dp_size": dp, "tp_size": 2},
+            "pp_size": pp, "stages": tuple(itertools.pairwise(bounds)), "attention": {"dp_size": dp, "tp_size": 2},
             "experts": ExpertMesh(ep_size=2 * dp), "replicas": replicas, "microbatches": micro, "dp_layout": layout,
         }
     )  # fmt: skip

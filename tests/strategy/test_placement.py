@@ -20,7 +20,12 @@ def two_meshes(draw: st.DrawFn) -> Pool:
     experts = ExpertMesh(dp_size=width // ep // moe_tp, ep_size=ep, tp_size=moe_tp)
     layout = draw(st.sampled_from(["moe_tp_fastest", "ep_fastest"]))
     return Pool.model_validate(
-        {"stages": ((0, 4),), "attention": AttentionMesh(dp_size=dp, tp_size=tp), "experts": experts, "moe_layout": layout}
+        {
+            "stages": ((0, 4),),
+            "attention": AttentionMesh(dp_size=dp, tp_size=tp),
+            "experts": experts,
+            "moe_layout": layout,
+        }
     )
 
 
@@ -51,7 +56,9 @@ def test_same_ranks_are_the_same_digits_whatever_the_mesh_calls_them() -> None:
 
 
 def test_meshes_that_cut_a_stage_at_strides_without_a_common_refinement_are_told_apart() -> None:
-    pool = Pool(stages=((0, 4),), attention=AttentionMesh(dp_size=2, tp_size=3), experts=ExpertMesh(ep_size=3, tp_size=2))
+    pool = Pool(
+        stages=((0, 4),), attention=AttentionMesh(dp_size=2, tp_size=3), experts=ExpertMesh(ep_size=3, tp_size=2)
+    )
 
     assert refine(pool) is None
 

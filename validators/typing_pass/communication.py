@@ -136,7 +136,7 @@ def _need_every_part(site: Site, node: AllGather, source: str, value: Tensor) ->
 
 def _need_feature_dim(site: Site, node: AllGather | ReduceScatter, source: str, value: Tensor) -> None:
     dim = FEATURE_DIMS.get(value.content, "hidden")
-    if node.dim != dim:
+    if value.content != "routing" and node.dim != dim:
         raise site.stop(
             node,
             "not_sharded",
@@ -163,6 +163,8 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
             raise site.stop(
                 node, "placements", source=source, needed=site.say(first.placement), found=site.say(second.placement)
             )
+        if node.role == "combine":
+            raise site.stop(node, "content", source=source, needed="role dispatch, or none", found="role combine")
         return hidden[0], replace(hidden[1], content="pair")
     return site.tensor(
         node, data, also=("routing", "pair", *AT_EXPERTS, *(PARTIAL_ATTENTION if node.role == "lse" else ()))
@@ -184,6 +186,8 @@ def _swap_heads(site: Site, node: AllToAll, data: Data) -> Tensor:
     source, value = site.single(node, data)
     digits = site.digits.of(node.axis)
     scatter = node.role == "scatter_heads"
+    if site.pool.sp_kind != "cp_ulysses":
+        raise site.stop(node, "content", needed="sp_kind cp_ulysses", found=f"sp_kind {site.pool.sp_kind}")
     site.need_content(node, source, value, *(("qkv",) if scatter else ("context",)))
     site.need_letter(
         node,
