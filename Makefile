@@ -44,7 +44,7 @@ format: .venv/.dev  ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 evals: .venv/.dev  ## run the eval suites offline; SUITES="scenarios" narrows
-	@$(BIN)/python -m evals run $(or $(SUITES),scenarios)
+	@$(BIN)/python -m evals run $(or $(SUITES),all)
 
 docs: .venv/.dev  ## rewrite the generated pages: RULES.md, the settings table, openapi.json
 	@$(BIN)/python -m api.docs

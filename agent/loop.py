@@ -43,9 +43,16 @@ _EXTRA_QUERY = {
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
 LEAST_RESERVE_S = 1.0
-MOST_RESERVED = 0.25
+MOST_RESERVED = 0.4
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 
+UNJUDGED = Finding(
+    code="DEADLINE",
+    severity="error",
+    path="",
+    message="the deadline came before this candidate was judged",
+    hint="allow more time (deadline_s), or write no graph",
+)
 PROOF_FAILED = "PF001"
 WAY_OUT = Finding(
     code="GRAPH",
@@ -68,6 +75,8 @@ class State(TypedDict, total=False):
     """The planner's proposal, when a model proposes: yardstick, evidence and fallback."""
     planned_s: float
     """Seconds that it took."""
+    judged_s: float
+    """Seconds that judging the last candidate took."""
     asks: str
     """Who proposes now: `planner`, `model`, or `planner_fallback`."""
     proposal: dict[str, Any]
@@ -191,7 +200,7 @@ async def ask(state: State, run: Run) -> Update:
 
 def model_time_s(state: State, run: Run) -> float:
     """Seconds that the model still has; the rest of the deadline is kept for judging the planner's answer in its place."""
-    reserve = max(LEAST_RESERVE_S, state.get("planned_s", 0.0))
+    reserve = max(LEAST_RESERVE_S, state.get("planned_s", 0.0), 2 * state.get("judged_s", 0.0))
     return run.remaining_s - min(reserve, MOST_RESERVED * run.deps.settings.deadline_s)
 
 
@@ -269,15 +278,21 @@ async def judge(state: State, run: Run) -> Update:
     proposal = Proposal.model_validate(state["proposal"])
     if proposal.dag is None or proposal.strategy is None:
         return _noted(state, run, proposal, proposal.findings, None, None, accepted=False)
-    problem = problem_of(state, run)
-    verdict = await asyncio.to_thread(run.deps.validate, proposal.dag, problem.model, problem)
+    problem, started = problem_of(state, run), time.monotonic()
+    limit = model_time_s(state, run) if state["asks"] == "model" else None
+    try:
+        async with asyncio.timeout(None if limit is None else max(0.001, limit)):
+            verdict = await asyncio.to_thread(run.deps.validate, proposal.dag, problem.model, problem)
+    except TimeoutError:
+        return _noted(state, run, proposal, (UNJUDGED,), None, None, accepted=False)
     findings, estimate = verdict.findings, proposal.estimate
     if verdict.valid and estimate is None:
         estimate = await asyncio.to_thread(run.deps.estimate, proposal.dag, problem)
     if state["asks"] == "model":
         findings = (*findings, *unmet(problem, proposal.strategy, estimate))
     errors = any(finding.severity == "error" for finding in findings)
-    return _noted(state, run, proposal, findings, verdict.proof, estimate, accepted=verdict.valid and not errors)
+    noted = _noted(state, run, proposal, findings, verdict.proof, estimate, accepted=verdict.valid and not errors)
+    return {**noted, "judged_s": time.monotonic() - started}
 
 
 def _noted(

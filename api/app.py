@@ -18,6 +18,7 @@ from api.openapi import describe
 from api.replies import respond
 from api.routes import catalog, chat, health, page, rules, runs, strategies
 from api.settings import Settings
+from api.tools import add_tools, no_tools
 from api.version import version
 from strategy.errors import MeshwrightError
 
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Guard, metrics=app.state.metrics)
+    app.state.tools = add_tools(app) if settings.mcp else no_tools
     describe(app)
     return app
 
@@ -60,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what the process works with; ready between the two. Work leaves the event loop for at most `threads` threads."""
     app.state.limiter = anyio.CapacityLimiter(app.state.settings.threads)
-    async with open_core(app.state.settings, app.state.metrics) as core:
+    async with open_core(app.state.settings, app.state.metrics) as core, app.state.tools():
         app.state.core = core
         app.state.ready = True
         yield

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
         default="info", description="least level that is logged"
     )
     log_json: bool = Field(default=False, description="log JSON lines instead of text")
+    mcp: bool = Field(default=False, description="also serve the MCP tools at `/mcp`; needs the extra `mcp`")
     otel_endpoint: str = Field(
         default="",
         description="OTLP/HTTP collector that gets traces, such as `http://localhost:4318`; needs the extra `otel`",

@@ -29,6 +29,7 @@ _BY_PRODUCER = {
 _MLA_LATENT_WEIGHTS = frozenset({"qkv_a", "kv_a"})
 _EXPERT_OPS = frozenset({"expert", "all_to_all"})
 _AT_THEIR_EXPERTS = frozenset({CONTENT_WORDS["dispatched"], CONTENT_WORDS["pair"]})
+_EXPANDED = frozenset({CONTENT_WORDS["expanded_kv"], CONTENT_WORDS["expanded_shard"]})
 _REPLICA_AXES = frozenset({"dp", "stage"})
 
 
@@ -139,7 +140,7 @@ def _code_of_content(m: Mismatch) -> str:
         return "EP003"
     if m.weight == "shared_gate_up" and m.found in _AT_THEIR_EXPERTS:
         return "EP015"
-    if m.op == "kv_cache_update" and m.found == CONTENT_WORDS["expanded_kv"]:
+    if m.op == "kv_cache_update" and m.found in _EXPANDED:
         return "AT004"
     return "DG010"
 

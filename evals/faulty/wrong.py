@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from agent.wire import encode
 from evals.faulty.server import Asked, Behave, Say
+from knowledge.resolve import resolve
+from strategy.errors import InputError
 from strategy.request import Request
 from validators.registry import catalogue
 from validators.subject import Subject
@@ -34,9 +36,20 @@ def by_model() -> Iterator[tuple[str, Request, Behave]]:
     for family, examples in failing().items():
         grouped: dict[str, list[Subject]] = {}
         for _, subject in examples:
-            grouped.setdefault(subject.model.name, []).append(subject)
-        for name, subjects in grouped.items():
-            yield f"wrong-{family.lower()}-{name}", request_about(subjects[0]), _in_turn(subjects)
+            if _can_be_asked(subject):
+                grouped.setdefault(subject.model.model_dump_json(), []).append(subject)
+        for number, subjects in enumerate(grouped.values()):
+            name = f"wrong-{family.lower()}-{number}-{subjects[0].model.name}"
+            yield name, request_about(subjects[0]), _in_turn(subjects)
+
+
+def _can_be_asked(subject: Subject) -> bool:
+    """Whether a request may name this model; some rules are about models that none can."""
+    try:
+        resolve(request_about(subject))
+    except InputError:
+        return False
+    return True
 
 
 def _in_turn(subjects: list[Subject]) -> Behave:

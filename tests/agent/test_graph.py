@@ -4,6 +4,7 @@ import asyncio
 import copy
 import dataclasses
 import json
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from agent.proposers import Brief, Proposal
 from agent.settings import LlmSettings, LoopSettings
 from agent.wire import decode
 from strategy.errors import InputError, ProposalError, UnknownNameError
-from strategy.request import Request
+from strategy.request import Problem, Request
 from strategy.result import Finding, Result, Usage
 
 
@@ -420,3 +421,27 @@ def test_the_state_of_a_run_is_json_only() -> None:
 
     for state in asyncio.run(states()):
         assert json.loads(json.dumps(state)) == state
+
+
+def test_a_candidate_that_takes_too_long_to_judge_is_left_for_the_planners(answer: dict[str, Any]) -> None:
+    answer["strategy"]["pools"][0]["attention"]["tp_size"] = 8
+    answer["strategy"]["pools"][0]["replicas"] = 1
+    found, model = deps(answer, deadline_s=3.0)
+    slow = decode(answer, run_sync_problem(found).model).strategy
+
+    def judge(dag: Any, *rest: Any) -> Any:
+        time.sleep(3.0 if dag.strategy == slow else 0.0)
+        return found.validate(dag, *rest)
+
+    result = run_sync(TEXT, dataclasses.replace(found, validate=judge))
+
+    assert (result.status, result.origin) == ("valid", "planner_fallback")
+    assert [f.code for f in result.attempts[0].findings] == ["DEADLINE"]
+    assert len(model.briefs) == 1
+
+
+def run_sync_problem(found: Deps) -> Problem:
+    """The problem that the text is about."""
+    request, _, _ = found.understand(TEXT)
+    assert request is not None
+    return found.resolve(request)[0]

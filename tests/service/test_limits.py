@@ -45,6 +45,7 @@ def guarded(make_key: MakeKey, model: SlowModel) -> Iterator[Process]:
     folder: Path = make_key.folder  # type: ignore[attr-defined]
     settings = {
         "MESHWRIGHT_REQUIRE_KEYS": "true",
+        "MESHWRIGHT_MCP": "true",
         "MESHWRIGHT_LLM__BASE_URL": model.url,
         "MESHWRIGHT_LLM__MODEL": "slow",
         "MESHWRIGHT_LLM_SLOTS": "1",
@@ -76,7 +77,7 @@ def client(process: Process, key: str = "") -> Client:
     return Client(process.url, key)
 
 
-@pytest.mark.parametrize("path", ["/v1/rules", "/v1/runs", "/v1/catalog/gpus", "/v1/models", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1/rules", "/v1/runs", "/v1/catalog/gpus", "/v1/models", "/metrics", "/mcp"])
 @pytest.mark.parametrize("key", ["", "mw_000000000000_" + "a" * 43, "sk-something", "x" * 5_000])
 def test_without_a_known_key_nothing_is_answered(guarded: Process, path: str, key: str) -> None:
     answer = client(guarded, key).get(path)

@@ -35,4 +35,4 @@ ACTIVATIONS = {"gate_up": "activated", "shared_gate_up": "shared_activated"}
 
 
 FEATURE_DIMS = {"logits": "vocab", "qkv": "heads", "query": "heads", "context": "heads", "absorbed_query": "heads", "latent_context": "heads",
-                "expanded_kv": "nothing that is gathered", "gate_up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip
+                "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip
