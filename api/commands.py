@@ -203,10 +203,10 @@ def revoke_key(identity: str) -> None:
 @contextmanager
 def _keys() -> "Iterator[Keys]":
     """The keys in the database of the settings."""
-    from api.core import open_state
     from api.state.keys import Keys
+    from api.state.schema import open_state
 
-    database = open_state(_settings())
+    database = open_state(_settings().database.get_secret_value())
     try:
         yield Keys(database)
     finally:

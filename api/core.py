@@ -12,10 +12,10 @@ from api.metrics import Metrics
 from api.runs import Runner
 from api.settings import Settings
 from api.state.checkpoints import open_checkpoints
-from api.state.database import Database, open_database
+from api.state.database import Database
 from api.state.keys import Keys
 from api.state.runs import Runs
-from api.state.schema import migrate
+from api.state.schema import open_state
 from api.state.threads import Threads
 from api.watch import Watch
 from api.worker import Worker
@@ -50,7 +50,7 @@ class Core:
 @asynccontextmanager
 async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GRACE_S) -> AsyncIterator[Core]:
     """Open the database, bring it up to date, load what plans need, start the worker. On leaving, runs have `grace_s` to end."""
-    database = await asyncio.to_thread(open_state, settings)
+    database = await asyncio.to_thread(open_state, settings.database.get_secret_value())
     executor = ThreadPoolExecutor(settings.threads + 2, thread_name_prefix="work")
     asyncio.get_running_loop().set_default_executor(executor)
     try:
@@ -76,14 +76,3 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
                 await worker.drain(grace_s)
     finally:
         database.close()
-
-
-def open_state(settings: Settings) -> Database:
-    """The database with its tables up to date. Raises `InputError`."""
-    database = open_database(settings.database.get_secret_value())
-    try:
-        migrate(database)
-    except BaseException:
-        database.close()
-        raise
-    return database

@@ -13,7 +13,7 @@ from agent.events import Event
 from agent.graph import build_graph, recursion_limit
 from api import errors, service
 from api.settings import Settings
-from api.state.runs import MAX_EPOCHS, Run, Runs, Status
+from api.state.runs import MAX_STALLED, Run, Runs, Status
 from api.watch import Watch
 from strategy.errors import MeshwrightError
 from strategy.result import Result
@@ -34,7 +34,7 @@ class Runner:
 
     async def carry_out(self, run: Run) -> None:
         """Run to the end, from the last checkpoint if there is one. Cancelling it leaves the run as it is."""
-        if run.cancel or run.epoch > MAX_EPOCHS:
+        if run.cancel or run.stalled > MAX_STALLED:
             await self._give_up(run)
             return
         try:
@@ -67,7 +67,7 @@ class Runner:
         if run.cancel:
             await self.end(run, "cancelled")
             return
-        detail = f"{run.epoch - 1} processes died while they worked on this run"
+        detail = f"{run.stalled - 1} processes died while they worked on this run"
         await self.end(run, "failed", problem=errors.plain_problem(500, detail).document())
 
     async def _result(self, run: Run) -> Result:

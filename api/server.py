@@ -9,9 +9,10 @@ import uvicorn
 
 from api import telemetry
 from api.app import create_app
-from api.core import open_core, open_state
+from api.core import open_core
 from api.metrics import Metrics
 from api.settings import Settings
+from api.state.schema import open_state
 
 log = structlog.get_logger()
 MAX_CONNECTIONS = 4_096
@@ -32,7 +33,7 @@ class _Server(uvicorn.Server):
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Requests in flight have `drain_s` to end, then streams are cut and stored runs given back."""
-    open_state(settings).close()
+    open_state(settings.database.get_secret_value()).close()
     telemetry.configure(settings)
     config = uvicorn.Config(
         create_app(settings),

@@ -132,7 +132,9 @@ def proposer_named(name: str | None) -> tuple[Proposer | None, Path | None]:
 
 
 def warm(settings: Settings) -> None:
-    """Plan something small, so that everything is loaded before the first request asks."""
+    """Plan something small, so that everything is loaded before the first request asks; the language model's client too, if there is one."""
+    if settings.llm is not None:
+        dependencies(settings, "llm")
     plan(fit(Request, WARM_UP, "the request"), settings, "planner")
 
 

@@ -22,6 +22,8 @@ from evals.suite import Sample, Score, Scorer, Suite, suites
 from evals.version import commit, digest
 from strategy.errors import InputError, MeshwrightError
 
+LIVES = 3
+"""Pools of processes that may die before a run gives up."""
 Progress = Callable[[str, Entry], None]
 
 
@@ -140,7 +142,22 @@ def _solved(tasks: Sequence[Task], jobs: int, spread: Spread) -> Iterator[tuple[
 
 
 def processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Entry]]:
-    """Solve in processes of this machine. Raises `MeshwrightError` when one of them dies."""
+    """Solve in processes of this machine; what a process that died had taken is given to new ones. Raises `MeshwrightError` when those die too."""
+    left = dict.fromkeys(tasks)
+    for _ in range(LIVES):
+        try:
+            for task, entry in _pooled(list(left), jobs):
+                del left[task]
+                yield task, entry
+        except BrokenProcessPool:
+            continue
+        return
+    raise MeshwrightError(
+        f"worker processes died {LIVES} times, perhaps for want of memory; `--resume` goes on where the run stopped"
+    )
+
+
+def _pooled(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Entry]]:
     if not tasks:
         return
     with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
@@ -148,10 +165,6 @@ def processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Entry]]:
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
-        except BrokenProcessPool:
-            raise MeshwrightError(
-                "a worker process died, perhaps for want of memory; `--resume` goes on where the run stopped"
-            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -16,7 +16,7 @@ _OBJECTIVES = {
     "min_gpus": compiled(
         r"\b(?:cheapest|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
-        r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+possible)|"
+        r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(

@@ -38,7 +38,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
     ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
-    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b")),
+    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b)")),
     ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
 )  # fmt: skip
 _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s\b|racks?|chips?|{_GPUS}|{_HOST}))")

@@ -48,7 +48,7 @@ _FIX = compiled(rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
 _REPLICAS = compiled(
-    rf"(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
+    rf"(?!an?\b)(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
 )
 _GPUS = compiled(
     rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"

@@ -16,6 +16,8 @@ _WORDS: dict[str, str] = {
     # traffic
     "in ": r"(?:in|en|de|d'|na|no)\s+(?:ingresso|entr[ée]e|entrada)",
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
+    "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
+    "answers": r"réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
     "prompt": r"eingaben?|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
     "output": r"ausgaben?|ausgabelänge|antworten|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
     "in": r"rein|hinein|erin",
@@ -73,14 +75,15 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[\d\w])(?:を|に|が|は|で|の)(?=\s*\d)"), " x "),  # H100を8枚
     (re.compile(r"(?<=\d)\s*(?:[张块枚卡](?:的)?|대의|장의|개의)(?=\s*[A-Za-z])"), " x "),
     (re.compile(r"(?<=\d)\s*[张块枚卡](?![A-Za-z])"), " "),
-    (re.compile(r"(?P<n>\d+(?:[.,]\d+)?)\s*seconds\s*(?:以内|以下|内)"), r"under \g<n> seconds"),
+    (re.compile(r"(?<!\d)(?P<n>\d{1,9}(?:[.,]\d{1,3})?)\s*seconds\s*(?:以内|以下|内)"), r"under \g<n> seconds"),
     (re.compile(r"[，、；。：]"), ", "),
+    (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
     (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
-    (re.compile(r"(?P<n>\d+(?:\.\d+)?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
+    (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
     (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",}]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
     (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table
-    (re.compile(r"\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d+(?:\.\d+)?)", re.IGNORECASE), r"\g<n> \g<unit>"),
+    (re.compile(r"\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d{1,9}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> \g<unit>"),
 )  # fmt: skip
 
 

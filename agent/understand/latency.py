@@ -13,10 +13,15 @@ _BETWEEN = (
     r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|"
     r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )
-_TTFT = r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]token(?:[- ]latency)?|premier\s+jeton|erstes\s+token|primer\s+token)"
+_TTFT = (
+    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]token(?:[- ]latency)?|"
+    r"(?:answers?|responses?|repl(?:y|ies)|output|generation|streaming)\s+(?:to\s+|should\s+|must\s+|(?:has|have|needs?)\s+to\s+)?(?:start|begin)s?\b|"
+    r"\bprefill(?=\s*(?:[:=<≤]|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
+)
 _TPOT = (
     r"(?:\b(?:tpot|itl|tbt)(?:_ms|_s)?\b|inter[- ]token(?:[- ]latency)?|time[- ](?:per|between)[- ](?:output[- ])?tokens?|"
-    r"(?:per|each|between)[- ](?:output[- ]|generated[- ]|decoded[- ]|new[- ])?tokens?(?:[- ]latency)?|token[- ]latency|decode[- ]latency|decode\s+step)"
+    r"(?:per|each|between)[- ](?:output[- ]|generated[- ]|decoded[- ]|new[- ])?tokens?(?:[- ]latency)?|token[- ]latency|decode[- ]latency|decode\s+step|"
+    r"\bdecode(?=\s*(?:[:=<≤]|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
 _LABEL_FIRST = r"{0}{1}{2}"
 _LABELLED = {

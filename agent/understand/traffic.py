@@ -28,7 +28,7 @@ _INPUT = (
 )
 _OUTPUT = (
     r"(?:out(?:put)?s?|osl|generat(?:ed|ion|ions|e|ing)|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decode|"
-    r"new)"
+    r"new|gens?)"
 )
 _PAIR = compiled(
     rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_length('a', alone=False)}"
@@ -64,7 +64,7 @@ _RATE = compiled(
     r"|(?P<short>rps|qps|req/s|rpm|qpm))"
 )
 _RATE_LABEL = compiled(
-    r"\b(?:request|arrival)[ _]rate\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?"
+    r"\b(?:(?:request|arrival)[ _]rate|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (

@@ -22,8 +22,8 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 TERMINAL_EVENT: dict[str, str] = {"done": "result", "failed": "error", "cancelled": "cancelled"}
-MAX_EPOCHS = 25
-"""Processes that a run may outlive; one that dies under it more often is taken to be killed by it."""
+MAX_STALLED = 15
+"""Processes that may die under a run without any progress of it; then it is taken to be what kills them."""
 RETRY_AFTER_S = 5
 
 
@@ -39,6 +39,8 @@ class Run(Frozen):
     attached: bool
     """Whether the run ends when the client that started it leaves."""
     epoch: int
+    stalled: int
+    """Claims since it last made progress, this one included."""
     cancel: bool
     result: dict[str, Any] | None
     problem: dict[str, Any] | None
@@ -132,7 +134,7 @@ class Runs:
 
     async def release(self, run: Run) -> None:
         """Give a run back, for another process to go on with."""
-        sql = "update runs set status = 'queued', owner = '', lease_until = 0 where id = :id and epoch = :epoch and status = 'running'"
+        sql = "update runs set status = 'queued', owner = '', lease_until = 0, stalled = stalled - 1 where id = :id and epoch = :epoch and status = 'running'"
         await self._all(sql, id=run.id, epoch=run.epoch)
 
     async def forget(self, older_than_s: float) -> list[str]:
@@ -179,7 +181,7 @@ def _add(session: Session, new: NewRun, max_queued: int) -> tuple[Run, bool]:
 
 def _page(session: Session, key_id: str | None, status: Status | None, before: str | None, limit: int) -> list[Run]:
     rows = session.all(
-        "select id, key_id, status, ask, proposer, attached, epoch, cancel, null as result, null as problem, created_at, finished_at"
+        "select id, key_id, status, ask, proposer, attached, epoch, stalled, cancel, null as result, null as problem, created_at, finished_at"
         " from runs where (:any_key = 1 or key_id = :key_id) and (:any_status = 1 or status = :status)"
         " and (:newest = 1 or (created_at, id) < (select created_at, id from runs where id = :before))"
         " order by created_at desc, id desc limit :limit",
@@ -224,7 +226,7 @@ def _claim(session: Session, owner: str, lease_s: float, limit: int) -> list[Run
     claimed = []
     for _ in range(limit):
         rows = session.all(
-            "update runs set status = 'running', owner = :owner, epoch = epoch + 1, lease_until = now_s() + :lease"
+            "update runs set status = 'running', owner = :owner, epoch = epoch + 1, stalled = stalled + 1, lease_until = now_s() + :lease"
             " where id = (select id from runs where status = 'queued' or (status = 'running' and lease_until < now_s())"
             " order by created_at limit 1 for update skip locked) returning *",
             owner=owner,
@@ -243,6 +245,7 @@ def _renew(session: Session, held: Sequence[Run], lease_s: float) -> set[str]:
 
 def _note(session: Session, run: Run, event: Event) -> None:
     if _holds(session, run):
+        session.all("update runs set stalled = 0 where id = :id", id=run.id)
         name = f"{event.type} {event.data.get('number', '')}".strip()
         _append(session, run.id, name, event.type, json.dumps(event.data))
 
@@ -289,7 +292,10 @@ def _append(session: Session, run_id: str, name: str, kind: str, data: str) -> N
 
 def _run(row: Row) -> Run:
     return Run(
-        **{name: row[name] for name in ("id", "key_id", "status", "proposer", "epoch", "created_at", "finished_at")},
+        **{
+            name: row[name]
+            for name in ("id", "key_id", "status", "proposer", "epoch", "stalled", "created_at", "finished_at")
+        },
         ask=json.loads(row["ask"]),
         attached=bool(row["attached"]),
         cancel=bool(row["cancel"]),

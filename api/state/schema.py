@@ -1,6 +1,6 @@
 """The tables, as steps that are applied once and in order, by whichever process comes first."""
 
-from api.state.database import Database, Session
+from api.state.database import Database, Session, open_database
 from strategy.errors import InputError
 
 MIGRATIONS = (
@@ -60,6 +60,7 @@ MIGRATIONS = (
     );
     create index threads_by_age on threads (created_at)
     """,
+    "alter table runs add column stalled integer not null default 0",
 )
 _LOCK = 7_305_128_011
 """Name of the lock under which Postgres migrates; any number that nobody else uses."""
@@ -82,3 +83,14 @@ def _migrate(session: Session, *, shared: bool) -> None:
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         session.script(script)
         session.all("insert into meshwright_schema (version) values (:number)", number=number)
+
+
+def open_state(url: str) -> Database:
+    """A database with its tables up to date. Raises `InputError`."""
+    database = open_database(url)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -29,8 +29,10 @@ ATTEMPTS = 3
 MODEL_DELAY_S = 0.25
 LEASE_S = 2.0
 ENDS_WITHIN_S = 15.0
-MAX_PAUSE_S = 2.0
+MAX_PAUSE_S = 3.0
 IN_FLIGHT = 4
+PATIENCE_S = 120.0
+"""For some process to answer; they start at the pace of the machine."""
 EVENTS = ["understood", "retrieved", *["attempt", "findings"] * ATTEMPTS, "attempt", "findings", "result"]
 """The planner, asked last, has findings as well: what is merely worth knowing."""
 
@@ -200,7 +202,7 @@ class Client:
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """From whichever API process answers; they may all be dead for a moment."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while True:
             for api in self._apis:
                 try:

@@ -75,8 +75,7 @@ def slow_model(delay_s: float) -> Iterator[SlowModel]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base's
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     model = SlowModel(f"http://127.0.0.1:{server.server_address[1]}/v1", delay_s)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": LOOK_EVERY_S}, daemon=True)
     thread.start()
@@ -86,6 +85,13 @@ def slow_model(delay_s: float) -> Iterator[SlowModel]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that was killed is what we are here for."""
 
 
 def _hangs_up(connection: socket.socket, within_s: float) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-READY_S = 60.0
+READY_S = 120.0
 LOOK_EVERY_S = 0.02
 SOURCES = Path(__file__).parents[2]
 """The processes run the same files as the one that starts them."""

@@ -2,16 +2,20 @@
 
 import pytest
 
-from evals.faulty.play import Played, cases, play_all, playing_deps
+from evals.faulty.play import LOOP, Played, cases, play_all, playing_deps
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 
 @pytest.fixture(scope="module")
 def played() -> list[Played]:
-    """Every behaviour, played against the real loop over real HTTP."""
+    """Every server and model, and wrong DAGs of every rule family, played against the real loop over real HTTP.
+
+    The deadline is longer than in the evals, where nothing else runs: here others may have the machine.
+    """
     deps = playing_deps()
-    return play_all(cases(deps), deps)
+    chosen = [case for case in cases(deps) if not case.name.startswith("wrong-") or "-0-" in case.name]
+    return play_all(chosen, deps, settings=LOOP.model_copy(update={"deadline_s": 15.0}))
 
 
 def test_there_are_behaviours_for_every_row_of_the_gotchas_and_every_rule_family(played: list[Played]) -> None:

@@ -7,21 +7,21 @@ import pytest
 from evals.faulty.broken import Broken, from_mutants, from_rules, from_strategies
 from evals.faulty.mend import REPAIRS, Mended, mend
 
-EVERY = 5
+EVERY = 7
 """Of the proposals of `python -m evals run repair`, every so many are mended here."""
 
 
 @pytest.fixture(scope="module")
 def mended() -> list[Mended]:
     """A sample of broken proposals, mended."""
-    chosen: list[Broken] = [*list(from_rules())[::EVERY], *list(from_strategies())[::EVERY], *from_mutants(30)]
+    chosen: list[Broken] = [*list(from_rules())[::EVERY], *list(from_strategies())[::EVERY], *from_mutants(20)]
     return [one for one in map(mend, chosen) if one.errors[0]]
 
 
 def test_every_broken_proposal_is_mended_within_three_repairs(mended: list[Mended]) -> None:
     left = {one.broken.name: [f"{f.code} {f.hint}" for f in one.errors[-1]] for one in mended if one.repairs is None}
 
-    assert len(mended) >= 70
+    assert len(mended) >= 50
     assert left == {}
 
 

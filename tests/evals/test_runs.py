@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +15,9 @@ from evals_support import CONFIG, entry, log_of
 from evals import run as runner
 from evals.log import Log, SuiteLog, read, write
 from evals.ray import imported_ray
-from evals.run import chosen_samples, configured, planned_suite, run, score, score_again, solve_sample
+from evals.run import Task, chosen_samples, configured, planned_suite, run, score, score_again, solve_sample
 from evals.suite import Sample, Score, Suite, suites
-from strategy.errors import InputError, UnreadableError
+from strategy.errors import InputError, MeshwrightError, UnreadableError
 
 
 async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
@@ -106,6 +107,25 @@ def test_a_run_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="another seed"):
         run(replace(config, seed=1), tmp_path / "log.jsonl", resume=True, spread=in_process)
+
+
+def test_what_a_process_that_died_had_taken_is_given_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [Task("toy", f"n{n}", "planner", 0) for n in range(5)]
+    deaths = [3, 1]
+
+    def dying(given: Any, _jobs: int) -> Any:
+        for count, task in enumerate(given):
+            if deaths and count == deaths[0]:
+                deaths.pop(0)
+                raise BrokenProcessPool
+            yield task, entry(task.sample, {"right": 1})
+
+    monkeypatch.setattr(runner, "_pooled", dying)
+
+    assert [task for task, _ in runner.processes(tasks, 2)] == tasks
+    deaths += [0, 0, 0]
+    with pytest.raises(MeshwrightError, match="died 3 times"):
+        list(runner.processes(tasks, 2))
 
 
 def test_a_subset_is_the_same_for_the_same_seed_and_in_order() -> None:

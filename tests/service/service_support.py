@@ -1,9 +1,11 @@
 """A request, and small ways to ask for it."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -12,6 +14,8 @@ REQUEST = {
     "cluster": {"gpu": "l40s", "gpus_per_host": 1, "hosts": 1},
     "workload": {"isl": 1024, "osl": 128, "concurrency": 4},
 }
+SOON_S = 5.0
+"""For what happens at once, on a machine that has other things to do; the model answers after much longer. `evals` measure how soon."""
 ASYNC = {"Prefer": "respond-async"}
 
 
@@ -42,6 +46,17 @@ def events(text: str) -> list[tuple[int, str, Any]]:
         if "event" in fields:
             found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
     return found
+
+
+def hold(url: str, path: str, body: object, key: str = "") -> socket.socket:
+    """Send a request and do not read the answer; closing the socket is leaving."""
+    place = urlsplit(url)
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    head += f"Authorization: Bearer {key}\r\n" if key else ""
+    connection = socket.create_connection((place.hostname or "", place.port or 80))
+    connection.sendall(head.encode() + b"\r\n" + data)
+    return connection
 
 
 def wait_for(condition: Callable[[], bool], within_s: float) -> bool:

@@ -1,10 +1,11 @@
 """A guarded process: keys, scopes, rates, quotas, and more requests than it takes on."""
 
+import re
+import select
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from service_support import ASYNC, REQUEST, wait_for
+from service_support import ASYNC, REQUEST, SOON_S, hold, wait_for
 
 from evals.service.model import SlowModel
 from evals.service.processes import SOURCES, Process, running
@@ -130,24 +131,21 @@ def test_the_rate_and_the_quota_of_a_key_hold(guarded: Process, make_key: MakeKe
 def test_one_more_than_can_wait_is_told_when_to_come_again(
     guarded: Process, make_key: MakeKey, model: SlowModel
 ) -> None:
-    key = make_key("add", "crowd")
+    key, path = make_key("add", "crowd"), "/v1/strategies?proposer=llm"
+    answers: list[str] = []
 
-    def ask() -> None:
-        with pytest.raises(httpx.ReadTimeout):
-            client(guarded, key).post("/v1/strategies?proposer=llm", json=REQUEST, timeout=3)
+    with ExitStack() as crowd:
+        waiting = [crowd.enter_context(hold(guarded.url, path, REQUEST, key)) for _ in range(6)]
+        while len(answers) < 4:
+            answered, _, _ = select.select(waiting, [], [], 20)
+            assert answered, f"{len(answers)} were answered"
+            answers += [connection.recv(65_536).decode() for connection in answered]
+            waiting = [connection for connection in waiting if connection not in answered]
+        assert wait_for(lambda: model.open == 1, 20)
 
-    crowd = [threading.Thread(target=ask) for _ in range(2)]
-    for one in crowd:
-        one.start()
-    assert wait_for(lambda: model.open == 1, 3)
-    time.sleep(0.3)  # for the other one to stand in line
-    told = client(guarded, key).post("/v1/strategies?proposer=llm", json=REQUEST, timeout=10)
-    for one in crowd:
-        one.join()
-
-    assert told.status_code == 503
-    assert int(told.headers["retry-after"]) >= 1
-    assert wait_for(lambda: model.open == 0, 2)
+    assert all(answer.startswith("HTTP/1.1 503") for answer in answers)
+    assert all(re.search(r"\r\nretry-after: [1-9]", answer) for answer in answers)
+    assert wait_for(lambda: model.open == 0, SOON_S)
 
 
 def test_the_facade_takes_the_key_as_openai_clients_send_it(guarded: Process, make_key: MakeKey) -> None:

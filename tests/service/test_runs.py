@@ -1,17 +1,18 @@
 """Stored runs over a real socket: accepted, followed, found again, cancelled."""
 
 import sqlite3
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from service_support import ASYNC, REQUEST, ended, events, start, wait_for
+from service_support import ASYNC, REQUEST, SOON_S, ended, events, hold, start, wait_for
 
 from evals.service.model import SlowModel
 from evals.service.processes import Process
 from strategy.result import Result
+
+CHAT = {"model": "meshwright-llm", "messages": [{"role": "user", "content": "Llama 3.1 8B on 1 L40S"}]}
 
 
 def test_a_run_is_accepted_at_once_and_ends_with_the_result(http: httpx.Client) -> None:
@@ -84,13 +85,13 @@ def test_runs_are_listed_newest_first_a_page_at_a_time(http: httpx.Client) -> No
     assert all(ended(http, f"/v1/runs/{run_id}")["status"] == "done" for run_id in made)
 
 
-def test_a_cancelled_run_stops_its_call_within_a_second(http: httpx.Client, model: SlowModel) -> None:
+def test_a_cancelled_run_stops_its_call(http: httpx.Client, model: SlowModel) -> None:
     address = start(http, "llm")
-    assert wait_for(lambda: model.open == 1, 10)
+    assert wait_for(lambda: model.open == 1, 20)
 
     http.delete(address)
 
-    assert wait_for(lambda: model.open == 0, 1)
+    assert wait_for(lambda: model.open == 0, SOON_S)
     assert ended(http, address)["status"] == "cancelled"
     assert events(http.get(f"{address}/events").text)[-1][1] == "cancelled"
     assert http.delete(address).status_code == 200
@@ -106,41 +107,17 @@ def test_a_run_that_is_done_cannot_be_cancelled(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v1/strategies", REQUEST),
-        ("/v1/strategies/stream", REQUEST),
-        (
-            "/v1/chat/completions",
-            {"model": "meshwright-llm", "messages": [{"role": "user", "content": "Llama 3.1 8B on 1 L40S"}]},
-        ),
-        (
-            "/v1/chat/completions",
-            {
-                "model": "meshwright-llm",
-                "stream": True,
-                "messages": [{"role": "user", "content": "Llama 3.1 8B on 1 L40S"}],
-            },
-        ),
+        ("/v1/strategies?proposer=llm", REQUEST),
+        ("/v1/strategies/stream?proposer=llm", REQUEST),
+        ("/v1/chat/completions", CHAT),
+        ("/v1/chat/completions", {**CHAT, "stream": True}),
     ],
 )
-def test_a_client_that_leaves_stops_its_call_within_a_second(
-    api: Process, model: SlowModel, path: str, body: dict[str, object]
-) -> None:
-    def leave() -> None:
-        with httpx.Client(timeout=2.0) as client:
-            query = "" if "chat" in path else "?proposer=llm"
-            try:
-                with client.stream("POST", api.url + path + query, json=body) as answer:
-                    for _ in answer.iter_raw():
-                        pass
-            except httpx.ReadTimeout:
-                return
+def test_a_client_that_leaves_stops_its_call(api: Process, model: SlowModel, path: str, body: object) -> None:
+    with hold(api.url, path, body):
+        assert wait_for(lambda: model.open == 1, 20)
 
-    leaver = threading.Thread(target=leave)
-    leaver.start()
-    assert wait_for(lambda: model.open == 1, 10)
-    leaver.join()
-
-    assert wait_for(lambda: model.open == 0, 1)
+    assert wait_for(lambda: model.open == 0, SOON_S)
 
 
 def test_runs_are_kept_in_a_file_in_wal_mode(api: Process, http: httpx.Client) -> None:
