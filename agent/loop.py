@@ -74,7 +74,9 @@ class State(TypedDict, total=False):
     planned: dict[str, Any]
     """The planner's proposal, when a model proposes: yardstick, evidence and fallback."""
     planned_s: float
-    """Seconds that it took."""
+    """Seconds that planning and judging it took."""
+    planned_verdict: dict[str, Any]
+    """Findings and proof of it, so that it can take the model's place at once."""
     judged_s: float
     """Seconds that judging the last candidate took."""
     asks: str
@@ -153,8 +155,21 @@ async def pick_sections(state: State, run: Run) -> Update:
     if run.deps.model is not None:
         started = time.monotonic()
         planned = await run.deps.planner.propose(Brief(problem=problem, sections=found))
-        update |= {"planned": planned.model_dump(mode="json"), "planned_s": time.monotonic() - started}
+        update |= {"planned": planned.model_dump(mode="json"), "planned_verdict": await _judged(planned, problem, run)}
+        update["planned_s"] = time.monotonic() - started
     return update
+
+
+async def _judged(planned: Proposal, problem: Problem, run: Run) -> dict[str, Any]:
+    """The verdict on the planner's proposal, as JSON; empty when it proposes nothing."""
+    if planned.dag is None:
+        return {}
+    verdict = await asyncio.to_thread(run.deps.validate, planned.dag, problem.model, problem)
+    return {
+        "findings": [finding.model_dump(mode="json") for finding in verdict.findings],
+        "proof": verdict.proof.model_dump(mode="json") if verdict.proof else None,
+        "valid": verdict.valid,
+    }
 
 
 def query_of(problem: Problem) -> str:
@@ -278,6 +293,11 @@ async def judge(state: State, run: Run) -> Update:
     proposal = Proposal.model_validate(state["proposal"])
     if proposal.dag is None or proposal.strategy is None:
         return _noted(state, run, proposal, proposal.findings, None, None, accepted=False)
+    known = state.get("planned_verdict")
+    if state["asks"] == "planner_fallback" and known and proposal.estimate is not None:
+        found = tuple(Finding.model_validate(row) for row in known["findings"])
+        proof = Proof.model_validate(known["proof"]) if known["proof"] else None
+        return _noted(state, run, proposal, found, proof, proposal.estimate, accepted=known["valid"])
     problem, started = problem_of(state, run), time.monotonic()
     limit = model_time_s(state, run) if state["asks"] == "model" else None
     try:

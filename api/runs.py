@@ -89,7 +89,8 @@ class Runner:
         kept = await self._graph.aget_state(config)
         if "result" in kept.values:
             return Result.model_validate(kept.values["result"])
-        start: Any = None if kept.next else _start(run.ask)
+        # `next` is also empty between the writes of a step and its checkpoint: only a thread without any checkpoint is a new one.
+        start: Any = _start(run.ask) if kept.created_at is None else None
         final = await self._graph.ainvoke(start, config, context=context, durability="sync")
         return Result.model_validate(final["result"])
 

@@ -106,19 +106,35 @@ class Worker:
         self._wake.clear()
         free = self._settings.run_slots - len(self._held)
         for run in await self._runs.claim(self.name, self._settings.lease_s, limit=free) if free > 0 else []:
-            self._held[run.id] = Held(run, asyncio.create_task(self._work(run)))
+            self._hold(run)
 
-    async def _work(self, run: Run) -> None:
+    def _hold(self, run: Run) -> None:
+        """Begin to work on a run; after its former task, if this process was so slow that it lost the lease to itself."""
+        former = self._held.get(run.id)
+        if former is not None:
+            log.warning("lease_lost", run_id=run.id)
+            former.stop("lost")
+        task = asyncio.create_task(self._work(run, None if former is None else former.task))
+        self._held[run.id] = Held(run, task)
+        task.add_done_callback(lambda _: self._let_go(run))
+
+    async def _work(self, run: Run, former: asyncio.Task[None] | None) -> None:
         log.info("run_claimed", run_id=run.id, epoch=run.epoch)
         try:
+            if former is not None:
+                await asyncio.wait({former})
             await self._runner.carry_out(run)
         except asyncio.CancelledError:
-            await self._stopped(self._held[run.id])
+            held = self._held[run.id]
+            if held.run.epoch == run.epoch:
+                await self._stopped(held)
         except Exception:
             log.exception("run_left", run_id=run.id)
-        finally:
+
+    def _let_go(self, run: Run) -> None:
+        if run.id in self._held and self._held[run.id].run.epoch == run.epoch:
             del self._held[run.id]
-            self._wake.set()
+        self._wake.set()
 
     async def _stopped(self, held: Held) -> None:
         if held.why == "cancelled":
@@ -132,7 +148,8 @@ class Worker:
         runs = [held.run for held in before]
         kept = await self._runs.renew(runs, self._settings.lease_s) if runs else set()
         for held in before:
-            if held.run.id not in kept and held.run.id in self._held:
+            if held.run.id not in kept and self._held.get(held.run.id) is held:
+                log.warning("lease_lost", run_id=held.run.id)
                 held.stop("lost")
 
     async def _hear_cancellations(self) -> None:

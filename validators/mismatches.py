@@ -90,6 +90,8 @@ def _is_context_parallel(m: Mismatch) -> bool:
     """Whether attention over the shards of several cp ranks lacks one of them, or the exchange before or after it does."""
     if m.op == "attention":
         return m.kind in ("placements", "sharded") and "cp" in f"{m.axis} {m.needed} {m.found}".split()
+    if m.needed.startswith("sp_kind"):
+        return True
     if m.op == "send":
         return m.kind in ("content", "sharded") and m.axis != "" and m.axis == "cp"
     return m.op == "attention_merge" and "cp rank" in m.needed

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from agent.deps import Deps
+from agent.proposers import Brief
 from evals.faulty.play import LOOP, Case, cases, play, playing_deps
 from evals.faulty.server import serving
 from evals.suite import Sample, Score, Suite
@@ -29,6 +30,7 @@ def samples() -> Sequence[Sample]:
 async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
     """Play one behaviour. The proposer is always the faulty model."""
     case = _cases()[sample.id]
+    await _deps().planner.propose(Brief(problem=_deps().resolve(case.request)[0]))  # the search is measured elsewhere
     with serving({case.name: case.behave}) as server:
         played = await play(case, _deps(), server)
     result = played.result
