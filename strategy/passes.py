@@ -7,7 +7,7 @@ a later version declares it: the pass is the sum along the chain of nodes, per s
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,16 @@ from strategy.calibration import Calibration, CollectiveOp, Context, OpClass
 from strategy.collectives import Links, Span, p2p_crosses, span
 from strategy.dag import AllToAll, AnyNode, Block, Dag, Linear
 from strategy.hardware import GpuSpec
-from strategy.mesh import Axis
+from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import Dtype, ModelSpec, WeightClass
 from strategy.ops import WeightSpec, model_weights, op_kind
 from strategy.quantisation import weight_dtype
 from strategy.request import Precision, Problem
-from strategy.strategy import Phase, Pool
+from strategy.strategy import LayerRange, Phase, Pool
 from strategy.work import Flow, Load, Quantity, Work, WorkContext, cross_host_fraction, entry_flow, walk, work_context
 
 Grid = NDArray[np.float64]
+Kind = TypeVar("Kind")
 TimeKind = Literal["compute", "memory", "communication", "other"]
 
 _TIMED_AS: dict[str, CollectiveOp] = {"broadcast": "all_gather", "step_sync": "all_reduce"}
@@ -35,13 +36,38 @@ _MESSAGES = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all
 Rates = tuple[float, float, float, float, float, float, float]
 
 
+class Seat(NamedTuple):
+    """A pool on its GPUs: where its ranks start decides which of its groups cross hosts."""
+
+    pool: Pool
+    first_rank: int = 0
+
+
+class Part(NamedTuple):
+    """A stretch of a branch whose nodes run equally often: the embedding, layers with one attention window, or the head."""
+
+    place: Literal["embed", "layers", "head"]
+    layers: range = range(0)
+    window: int | None = None
+
+    def counts(self, model: ModelSpec, stages: Sequence[LayerRange]) -> tuple[int, ...]:
+        """How often each stage runs it in one pass."""
+        if self.place != "layers":
+            own = 0 if self.place == "embed" else len(stages) - 1
+            return tuple(int(stage == own) for stage in range(len(stages)))
+        held = [range(max(start, self.layers.start), min(end, self.layers.stop)) for start, end in stages]
+        if model.window is None:
+            return tuple(len(part) for part in held)
+        return tuple(sum(model.window_tokens(layer) == self.window for layer in part) for part in held)
+
+
 class Priced(NamedTuple):
     """A node of a stamped block with its work."""
 
     block: Block
     node: AnyNode
     work: Work
-    counts: tuple[int, ...]
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -59,6 +85,12 @@ class Parts:
     spread: NDArray[np.bool_]
     """Whether ranks share the node's experts, so that the busiest decides."""
 
+    def column(self, n: int) -> "Parts":
+        """The same at one grid point."""
+        grids = ("compute_ms", "memory_ms", "launch_ms", "message_ms", "peak_compute_ms", "peak_memory_ms")
+        cut = {name: table if (table := getattr(self, name)).shape[1] == 1 else table[:, [n]] for name in grids}
+        return replace(self, **cut)
+
 
 @dataclass(frozen=True)
 class PassTime:
@@ -67,6 +99,7 @@ class PassTime:
     priced: tuple[Priced, ...]
     node_ms: Grid
     counts: Grid
+    """How often each stage runs a node, [nodes, stages]."""
     parts: Parts
     boundary_ms: Grid
     """One hand-over between stages."""
@@ -100,13 +133,31 @@ def pass_time(dag: Dag, phase: Phase, problem: Problem, calibration: Calibration
 
 
 @dataclass(frozen=True)
+class PipelineTime:
+    """Milliseconds of whole passes, a number for each column."""
+
+    latency_ms: Grid
+    """From the first stage to the last."""
+    interval_ms: Grid
+    """Between two passes of a full pipeline."""
+
+
+Owner = NDArray[np.int64]
+"""The seat of each column; a column is one load on one pool."""
+
+
+@dataclass(frozen=True)
 class Pricer:
-    """One branch of a DAG on one cluster; what does not depend on the load is worked out once."""
+    """One branch of a DAG on one cluster; what does not depend on the load is worked out once.
+
+    With `seats` it prices the pools of other strategies beside each other, which must have the very blocks of this DAG (see `work.walk`).
+    """
 
     dag: Dag
     phase: Phase
     problem: Problem
     calibration: Calibration
+    seated: tuple[Seat, ...] = ()
 
     @cached_property
     def pool(self) -> Pool:
@@ -114,40 +165,80 @@ class Pricer:
         return self.dag.strategy.pool_for(self.phase)
 
     @cached_property
-    def first_rank(self) -> int:
-        """Where the pool starts."""
-        return self.dag.strategy.first_rank(self.pool)
+    def seats(self) -> tuple[Seat, ...]:
+        """The pools that are priced: the DAG's own unless others are named."""
+        return self.seated or (Seat(self.pool, self.dag.strategy.first_rank(self.pool)),)
 
     @cached_property
     def links(self) -> Links:
         """Times of collectives."""
         return Links(self.problem.cluster, self.calibration)
 
-    @cached_property
-    def spans(self) -> dict[Axis, Span]:
-        """Where the groups of each axis lie; filled on demand."""
-        return {}
-
-    def span(self, axis: Axis) -> Span:
-        """Where the groups of `axis` lie."""
-        if axis not in self.spans:
-            self.spans[axis] = span(self.pool, axis, self.problem.cluster, self.first_rank)
-        return self.spans[axis]
-
     def price(self, load: Load) -> PassTime:
-        """Times of every node over the grid of `load`."""
-        ctx = work_context(self.problem.model, self.problem.precision, self.pool, self.phase, load)
-        priced = tuple(self._priced(ctx))
+        """Times of every node over the grid of `load`, on the only seat."""
         width = max(np.size(load.batch), np.size(load.new_tokens), np.size(load.kv_tokens))
-        ms, parts = self._times(priced, width)
-        counts = np.array([p.counts for p in priced], dtype=np.float64)
-        return PassTime(priced, ms, counts, parts, self._boundary_ms(ctx, priced, width))
+        priced, ms, parts, boundary = self._priced(load, np.zeros(width, dtype=np.int64))
+        return PassTime(priced, ms, self._counts(priced, self.pool), parts, boundary)
 
-    def _priced(self, ctx: WorkContext) -> Iterator[Priced]:
-        branch, stages = self.dag.branch(self.phase), len(self.pool.stages)
-        flow = entry_flow(ctx)
-        works, flow = self._walk([branch.embed], flow, ctx)
-        yield from _counted(works, tuple(int(stage == 0) for stage in range(stages)))
+    def price_each(self, load: Load) -> list[PassTime]:
+        """Times of every node on each seat, whose load is that element of `load`."""
+        priced, ms, parts, boundary = self._priced(load, np.arange(len(self.seats)))
+        return [
+            PassTime(
+                priced,
+                ms[:, [n]],
+                self._counts(priced, seat.pool),
+                parts.column(n),
+                boundary[[n]],
+            )
+            for n, seat in enumerate(self.seats)
+        ]
+
+    def pipeline(self, load: Load, owner: Owner) -> PipelineTime:
+        """Whole passes: column for column the load in `load` on seat `owner`."""
+        priced, ms, _, boundary = self._priced(load, owner)
+        starts = [n for n, one in enumerate(priced) if n == 0 or one.part != priced[n - 1].part]
+        part_ms = np.add.reduceat(ms, starts, axis=0)
+        latency, interval = np.empty(len(owner)), np.empty(len(owner))
+        for stages, columns in self._columns([seat.pool.stages for seat in self.seats], owner):
+            counts = np.array([priced[n].part.counts(self.problem.model, stages) for n in starts], dtype=np.float64)
+            stage_ms = counts.T @ part_ms[:, columns]
+            latency[columns] = stage_ms.sum(axis=0) + (len(stages) - 1) * boundary[columns]
+            interval[columns] = stage_ms.max(axis=0)
+        return PipelineTime(latency, interval)
+
+    def _counts(self, priced: Sequence[Priced], pool: Pool) -> Grid:
+        model = self.problem.model
+        return np.array([p.part.counts(model, pool.stages) for p in priced], dtype=np.float64)
+
+    def _priced(self, load: Load, owner: Owner) -> tuple[tuple[Priced, ...], Grid, Parts, Grid]:
+        """Nodes, their milliseconds [nodes, columns], what these are made of, and one hand-over between stages [columns]."""
+        ctx = self._context_of(load, owner)
+        priced = tuple(self._walked(ctx))
+        ms, parts = self._times(priced, owner)
+        return priced, ms, parts, self._boundary_ms(ctx, priced, owner)
+
+    def _context_of(self, load: Load, owner: Owner) -> WorkContext:
+        model, precision = self.problem.model, self.problem.precision
+        if len(self.seats) == 1:
+            return work_context(model, precision, self.seats[0].pool, self.phase, load)
+        sizes: dict[Axis, Quantity] = {
+            axis: np.array([float(axis_size(seat.pool, axis)) for seat in self.seats])[owner] for axis in AXES
+        }
+        return work_context(model, precision, self.pool, self.phase, load, sizes)
+
+    def _columns(self, kinds: Sequence[Kind], owner: Owner) -> list[tuple[Kind, Any]]:
+        """Each kind of seat that there is with its columns, `kinds` being those of the seats."""
+        distinct = list(dict.fromkeys(kinds))
+        if len(distinct) == 1:
+            return [(distinct[0], slice(None))]
+        numbers = np.array([distinct.index(kind) for kind in kinds])[owner]
+        return [(kind, np.flatnonzero(numbers == n)) for n, kind in enumerate(distinct)]
+
+    def _walked(self, ctx: WorkContext) -> Iterator[Priced]:
+        branch = self.dag.branch(self.phase)
+        works, flow = self._walk([branch.embed], entry_flow(ctx), ctx)
+        yield from _of_part(works, Part("embed"))
         for stamp in branch.layers:
             works, after = self._walk(stamp.blocks, flow, ctx)
             start, end = stamp.range
@@ -155,24 +246,20 @@ class Pricer:
                 # What enters the first of these layers differs from what enters the others.
                 yield from self._layers(stamp.blocks, range(start, start + 1), flow, ctx)
                 start, flow = start + 1, after
-            yield from self._layers(stamp.blocks, range(start, end), flow, ctx)
+                works, after = self._walk(stamp.blocks, flow, ctx)
+            if self.problem.model.window is None:
+                yield from _of_part(works, Part("layers", range(start, end)))
+            else:
+                yield from self._layers(stamp.blocks, range(start, end), flow, ctx)
         works, _ = self._walk([branch.head], flow, ctx)
-        yield from _counted(works, tuple(int(stage == stages - 1) for stage in range(stages)))
+        yield from _of_part(works, Part("head"))
 
     def _layers(self, names: Sequence[str], layers: range, flow: Flow, ctx: WorkContext) -> Iterator[Priced]:
         """Equal layers, priced once for each window that some of them have."""
         model = self.problem.model
         for window in sorted({model.window_tokens(layer) for layer in layers}, key=lambda w: w or 0):
             works, _ = self._walk(names, flow, ctx if window is None else replace(ctx, window_tokens=window))
-            yield from _counted(works, self._counts(layers, window))
-
-    def _counts(self, layers: range, window: int | None) -> tuple[int, ...]:
-        """How many of `layers` with this window each stage holds."""
-        held = [range(max(start, layers.start), min(end, layers.stop)) for start, end in self.pool.stages]
-        model = self.problem.model
-        if model.window is None:
-            return tuple(len(part) for part in held)
-        return tuple(sum(model.window_tokens(layer) == window for layer in part) for part in held)
+            yield from _of_part(works, Part("layers", layers, window))
 
     def _walk(
         self, names: Sequence[str], flow: Flow, ctx: WorkContext
@@ -194,8 +281,9 @@ class Pricer:
     def _blocks(self) -> dict[str, Block]:
         return {block.name: block for block in reversed(self.dag.blocks)}
 
-    def _times(self, priced: Sequence[Priced], width: int) -> tuple[Grid, Parts]:
-        """Milliseconds [nodes, grid] and what they are made of."""
+    def _times(self, priced: Sequence[Priced], owner: Owner) -> tuple[Grid, Parts]:
+        """Milliseconds [nodes, columns] and what they are made of."""
+        width = len(owner)
         kernels = [None if p.node.op in _MESSAGES else self._kernel(p.node) for p in priced]
         rates = np.array([(1.0,) * 7 if kernel is None else self._rates(kernel) for kernel in kernels])
         flop_peak, byte_peak, slow_compute, slow_memory, launch_us, half_rows, half_bytes = rates.T[:, :, None]
@@ -209,10 +297,8 @@ class Pricer:
         compute = peak_compute * slow_compute * filling
         memory = slow_memory * (peak_memory + 1e3 * half_bytes * (moved > 0) / byte_peak)
         launch = 1e-3 * launch_us * ((flops > 0) | (moved > 0))
-        message = np.zeros_like(compute)
-        for row in np.flatnonzero(~computes[:, 0]).tolist():
-            message[row] = self._message_ms(priced[row].node, priced[row].work)
-        spread = np.array([p.node.op == "expert" and self.span("ep").ranks > 1 for p in priced])
+        message = self._messages_ms(priced, owner)
+        spread = np.array([p.node.op == "expert" and axis_size(self.pool, "ep") > 1 for p in priced])
         busiest = np.where(spread, self._imbalance, 1.0)[:, None] if spread.any() else 1.0
         ms = np.maximum(compute, memory) * busiest + launch + message
         known = tuple(kernel or ("vector", "bf16") for kernel in kernels)
@@ -266,43 +352,78 @@ class Pricer:
     def _compute_dtype(self, weight_class: WeightClass) -> Dtype:
         return compute_dtype(self.problem.model, self.problem.precision, self.problem.cluster.gpu, weight_class)
 
-    def _message_ms(self, node: AnyNode, work: Work) -> Quantity:
+    def _messages_ms(self, priced: Sequence[Priced], owner: Owner) -> Grid:
+        """Milliseconds of communication, [nodes, columns]; nodes of one kind together."""
+        found = np.zeros((len(priced), len(owner)))
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for row, one in enumerate(priced):
+            if one.node.op in _MESSAGES:
+                key = (one.node.op, getattr(one.node, "axis", None), getattr(one.node, "role", None))
+                alike.setdefault(key, []).append(row)
+        for rows in alike.values():
+            sizes = _table([priced[row].work.message_bytes for row in rows], len(owner))
+            found[rows] = self._message_ms(priced[rows[0]].node, sizes, owner)
+        return found
+
+    def _message_ms(self, node: AnyNode, size: Grid, owner: Owner) -> Grid:
+        """Milliseconds of messages of `size` [messages, columns] of one kind of node."""
+        ms = np.empty_like(size)
         if node.op == "send":
             around = getattr(node, "axis", None)
-            crosses = self._boundary_crosses if around is None else self.span(around).units > 1
-            return self.links.send_us(work.message_bytes, crosses=crosses) * 1e-3
-        group = self.span(_axis(node))
+            crosses = self._crossing if around is None else [span.units > 1 for span in self._spans(around)]
+            for far, columns in self._columns(crosses, owner):
+                ms[:, columns] = self.links.send_us(size[:, columns], crosses=far) * 1e-3
+            return ms
         kind = "all_reduce" if node.op == "all_reduce" else "exchange"
         factor = self.calibration.factor("message_time", self._context(kind))
-        if isinstance(node, AllToAll) and node.role in ("dispatch", "combine"):
-            return self._exchange_ms(node, work, group) * factor
-        op = _TIMED_AS.get(node.op, cast(CollectiveOp, node.op))
-        return self.links.time_us(op, group, work.message_bytes) * (1e-3 * factor)
+        for group, columns in self._columns(self._spans(_axis(node)), owner):
+            ms[:, columns] = self._collective_ms(node, group, size[:, columns]) * factor
+        return ms
 
-    def _exchange_ms(self, node: AllToAll, work: Work, group: Span) -> Quantity:
+    def _collective_ms(self, node: AnyNode, group: Span, size: Grid) -> Quantity:
+        if isinstance(node, AllToAll) and node.role in ("dispatch", "combine"):
+            return self._exchange_ms(node, size, group)
+        op = _TIMED_AS.get(node.op, cast(CollectiveOp, node.op))
+        return self.links.time_us(op, group, size) * 1e-3
+
+    def _exchange_ms(self, node: AllToAll, size: Grid, group: Span) -> Quantity:
         """Dispatch and combine, by the kernels of this phase."""
         modes, moe = self.pool.dispatch_mode, self.problem.model.moe
         mode = modes.prefill if self.phase == "prefill" else modes.decode
         crossing = cross_host_fraction(moe, group.ranks, group.units, mode) if moe and group.ranks > 1 else 0.0
         if mode == "throughput":
-            return self.links.throughput_dispatch_us(group, work.message_bytes, crossing) * 1e-3
+            return self.links.throughput_dispatch_us(group, size, crossing) * 1e-3
         op: CollectiveOp = "dispatch" if node.role == "dispatch" else "combine"
-        return self.links.time_us(op, group, work.message_bytes, cross_fraction=crossing) * 1e-3
+        return self.links.time_us(op, group, size, cross_fraction=crossing) * 1e-3
+
+    def _spans(self, axis: Axis) -> list[Span]:
+        """Where the groups of `axis` lie, for every seat."""
+        if axis not in self._known_spans:
+            cluster = self.problem.cluster
+            self._known_spans[axis] = [span(seat.pool, axis, cluster, seat.first_rank) for seat in self.seats]
+        return self._known_spans[axis]
 
     @cached_property
-    def _boundary_crosses(self) -> bool:
-        return p2p_crosses(self.pool, self.problem.cluster, self.first_rank)
+    def _known_spans(self) -> dict[Axis, list[Span]]:
+        return {}
 
-    def _boundary_ms(self, ctx: WorkContext, priced: Sequence[Priced], width: int) -> Grid:
+    @cached_property
+    def _crossing(self) -> list[bool]:
+        """Whether some hand-over between stages leaves its scale-up unit, for every seat."""
+        return [p2p_crosses(seat.pool, self.problem.cluster, seat.first_rank) for seat in self.seats]
+
+    def _boundary_ms(self, ctx: WorkContext, priced: Sequence[Priced], owner: Owner) -> Grid:
         """One hand-over between stages, by the branch's boundary block; zero in a pipeline of one stage."""
         name = self.dag.branch(self.phase).boundary
-        if name is None or len(self.pool.stages) == 1:
-            return np.zeros(width)
+        if name is None or all(len(seat.pool.stages) == 1 for seat in self.seats):
+            return np.zeros(len(owner))
         hidden = self.problem.model.hidden_size
-        leaving = next((p.work.output for p in reversed(priced) if p.work.output.width == hidden), entry_flow(ctx))
+        leaving = next(
+            (p.work.output for p in reversed(priced) if np.all(p.work.output.width == hidden)), entry_flow(ctx)
+        )
         works, _ = self._walk([name], leaving._replace(rows="token"), ctx)
-        rows = [Priced(block, node, work, ()) for block, node, work in works]
-        return cast(Grid, self._times(rows, width)[0].sum(axis=0)) if rows else np.zeros(width)
+        rows = list(_of_part(works, Part("embed")))
+        return cast(Grid, self._times(rows, owner)[0].sum(axis=0)) if rows else np.zeros(len(owner))
 
 
 def _axis(node: AnyNode) -> Axis:
@@ -311,12 +432,12 @@ def _axis(node: AnyNode) -> Axis:
     return axis
 
 
-def _counted(works: Sequence[tuple[Block, AnyNode, Work]], counts: tuple[int, ...]) -> Iterator[Priced]:
-    return (Priced(block, node, work, counts) for block, node, work in works)
+def _of_part(works: Sequence[tuple[Block, AnyNode, Work]], part: Part) -> Iterator[Priced]:
+    return (Priced(block, node, work, part) for block, node, work in works)
 
 
 def _alike(one: Flow, other: Flow) -> bool:
-    return (one.share, one.rows, one.width) == (other.share, other.rows, other.width)
+    return one.rows == other.rows and bool(np.all(one.share == other.share) and np.all(one.width == other.width))
 
 
 def _table(values: Sequence[Quantity], width: int) -> Grid:

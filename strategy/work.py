@@ -3,13 +3,15 @@
 A block is walked from its `in` to its `output`. What flows along an edge is a `Flow`: how many rows of the batch this rank holds, and
 how wide they are; a chunk, a gather or a dispatch changes it, so any block can be priced, also one that nobody foresaw. Formulas are
 those of S1 §2 and §6 as gathered in the knowledge base: GEMMs count 2mnk, messages are the full logical tensor of the collective (for
-all_to_all: what one rank sends). Token counts may be numpy arrays, so that one walk prices a whole grid of batch sizes.
+all_to_all: what one rank sends). Token counts and degrees may be numpy arrays of one length: a walk prices a column for each of their
+elements, which is one load on one pool. Pools that share a walk have the same blocks: they differ in how large a degree is, not in
+whether it is one, so questions of kind are asked of `WorkContext.pool`, any of them, and amounts are taken from `WorkContext.sizes`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import comb
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from strategy.dag import (
     StepSync,
     edges,
 )
-from strategy.mesh import Axis, axis_size
+from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import ModelSpec, Moe, WeightClass
 from strategy.ops import WeightSpec, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
@@ -81,13 +83,13 @@ Rows = Literal["token", "sequence", "kv"]
 class Flow(NamedTuple):
     """What one rank holds of a tensor."""
 
-    share: float
+    share: Quantity
     """Rows on this rank over rows of one attention replica."""
     rows: Rows
-    width: float
+    width: Quantity
     """Elements of one row on this rank."""
     element_bytes: float
-    distinct: float
+    distinct: Quantity
     """Tokens that entered this rank's expert group over tokens of one attention replica; equals `share` outside dispatch."""
 
 
@@ -120,13 +122,15 @@ class WorkContext:
     model: ModelSpec
     precision: Precision
     pool: Pool
+    """The pool, or one of those that share the walk."""
     phase: Phase
     load: Load
     window_tokens: int | None = None
     """Tokens that attention of this layer can see; None when it sees all."""
     weights: Mapping[str, WeightSpec] = field(default_factory=dict)
     class_bytes: Mapping[WeightClass, float] = field(default_factory=dict)
-    sizes: Mapping[Axis, int] = field(default_factory=dict)
+    sizes: Mapping[Axis, Quantity] = field(default_factory=dict)
+    """Ranks in one group of each axis, a number or one for each column."""
 
     @property
     def activation_bytes(self) -> float:
@@ -139,37 +143,37 @@ class WorkContext:
         return element_bytes(self.precision.kv)
 
     @property
-    def tp_size(self) -> int:
+    def tp_size(self) -> Quantity:
         """Ranks that split attention heads."""
         return self.sizes["tp"]
 
     @property
-    def attention_ranks(self) -> int:
+    def attention_ranks(self) -> Quantity:
         """Ranks that split attention weights: tp, and cp as well where decode slices them over cp."""
         sliced = self.phase == "decode" and self.pool.cp_decode_use == "tp_slice"
         return self.tp_size * (self.sizes["cp"] if sliced else 1)
 
     @property
-    def heads_per_rank(self) -> int:
+    def heads_per_rank(self) -> Quantity:
         """Query heads of one rank."""
         return split_size(self.model.attention.num_heads, self.attention_ranks)
 
     @property
-    def cache_elements(self) -> int:
+    def cache_elements(self) -> Quantity:
         """Cache elements of one token in one layer that this rank's heads read."""
-        return kv_elements_per_token(self.model, self.attention_ranks)
+        return kv_elements(self.model, self.attention_ranks)
 
     def rows(self, flow: Flow) -> Quantity:
         """Rows of `flow` on this rank."""
-        return {"token": self.load.tokens, "sequence": self.load.batch, "kv": self.load.attended_tokens}[
-            flow.rows
-        ] * flow.share
+        if flow.rows == "token":
+            return self.load.tokens * flow.share
+        return (self.load.batch if flow.rows == "sequence" else self.load.attended_tokens) * flow.share
 
     def bytes_of(self, flow: Flow) -> Quantity:
         """Bytes of `flow` on this rank."""
         return self.rows(flow) * (flow.width * flow.element_bytes)
 
-    def flow(self, width: float, source: Flow) -> Flow:
+    def flow(self, width: Quantity, source: Flow) -> Flow:
         """Rows of `source` with another width, as activations."""
         return Flow(source.share, source.rows, width, self.activation_bytes, source.share)
 
@@ -177,30 +181,44 @@ class WorkContext:
 WEIGHT_CLASSES: tuple[WeightClass, ...] = (
     "embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert",
 )  # fmt: skip
-_AXES: tuple[Axis, ...] = ("tp", "cp", "dp", "dcp", "ep", "moe_tp", "moe_dp", "stage")
 SLICED_OVER_CP = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
 """Weights that `tp_slice` splits over the cp ranks as well in decode."""
 
 
-def work_context(model: ModelSpec, precision: Precision, pool: Pool, phase: Phase, load: Load) -> WorkContext:
-    """The context of one pass, with what all its nodes look up worked out once."""
+def work_context(
+    model: ModelSpec,
+    precision: Precision,
+    pool: Pool,
+    phase: Phase,
+    load: Load,
+    sizes: Mapping[Axis, Quantity] | None = None,
+) -> WorkContext:
+    """The context of one pass, with what all its nodes look up worked out once; `sizes` default to those of `pool`."""
     class_bytes = {name: weight_bytes_per_element(model, precision, name) for name in WEIGHT_CLASSES}
-    sizes = {axis: axis_size(pool, axis) for axis in _AXES}
+    own = {axis: axis_size(pool, axis) for axis in AXES} if sizes is None else sizes
     return WorkContext(
-        model, precision, pool, phase, load, weights=model_weights(model), class_bytes=class_bytes, sizes=sizes
+        model, precision, pool, phase, load, weights=model_weights(model), class_bytes=class_bytes, sizes=own
     )
 
 
-def split_size(size: int, ranks: int) -> int:
+@overload
+def split_size(size: int, ranks: int) -> int: ...
+@overload
+def split_size(size: float, ranks: Quantity) -> Quantity: ...
+def split_size(size: float, ranks: Quantity) -> Quantity:
     """Elements that the fullest of `ranks` holds."""
     return -(-size // ranks)
 
 
+def at_least_one(value: Quantity) -> Quantity:
+    """One where `value` is less."""
+    return np.maximum(1.0, value) if isinstance(value, np.ndarray) else max(1, value)
+
+
 def entry_flow(ctx: WorkContext) -> Flow:
     """Token ids as they enter the embedding: sharded over cp ranks in prefill, and in decode where these split the batch."""
-    cp = ctx.sizes["cp"]
-    sharded = cp > 1 and (ctx.phase == "prefill" or ctx.pool.cp_decode_use == "batch_shard")
-    share = 1 / cp if sharded else 1.0
+    sharded = ctx.pool.attention.cp_size > 1 and (ctx.phase == "prefill" or ctx.pool.cp_decode_use == "batch_shard")
+    share = 1 / ctx.sizes["cp"] if sharded else 1.0
     return Flow(share, "token", 1, 4, share)
 
 
@@ -247,7 +265,7 @@ def _ingress(at: Visit) -> Work:
 def _step_sync(at: Visit) -> Work:
     node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, StepSync)
-    return Work(main, message_bytes=float(STEP_SYNC_BYTES * ctx.sizes[node.axis]))
+    return Work(main, message_bytes=1.0 * STEP_SYNC_BYTES * ctx.sizes[node.axis])
 
 
 def _embedding(at: Visit) -> Work:
@@ -287,7 +305,7 @@ def _sample(at: Visit) -> Work:
 # --- projections --------------------------------------------------------------------------------------------------------------------
 
 
-def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[float, float, WeightClass]:
+def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[Quantity, Quantity, WeightClass]:
     """Input features, output features and weight class of `node` on one rank; KV heads are replicated beyond their number."""
     spec = ctx.weights.get(node.weight)
     if spec is None:
@@ -303,20 +321,20 @@ def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[float, flo
     return spec.in_features, spec.out_features, spec.weight_class
 
 
-def split_ranks(node: Linear, pool: Pool, sizes: Mapping[Axis, int]) -> int:
+def split_ranks(node: Linear, pool: Pool, sizes: Mapping[Axis, Quantity]) -> Quantity:
     """Ranks that split the weight of `node`: tp, or the whole stage for what gathers its tokens there."""
     if node.split == "replicated":
         return 1
     gathered = (pool.dense_ffn == "gathered" and node.weight in {"gate_up", "down"}) or (
         pool.lm_head == "gathered" and node.weight == "lm_head"
     )
-    return sizes["stage"] if gathered and sizes["dp"] > 1 else sizes["tp"]
+    return sizes["stage"] if gathered and pool.attention.dp_size > 1 else sizes["tp"]
 
 
-def _qkv_width(ctx: WorkContext, ranks: int) -> int:
+def _qkv_width(ctx: WorkContext, ranks: Quantity) -> Quantity:
     attention = ctx.model.attention
     assert attention.kind == "gqa"
-    kv_heads = max(1, split_size(attention.num_kv_heads, ranks))
+    kv_heads = at_least_one(split_size(attention.num_kv_heads, ranks))
     return (split_size(attention.num_heads, ranks) + 2 * kv_heads) * attention.head_dim
 
 
@@ -373,10 +391,15 @@ def _kv_cache_update(at: Visit) -> Work:
 
 def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:
     """Cache elements of one token in one layer on one rank: K and V heads are split over tp down to one head, a latent never is."""
+    return int(kv_elements(model, tp_size))
+
+
+def kv_elements(model: ModelSpec, tp_size: Quantity) -> Quantity:
+    """The same where `tp_size` may be an array."""
     attention = model.attention
     if attention.kind == "mla":
         return attention.kv_lora_rank + attention.qk_rope_head_dim
-    return 2 * max(1, split_size(attention.num_kv_heads, tp_size)) * attention.head_dim
+    return 2 * at_least_one(split_size(attention.num_kv_heads, tp_size)) * attention.head_dim
 
 
 def _seen_tokens(ctx: WorkContext) -> Quantity:
@@ -384,8 +407,7 @@ def _seen_tokens(ctx: WorkContext) -> Quantity:
     seen = ctx.load.kv_tokens
     if ctx.window_tokens is not None and ctx.phase == "decode":
         seen = _window_in_decode(ctx, seen, ctx.window_tokens)
-    dcp = ctx.pool.dcp_size if ctx.phase == "decode" else 1
-    return seen / dcp if dcp > 1 else seen
+    return seen / ctx.sizes["dcp"] if ctx.pool.dcp_size > 1 and ctx.phase == "decode" else seen
 
 
 def _window_in_decode(ctx: WorkContext, seen: Quantity, window: int) -> Quantity:
@@ -424,21 +446,21 @@ def _attention(at: Visit) -> Work:
     return done._replace(flops=done.flops / ctx.sizes["cp"], io_bytes=done.io_bytes / ctx.sizes["cp"])
 
 
-def _gathered_heads(at: Visit) -> int:
-    """By how much a gather of Q over dcp multiplied the heads of this rank."""
-    return at.ctx.sizes["dcp"] if any(a.op == "all_gather" for a in at.inputs) and at.ctx.phase == "decode" else 1
+def _gathered_heads(at: Visit) -> Quantity | None:
+    """By how much a gather of Q over dcp multiplied the heads of this rank; None where there was none."""
+    return at.ctx.sizes["dcp"] if any(a.op == "all_gather" for a in at.inputs) and at.ctx.phase == "decode" else None
 
 
 def _is_absorbed(node: AttentionNode, ctx: WorkContext) -> bool:
     return node.form == "absorbed" or (node.form is None and ctx.phase == "decode")
 
 
-def _gqa_attention(ctx: WorkContext, main: Flow, gathered: int) -> Work:
+def _gqa_attention(ctx: WorkContext, main: Flow, gathered: Quantity | None) -> Work:
     attention = ctx.model.attention
     assert attention.kind == "gqa"
     # Ulysses trades token shards for head shards: the width that arrives says how many heads are here.
-    fraction = main.width / _qkv_width(ctx, ctx.attention_ranks) if gathered == 1 else 1.0
-    query_width = ctx.heads_per_rank * fraction * attention.head_dim * gathered
+    fraction = main.width / _qkv_width(ctx, ctx.attention_ranks) if gathered is None else 1.0
+    query_width = ctx.heads_per_rank * fraction * attention.head_dim * (1 if gathered is None else gathered)
     out = ctx.flow(query_width, main)
     cache = ctx.cache_elements * fraction * ctx.kv_bytes
     flops = 2 * query_width * _attended_pairs(ctx) * main.share
@@ -447,15 +469,18 @@ def _gqa_attention(ctx: WorkContext, main: Flow, gathered: int) -> Work:
     return Work(out, flops, 0.0, io, rows=ctx.load.new_tokens)
 
 
-def _decode_share(ctx: WorkContext, main: Flow) -> float:
+def _decode_share(ctx: WorkContext, main: Flow) -> Quantity:
     """Share of the caches that this rank's queries touch: in decode queries are whole sequences, in prefill every one sees all."""
-    return min(1.0, main.share) if ctx.phase == "decode" else 1.0
+    if ctx.phase == "prefill":
+        return 1.0
+    return np.minimum(1.0, main.share) if isinstance(main.share, np.ndarray) else min(1.0, main.share)
 
 
-def _mla_absorbed(ctx: WorkContext, main: Flow, gathered: int) -> Work:
+def _mla_absorbed(ctx: WorkContext, main: Flow, gathered: Quantity | None) -> Work:
     attention = ctx.model.attention
     assert attention.kind == "mla"
-    c, r, heads = attention.kv_lora_rank, attention.qk_rope_head_dim, ctx.heads_per_rank * gathered
+    c, r = attention.kv_lora_rank, attention.qk_rope_head_dim
+    heads = ctx.heads_per_rank * (1 if gathered is None else gathered)
     flops = heads * (2 * c + r) * _attended_pairs(ctx) * main.share
     io = (c + r) * ctx.kv_bytes * ctx.load.batch * _seen_tokens(ctx) * _decode_share(ctx, main)
     io = io + ctx.rows(main) * (heads * (2 * c + r) * ctx.activation_bytes)
@@ -486,15 +511,22 @@ def _moe(ctx: WorkContext) -> Moe:
     return ctx.model.moe or Moe(num_experts=1, top_k=1, expert_intermediate_size=width)
 
 
-def distinct_experts(moe: Moe, ep_size: int, redundant: int, tokens: Quantity) -> Quantity:
+def distinct_experts(moe: Moe, ep_size: Quantity, redundant: int, tokens: Quantity) -> Quantity:
     """Expected distinct experts of one rank that `tokens` of its group reach, under uniform routing."""
     copies = moe.num_experts + redundant
     missed: Quantity = np.exp(np.log1p(-min(moe.top_k / copies, 1 - 1e-12)) * tokens)
     return (copies / ep_size) * (1 - missed)
 
 
-def distinct_destinations(moe: Moe, parts: int) -> float:
+def distinct_destinations(moe: Moe, parts: Quantity) -> Quantity:
     """Expected distinct parts, of `parts` equal ones, that hold a token's experts under uniform routing (hypergeometric)."""
+    if not isinstance(parts, np.ndarray):
+        return _distinct_parts(moe, int(parts))
+    kinds, which = np.unique(parts, return_inverse=True)
+    return np.array([_distinct_parts(moe, int(kind)) for kind in kinds])[which]
+
+
+def _distinct_parts(moe: Moe, parts: int) -> float:
     outside = moe.num_experts - moe.num_experts // parts
     return parts * (1 - comb(outside, moe.top_k) / comb(moe.num_experts, moe.top_k))
 
@@ -544,7 +576,7 @@ def dispatch_element_bytes(precision: Precision) -> float:
     return element_bytes(precision.activations)
 
 
-def dispatch_bytes_per_token(ctx: WorkContext, mode: DispatchMode, *, with_routing: bool) -> float:
+def dispatch_bytes_per_token(ctx: WorkContext, mode: DispatchMode, *, with_routing: bool) -> Quantity:
     """Bytes that a rank sends for each of its tokens in an all_to_all dispatch.
 
     Throughput kernels send one copy to each distinct destination rank but itself; low-latency kernels one message per expert.
@@ -558,7 +590,7 @@ def dispatch_bytes_per_token(ctx: WorkContext, mode: DispatchMode, *, with_routi
     return copies * (payload + (ROUTING_BYTES * moe.top_k if with_routing else 0))
 
 
-def combine_bytes_per_token(ctx: WorkContext, mode: DispatchMode) -> float:
+def combine_bytes_per_token(ctx: WorkContext, mode: DispatchMode) -> Quantity:
     """Bytes that a rank sends for each of its tokens in an all_to_all combine; results travel as 2-byte elements."""
     moe, ep = _moe(ctx), ctx.sizes["ep"]
     copies = moe.top_k if mode == "low_latency" else distinct_destinations(moe, ep) * (1 - 1 / ep)
@@ -582,7 +614,7 @@ def _mode(ctx: WorkContext) -> DispatchMode:
     return ctx.pool.dispatch_mode.prefill if ctx.phase == "prefill" else ctx.pool.dispatch_mode.decode
 
 
-def _dispatch(ctx: WorkContext, main: Flow, inputs: list[Arrival], ranks: int) -> Work:
+def _dispatch(ctx: WorkContext, main: Flow, inputs: list[Arrival], ranks: Quantity) -> Work:
     moe, mode = _moe(ctx), _mode(ctx)
     with_routing = any(a.op == "routing" for a in inputs)
     copies = moe.top_k if mode == "low_latency" else distinct_destinations(moe, ctx.sizes["ep"])
@@ -592,7 +624,7 @@ def _dispatch(ctx: WorkContext, main: Flow, inputs: list[Arrival], ranks: int) -
     return Work(out, message_bytes=sent)
 
 
-def _combine(ctx: WorkContext, main: Flow, ranks: int) -> Work:
+def _combine(ctx: WorkContext, main: Flow, ranks: Quantity) -> Work:
     own = main.distinct / ranks
     out = Flow(own, main.rows, ctx.model.hidden_size, ctx.activation_bytes, own)
     return Work(out, message_bytes=ctx.rows(out) * combine_bytes_per_token(ctx, _mode(ctx)))
@@ -648,7 +680,7 @@ def _chunk(at: Visit) -> Work:
     return Work(_scaled(main, 1 / ctx.sizes[node.axis]))
 
 
-def _scaled(flow: Flow, factor: float) -> Flow:
+def _scaled(flow: Flow, factor: Quantity) -> Flow:
     return flow._replace(share=flow.share * factor, distinct=flow.distinct * factor)
 
 

@@ -115,7 +115,7 @@ def _micros(times: PassTime, dag: Dag, phase: Phase) -> dict[NodeKey, float]:
     """Mean microseconds of each node over the layers it stands for; a hand-over between stages is on its send."""
     totals: dict[NodeKey, tuple[float, float]] = {}
     for row, priced in enumerate(times.priced):
-        key, count = NodeKey(phase, priced.block.name, priced.node.id), float(sum(priced.counts))
+        key, count = NodeKey(phase, priced.block.name, priced.node.id), float(times.counts[row].sum())
         total, seen = totals.get(key, (0.0, 0.0))
         totals[key] = (total + count * 1e3 * float(times.node_ms[row, 0]), seen + count)
     micros = {key: total / seen for key, (total, seen) in totals.items() if seen}
