@@ -19,7 +19,7 @@ RUNS = Path("runs")
 Out = Annotated[Path, typer.Option(help="Folder of logs and reports.")]
 LogFile = Annotated[Path | None, typer.Argument(help="A log; the newest of the folder unless given.")]
 Baseline = Annotated[Path | None, typer.Option(help="Folder of accepted scores (default: evals/baseline).")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 on drift as well.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 on drift and on changed samples as well.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the loop, offline.")
 
@@ -34,6 +34,7 @@ def run(
     samples: Annotated[
         int | None, typer.Option(help="Samples of each suite at most, chosen by the seed.", min=1)
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every sample of every suite, however long it takes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest log of the folder.")] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Spread the samples over a Ray cluster.")] = False,
     strict: Strict = False,
@@ -48,7 +49,7 @@ def run(
             imported_ray()
         every = "all" in names
         config = runner.configured(
-            _known(names), proposer=proposer, seed=seed, samples=samples, jobs=jobs, everything=every
+            _known(names), proposer=proposer, seed=seed, samples=samples, full=full, jobs=jobs, everything=every
         )
         path = _newest(out) if resume else out / f"{re.sub('[^0-9T]', '', config.started[:19])}-{proposer[:8]}.jsonl"
         log = runner.run(config, path, resume=resume, progress=_told, spread=on_ray if ray else None)
@@ -99,10 +100,9 @@ def accept(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None) -> N
     from evals.baseline import accept as accepted
 
     chosen = _read(log or _found(out))
-    if not chosen.complete or chosen.config.samples is not None:
-        _stop(
-            InputError("only a whole run can be accepted", hint="run it without --samples, and to its end (--resume)")
-        )
+    if not chosen.complete or not chosen.config.usual:
+        hint = "run it without --samples or --full, and to its end (--resume)"
+        _stop(InputError("only a usual run that ended can be accepted", hint=hint))
     for path in accepted(chosen, baseline or BASELINE):
         typer.echo(f"accepted: {path.parent.name}/{path.name}")
 
@@ -121,7 +121,7 @@ def _report(log: "Log", baseline: Path | None, *, strict: bool) -> None:
     page.write_text(to_html(log, comparison, accepted), encoding="utf-8")
     show(log, comparison)
     typer.echo(f"report: {page}")
-    if not comparison.passed or (strict and comparison.drifts):
+    if not (comparison.settled if strict else comparison.passed):
         raise typer.Exit(1)
 
 

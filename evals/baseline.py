@@ -1,15 +1,17 @@
 """The accepted run, one small committed file for each suite: every sample's scores, without its output."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.log import Config, Log, SuiteLog
+from evals.log import Config, Entry, Log, SuiteLog
 from evals.suite import Better, Kind
 
 BASELINE = Path(__file__).parent / "baseline"
+DIGEST_CHARACTERS = 6
 DIGITS = 5
 """Significant digits kept: far below what counts as a move."""
 
@@ -36,7 +38,14 @@ class Accepted:
     samples: tuple[str, ...]
     passed: tuple[int, ...]
     """Whether each sample passed as a whole."""
+    inputs: tuple[str, ...]
+    """Digest of each sample's input: scores of another input under the same name are not compared."""
     scorers: dict[str, Column]
+
+    @property
+    def input_of(self) -> dict[str, str]:
+        """Digests by sample."""
+        return dict(zip(self.samples, self.inputs, strict=True))
 
     def values(self, scorer: str) -> dict[str, float]:
         """What a scorer said, by sample."""
@@ -57,8 +66,15 @@ def accepted_of(suite: SuiteLog, config: Config) -> Accepted:
         started=config.started,
         samples=tuple(entry.sample for entry in suite.entries),
         passed=tuple(int(entry.passed) for entry in suite.entries),
+        inputs=tuple(input_digest(entry) for entry in suite.entries),
         scorers=_columns(suite),
     )
+
+
+def input_digest(entry: Entry) -> str:
+    """What went in, in a few characters."""
+    text = json.dumps(entry.input, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
 
 
 def _columns(suite: SuiteLog) -> dict[str, Column]:
@@ -117,4 +133,5 @@ def _read_all(paths: Iterable[Path]) -> Iterator[Accepted]:
     for path in paths:
         row = json.loads(path.read_text(encoding="utf-8"))
         columns = {name: Column(**{**one, "values": tuple(one["values"])}) for name, one in row["scorers"].items()}
-        yield Accepted(**{**row, "samples": tuple(row["samples"]), "passed": tuple(row["passed"]), "scorers": columns})
+        listed = {name: tuple(row[name]) for name in ("samples", "passed", "inputs")}
+        yield Accepted(**{**row, **listed, "scorers": columns})

@@ -12,21 +12,54 @@ from evals.stats import Interval
 from strategy.ops import op_kind
 
 BINS = 24
-BAR_WIDTH, BAR_HEIGHT = 180, 14
+BAR_WIDTH, BAR_HEIGHT = 150, 14
+LEAST_WRONG = 3
+"""Pixels of red that one failure has at least."""
 CHART_WIDTH, CHART_HEIGHT = 260, 70
+SQUARE = 220
 CHIP_HEIGHT, ROW_HEIGHT, CHAR_WIDTH = 20, 26, 6.3
 MARGIN = 110
 
 
-def share_bar(share: float, interval: Interval, tone: str) -> str:
-    """A share of one as a bar, its interval as a whisker."""
+def share_bar(share: float, interval: Interval, before: float | None = None) -> str:
+    """A share of one: what is right in green, the rest in red, its interval as a whisker, the baseline's share as a tick."""
     low, high = interval[0] * BAR_WIDTH, interval[1] * BAR_WIDTH
-    middle = BAR_HEIGHT / 2
+    middle, right = BAR_HEIGHT / 2, share * BAR_WIDTH if share == 1 else min(share * BAR_WIDTH, BAR_WIDTH - LEAST_WRONG)
+    tick = "" if before is None else f'<path class="tick" d="M{before * BAR_WIDTH:.1f} 0V{BAR_HEIGHT}"/>'
     return (
         f'<svg class="bar" width="{BAR_WIDTH + 2}" height="{BAR_HEIGHT}" role="img" aria-label="{share:.1%}">'
-        f'<rect class="track" width="{BAR_WIDTH}" height="{BAR_HEIGHT}" rx="3"/>'
-        f'<rect class="{tone}" width="{share * BAR_WIDTH:.1f}" height="{BAR_HEIGHT}" rx="3"/>'
-        f'<path class="whisker" d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} 3V{BAR_HEIGHT - 3}M{high:.1f} 3V{BAR_HEIGHT - 3}"/></svg>'
+        f'<rect class="bad" width="{BAR_WIDTH if share < 1 else 0}" height="{BAR_HEIGHT}" rx="3"/>'
+        f'<rect class="good" width="{max(0.0, right):.1f}" height="{BAR_HEIGHT}" rx="3"/>'
+        f'<path class="whisker" d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} 4V{BAR_HEIGHT - 4}M{high:.1f} 4V{BAR_HEIGHT - 4}"/>'
+        f"{tick}</svg>"
+    )
+
+
+def change_bar(mean: float, interval: Interval, tone: str) -> str:
+    """A mean change as a dot and its interval as a line, zero in the middle, better to the right; scaled to fill its own row."""
+    reach = max(abs(mean), *(abs(end) for end in interval), 1e-12) * 1.1
+    centre, middle = BAR_WIDTH / 2, BAR_HEIGHT / 2
+    at, low, high = (centre * (1 + value / reach) for value in (mean, *interval))
+    return (
+        f'<svg class="change" width="{BAR_WIDTH}" height="{BAR_HEIGHT}" role="img" aria-label="{mean:+.1%}">'
+        f'<path class="zero" d="M{centre} 0V{BAR_HEIGHT}"/>'
+        f'<path class="reach {tone}" d="M{low:.1f} {middle}H{high:.1f}"/><circle class="{tone}" cx="{at:.1f}" cy="{middle}" r="4.5"/></svg>'
+    )
+
+
+def scatter(points: Sequence[tuple[float, float]], *, label: str = "") -> str:
+    """Ours (upwards) over what was measured, on logarithmic axes; the diagonal is right, the lines beside it are a quarter off."""
+    kept = np.log10([(x, y) for x, y in points if x > 0 and y > 0 and np.isfinite(x * y)] or [(1.0, 1.0)])
+    low, high = float(kept.min()) - 0.1, float(kept.max()) + 0.1
+    places = (kept - low) / (high - low) * SQUARE
+    dots = "".join(f'<circle class="point" cx="{x:.1f}" cy="{SQUARE - y:.1f}" r="2.2"/>' for x, y in places)
+    quarter = float(np.log10(1.25)) / (high - low) * SQUARE
+    beside = f"M0 {SQUARE - quarter:.1f}L{SQUARE - quarter:.1f} 0M{quarter:.1f} {SQUARE}L{SQUARE} {quarter:.1f}"
+    return (
+        f'<svg class="chart" width="{SQUARE}" height="{SQUARE + 18}" role="img" aria-label="{escape(label)}">'
+        f'<rect class="track" width="{SQUARE}" height="{SQUARE}"/><path class="right" d="M0 {SQUARE}L{SQUARE} 0"/><path class="beside" d="{beside}"/>'
+        f'{dots}<text x="0" y="{SQUARE + 14}">{10**low:.3g}</text>'
+        f'<text x="{SQUARE}" y="{SQUARE + 14}" text-anchor="end">{10**high:.3g}</text></svg>'
     )
 
 

@@ -23,7 +23,9 @@ class Config:
     proposer: str
     seed: int = 0
     samples: int | None = None
-    """Samples of each suite at most; None runs all."""
+    """Samples of each suite at most; None runs the usual number."""
+    full: bool = False
+    """Every sample of every suite, however long it takes."""
     everything: bool = False
     """Run by `all`, not by the names of the suites."""
     jobs: int = 1
@@ -35,6 +37,11 @@ class Config:
     """Digest of the sources."""
     python: str = ""
     cpus: int = 0
+
+    @property
+    def usual(self) -> bool:
+        """Whether each suite runs its usual samples, as the baseline does."""
+        return self.samples is None and not self.full
 
     @property
     def repeatable(self) -> bool:
@@ -52,6 +59,8 @@ class Entry:
     ms: float
     error: str = ""
     input: Any = None
+    cpu_ms: float = 0.0
+    """Processor time of the worker and of the processes that it waited for; unlike `ms` it does not depend on what else the machine does."""
 
     @property
     def passed(self) -> bool:
@@ -96,6 +105,11 @@ class SuiteLog:
     def seconds(self) -> float:
         """Time in solvers, over all processes."""
         return sum(entry.ms for entry in self.entries) / 1e3
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of solvers, over all processes."""
+        return sum(entry.cpu_ms for entry in self.entries) / 1e3
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,26 @@
 """A run in the terminal: a line for each suite, then what changed against the baseline, then the samples that failed."""
 
 from collections.abc import Iterator
+from typing import Literal, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evals.compare import Change, Comparison
+from evals.compare import Change, Comparison, Mark
 from evals.log import Log, SuiteLog
 from evals.summary import number, passed_share
 
 SHOWN = 12
 """Failing samples and changes listed in the terminal; the page has all."""
+Standing = Literal["failed", "regression", "drift", "improved", "same", "no baseline", "skipped"]
+WORDS: dict[Mark, str] = {
+    "regression": "regression",
+    "drift": "drift",
+    "improved": "improved",
+    "noise": "within noise",
+    "gone": "scorer gone",
+}
 COLOURS = {"regression": "bold red", "drift": "yellow", "improved": "green"}
 
 
@@ -38,10 +47,18 @@ def verdict(comparison: Comparison) -> str:
         _count(comparison.unfinished, "sample not run", "samples not run"),
     ]
     bad = [text for text in told if text]
-    drift = _count(len(comparison.drifts), "drift")
+    other = sum(len(one.new + one.changed + one.gone) for one in comparison.replaced)
+    moved = [_count(len(comparison.drifts), "drift"), _count(other, "other sample")]
+    drift = ", ".join(text for text in moved if text)
     if bad:
-        return "failed: " + ", ".join(bad) + (f"; {drift}" if drift else "")
+        return f"failed: {', '.join(bad)}{_in_suites(comparison)}" + (f"; {drift}" if drift else "")
     return "passed: nothing got worse" + (f"; {drift}, look and accept" if drift else "")
+
+
+def _in_suites(comparison: Comparison) -> str:
+    """Where it got worse."""
+    names = [change.suite for change in comparison.regressions] + [suite for suite, _ in comparison.new_failures]
+    return f" in {', '.join(dict.fromkeys(names))}" if names else ""
 
 
 def _count(number_of: int, one: str, many: str | None = None) -> str:
@@ -73,14 +90,35 @@ def _row(suite: SuiteLog, comparison: Comparison) -> tuple[RenderableType, ...]:
     return suite.name, Text(str(passed), style), str(count), f"{low:.1%} to {high:.1%}", told, f"{suite.seconds:.1f}"
 
 
+def standing(suite: SuiteLog, comparison: Comparison) -> Standing:
+    """How a suite stands to the baseline, in a word: the worst that there is to say."""
+    if suite.skipped:
+        return "skipped"
+    if suite.name in comparison.empty or any(name == suite.name for name, _ in comparison.new_failures):
+        return "failed"
+    marks = [mark for mark, _, _ in marks_of(suite, comparison)]
+    found = next((mark for mark in ("regression", "drift", "improved") if mark in marks), "same")
+    return "no baseline" if suite.name in comparison.unknown else cast("Standing", found)
+
+
+def marks_of(suite: SuiteLog, comparison: Comparison) -> list[tuple[Mark, int, str]]:
+    """What there is to say of a suite: the mark, how often, and of what."""
+    mine = [change for change in comparison.changes if change.suite == suite.name]
+    failed = sum(name == suite.name for name, _ in comparison.new_failures)
+    other = sum(len(one.new + one.changed + one.gone) for one in comparison.replaced if one.suite == suite.name)
+    said: list[tuple[Mark, int, str]] = [("regression", failed, "new failure" if failed == 1 else "new failures")]
+    for mark, words in WORDS.items():
+        count = sum(change.mark == mark for change in mine)
+        said.append((mark, count, words if count == 1 or mark in ("improved", "noise") else f"{words}s"))
+    said.append(("drift", other, "other sample" if other == 1 else "other samples"))
+    return [one for one in said if one[1]]
+
+
 def against(suite: SuiteLog, comparison: Comparison) -> str:
     """How a suite stands to the baseline, in a few words."""
     if suite.name in comparison.unknown:
         return "no baseline"
-    mine = [change for change in comparison.changes if change.suite == suite.name]
-    marks = {mark: sum(change.mark == mark for change in mine) for mark in ("regression", "drift", "improved", "noise")}
-    told = [f"{count} {mark}" for mark, count in marks.items() if count]
-    return ", ".join(told) or "same"
+    return ", ".join(f"{count} {words}" for _, count, words in marks_of(suite, comparison)) or "same"
 
 
 def _changes(moved: list[Change]) -> Table:

@@ -47,6 +47,7 @@ def configured(
     proposer: str,
     seed: int = 0,
     samples: int | None = None,
+    full: bool = False,
     jobs: int | None = None,
     everything: bool = False,
 ) -> Config:
@@ -56,6 +57,7 @@ def configured(
         proposer=proposer,
         seed=seed,
         samples=samples,
+        full=full,
         everything=everything,
         jobs=jobs or os.cpu_count() or 1,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,7 +100,8 @@ def planned_suite(suite: Suite, config: Config) -> SuiteLog:
     """The samples that are to be run of a suite, or why none are."""
     left_out = f"run it by name: {suite.by_name}" if suite.by_name and config.everything else ""
     reason = left_out or suite.absent(config.proposer)
-    chosen = () if reason else chosen_samples(suite.all_samples(config.seed), config.samples, config.seed)
+    limit = config.samples if config.samples is not None else None if config.full else suite.usual
+    chosen = () if reason else chosen_samples(suite.all_samples(config.seed), limit, config.seed)
     return SuiteLog(suite.name, suite.about, tuple(sample.id for sample in chosen), reason)
 
 
@@ -111,7 +114,7 @@ def chosen_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> S
 
 
 def _left_behind(log: Log, config: Config) -> list[SuiteLog]:
-    same = ("suites", "proposer", "seed", "samples", "code")
+    same = ("suites", "proposer", "seed", "samples", "full", "code")
     other = [name for name in same if getattr(log.config, name) != getattr(config, name)]
     if other:
         raise InputError(
@@ -182,15 +185,21 @@ def _samples_of(suite: str, seed: int) -> dict[str, Sample]:
 
 def solve_sample(suite: Suite, sample: Sample, proposer: str) -> Entry:
     """Solve and score one sample. A solver that crashes is a failed sample, and the run goes on."""
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_seconds()
     try:
         output = asyncio.run(_solve(suite, sample, proposer))
         error = ""
     except Exception as caught:  # noqa: BLE001 (whatever it is, it is this sample's failure)
         output, error = {}, f"{type(caught).__name__}: {caught}"
-    ms = (time.perf_counter() - start) * 1e3
+    ms, cpu_ms = (time.perf_counter() - start) * 1e3, (_cpu_seconds() - cpu) * 1e3
     scores = () if error else score(suite.scorers, sample, output)
-    return Entry(sample.id, output, scores, ms, error, _as_json(sample.input))
+    return Entry(sample.id, output, scores, ms, error, _as_json(sample.input), cpu_ms)
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 async def _solve(suite: Suite, sample: Sample, proposer: str) -> dict[str, Any]:

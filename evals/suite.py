@@ -71,6 +71,8 @@ class Suite:
     """Samples that chance decides, from a seed: the same seed, the same samples."""
     absent: Callable[[str], str] = nothing_needed
     """What the suite needs and this machine or proposer lacks, in words; empty when it can run. It is then skipped, and said to be."""
+    usual: int | None = None
+    """Samples of a usual run, chosen by the seed; `--full` runs all."""
     by_name: str = ""
     """Why `run all` leaves the suite out (it takes an hour, say); it is then run by its name only, and said to be."""
     alone: bool = False

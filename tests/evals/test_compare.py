@@ -152,3 +152,48 @@ def test_the_baseline_reads_back_as_it_was_accepted(tmp_path: Path) -> None:
     assert found.values("right") == {"s": 1, "t": 0}
     assert found.values("error") == {"s": 0.12346}
     assert compare(log, {"toy": found}).passed
+
+
+def test_another_input_under_the_same_name_is_another_sample() -> None:
+    before = log_of(entry("s", {"right": 1}), entry("t", {"right": 0}))
+    asked = tuple(replace(one, input="something else") for one in log_of(entry("s", {"right": 0})).suites[0].entries)
+
+    found = compare(log_of(*asked), accepted(before))
+
+    assert found.regressions == (), "the two outcomes have nothing to do with each other"
+    assert found.new_failures == (("toy", "s"),), "but what fails now was never accepted"
+    assert [(one.changed, one.gone) for one in found.replaced] == [(("s",), ("t",))]
+
+
+def test_samples_that_come_and_go_are_to_be_looked_at() -> None:
+    before = log_of(entry("s", {"right": 1}), entry("t", {"right": 1}))
+    after = log_of(entry("s", {"right": 1}), entry("u", {"right": 1}))
+
+    found = compare(after, accepted(before))
+
+    assert found.passed
+    assert not found.settled
+    assert [(one.suite, one.new, one.changed, one.gone) for one in found.replaced] == [("toy", ("u",), (), ("t",))]
+
+
+def test_a_part_of_a_suite_and_another_seed_replace_nothing() -> None:
+    before = log_of(entry("s", {"right": 1}), entry("t", {"right": 1}))
+    part = log_of(entry("s", {"right": 1}), config=replace(CONFIG, samples=1))
+    other = log_of(entry("x", {"right": 1}), config=replace(CONFIG, seed=5))
+
+    assert compare(part, accepted(before)).settled
+    assert compare(other, accepted(before)).settled
+
+
+def test_a_scorer_that_falls_silent_on_a_sample_is_seen() -> None:
+    before = log_of(entry("s", {"right": 1, "proved": 1}), entry("t", {"right": 1, "proved": 1}))
+    after = log_of(entry("s", {"right": 1, "proved": 1}), entry("t", {"right": 1}))
+
+    assert (only(after, before, "proved").mark, only(after, before, "proved").worse) == ("drift", ("t",))
+
+
+def test_a_change_is_told_as_a_share_with_better_upwards() -> None:
+    before = log_of(*(entry(f"s{n}", {}, {"error": 10.0}) for n in range(4)))
+    after = log_of(*(entry(f"s{n}", {}, {"error": 12.0}) for n in range(4)))
+
+    assert only(after, before, "error").relative == (-0.2, (-0.2, -0.2))

@@ -14,9 +14,10 @@ from evals_support import entry, log_of
 
 from evals.baseline import accepted_of
 from evals.compare import compare
-from evals.drawing import dag_picture, histogram, share_bar
+from evals.details import worst_samples
+from evals.drawing import change_bar, dag_picture, histogram, scatter, share_bar
 from evals.log import Log
-from evals.page import to_html, worst_samples
+from evals.page import to_html
 from evals.report import verdict
 from knowledge.resolve import resolve_model
 from strategy.build import build
@@ -51,7 +52,7 @@ def test_a_page_names_suite_scorer_and_samples_of_what_got_worse() -> None:
     good, bad = pages()
 
     assert "Passed: nothing got worse" in good
-    assert "Failed: 2 regressions, 3 new failures" in bad
+    assert "Failed: 2 regressions, 3 new failures in toy" in bad
     moved = bad[bad.index("Against the baseline") : bad.index(">Suites<")]
     assert all(word in moved for word in ("toy", "right", "case-0", "case-1", "case-2", "regression"))
 
@@ -104,7 +105,10 @@ def test_pictures_hold_for_odd_values() -> None:
     assert "<rect" in histogram([1.0, 1.0])
     assert "(log)" in histogram([1.0, 1e4])
     assert histogram([float("nan")]) == ""
-    assert 'width="0.0"' in share_bar(0.0, (0.0, 0.5), "bad")
+    assert 'class="good" width="0.0"' in share_bar(0.0, (0.0, 0.5))
+    assert 'class="bad" width="0"' in share_bar(1.0, (0.8, 1.0), before=1.0)
+    assert change_bar(0.0, (0.0, 0.0), "same").startswith("<svg")
+    assert scatter([]).count("<circle") == scatter([(1.0, float("inf")), (0.0, 2.0)]).count("<circle") == 1
     assert dag_picture({}).startswith("<svg")
 
 
