@@ -90,7 +90,6 @@ class PlannerProposer:
 
     def plan(self, problem: Problem) -> Proposal:
         """Search and build. Deterministic."""
-        from strategy.cost import estimate
         from strategy.search import search
 
         found = search(problem, self.calibration)
@@ -107,7 +106,7 @@ class PlannerProposer:
             outcome="candidate",
             strategy=found.best.strategy,
             dag=found.best.dag,
-            estimate=estimate(found.best.dag, problem, self.calibration, concurrency=found.best.concurrency),
+            estimate=found.estimate,
             alternatives=found.alternatives,
             assumptions=found.assumptions,
         )

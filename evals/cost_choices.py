@@ -11,7 +11,7 @@ from knowledge.catalogue import find_gpu, find_model
 from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.calibration import Calibration
-from strategy.cost import curve
+from strategy.cost import Server
 from strategy.errors import MeshwrightError
 from strategy.model import Dtype
 from strategy.request import ClusterRequest, PrecisionRequest, Problem, Request, Workload
@@ -96,6 +96,5 @@ def _best_per_gpu(problem: Problem, name: str, calibration: Calibration) -> floa
         experts=ExpertMesh(ep_size=dep, tp_size=tp) if moe else None,
         ep_lowering="replicated" if dep == 1 else "all_gather",
     )
-    points = curve(build(problem.model, Strategy(pools=(pool,))), problem, calibration)
-    fits = points.max_concurrency > 0
-    return float(points.tokens_per_s_per_gpu.max()) if fits else 0.0
+    server = Server(build(problem.model, Strategy(pools=(pool,))), problem, calibration)
+    return float(server.curve().tokens_per_s_per_gpu.max()) if server.max_concurrency > 0 else 0.0

@@ -4,9 +4,11 @@ All sizes are for the fullest rank of each pipeline stage. Two choices are conse
 its full length (isl + osl), and engine buffers are counted whether or not an engine frees them.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
@@ -117,13 +119,12 @@ def shared_expert_ranks(pool: Pool) -> int:
 
 def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
     """Weight bytes of the fullest rank of every stage: layers, the embedding on the first, final norm and head on the last."""
-    per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in model.ffn_runs()}
+    runs = model.ffn_runs()
+    per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
     totals = []
     for start, end in pool.stages:
-        counts = Counter(
-            model.ffn_kind(layer) for layer in range(min(start, model.num_layers), min(end, model.num_layers))
-        )
-        totals.append(sum(per_kind[kind] * count for kind, count in counts.items()))
+        held = ((kind, min(end, last) - max(start, first)) for first, last, kind in runs)
+        totals.append(sum(per_kind[kind] * layers for kind, layers in held if layers > 0))
     h, tp = model.hidden_size, pool.attention.tp_size
     gathered = pool.lm_head == "gathered" and pool.attention.dp_size > 1
     table = _vocab_bytes(model, precision, "embedding", tp)
@@ -151,8 +152,9 @@ def kv_bytes_per_sequence(model: ModelSpec, precision: Precision, pool: Pool, to
     full = _whole_blocks(tokens)
     windowed = min(full, _whole_blocks(model.window.size_tokens)) if model.window else full
     totals = []
+    limited = set(model.window.layers) if model.window else ()
     for start, end in pool.stages:
-        short = sum(model.window_tokens(layer) is not None for layer in range(start, end))
+        short = sum(start <= layer < end for layer in limited)
         totals.append(per_token * (full * (end - start - short) + windowed * short))
     return totals
 
@@ -237,17 +239,21 @@ def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, weights_bytes: float, b
     return free - capacity * (1 - fraction)
 
 
-def resident_sequences(problem: Problem, strategy: Strategy) -> int:
-    """Requests that the engine keeps running at once: it admits by what the cache holds, when outputs are only part grown."""
+def admitted(problem: Problem, fitting: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Requests that an engine keeps running at once where `fitting` whole ones fit: it admits them when outputs are only part grown."""
     work = problem.workload
     grown = work.isl + work.osl * RESERVED_OUTPUT[problem.engine or "vllm"]
-    return int(max_concurrency(problem, strategy) * (work.isl + work.osl) / grown)
+    return np.floor(fitting * (work.isl + work.osl) / grown)
+
+
+def pool_sequences(problem: Problem, pool: Pool) -> int:
+    """Sequences of isl + osl tokens whose cache fits on an attention replica of `pool` at once: its fullest stage decides."""
+    return min(stage.sequences for stage in stage_memory(problem, pool))
 
 
 def pool_max_concurrency(problem: Problem, pool: Pool) -> int:
-    """Sequences of isl + osl tokens whose cache fits in all of `pool` at once: its fullest stage decides for every attention replica."""
-    per_replica = min(stage.sequences for stage in stage_memory(problem, pool))
-    return per_replica * pool.attention.dp_size * pool.replicas
+    """The same on all of its attention replicas."""
+    return pool_sequences(problem, pool) * pool.attention.dp_size * pool.replicas
 
 
 def max_concurrency(problem: Problem, strategy: Strategy) -> int:

@@ -1,6 +1,6 @@
 """What a decoder-only transformer is made of, as far as splitting it over GPUs is concerned."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -79,6 +79,20 @@ class Checkpoint(Frozen):
     """Weights that stay in bf16 whatever `weights` says."""
 
 
+@lru_cache(maxsize=256)
+def _ffn_runs(num_layers: int, dense_layers: tuple[int, ...] | None) -> tuple[tuple[int, int, FfnKind], ...]:
+    """Runs of layers of one kind; `dense_layers` None when all are dense."""
+    dense = range(num_layers) if dense_layers is None else frozenset(dense_layers)
+    runs: list[tuple[int, int, FfnKind]] = []
+    for layer in range(num_layers):
+        kind: FfnKind = "dense" if layer in dense else "moe"
+        if runs and runs[-1][2] == kind:
+            runs[-1] = (runs[-1][0], layer + 1, kind)
+        else:
+            runs.append((layer, layer + 1, kind))
+    return tuple(runs)
+
+
 class ModelSpec(Frozen):
     """One model: everything that decides shapes, bytes, FLOPs and legal splits."""
 
@@ -133,14 +147,7 @@ class ModelSpec(Frozen):
 
     def ffn_runs(self) -> list[tuple[int, int, FfnKind]]:
         """Maximal half-open layer ranges of one FFN kind, in order."""
-        runs: list[tuple[int, int, FfnKind]] = []
-        for layer in range(self.num_layers):
-            kind = self.ffn_kind(layer)
-            if runs and runs[-1][2] == kind:
-                runs[-1] = (runs[-1][0], layer + 1, kind)
-            else:
-                runs.append((layer, layer + 1, kind))
-        return runs
+        return list(_ffn_runs(self.num_layers, None if self.moe is None else self.dense_layers))
 
     @property
     def num_moe_layers(self) -> int:

@@ -4,9 +4,10 @@ Schemas, the typing pass, the prompts and the docs are made from this table; a n
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
-from strategy.model import ModelSpec, WeightClass
+from strategy.model import Attention, ModelSpec, WeightClass
 
 ComputeOp = Literal[
     "embedding",
@@ -62,7 +63,11 @@ class WeightSpec:
 
 def attention_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     """Weights of one attention block, `kv_b` also under its two halves `w_uk` and `w_uv` (counted once, as `kv_b`)."""
-    h, attention = model.hidden_size, model.attention
+    return dict(_attention_weights(model.hidden_size, model.attention))
+
+
+@lru_cache(maxsize=256)
+def _attention_weights(h: int, attention: Attention) -> dict[str, WeightSpec]:
     a = attention.num_heads
     found = [_vector("attention_norm", h)]
     if attention.kind == "gqa":

@@ -540,10 +540,10 @@ def cross_host_fraction(moe: Moe, ranks: int, hosts: int, mode: DispatchMode) ->
         return 0.0
     if mode == "low_latency":
         return (hosts - 1) / hosts
-    reached = distinct_destinations(moe, hosts)
+    reached = _distinct_parts(moe, hosts)
     if moe.num_expert_groups > 1:
         reached = min(reached, moe.top_k_groups)
-    return reached * (1 - 1 / hosts) / (distinct_destinations(moe, ranks) * (1 - 1 / ranks))
+    return reached * (1 - 1 / hosts) / (_distinct_parts(moe, ranks) * (1 - 1 / ranks))
 
 
 def _routing(at: Visit) -> Work:

@@ -13,7 +13,7 @@ from strategy.model import ModelSpec
 from strategy.passes import PassTime, Pricer
 from strategy.request import Precision, Problem
 from strategy.strategy import Phase
-from strategy.work import Flow, Load, Work, WorkContext, entry_flow, kv_elements_per_token, walk, work_context
+from strategy.work import Flow, Load, Work, WorkContext, entry_flow, kv_elements, walk, work_context
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 DEFAULT_PROMPT_TOKENS = 1024
@@ -107,7 +107,7 @@ def _output_bytes(seen: Seen, ctx: WorkContext) -> float:
     """What leaves a node on one rank: the new entries of the cache, or the tensor."""
     flow = seen.work.output
     if seen.op == "kv_cache_update":
-        return float(ctx.rows(flow) * kv_elements_per_token(ctx.model, ctx.tp_size) * ctx.kv_bytes)
+        return float(ctx.rows(flow) * kv_elements(ctx.model, ctx.tp_size) * ctx.kv_bytes)
     return float(ctx.bytes_of(flow))
 
 

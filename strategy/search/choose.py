@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from strategy.calibration import Calibration
-from strategy.cost import estimate
+import numpy as np
+
+from strategy.cost import estimates
+from strategy.fleet import Fleet, Passes
 from strategy.request import Problem
 from strategy.result import Alternative, Estimate
 from strategy.search.points import Candidate
@@ -53,33 +55,31 @@ def _pool_complexity(pool: Pool) -> tuple[int, ...]:
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Candidates that no other beats in TTFT, TPOT and tokens/s per GPU at once."""
-    return [c for c in candidates if not any(_dominates(other, c) for other in candidates)]
+    if not candidates:
+        return []
+    cost = np.array([(c.ttft_ms, c.tpot_ms, -c.tokens_per_s_per_gpu) for c in candidates])
+    no_worse = (cost[:, None] <= cost[None]).all(axis=2)
+    better = (cost[:, None] < cost[None]).any(axis=2)
+    beaten = np.asarray((no_worse & better).any(axis=0))
+    return [c for c, lost in zip(candidates, beaten.tolist(), strict=True) if not lost]
 
 
-def _dominates(one: Candidate, other: Candidate) -> bool:
-    better = (
-        one.ttft_ms - other.ttft_ms,
-        one.tpot_ms - other.tpot_ms,
-        other.tokens_per_s_per_gpu - one.tokens_per_s_per_gpu,
-    )
-    return all(b <= 0 for b in better) and any(b < 0 for b in better)
-
-
-def alternatives(
-    problem: Problem, calibration: Calibration, best: Candidate, others: Sequence[Candidate]
-) -> tuple[Alternative, ...]:
-    """The front without the winner, then the nearest that miss the limits, each with why it lost."""
-    met = [c for c in others if c.meets_slo]
-    missed = [c for c in others if not c.meets_slo]
-    shown = [c for c in front([best, *met]) if c is not best]
-    shown += [c for c in met if c not in shown]
+def compared(passes: Passes, ranked: Sequence[Candidate]) -> tuple[Estimate, tuple[Alternative, ...]]:
+    """The price of the first of `ranked`, and alternatives to it: the front, then the nearest that miss the limits, each with why it lost."""
+    best, others = ranked[0], ranked[1:]
+    met, missed = [c for c in ranked if c.meets_slo], [c for c in others if not c.meets_slo]
+    shown = [c for c in front(met) if c is not best]
+    shown += [c for c in met if c is not best]
     chosen = (_distinct(shown)[: MAX_ALTERNATIVES - 2] + _distinct(missed)[:2])[:MAX_ALTERNATIVES]
-    bar = _estimated(problem, calibration, best)
-    return tuple(_alternative(problem, best, bar, c, _estimated(problem, calibration, c)) for c in chosen)
+    bar, *priced = _estimated(passes, [best, *chosen])
+    others_told = (_alternative(passes.problem, best, bar, c, one) for c, one in zip(chosen, priced, strict=True))
+    return bar, tuple(others_told)
 
 
-def _estimated(problem: Problem, calibration: Calibration, candidate: Candidate) -> Estimate:
-    return estimate(candidate.dag, problem, calibration, concurrency=candidate.concurrency)
+def _estimated(passes: Passes, candidates: Sequence[Candidate]) -> list[Estimate]:
+    fleet = Fleet(passes.problem, passes.calibration, tuple(c.strategy for c in candidates), passes)
+    loads = np.array([[float(c.concurrency)] for c in candidates])
+    return estimates(fleet, fleet.plants.curve(loads))
 
 
 def _alternative(problem: Problem, best: Candidate, bar: Estimate, other: Candidate, priced: Estimate) -> Alternative:

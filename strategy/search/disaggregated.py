@@ -1,139 +1,275 @@
 """Plans with a pool for each phase: pair prefill and decode pools, size them so that neither waits for the other, price the best pairs.
 
-A prefill pool is summed up by what one prompt takes of it, a decode pool by its step time over batch sizes. Pairs are rated by
-min(prompts prefilled, requests decoded) per second under the latency limits, and the best of them are priced as whole deployments.
+A pool is summed up by what a replica of it carries within the limits. The best pools of each phase are paired at the replica counts that
+balance them; these pairs are narrowed first by what their slower side carries, then by their price at rough loads, all at once in arrays.
+The best of them become strategies, which are priced like all others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from strategy.build import build
-from strategy.calibration import Calibration
-from strategy.cost import Server
-from strategy.dag import Dag
-from strategy.legality import kv_transfer_compatible
-from strategy.memory import pool_max_concurrency
+from strategy.fleet import (
+    Passes,
+    Plants,
+    PromptTime,
+    batch_points,
+    chunks,
+    engine_of,
+    host_ms,
+    packed_prompts,
+    points_up_to,
+    running_at_once,
+    transfer_ms,
+)
+from strategy.operating import operate
+from strategy.passes import Grid, Seat
 from strategy.request import Problem
-from strategy.search.points import Candidate, at_best_load
 from strategy.strategy import Phase, Pool, Strategy
 
-PRICED_PAIRS = 12
-"""Pairs that are priced exactly after the rating."""
 KEPT_POOLS = 24
-"""Pools of each phase that are paired: the best per GPU among those that meet the limits."""
-BATCHES = np.unique(np.round(np.geomspace(1, 1024, 20)))
+"""Pools of each phase that are paired: the best of each width, then the best of all."""
+RATED_PAIRS = 256
+"""Pairs that are priced at rough loads, by what their slower side carries."""
+RATED_LOADS = 4096
+"""The same where one load is stated, which pairs bear more or less well whatever they might carry at others."""
+PRICED_PAIRS = 40
+"""Pairs that become candidates."""
 PREFILL_LOAD = 0.75
 """Share of its capacity up to which a prefill pool answers without a long queue."""
+MAX_BATCH = 1024.0
+"""Sequences on an attention replica, beyond which a decode pool is not judged."""
+
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PhasePool:
-    """A replica of one phase's pool and what it carries within the limits."""
+class Pairs:
+    """Pools by position, and replicas of each: arrays of one length."""
 
-    pool: Pool
-    requests_per_s: float
-    latency_ms: float
-    """Of a prompt on an idle pool, or of a step at the batch it may run."""
-    concurrency: float
-    """Requests in it at that rate."""
+    first: Index
+    second: Index
+    prefillers: Index
+    decoders: Index
+
+    def at(self, index: Index) -> "Pairs":
+        """Those at `index`."""
+        return Pairs(self.first[index], self.second[index], self.prefillers[index], self.decoders[index])
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Pools, each as half of a disaggregated plan, in numbers: arrays [pools]."""
+
+    passes: Passes
+    pools: tuple[Pool, ...]
 
     @property
-    def per_gpu(self) -> float:
-        """Requests per second and GPU."""
-        return self.requests_per_s / self.pool.ranks_per_replica
+    def problem(self) -> Problem:
+        """What is planned for."""
+        return self.passes.problem
+
+    @cached_property
+    def seats(self) -> tuple[Seat, ...]:
+        """Every pool at the start of the cluster."""
+        return tuple(Seat(pool) for pool in self.pools)
+
+    @cached_property
+    def gpus(self) -> Index:
+        """GPUs of a replica."""
+        return np.array([pool.ranks_per_replica for pool in self.pools])
+
+    @cached_property
+    def servers(self) -> Index:
+        """Attention replicas of a replica."""
+        return np.array([pool.attention.dp_size for pool in self.pools])
+
+    @cached_property
+    def prompts(self) -> Grid:
+        """Kernel times of prefill, [pools, 3]."""
+        return np.array(self.passes.prefill_ms(self.seats))
+
+    @cached_property
+    def prompt_fits(self) -> NDArray[np.bool_]:
+        """Whether a pool that only prefills holds a prompt."""
+        return np.array([self.passes.sequences(alone(pool, "prefill")) > 0 for pool in self.pools])
+
+    @cached_property
+    def room(self) -> Index:
+        """Sequences that fit on an attention replica of a pool that only decodes."""
+        return np.array([self.passes.sequences(alone(pool, "decode")) for pool in self.pools])
+
+    @cached_property
+    def chunks(self) -> Grid:
+        """Passes in which a prompt is prefilled."""
+        return np.array([chunks(self.problem.workload, pool) for pool in self.pools], dtype=np.float64)
+
+    @cached_property
+    def packed(self) -> Grid:
+        """Prompts of a packed pass."""
+        return np.array([packed_prompts(self.problem.workload, pool) for pool in self.pools])
+
+    @cached_property
+    def transfer_ms(self) -> Grid:
+        """Time to hand the cache of a prompt over."""
+        return np.array([transfer_ms(self.problem, self.passes.calibration, pool) for pool in self.pools])
+
+    def plants(self, pairs: Pairs) -> Plants:
+        """Pairs of pools as deployments, as if both pools started at a scale-up unit."""
+        first, second = pairs.first, pairs.second
+        decoders = (pairs.decoders * self.servers[second])[:, None].astype(np.float64)
+        prefillers = (pairs.prefillers * self.servers[first])[:, None].astype(np.float64)
+        fitting = np.where(self.prompt_fits[first], self.room[second], 0)[:, None] * decoders
+        apart = np.ones(decoders.shape, dtype=np.bool_)
+        return Plants(
+            workload=self.problem.workload,
+            engine=engine_of(self.problem, self.passes.calibration, apart),
+            decode_ms=lambda count: self.passes.decode_ms(self.seats, count)[second],
+            prompt_ms=PromptTime(*self.prompts[first].T[:, :, None]),
+            chunks=self.chunks[first][:, None],
+            packed=self.packed[first][:, None],
+            transfer_ms=self.transfer_ms[first][:, None],
+            decode_servers=decoders,
+            prefill_servers=prefillers,
+            disaggregated=apart,
+            max_concurrency=fitting,
+            resident=running_at_once(self.problem, fitting, decoders),
+            gpus=(pairs.prefillers * self.gpus[first] + pairs.decoders * self.gpus[second])[:, None].astype(np.float64),
+        )
+
+    def strategy(self, pairs: Pairs, row: int) -> Strategy:
+        """One of the pairs as a strategy."""
+        first, second = self.pools[pairs.first[row]], self.pools[pairs.second[row]]
+        counts = int(pairs.prefillers[row]), int(pairs.decoders[row])
+        return Strategy(pools=(alone(first, "prefill", counts[0]), alone(second, "decode", counts[1])))
 
 
-class PhasePools:
-    """Collects pools as prefill and decode sides, and pairs them."""
-
-    def __init__(self, problem: Problem, calibration: Calibration) -> None:
-        self.problem = problem
-        self.calibration = calibration
-        self.prefill: list[PhasePool] = []
-        self.decode: list[PhasePool] = []
-        fixed = problem.constraints.fix.replicas is not None
-        worthwhile = problem.serving == "disaggregated" or problem.objective == "throughput"
-        self.wanted = problem.cluster.gpus > 1 and problem.serving != "colocated" and worthwhile and not fixed
-
-    def add(self, pool: Pool, one: Dag) -> None:
-        """Consider a pool, whose DAG as the only one is `one`, for either phase."""
-        if not self.wanted or pool.ranks_per_replica >= self.problem.cluster.gpus:
-            return
-        server = Server(one, self.problem, self.calibration)
-        self.prefill += _as_prefill(self.problem, pool, server)
-        self.decode += _as_decode(self.problem, pool, server)
-
-    def candidates(self) -> list[Candidate]:
-        """The best pairs, priced as whole deployments."""
-        pairs = _pairs(self.problem, _best(self.prefill), _best(self.decode))
-        rated = sorted(pairs, key=lambda pair: -pair[0])[:PRICED_PAIRS]
-        model = self.problem.model
-        return [at_best_load(self.problem, self.calibration, build(model, strategy)) for _, strategy in rated]
-
-
-def _alone(pool: Pool, phase: Phase) -> Pool:
+def alone(pool: Pool, phase: Phase, replicas: int = 1) -> Pool:
     """The pool when it serves one phase only."""
-    return pool.model_copy(update={"name": phase, "phases": (phase,)})
+    return pool.model_copy(update={"name": phase, "phases": (phase,), "replicas": replicas})
 
 
-def _as_prefill(problem: Problem, pool: Pool, server: Server) -> list[PhasePool]:
-    latency_ms, taken_ms = server.prefill_ms
-    if latency_ms > (problem.slo.ttft_ms or np.inf):
+def disaggregated(passes: Passes, pools: Sequence[Pool]) -> list[Strategy]:
+    """The best pairs of `pools`, best first; none where the problem does not ask for a pool of each phase."""
+    problem = passes.problem
+    kept = [pool for pool in pools if pool.ranks_per_replica < problem.cluster.gpus]
+    if not kept or not _wanted(problem):
         return []
-    rate = 1e3 * pool.attention.dp_size / taken_ms * PREFILL_LOAD
-    return [PhasePool(_alone(pool, "prefill"), rate, latency_ms, rate * latency_ms / 1e3)]
-
-
-def _as_decode(problem: Problem, pool: Pool, server: Server) -> list[PhasePool]:
-    servers = pool.attention.dp_size
-    room = pool_max_concurrency(problem, _alone(pool, "decode"))
-    batches = BATCHES[BATCHES * servers <= max(room, servers)]
-    steps = server.step_ms(batches)
-    allowed = np.flatnonzero(steps <= (problem.slo.tpot_ms or np.inf))
-    if not len(allowed):
+    halves = Halves(passes, tuple(kept))
+    capacity = _prefill_rates(halves), _decode_rates(halves)
+    pairs = _sized(halves, *capacity)
+    rated = RATED_LOADS if _is_closed(problem) else RATED_PAIRS
+    pairs = pairs.at(np.argsort(-_carried(halves, pairs, *capacity), kind="stable")[:rated])
+    if not len(pairs.first):
         return []
-    index = int(allowed[-1])
-    in_flight = float(batches[index]) * servers
-    rate = 1e3 * in_flight / (float(steps[index]) * max(1, problem.workload.osl - 1))
-    return [PhasePool(_alone(pool, "decode"), rate, float(steps[index]), in_flight)]
+    plants = halves.plants(pairs)
+    best = _ranked(problem, plants)[:PRICED_PAIRS]
+    return [halves.strategy(pairs, row) for row in best.tolist()]
 
 
-def _best(found: list[PhasePool]) -> list[PhasePool]:
-    """The best per GPU of each width, then the best overall: wide pools stay in view beside narrow ones."""
-    ordered = sorted(found, key=lambda p: (-p.per_gpu, p.pool.ranks_per_replica))
-    first_of_width: dict[int, PhasePool] = {}
-    for one in ordered:
-        first_of_width.setdefault(one.pool.ranks_per_replica, one)
-    return list(dict.fromkeys([*first_of_width.values(), *ordered]))[:KEPT_POOLS]
+def _wanted(problem: Problem) -> bool:
+    worthwhile = problem.serving == "disaggregated" or problem.objective == "throughput"
+    free = problem.constraints.fix.replicas is None
+    return problem.cluster.gpus > 1 and problem.serving != "colocated" and worthwhile and free
 
 
-def _pairs(
-    problem: Problem, prefill: Sequence[PhasePool], decode: Sequence[PhasePool]
-) -> Iterator[tuple[float, Strategy]]:
-    """For each pair of pools the replica counts that carry most, with the rate they carry."""
-    gpus = problem.constraints.fix.gpus or problem.cluster.gpus
-    for first in prefill:
-        for second in decode:
-            if kv_transfer_compatible(first.pool, second.pool):
-                sized = _sized(problem, first, second, gpus)
-                if sized is not None:
-                    yield sized
+def _is_closed(problem: Problem) -> bool:
+    """Whether one load is priced."""
+    return problem.workload.concurrency is not None or problem.objective == "latency"
 
 
-def _sized(problem: Problem, first: PhasePool, second: PhasePool, gpus: int) -> tuple[float, Strategy] | None:
-    g_first, g_second = first.pool.ranks_per_replica, second.pool.ranks_per_replica
-    most = 1 if "dp" in problem.constraints.forbid else gpus
-    decoders = np.arange(1, min(most, (gpus - g_first) // g_second) + 1)
-    if not len(decoders):
-        return None
-    prefillers = np.minimum(most, (gpus - decoders * g_second) // g_first)
-    needed = np.ceil(decoders * second.requests_per_s / first.requests_per_s)
-    prefillers = np.minimum(prefillers, np.maximum(needed, 1))
-    rates = np.minimum(prefillers * first.requests_per_s, decoders * second.requests_per_s)
-    used = prefillers * g_first + decoders * g_second
-    score = rates / used if problem.objective == "min_gpus" else rates
-    index = int(score.argmax())
-    parts = ((first.pool, prefillers[index]), (second.pool, decoders[index]))
-    return float(score[index]), Strategy(pools=tuple(pool.model_copy(update={"replicas": int(n)}) for pool, n in parts))
+def _prefill_rates(halves: Halves) -> Grid:
+    """Prompts per second that a replica of each pool prefills in time; zero where it cannot."""
+    every = np.arange(len(halves.pools))
+    latency, taken = halves.plants(Pairs(every, every, np.ones_like(every), np.ones_like(every))).prefill_ms
+    in_time = (latency[:, 0] <= (halves.problem.slo.ttft_ms or np.inf)) & halves.prompt_fits
+    return np.asarray(np.where(in_time, 1e3 * halves.servers / taken[:, 0] * PREFILL_LOAD, 0.0))
+
+
+def _decode_rates(halves: Halves) -> Grid:
+    """Requests per second that a replica of each pool decodes in time, at the batch where it may do most; zero where it cannot."""
+    work, apart = halves.problem.workload, np.ones((1, 1), dtype=np.bool_)
+    most = MAX_BATCH if work.concurrency is None else float(min(MAX_BATCH, work.concurrency))
+    batches = batch_points(points_up_to(most))
+    steps = halves.passes.decode_ms(halves.seats, len(batches))
+    steps = steps + host_ms(engine_of(halves.problem, halves.passes.calibration, apart), batches)
+    allowed = (steps <= (halves.problem.slo.tpot_ms or np.inf)) & (batches <= halves.room[:, None]) & (batches <= most)
+    if halves.problem.objective == "latency":
+        allowed &= batches == 1
+    rates = 1e3 * batches * halves.servers[:, None] / (steps * max(1, work.osl - 1))
+    return np.asarray(np.where(allowed, rates, 0.0).max(axis=1))
+
+
+def _kept(halves: Halves, rates: Grid) -> Index:
+    """The best pool per GPU of each width, then the best of all: wide pools stay in view beside narrow ones."""
+    order = np.lexsort((halves.gpus, -rates / halves.gpus))
+    order = order[rates[order] > 0]
+    _, first = np.unique(halves.gpus[order], return_index=True)
+    return np.asarray(np.array(list(dict.fromkeys([*order[np.sort(first)], *order])), dtype=np.int64)[:KEPT_POOLS])
+
+
+def _sized(halves: Halves, prompts: Grid, requests: Grid) -> Pairs:
+    """Pairs of the kept pools whose caches fit each other, at every replica count worth rating."""
+    first, second = (
+        side.ravel() for side in np.meshgrid(_kept(halves, prompts), _kept(halves, requests), indexing="ij")
+    )
+    tp = np.array([pool.attention.tp_size for pool in halves.pools])
+    small, large = np.minimum(tp[first], tp[second]), np.maximum(tp[first], tp[second])
+    compatible = large % np.maximum(small, 1) == 0
+    first, second = first[compatible], second[compatible]
+    prefillers, decoders = _counts(halves, prompts[first], requests[second], halves.gpus[first], halves.gpus[second])
+    rows = np.repeat(np.arange(len(first)), prefillers.shape[1])
+    asked = np.stack([rows, prefillers.ravel(), decoders.ravel()], axis=1)
+    asked = asked[_allowed(halves, asked, first, second)]
+    unique = np.unique(asked, axis=0) if len(asked) else asked
+    return Pairs(first[unique[:, 0]], second[unique[:, 0]], unique[:, 1], unique[:, 2])
+
+
+def _allowed(halves: Halves, asked: Index, first: Index, second: Index) -> NDArray[np.bool_]:
+    rows, prefillers, decoders = asked.T
+    fixed, forbid = halves.problem.constraints.fix, halves.problem.constraints.forbid
+    used = prefillers * halves.gpus[first[rows]] + decoders * halves.gpus[second[rows]]
+    some = (prefillers >= 1) & (decoders >= 1) & (used <= halves.problem.cluster.gpus)
+    if fixed.gpus is not None:
+        some &= used == fixed.gpus
+    return np.asarray(some & (np.maximum(prefillers, decoders) == 1) if "dp" in forbid else some)
+
+
+def _counts(halves: Halves, prompts: Grid, requests: Grid, g_first: Index, g_second: Index) -> tuple[Index, Index]:
+    """Replica counts [pairs, choices]: near the balance of both sides on all GPUs, just enough prefill for as much decode, and few of both."""
+    gpus = halves.problem.constraints.fix.gpus or halves.problem.cluster.gpus
+    balance = gpus / (g_second + g_first * requests / prompts)
+    decoders = [np.floor(balance) + more for more in (-1, 0, 1)]
+    prefillers = [(gpus - n * g_second) // g_first for n in decoders]
+    level = (gpus - balance * g_second) / g_first
+    for more in (-1, 0, 1):
+        prefillers.append(np.floor(level) + more)
+        decoders.append((gpus - prefillers[-1] * g_first) // g_second)
+    enough = [np.minimum(have, np.ceil(n * requests / prompts)) for have, n in zip(prefillers, decoders, strict=True)]
+    few = [(1, 1), (1, 2), (2, 1)]
+    prefillers += enough + [np.full_like(balance, n) for n, _ in few]
+    decoders += decoders + [np.full_like(balance, n) for _, n in few]
+    return np.stack(prefillers, axis=1).astype(np.int64), np.stack(decoders, axis=1).astype(np.int64)
+
+
+def _carried(halves: Halves, pairs: Pairs, prompts: Grid, requests: Grid) -> Grid:
+    """Requests per second that the slower side of each pair carries; per GPU where few GPUs are asked for."""
+    rates = np.minimum(pairs.prefillers * prompts[pairs.first], pairs.decoders * requests[pairs.second])
+    if halves.problem.objective == "throughput":
+        return np.asarray(rates)
+    return np.asarray(
+        rates / (pairs.prefillers * halves.gpus[pairs.first] + pairs.decoders * halves.gpus[pairs.second])
+    )
+
+
+def _ranked(problem: Problem, plants: Plants) -> Index:
+    """Rows of deployments from best to worst by the objective, those that miss the limits behind."""
+    found = operate(problem, plants, refined=False)
+    point, gpus = found.point.at((slice(None), 0)), plants.gpus[:, 0]
+    tokens = point.tokens_per_s_per_gpu * gpus
+    latency = point.ttft_ms + point.tpot_ms * (problem.workload.osl - 1)
+    keys = {"throughput": (gpus, -tokens), "latency": (gpus, latency), "min_gpus": (-tokens, gpus)}[problem.objective]
+    return np.lexsort((*keys, ~found.meets))

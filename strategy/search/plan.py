@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, replace
 
-from strategy.build import build
 from strategy.calibration import Calibration
+from strategy.fleet import MAX_GRID_CONCURRENCY, Passes, points_up_to
 from strategy.memory import stage_memory
 from strategy.request import Problem, Slo
-from strategy.result import Alternative, Infeasible
-from strategy.search.choose import alternatives, order
-from strategy.search.disaggregated import PhasePools
+from strategy.result import Alternative, Estimate, Infeasible
+from strategy.search.choose import compared, order
+from strategy.search.disaggregated import disaggregated
 from strategy.search.infeasible import explain
-from strategy.search.points import Candidate, Misfit, Priced, needed_gb, replicated
-from strategy.search.space import pools
-from strategy.strategy import Strategy
+from strategy.search.points import Candidate, Misfit, Priced, candidates, needed_gb
+from strategy.search.space import pools, replicated
+from strategy.strategy import Pool
 
 COMFORT = Slo(ttft_ms=2000, tpot_ms=50)
 """Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive. Throughput without
@@ -28,6 +28,8 @@ class SearchResult:
     infeasible: Infeasible | None = None
     considered: int = 0
     """Candidates priced, and those that did not fit."""
+    estimate: Estimate | None = None
+    """The best candidate's price."""
     assumptions: tuple[str, ...] = ()
     """What the search decided where the request left it open."""
 
@@ -60,9 +62,9 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
     considered = len(priced.candidates) + len(priced.misfits)
     ranked = _ranked(problem, priced)
     if ranked:
-        best, missed = ranked[0], order(problem, [c for c in priced.candidates if not c.meets_slo])
-        others = alternatives(problem, calibration, best, [*ranked[1:], *missed])
-        return SearchResult(best, others, considered=considered)
+        missed = order(problem, [c for c in priced.candidates if not c.meets_slo])
+        best, others = compared(priced.passes, [*ranked, *missed])
+        return SearchResult(ranked[0], others, considered=considered, estimate=best)
 
     def planned(changed: Problem) -> Candidate | None:
         return next(iter(_ranked(changed, price_all(changed, calibration))), None)
@@ -73,19 +75,22 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
 
 def price_all(problem: Problem, calibration: Calibration) -> Priced:
     """Price every legal pool at every replica count worth considering, and pairs of pools where the phases may part."""
-    candidates: list[Candidate] = []
-    misfits: list[Misfit] = []
-    phases = PhasePools(problem, calibration)
-    for pool in pools(problem):
-        stages = stage_memory(problem, pool)
-        if min(stage.sequences for stage in stages) < 1:
-            misfits.append(Misfit(pool, max(needed_gb(stage) for stage in stages)))
-            continue
-        one = build(problem.model, Strategy(pools=(pool,)))
-        phases.add(pool, one)
-        if problem.serving != "disaggregated":
-            candidates += replicated(problem, calibration, pool, one)
-    return Priced((*candidates, *phases.candidates()), tuple(misfits))
+    passes, legal = Passes(problem, calibration), list(pools(problem))
+    fitting = [pool for pool in legal if passes.sequences(pool) > 0]
+    passes.points = _batch_points(problem, [passes.sequences(pool) for pool in fitting])
+    together = [] if problem.serving == "disaggregated" else [s for pool in fitting for s in replicated(problem, pool)]
+    found = [*candidates(passes, together), *candidates(passes, disaggregated(passes, legal))]
+    return Priced(tuple(found), tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool)), passes)
+
+
+def _batch_points(problem: Problem, rooms: list[int]) -> int:
+    """Batch points up to the most sequences that an attention replica of some pool may run at once."""
+    most = 2 * max(rooms, default=1)  # engines admit more than would fit full grown
+    return points_up_to(min(most, problem.workload.concurrency or MAX_GRID_CONCURRENCY, MAX_GRID_CONCURRENCY))
+
+
+def _misfit(problem: Problem, pool: Pool) -> Misfit:
+    return Misfit(pool, max(needed_gb(stage) for stage in stage_memory(problem, pool)))
 
 
 def _ranked(problem: Problem, priced: Priced) -> list[Candidate]:

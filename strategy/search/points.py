@@ -1,15 +1,18 @@
 """Price candidates: each strategy becomes its best operating point under the request's load and limits."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from strategy.calibration import Calibration
-from strategy.cost import Curve, curve
+from strategy.build import build
 from strategy.dag import Dag
+from strategy.fleet import Fleet, Passes
 from strategy.memory import StageMemory
-from strategy.request import Problem, Slo
-from strategy.search.space import replica_counts
+from strategy.model import ModelSpec
+from strategy.operating import operate
+from strategy.request import Slo
 from strategy.strategy import Pool, Strategy
 
 
@@ -18,15 +21,20 @@ class Candidate:
     """A strategy at the load where it does best (or, when nothing meets the limits, where it comes nearest)."""
 
     strategy: Strategy
-    dag: Dag
     concurrency: int
     ttft_ms: float
     tpot_ms: float
     tokens_per_s: float
     """Output tokens of the whole deployment."""
     meets_slo: bool
+    model: ModelSpec = field(repr=False, compare=False)
 
-    @property
+    @cached_property
+    def dag(self) -> Dag:
+        """Its canonical DAG."""
+        return build(self.model, self.strategy)
+
+    @cached_property
     def gpus(self) -> int:
         """GPUs in use."""
         return self.strategy.world_size
@@ -55,6 +63,8 @@ class Priced:
 
     candidates: tuple[Candidate, ...]
     misfits: tuple[Misfit, ...]
+    passes: Passes
+    """What they were priced with."""
 
 
 def needed_gb(stage: StageMemory) -> float:
@@ -68,64 +78,26 @@ def needed_gb(stage: StageMemory) -> float:
     ) / 1e9
 
 
-def replicated(problem: Problem, calibration: Calibration, pool: Pool, one: Dag) -> list[Candidate]:
-    """A pool at every replica count worth considering; `one` is the DAG of one replica."""
-    found = []
-    for replicas in replica_counts(problem, pool):
-        strategy = Strategy(pools=(pool.model_copy(update={"replicas": replicas}),))
-        candidate = at_best_load(problem, calibration, one.model_copy(update={"strategy": strategy}))
-        found.append(candidate)
-        if problem.objective == "min_gpus" and candidate.meets_slo:
-            break  # more replicas of the same pool only cost more GPUs
-    return found
-
-
-def at_best_load(problem: Problem, calibration: Calibration, dag: Dag) -> Candidate:
-    """A DAG at the load to judge it by."""
-    points = curve(dag, problem, calibration, _asked_load(problem))
-    meets = within(problem.slo, points.ttft_ms, points.tpot_ms) & carries(problem, points)
-    index = _best_index(problem, points, meets)
-    tokens_per_s = float(points.tokens_per_s_per_gpu[index]) * dag.strategy.world_size
-    ttft_ms, tpot_ms = float(points.ttft_ms[index]), float(points.tpot_ms[index])
-    return Candidate(
-        dag.strategy, dag, int(points.concurrency[index]), ttft_ms, tpot_ms, tokens_per_s, bool(meets[index])
+def candidates(passes: Passes, strategies: Sequence[Strategy]) -> list[Candidate]:
+    """Every strategy at the load to judge it by."""
+    if not strategies:
+        return []
+    plants = Fleet(passes.problem, passes.calibration, tuple(strategies), passes).plants
+    found = operate(passes.problem, plants)
+    columns = (
+        found.point.concurrency,
+        found.point.ttft_ms,
+        found.point.tpot_ms,
+        found.point.tokens_per_s_per_gpu * plants.gpus,
     )
-
-
-def _asked_load(problem: Problem) -> np.ndarray | None:
-    """The one load to price when the request states it; None for a range of loads."""
-    if problem.workload.concurrency is not None:
-        return np.array([float(problem.workload.concurrency)])
-    if problem.objective == "latency" and problem.workload.request_rate is None:
-        return np.array([1.0])
-    return None
-
-
-def carries(problem: Problem, points: Curve) -> np.ndarray:
-    """Where the request rate that was asked for is served."""
-    return np.asarray(points.requests_per_s >= (problem.workload.request_rate or 0.0))
-
-
-def _best_index(problem: Problem, points: Curve, meets: np.ndarray) -> int:
-    """The load to judge a candidate by: where the objective is best within the limits, or where they are exceeded least."""
-    if not meets.any():
-        short = np.where(carries(problem, points), 1.0, 1e6)
-        return int((excess(problem.slo, points.ttft_ms, points.tpot_ms) * short).argmin())
-    if problem.workload.request_rate is not None or problem.objective == "latency":
-        return int(meets.argmax())
-    return int(np.where(meets, points.tokens_per_s_per_gpu, -np.inf).argmax())
-
-
-def within(slo: Slo, ttft_ms: np.ndarray, tpot_ms: np.ndarray) -> np.ndarray:
-    """Where both limits hold."""
-    return np.asarray((ttft_ms <= (slo.ttft_ms or np.inf)) & (tpot_ms <= (slo.tpot_ms or np.inf)))
-
-
-def excess(slo: Slo, ttft_ms: np.ndarray, tpot_ms: np.ndarray) -> np.ndarray:
-    """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
-    return np.asarray(np.maximum(ttft_ms / (slo.ttft_ms or np.inf), tpot_ms / (slo.tpot_ms or np.inf)))
+    rows = zip(strategies, np.hstack(columns).tolist(), found.meets.tolist(), strict=True)
+    model = passes.problem.model
+    return [
+        Candidate(strategy, int(load), ttft_ms, tpot_ms, tokens_per_s, meets, model)
+        for strategy, (load, ttft_ms, tpot_ms, tokens_per_s), meets in rows
+    ]
 
 
 def candidate_excess(slo: Slo, candidate: Candidate) -> float:
-    """The same of one candidate."""
-    return max(candidate.ttft_ms / (slo.ttft_ms or np.inf), candidate.tpot_ms / (slo.tpot_ms or np.inf))
+    """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
+    return max(candidate.ttft_ms / (slo.ttft_ms or float("inf")), candidate.tpot_ms / (slo.tpot_ms or float("inf")))

@@ -61,6 +61,11 @@ def is_legal(problem: Problem, pool: Pool) -> bool:
     return illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
 
 
+def replicated(problem: Problem, pool: Pool) -> list[Strategy]:
+    """A pool at every replica count worth considering."""
+    return [Strategy(pools=(pool.model_copy(update={"replicas": n}),)) for n in replica_counts(problem, pool)]
+
+
 def replica_counts(problem: Problem, pool: Pool) -> list[int]:
     """How many replicas to consider: as many as fit for throughput, fewer where the load or the objective may want fewer."""
     fixed = problem.constraints.fix

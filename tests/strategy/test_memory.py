@@ -1,17 +1,18 @@
 """Memory per rank: real sharding, cache by attention kind, and the reserve semantics of engines."""
 
+import numpy as np
 import pytest
 
 from knowledge.catalogue import find_gpu
 from knowledge.resolve import resolve_model
 from strategy.hardware import Cluster
 from strategy.memory import (
+    admitted,
     kv_budget_bytes,
     kv_bytes_per_sequence,
     kv_bytes_per_token,
     max_concurrency,
     memory_gb,
-    resident_sequences,
     stage_memory,
     stage_weight_bytes,
 )
@@ -169,7 +170,8 @@ def test_engines_set_aside_cache_for_different_shares_of_the_output() -> None:
     resident = {}
     for engine in ("vllm", "sglang", "trtllm"):
         asked = problem("llama-3.1-70b", "h100-sxm", 8, engine=engine).model_copy(update={"workload": long_output})
-        resident[engine] = resident_sequences(asked, layout) / max_concurrency(asked, layout)
+        fitting = max_concurrency(asked, layout)
+        resident[engine] = float(admitted(asked, np.array(float(fitting)))) / fitting
 
     # TensorRT-LLM never evicts; vLLM admits by what is used now, when outputs are half grown.
     assert resident["trtllm"] == 1
