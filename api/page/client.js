@@ -1,10 +1,11 @@
 // The REST API: plans (streamed where the server streams), verdicts, pictures, exports.
 
 export class Problem extends Error {
-  constructor(status, document) {
+  constructor(status, document, retryAfter = null) {
     super(document.detail || document.title || `the server answered ${status}`);
     this.status = status;
     this.document = document;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -12,7 +13,8 @@ async function read(response) {
   if (response.ok) return response;
   let document = {};
   try { document = await response.json(); } catch { /* not a problem document: the status must do */ }
-  throw new Problem(response.status, document);
+  const after = Number(response.headers.get("retry-after"));
+  throw new Problem(response.status, document, after > 0 ? Math.ceil(after) : null);
 }
 
 // The API key of a service that wants one; kept until the tab closes.
@@ -23,7 +25,19 @@ export function useKey(text) {
   try { sessionStorage.setItem("key", text); } catch { /* storage is off: the key lasts until the page is left */ }
 }
 
-const request = (path, options = {}) => fetch(path, { ...options, headers: { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) } });
+async function request(path, options = {}) {
+  try {
+    return await fetch(path, { ...options, headers: { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) } });
+  } catch (error) {
+    return lost(error);
+  }
+}
+
+// A connection that could not be made, or that broke.
+function lost(error) {
+  if (error.name === "AbortError") throw error;
+  throw new Problem(0, { detail: "Nothing comes back from this page's own address.", hint: "Look whether `meshwright serve` still runs, then try again." });
+}
 
 const JSON_TYPE = { "Content-Type": "application/json" };
 const post = async (path, body, headers = JSON_TYPE, signal = undefined) => read(
@@ -36,7 +50,7 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(lost);
     if (done) return;
     buffer += value.replaceAll("\r\n", "\n");
     let end;
@@ -60,6 +74,7 @@ function parse(block) {
 }
 
 let streams = true;
+const UNFINISHED = new Set(["queued", "running"]);
 
 // The Result of a request; `onEvent` hears of each step when the server streams. Resolves to {result, run}.
 export async function plan(text, onEvent, signal) {
@@ -72,8 +87,8 @@ export async function plan(text, onEvent, signal) {
   return { result, run: null };
 }
 
-async function follow(response, onEvent, signal) {
-  let run = response.headers.get("location")?.split("/").pop() ?? response.headers.get("x-run-id") ?? null;
+async function follow(response, onEvent, signal, known = null) {
+  let run = response.headers.get("location")?.split("/").pop() ?? response.headers.get("x-run-id") ?? known;
   for await (const event of events(response)) {
     run = event.data?.run_id ?? event.data?.run ?? event.data?.id ?? run;
     if (event.type === "error" || event.type === "problem") throw new Problem(event.data.status ?? 500, event.data);
@@ -81,15 +96,22 @@ async function follow(response, onEvent, signal) {
     if (event.type === "result" && result && "dag" in result) return { result, run };
     onEvent(event);
   }
-  if (run) return { result: await savedRun(run, signal), run };
+  if (run) return { result: resultOf(await storedRun(run, signal)), run };
   throw new Problem(502, { detail: "the stream ended without a result" });
 }
 
-export async function savedRun(id, signal) {
-  const body = await (await read(await request(`/v1/runs/${encodeURIComponent(id)}`, { signal }))).json();
-  const result = body.result ?? body;
-  if (!("status" in result) || !("dag" in result)) throw new Problem(404, { detail: `run \`${id}\` has no result yet` });
-  return result;
+const storedRun = async (id, signal) => (await read(await request(`/v1/runs/${encodeURIComponent(id)}`, { signal }))).json();
+
+function resultOf(run) {
+  if (run.result && "dag" in run.result) return run.result;
+  throw new Problem(404, run.error ?? { detail: `run \`${run.id}\` ended without a result (${run.status})` });
+}
+
+// The Result of a stored run; one that is not over yet is followed to its end.
+export async function savedRun(id, onEvent, signal) {
+  const run = await storedRun(id, signal);
+  if (run.result || !UNFINISHED.has(run.status)) return { result: resultOf(run), run: id };
+  return follow(await read(await request(`/v1/runs/${encodeURIComponent(id)}/events`, { signal })), onEvent, signal, id);
 }
 
 export const validate = async (text, signal) => (await post("/v1/validate", text, documentType(text), signal)).json();
@@ -133,3 +155,6 @@ function fileName(format, type) {
     : type.includes("json") ? "json" : type.includes("yaml") ? "yaml" : type.includes("shell") ? "sh" : "txt";
   return `${format === "json" || format === "yaml" ? "dag" : format}.${suffix}`;
 }
+
+// A document to begin with.
+export const sample = async () => (await read(await request("/page/sample.yaml"))).text();

@@ -1,25 +1,26 @@
 // Files that serve the plan, one tab a target.
 
 import { Problem, exportFiles, formats } from "/page/client.js";
-import { copyButton, h, show, tabs, title } from "/page/dom.js";
+import { copyButton, h, num, show, tabs, title } from "/page/dom.js";
 
 const LABELS = {
   vllm: "vLLM", sglang: "SGLang", trtllm: "TensorRT-LLM", ray: "Ray Serve", dynamo: "Dynamo", "llm-d": "llm-d", yaml: "YAML", json: "JSON",
   mermaid: "Mermaid", dot: "DOT", graphml: "GraphML", npz: "npz", chakra: "Chakra", perfetto: "Perfetto",
 };
 const ORDER = ["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d", "yaml", "json", "perfetto", "chakra", "mermaid", "dot", "graphml", "npz"];
-const MAX_SHOWN = 60_000;
+const FIRST_DOCUMENT = "yaml";
+const MAX_SHOWN = 60_000, MAX_TINTED = 20_000;
 
 let known = null;
 
 export async function drawDeploy(section, text, engine) {
   known ??= (await formats()).sort((a, b) => rank(a.name) - rank(b.name));
   const made = new Map();
-  const shown = tabs("Targets", known.map((format) => ({ id: format.name, label: LABELS[format.name] ?? format.name, hint: format.summary })), open);
+  const shown = tabs("Targets", known.map((format) => ({ id: format.name, label: LABELS[format.name] ?? format.name, hint: format.summary, apart: format.name === FIRST_DOCUMENT })), open);
   async function open(entry, panel) {
     panel.replaceChildren(h("p", { class: "hint" }, "Writing…"));
     if (!made.has(entry.id)) made.set(entry.id, await files(entry.id, text));
-    if (panel.getAttribute("aria-labelledby") === `tab-${entry.id}`) panel.replaceChildren(h("p", { class: "hint" }, entry.hint), ...made.get(entry.id)());
+    if (panel.getAttribute("aria-labelledby") === `tab-${entry.id}`) panel.replaceChildren(h("p", { class: "hint" }, entry.hint[0].toUpperCase() + entry.hint.slice(1)), ...made.get(entry.id)());
   }
   show(section, title("deploy-title", "Deploy and export"), shown.list, shown.panel);
   shown.select(Math.max(0, known.findIndex((format) => format.name === engine)));
@@ -35,7 +36,7 @@ async function files(format, text) {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const { detail, hint } = error.document;
-    return () => [h("div", { class: "note warning" }, h("b", null, "Cannot be expressed. "), detail ?? error.message, hint ? h("p", null, hint) : null)];
+    return () => [h("div", { class: "note warning" }, h("b", null, error.status === 422 ? "Cannot be expressed. " : "Not written. "), detail ?? error.message, hint ? h("p", null, hint) : null)];
   }
 }
 
@@ -53,7 +54,13 @@ function fileView(file) {
   if (file.text === undefined) return h("div", { class: "file" }, head);
   const cut = file.text.length > MAX_SHOWN;
   return h("div", { class: "file" }, head,
-    h("pre", { tabindex: "0", role: "region", "aria-label": file.name }, h("code", null, cut ? `${file.text.slice(0, MAX_SHOWN)}\n… ${file.text.length - MAX_SHOWN} more characters in the download` : file.text)));
+    h("pre", { tabindex: "0", role: "region", "aria-label": file.name }, h("code", null, cut ? `${file.text.slice(0, MAX_SHOWN)}\n… ${num(file.text.length - MAX_SHOWN)} more characters in the download` : tinted(file))));
+}
+
+// Comments step back in scripts and YAML, flags step forward.
+function tinted({ name, text }) {
+  if (!/\.(sh|ya?ml)$/.test(name) || text.length > MAX_TINTED) return text;
+  return text.split(/(^[ \t]*#.*$|(?<=\s)--[\w-]+)/m).map((part, i) => (i % 2 ? h("span", { class: part.startsWith("--") ? "flag" : "rem" }, part) : part));
 }
 
 function download(blob, name) {

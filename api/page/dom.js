@@ -48,6 +48,8 @@ function scaled(value, units, step) {
 export const bytes = (value) => scaled(value, ["B", "kB", "MB", "GB", "TB"], 1000);
 export const flops = (value) => scaled(value, ["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"], 1000);
 export const percent = (share) => `${num(100 * share)} %`;
+export const gb = (value) => `${num(value)} GB`;
+export const count = (n, one, many = `${one}s`) => `${num(n)} ${n === 1 ? one : many}`;
 
 export function ms(value) {
   if (value >= 1000) return `${num(value / 1000)} s`;
@@ -91,7 +93,7 @@ export function tabs(label, entries, open) {
   const list = h("div", { role: "tablist", "aria-label": label, class: "tabs" });
   const panel = h("div", { role: "tabpanel", tabindex: "0", class: "tabpanel" });
   const buttons = entries.map((entry, index) => h("button", {
-    type: "button", role: "tab", id: `tab-${entry.id}`, "aria-selected": "false", tabindex: "-1", title: entry.hint,
+    type: "button", role: "tab", id: `tab-${entry.id}`, "aria-selected": "false", tabindex: "-1", title: entry.hint, class: entry.apart ? "first" : null,
     onclick: () => select(index), onkeydown: (event) => move(event, index),
   }, entry.label));
   function select(index) {

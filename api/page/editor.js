@@ -1,7 +1,7 @@
 // A DAG document as text, judged while it is typed.
 
 import { Problem, layout, validate } from "/page/client.js";
-import { copyButton, h } from "/page/dom.js";
+import { copyButton, count, h } from "/page/dom.js";
 
 const DELAY_MS = 250;
 
@@ -14,9 +14,10 @@ export class Editor {
     this.gutter = h("pre", { class: "gutter", "aria-hidden": "true" });
     this.verdict = h("p", { id: "verdict-now", class: "hint", role: "status" });
     this.list = h("ul", { class: "findings", "aria-label": "Findings in the document" });
+    this.note = h("p", { class: "hint stale", hidden: true }, "Edited: the numbers, GPUs and files elsewhere on this page are still those of the plan.");
     root.replaceChildren(
       h("div", { class: "filehead" }, this.verdict, h("span", { class: "space" }), copyButton(() => this.area.value), copyButton(share, "Copy link")),
-      h("div", { class: "code" }, this.gutter, this.area), this.list,
+      h("div", { class: "code" }, this.gutter, this.area), this.list, this.note,
     );
     this.area.addEventListener("input", () => { this.number(); this.later(); });
     this.area.addEventListener("scroll", () => { this.gutter.scrollTop = this.area.scrollTop; });
@@ -28,6 +29,7 @@ export class Editor {
   // `request` (YAML or JSON value) goes with every check, so that rules about the cluster can speak.
   open(text, request) {
     this.request = request;
+    this.opened = text;
     this.area.value = text;
     this.number();
     return this.check(false);
@@ -55,6 +57,15 @@ export class Editor {
     this.verdict.textContent = "Checking…";
   }
 
+  // A document that comes from nowhere, such as a link, answers no request.
+  openAlone(text) {
+    this.request = null;
+    this.opened = null;
+    this.area.value = text;
+    this.number();
+    return this.check(true);
+  }
+
   // The document with its request around it, when it is JSON; a YAML document is wrapped by indentation.
   wrapped() {
     if (!this.request) return { text: this.text, shift: 0 };
@@ -79,10 +90,11 @@ export class Editor {
   }
 
   tell({ valid, findings, proof }) {
+    this.note.hidden = this.opened === null || this.text === this.opened;
     const errors = findings.filter((finding) => finding.severity === "error").length;
     const others = findings.length - errors;
-    const proved = proof ? (proof.passed ? ", proof passed" : ", proof failed") : "";
-    this.verdict.textContent = valid ? `Valid${proved}${others ? `, ${others} remarks` : ""}` : `${errors} error${errors === 1 ? "" : "s"}${others ? `, ${others} remarks` : ""}${proved}`;
+    const proved = proof ? `proof ${proof.passed ? "passed" : "failed"}` : null;
+    this.verdict.textContent = [valid ? "Valid" : count(errors, "error"), proved, others ? count(others, "remark") : null].filter(Boolean).join(", ");
     this.verdict.className = `hint ${valid ? "ok" : "bad"}`;
     const told = findings.map((finding) => ({ ...finding, line: this.line(finding.path) }));
     this.mark([...told.filter((finding) => finding.severity === "error"), ...told.filter((finding) => finding.severity !== "error")]);
@@ -103,7 +115,7 @@ export class Editor {
     this.number(marks);
     this.list.replaceChildren(...findings.map((finding) => h("li", { class: finding.severity },
       h("button", { type: "button", class: "finding", onclick: () => this.goTo(finding.line) },
-        h("b", null, [finding.line ? `line ${finding.line}` : null, finding.code].filter(Boolean).join(" · ")), h("span", null, finding.message), h("span", { class: "fix" }, finding.hint), h("code", null, finding.path || "/")))));
+        h("b", null, [finding.line ? `line ${finding.line}` : null, finding.code].filter(Boolean).join(" · ")), h("span", null, finding.message), finding.hint && h("span", { class: "fix" }, finding.hint), h("code", null, finding.path || "/")))));
   }
 
   line(pointer) {

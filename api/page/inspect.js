@@ -40,8 +40,8 @@ export function tip(node, time, findings) {
   const facts = [node.op !== node.id ? node.op : null, node.fields.weight, node.axis ? `over ${node.axis}, ${node.group_size} ranks` : null];
   const sizes = [shape(node), node.output_bytes ? bytes(node.output_bytes) : null, time ? ms(time.ms) : null];
   return [
-    h("strong", null, node.id), h("span", null, facts.filter(Boolean).join(" · ")),
-    node.placement && h("span", null, node.placement), h("span", { class: "mono" }, sizes.filter(Boolean).join(" · ")),
+    h("strong", null, node.id), h("span", { class: "soft" }, facts.filter(Boolean).join(" · ")),
+    node.placement && h("span", null, node.placement), sizes.some(Boolean) && h("span", { class: "mono" }, sizes.filter(Boolean).join(" · ")),
     ...findings.map((finding) => h("span", { class: finding.severity }, `${finding.code} ${finding.message}`)),
   ];
 }

@@ -5,14 +5,16 @@ export function readLink() {
   return { q: values.get("q"), run: values.get("run"), dag: values.get("dag"), unfold: values.getAll("u") };
 }
 
-export function writeLink({ q, run, dag, unfold = [] }) {
+// A new request is a step that the browser's back button undoes (`push`); everything else only changes the address.
+export function writeLink({ q, run, dag, unfold = [] }, push = false) {
   const values = new URLSearchParams();
   if (dag) values.set("dag", dag);
   else if (q) values.set("q", q);
   if (run && !dag) values.set("run", run);
   for (const key of unfold) values.append("u", key);
   const hash = `#${values}`;
-  if (hash !== location.hash) history.replaceState(null, "", hash === "#" ? location.pathname : hash);
+  if (hash === location.hash) return;
+  history[push ? "pushState" : "replaceState"](null, "", hash === "#" ? location.pathname : hash);
 }
 
 async function through(stream, data) {

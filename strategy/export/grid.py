@@ -8,7 +8,7 @@ DAG is a small change of the picture. Any document that the format admits has a 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Literal, NamedTuple
 
 from strategy.dag import RESIDUAL, AnyNode, Block, Branch, Dag, EdgeKind, edges
@@ -21,7 +21,7 @@ BOX_PAD, BOX_HEAD, BOX_GAP = 12, 22, 20
 COLUMN_GAP, BAND_GAP = 38, 36
 BAND_PAD, BAND_HEAD = 18, 60
 STUB_HEAD, STUB_GAP = 34, 16
-ASPECT = 2.6
+ASPECT = 2.1
 """Width over height that the arrangement of bands aims at."""
 MAX_CELLS = 20_000
 MAX_RUNS = 4_096
@@ -437,21 +437,36 @@ class _Stack(NamedTuple):
 
 
 def _arranged(bands: Sequence[Band]) -> list[tuple[int, int]]:
-    """Where each band goes: stages flow from left to right, phases stand side by side where the picture stays compact."""
+    """Where each band goes: stages flow from left to right, phases stand side by side where that lets everything be drawn larger."""
     stacks = _stacks(bands)
-    area = sum((stack.w + BAND_GAP) * (stack.h + BAND_GAP) for stack in stacks)
-    limit = max([int((area * ASPECT) ** 0.5), *(stack.w for stack in stacks)])
-    moves: list[tuple[int, int]] = []
-    left = top = shelf = 0
+    widest = max(stack.w for stack in stacks)
+    ends = accumulate(stack.w + BAND_GAP for stack in stacks)
+    limits = {max(widest, end - BAND_GAP) for end in ends}
+    return max((_shelved(stacks, limit) for limit in sorted(limits)), key=lambda shelves: shelves.scale).places
+
+
+class _Shelves(NamedTuple):
+    """Bands in rows."""
+
+    places: list[tuple[int, int]]
+    scale: float
+    """How large it can be drawn where the room is `ASPECT` wide and 1 high."""
+
+
+def _shelved(stacks: Sequence["_Stack"], limit: int) -> _Shelves:
+    """Stacks from left to right in rows that are at most `limit` wide; a phase that does not fit in a row starts one."""
+    places: list[tuple[int, int]] = []
+    left = top = shelf = wide = 0
     for _, members in groupby(stacks, key=lambda stack: stack.phase):
         row = list(members)
         whole = sum(stack.w + BAND_GAP for stack in row) - BAND_GAP
         for stack in row:
             if left > 0 and left + (whole if stack is row[0] else stack.w) > limit:
                 left, top, shelf = 0, top + shelf + BAND_GAP, 0
-            moves += [(left + x, top + y) for x, y in stack.places]
-            left, shelf = left + stack.w + BAND_GAP, max(shelf, stack.h)
-    return moves
+            places += [(left + x, top + y) for x, y in stack.places]
+            wide, shelf = max(wide, left + stack.w), max(shelf, stack.h)
+            left += stack.w + BAND_GAP
+    return _Shelves(places, min(ASPECT / wide, 1 / (top + shelf)))
 
 
 def _stacks(bands: Sequence[Band]) -> list[_Stack]:

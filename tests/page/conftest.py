@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.routes.page import FOLDER
+from api.routes.page import ASSETS
 from api.settings import Settings
 from knowledge.catalogue import find_model
 from strategy.build import build
@@ -73,7 +73,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def files() -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.iterdir())}
+    """Texts of the page by name."""
+    return {name: asset.content.decode() for name, asset in ASSETS.items() if not name.endswith(".woff2")}
 
 
 @pytest.fixture(scope="session")

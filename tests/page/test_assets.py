@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
-from api.routes.page import ASSETS, MEDIA, POLICY
+from api.documents import judge_document
+from api.routes.page import ASSETS, FOLDER, MEDIA, POLICY
+from validators.documents import read_document
 
 MAX_BYTES = 400_000
 VOID = {"meta", "link", "br", "hr", "img", "input", "path"}
@@ -45,8 +47,21 @@ def page(files: dict[str, str]) -> Page:
     return Page(files["index.html"])
 
 
-def test_all_files_together_are_small(files: dict[str, str]) -> None:
-    assert sum(len(text.encode()) for text in files.values()) < MAX_BYTES
+def test_all_files_together_are_small() -> None:
+    assert sum(len(asset.content) for asset in ASSETS.values()) < MAX_BYTES
+
+
+def test_a_dag_to_begin_with_is_valid(files: dict[str, str]) -> None:
+    verdict = judge_document(read_document(files["sample.yaml"]), prove=True)
+
+    assert (verdict.valid, verdict.findings) == (True, ())
+
+
+def test_every_font_comes_with_its_licence() -> None:
+    licence = (FOLDER / "FONTS.txt").read_text(encoding="utf-8")
+
+    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
+    assert [name for name in ASSETS if name.endswith(".woff2") and name not in licence] == []
 
 
 def test_every_file_is_served_under_the_policy_with_its_type(client: TestClient) -> None:

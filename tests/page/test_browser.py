@@ -65,7 +65,7 @@ def test_a_newcomer_types_watches_reads_why_and_copies_the_command(open_page: Op
     expect(page.locator("#verdict .status")).to_have_text("Valid")
     expect(page.locator("#verdict")).to_contain_text("TTFT")
     expect(page.locator("#verdict")).to_contain_text("virtual ranks")
-    expect(page.get_by_role("region", name="Why this one").locator("tbody tr")).not_to_have_count(0)
+    expect(page.get_by_role("region", name="Why not the others").locator("tbody tr")).not_to_have_count(0)
     expect(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(r"\d+ nodes"))
     expect(page.get_by_role("tab", name="vLLM")).to_have_attribute("aria-selected", "true")
     page.locator("#deploy").get_by_role("button", name="Copy").first.click()
@@ -79,7 +79,8 @@ def test_a_permalink_shows_the_same_plan_again(open_page: Open) -> None:
 
     again = open_page(f"/{link}")
 
-    expect(again.locator("#verdict-title")).to_have_text(first.locator("#verdict-title").inner_text(), timeout=WAIT_MS)
+    title = first.locator("#verdict-title").text_content()
+    expect(again.locator("#verdict-title")).to_have_text(title, timeout=WAIT_MS)
     expect(again.get_by_label("What shall be served")).to_have_value(REQUEST)
 
 
