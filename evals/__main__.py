@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from evals.fit import fit_factors
+from evals.fit import fit_factors, report_cost
 from evals.plant import plant
 from strategy.errors import InputError, MeshwrightError
 
@@ -167,6 +167,7 @@ def _stop(error: MeshwrightError) -> NoReturn:
     raise typer.Exit(2)
 
 
+app.command("cost")(report_cost)
 app.command("fit")(fit_factors)
 app.command("plant")(plant)
 

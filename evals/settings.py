@@ -5,8 +5,11 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.deps import RECORDED, Deps, default_deps
-from agent.settings import LlmSettings
+from agent.settings import LlmSettings, LoopSettings
 from strategy.errors import InputError
+
+UNHURRIED = LoopSettings(deadline_s=3600.0)
+"""A score must not depend on how busy the machine is; only a live model is held to the deadline of the service."""
 
 
 class EvalSettings(BaseSettings):
@@ -39,7 +42,8 @@ def deps_for(proposer: str) -> Deps:
     Raises `InputError` for what is none, is not configured or cannot be read.
     """
     if proposer.startswith(RECORDED):
-        return default_deps(replay=Path(proposer.removeprefix(RECORDED)))
+        return default_deps(replay=Path(proposer.removeprefix(RECORDED)), settings=UNHURRIED)
     if proposer not in ("planner", "llm"):
         raise InputError(f"unknown proposer `{proposer}`", hint="there are: planner, llm, recorded:FILE")
-    return default_deps(llm_for(proposer), record=EvalSettings().record)
+    hurry = None if proposer == "llm" else UNHURRIED
+    return default_deps(llm_for(proposer), hurry, record=EvalSettings().record)

@@ -11,9 +11,11 @@ from evals.suites.recipes import deployed, pool_of_facts
 from knowledge.calibration import calibration
 from knowledge.resolve import resolve
 from strategy.build import build
+from strategy.calibration import Calibration
 from strategy.cost import estimate
-from strategy.request import Request
-from strategy.strategy import describe_strategy
+from strategy.request import Problem, Request
+from strategy.result import Estimate
+from strategy.strategy import Strategy, describe_strategy
 
 DATA = Path(__file__).parent.parent / "data" / "published.yaml"
 TIMES = 3.0
@@ -25,9 +27,14 @@ def samples() -> Sequence[Sample]:
     return [Sample(row["id"], row) for row in yaml.safe_load(DATA.read_text(encoding="utf-8"))]
 
 
-async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
-    """Price the stated strategy at the stated load."""
-    row = sample.input
+def price(row: dict[str, Any], constants: Calibration) -> Estimate:
+    """A row's strategy at its load."""
+    problem, strategy = stated(row)
+    return estimate(build(problem.model, strategy), problem, constants)
+
+
+def stated(row: dict[str, Any]) -> tuple[Problem, Strategy]:
+    """What was run: problem and strategy."""
     per_host = min(8, row["gpus"])
     request = {
         "model": row["model"],
@@ -36,10 +43,15 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
         "engine": row["engine"],
     }
     problem = resolve(Request.model_validate(request)).problem
-    strategy = deployed([pool_of_facts(pool) for pool in row["pools"]], problem)
-    found = estimate(build(problem.model, strategy), problem, calibration())
+    return problem, deployed([pool_of_facts(pool) for pool in row["pools"]], problem)
+
+
+async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
+    """Price the stated strategy at the stated load."""
+    row = sample.input
+    found = price(row, calibration())
     facts = {
-        "strategy": describe_strategy(strategy),
+        "strategy": describe_strategy(stated(row)[1]),
         "TPOT measured": str(row.get("tpot_ms", "")),
         "TPOT ours": f"{found.tpot_ms:.2f}",
         "tokens/s/GPU measured": str(row["tokens"]),

@@ -27,7 +27,11 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
 def converges(_sample: Sample, output: dict[str, Any]) -> Score:
     """No error is left after three repairs."""
     repairs = output["repairs"]
-    return Score("converges", float(repairs is not None and repairs <= REPAIRS), "; ".join(output["left"]))
+    return Score(
+        "converges",
+        float(repairs is not None and repairs <= REPAIRS),
+        "; ".join([f"{repairs} repairs", *output["left"]]),
+    )
 
 
 REPAIR = Suite(

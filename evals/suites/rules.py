@@ -25,7 +25,7 @@ class RulesSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MESHWRIGHT_RULES_", env_file=".env", frozen=True, extra="ignore")
 
-    strategies: int = Field(default=40, ge=1, le=100_000)
+    strategies: int = Field(default=64, ge=1, le=100_000)
     mutants: int = Field(default=10, ge=1, le=100_000)
 
 
@@ -53,12 +53,14 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
     strategy = Strategy.model_validate(sample.input["strategy"])
     fault = sound(model, strategy)
     outcomes, rules, stories = Counter[str](), Counter[str](), []
+    codes: list[int] = []
     for outcome, story in (
         mutants_of(model, strategy, sample.input["mutants"], sample.input["seed"]) if not fault else ()
     ):
         outcomes[f"{outcome.kind}: {outcome.agreement}"] += 1
         rules.update(f"{code}: {outcome.agreement}" for code in outcome.codes)
         stories += [story] if story else []
+        codes += [len(outcome.codes)] if outcome.codes else []
     words = Counter(name.partition(": ")[2] for name in outcomes.elements())
     return {
         "summary": fault or ", ".join(f"{count} {word}" for word, count in sorted(words.items())),
@@ -66,6 +68,7 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
         "agreements": dict(words),
         "mutations": dict(outcomes),
         "rules": dict(rules),
+        "codes_per_mistake": sum(codes) / len(codes) if codes else None,
         "covers": traits(model, strategy),
         "disagreements": stories,
     }
@@ -88,6 +91,27 @@ def precision(_sample: Sample, output: dict[str, Any]) -> Score:
     return Score("refusals explained", float(not unexplained), "; ".join(unexplained))
 
 
+def recall_share(_sample: Sample, output: dict[str, Any]) -> Score | None:
+    """Of the mutants that change the numbers, those that the rules reject."""
+    found = Counter[str](output["agreements"])
+    departing = found["caught"] + found["missed"]
+    return measure("recall", found["caught"] / departing, better="higher", unit="share") if departing else None
+
+
+def precision_share(_sample: Sample, output: dict[str, Any]) -> Score | None:
+    """Of the mutants that the rules reject, those that change the numbers or are refused for a stated reason."""
+    found = Counter[str](output["agreements"])
+    right = found["caught"] + found["refused"]
+    rejected = right + found["unexplained"]
+    return measure("precision", right / rejected, better="higher", unit="share") if rejected else None
+
+
+def codes_per_mistake(_sample: Sample, output: dict[str, Any]) -> Score | None:
+    """How many rules speak of one mistake; one would do."""
+    found = output["codes_per_mistake"]
+    return None if found is None else measure("codes_per_mistake", found, better="lower", unit="codes")
+
+
 def mutants(_sample: Sample, output: dict[str, Any]) -> Score:
     """How many were judged."""
     return measure("mutants", sum(output["agreements"].values()))
@@ -98,6 +122,6 @@ RULES = Suite(
     about="mutants of random strategies: rules and execution agree",
     samples=lambda: (),
     solve=solve,
-    scorers=(accepted, recall, precision, mutants),
+    scorers=(accepted, recall, precision, recall_share, precision_share, codes_per_mistake, mutants),
     drawn=drawn,
 )

@@ -1,6 +1,7 @@
 """Scenarios: real requests on real clusters, from JSON and from text, feasible and not; public deployments and a peer's cases as requests."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 
 from agent.deps import Deps
 from agent.graph import run
+from evals.exhaustive import cost_of, exhaustive, strategies
 from evals.settings import deps_for
 from evals.suite import Sample, Score, Suite, measure
 from evals.suites.recipes import deployed, gpus_of, pool_of_facts, request_of, rows
@@ -24,6 +26,8 @@ from validators.validate import validate
 DATA = Path(__file__).parent.parent / "data"
 TOP = 5
 """Plans of ours, the best and its alternatives, among which a recipe is looked for."""
+MOST_PRICED, MOST_GPUS = 100, 16
+"""Strategies and GPUs of a request that is compared with every strategy there is."""
 PEER_SLO = {"ttft_ms": 1000, "tpot_ms": 40}
 PEER_TRAFFIC = {"isl": 4000, "osl": 1000}
 Json = dict[str, Any]
@@ -90,8 +94,33 @@ async def solve(sample: Sample, proposer: str) -> Json:
         "usage": result.usage.model_dump(mode="json"),
         "judged": _judged(result),
         "changes": [await _after(result, change.change, deps) for change in nearest],
+        **_beside_all(result),
         **_beside_peer(sample, result),
     }
+
+
+def _beside_all(result: Result) -> Json:
+    """What the plan costs beside the best of every strategy there is; nothing where those are many or the question is open."""
+    if result.request is None or result.strategy is None or result.estimate is None:
+        return {}
+    problem = resolve(result.request).problem
+    if not _closed(problem) or len(list(islice(strategies(problem), MOST_PRICED + 1))) > MOST_PRICED:
+        return {}
+    best = exhaustive(problem, calibration())
+    if best.strategy is None:
+        return {}
+    return {
+        "cost": cost_of(problem, result.estimate),
+        "best": best.cost,
+        "best_strategy": describe_strategy(best.strategy),
+        "priced": best.priced,
+    }
+
+
+def _closed(problem: Problem) -> bool:
+    """Whether a limit or a load is given, so that there is one best answer, on a cluster that can be gone through."""
+    asked = (problem.slo.ttft_ms, problem.slo.tpot_ms, problem.workload.concurrency, problem.workload.request_rate)
+    return any(asked) and problem.serving != "disaggregated" and problem.cluster.gpus <= MOST_GPUS
 
 
 def _judged(result: Result) -> Json | None:
@@ -290,6 +319,16 @@ def distance(pools: list[Json], recipe: list[Json]) -> float:
     return apart
 
 
+def regret(_sample: Sample, output: Json) -> Score | None:
+    """How much worse than the best of all strategies the plan is; below zero where two pools or another load do better than any one pool."""
+    if "best" not in output or not _answered(output):
+        return None
+    lost = (output["cost"] - output["best"]) / abs(output["best"])
+    return measure(
+        "regret", lost, better="lower", unit="share", detail=f"best of {output['priced']}: {output['best_strategy']}"
+    )
+
+
 def beside_peer(_sample: Sample, output: Json) -> Score | None:
     """Our plan's throughput over that of the peer's plan, both at our price; nothing where the peer's plan misses a limit at our price."""
     if not output.get("peer_price"):
@@ -330,6 +369,7 @@ SCENARIOS = Suite(
         as_asked,
         recipe_in_top5,
         recipe_distance,
+        regret,
         beside_peer,
         ttft_ms,
         tpot_ms,

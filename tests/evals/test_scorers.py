@@ -9,17 +9,13 @@ from typing import Any
 import pytest
 
 from evals.run import score
-from evals.suite import Sample, Suite
-from evals.suites.prompts import PROMPTS
-from evals.suites.published import PUBLISHED
-from evals.suites.recipes import RECIPES
-from evals.suites.rulebook import RULEBOOK
+from evals.suite import Sample, Score, Suite, suites
 from evals.suites.scenarios import SCENARIOS, distance
 from evals.suites.search import SEARCH
 
 Json = dict[str, Any]
 Change = Callable[[Json], Any]
-SUITES = {suite.name: suite for suite in (SCENARIOS, RECIPES, SEARCH, PROMPTS, PUBLISHED, RULEBOOK)}
+SUITES = suites()
 
 
 def put(*path: Any, value: Any) -> Change:
@@ -54,6 +50,7 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("scenarios", "tp4-asked", "as_asked", put("result", "strategy", "pools", 0, "attention", "tp_size", value=8)),
     ("scenarios", "recipe-r0138-1", "recipe_in_top5", put("result", "strategy", "pools", value=[])),
     ("scenarios", "recipe-r0138-1", "recipe_distance", put("result", "strategy", "pools", value=[])),
+    ("scenarios", "recipe-r0138-1", "regret", lambda output: output.update(cost=output["best"] + abs(output["best"]))),
     ("recipes", "r0138-1", "accepted", put("errors", value=["TP001 uneven"])),
     ("recipes", "r0138-1", "proved", put("proved", value=False)),
     ("search", "space-000", "feasible_alike", put("found", value=False)),
@@ -66,11 +63,63 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("rulebook", "TP001-fails-0", "named", put("codes", value=["TP002"])),
     ("rulebook", "TP001-fails-0", "named_once", put("errors", value=["TP001", "TP002"])),
     ("rulebook", "TP001-passes-0", "let_pass", put("codes", value=["TP001"])),
+    ("rules", "0003", "accepted", put("sound", value="TP001 uneven")),
+    ("rules", "0003", "recall", put("disagreements", value=["missed: drop ffn.reduce"])),
+    ("rules", "0003", "precision", put("disagreements", value=["unexplained: drop ffn.reduce"])),
+    ("rules", "0003", "recall_share", put("agreements", "missed", value=3)),
+    ("rules", "0003", "precision_share", put("agreements", "unexplained", value=3)),
+    ("rules", "0003", "codes_per_mistake", put("codes_per_mistake", value=9.0)),
+    ("repair", "000", "converges", put("repairs", value=None)),
+    ("repair", "000", "converges", put("repairs", value=4)),
+    ("retrieval", "000", "recall", put("shown", value=["nowhere.md#at-all"])),
+    ("retrieval", "000", "first", put("shown", value=["nowhere.md#at-all"])),
+    ("retrieval", "000", "citations", put("accepted", value=["no-such-page.md#anchor"])),
+    ("understanding", "000", "fields", put("wrong", value=["isl: expected 1, got 2"])),
+    ("understanding", "000", "accuracy", put("wrong", value=["isl: expected 1, got 2"])),
+    ("understanding", "000", "nothing_silent", put("silent", value=["isl"])),
+    ("loop", "", "holds", put("broken", value=["took 9 s of 6"])),
+    ("llm", "02", "answered", put("status", value="rejected")),
+    ("llm", "02", "in_time", put("origin", value="planner_fallback")),
+    ("llm", "02", "in_time", put("answers", value=4)),
+    ("llm", "02", "at_once", put("answers", value=2)),
+    ("llm", "02", "small_repair", put("repair_share", value=0.5)),
+    ("llm", "02", "tokens", put("usage", "input_tokens", value=10**6)),
+    ("llm", "02", "worth", put("worth", value=0.2)),
+    ("service", "hostile", "nothing_went_wrong", put("faults", value=["500 for a long header"])),
+    *(
+        ("cost", "laws-llama-3.1-70b-tp8-h100", law, put("broken", law, value=["TTFT falls"]))
+        for law in (
+            "fuller_is_slower", "fuller_carries_more", "longer_waits_longer", "littles_law", "better_is_not_slower",
+            "not_below_roofline",
+        )
+    ),
+    ("cost", "time-dispatch-16-ranks", "time_error", put("us", value=900.0)),
+    ("cost", "time-dispatch-16-ranks", "time_plausible", put("us", value=900.0)),
+    ("cost", "held-out-gpu", "within_bars", put("errors", "tpot_mape", value=99.0)),
+    ("cost", "published-points", "decides_right", put("order", value=0.5)),
+    ("cost", "decisions", "decides_right", put("regret", value=0.5)),
+    ("cost", "published-points", "beats_roofline", put("roofline", "tpot_mape", value=0.1)),
+    ("cost", "published-points", "order", put("order", value=0.5)),
+    *(
+        ("cost", sample, error, put("errors", error, value=-99.0))
+        for sample, error in (
+            ("published-points", "tpot_mape"), ("published-points", "tpot_median"), ("published-points", "tpot_bias"),
+            ("held-out-gpu", "ttft_mape"), ("held-out-gpu", "ttft_median"), ("decisions", "ttft_bias"),
+        )
+    ),
     ("published", "gpt-oss-120b-tp4-h200", "plausible", put("tokens", value=1.0)),
     ("published", "gpt-oss-120b-tp4-h200", "tpot_error", put("tpot_ms", value=20.0)),
     ("published", "gpt-oss-120b-tp4-h200", "throughput_error", put("tokens", value=1.0)),
-)
-SHOWN_ONLY = {"ttft_ms", "tpot_ms", "tokens_per_s_per_gpu", "search_ms"}
+)  # fmt: skip
+SHOWN_ONLY = {
+    "ttft_ms",
+    "tpot_ms",
+    "tokens_per_s_per_gpu",
+    "search_ms",
+    "mutants",
+    "ttft_over_roofline",
+    "tpot_over_roofline",
+}
 """Measures without a good side: nothing to be right or wrong about."""
 WORDS = {
     "summary",
@@ -89,18 +138,50 @@ WORDS = {
 """Keys of an output under which somebody's sentences stand."""
 
 
+FINE: dict[tuple[str, str], Json] = {
+    ("repair", "000"): {"repairs": 1, "left": [], "codes": [["TP001"], []], "summary": "1 repairs by the hints of rules"},
+    ("loop", ""): {"broken": [], "status": "valid", "origin": "llm", "summary": "valid by llm after 1 attempts"},
+    ("service", "hostile"): {"faults": [], "summary": "answered in 3 s"},
+    ("llm", "02"): {
+        "status": "valid", "origin": "llm", "answers": 1, "codes": [[]], "repair_share": 0.05, "worth": 1.0,
+        "usage": {"input_tokens": 3000, "output_tokens": 400, "calls": 1}, "summary": "valid by llm after 1 answers",
+    },
+    ("cost", "held-out-gpu"): {
+        "errors": {"tpot_mape": 9.0, "tpot_median": 5.0, "ttft_mape": 20.0, "ttft_median": 15.0}, "summary": "TPOT 9 %",
+    },
+    ("cost", "decisions"): {
+        "order": 0.9, "regret": 0.0, "full_load": 0.9, "errors": {"tpot_bias": 1.0, "ttft_bias": -2.0},
+        "roofline": {"tpot_mape": 59.0}, "summary": "9 of 10",
+    },
+}  # fmt: skip
+"""Outputs written by hand where solving takes a server, a model or tables that are not ours to pass on."""
+TARGETS: dict[tuple[str, str], Sample] = {
+    ("repair", "000"): Sample("000 a broken proposal", "a proposal"),
+    ("loop", ""): Sample("slow-drip", "a few bytes a second"),
+    ("cost", "held-out-gpu"): Sample("held-out-gpu", {"kind": "held out"}, {"tpot_mape": 18, "tpot_median": 12}),
+    ("cost", "decisions"): Sample("decisions", {"kind": "decisions"}, {"order": 0.85, "regret": 0.03}),
+}
+
+
 @cache
 def sample_of(suite: str, name: str) -> Sample:
-    return next(sample for sample in SUITES[suite].all_samples(0) if sample.id.startswith(name))
+    made = TARGETS.get((suite, name))
+    return made or next(sample for sample in SUITES[suite].all_samples(0) if sample.id.startswith(name))
 
 
 @cache
 def solved(suite: str, name: str) -> Json:
-    return asyncio.run(SUITES[suite].solve(sample_of(suite, name), "planner"))
+    return FINE.get((suite, name)) or asyncio.run(SUITES[suite].solve(sample_of(suite, name), "planner"))
 
 
 def scores(suite: Suite, name: str, output: Json) -> Mapping[str, Any]:
     return {one.scorer: one for one in score(suite.scorers, sample_of(suite.name, name), output)}
+
+
+def said_by(scorer: str, suite: str, name: str, output: Json) -> Score:
+    chosen = [one for one in SUITES[suite].scorers if getattr(one, "__name__", "") == scorer]
+    (said,) = score(chosen, sample_of(suite, name), output)
+    return said
 
 
 @pytest.mark.parametrize(
@@ -111,7 +192,7 @@ def test_a_scorer_tells_right_from_wrong(suite: str, name: str, scorer: str, spo
     bad = copy.deepcopy(good)
     spoil(bad)
 
-    said, objected = scores(SUITES[suite], name, good)[scorer], scores(SUITES[suite], name, bad)[scorer]
+    said, objected = said_by(scorer, suite, name, good), said_by(scorer, suite, name, bad)
 
     if said.kind == "check":
         assert (said.value, objected.value) == (1, 0)
