@@ -14,7 +14,7 @@ from strategy.legality import kv_transfer_compatible
 from strategy.memory import max_concurrency
 from strategy.request import Problem
 from strategy.result import Estimate
-from strategy.search.space import pools
+from strategy.search.space import most_replicas, pools
 from strategy.strategy import Phase, Pool, Strategy
 
 
@@ -64,7 +64,7 @@ def strategies(problem: Problem) -> Iterator[Strategy]:
         yield from _pairs(problem, found)
         return
     for pool in found:
-        for replicas in _replicas(problem, problem.cluster.gpus // pool.ranks_per_replica):
+        for replicas in range(1, most_replicas(problem, pool) + 1):
             yield Strategy(pools=(pool.model_copy(update={"replicas": replicas}),))
 
 

@@ -77,6 +77,8 @@ class AlphaBeta(Frozen):
     network_hop_us: float
     throughput_dispatch_us: float
     p2p_us: float
+    stage_bubble: float = Field(default=0.0, ge=0)
+    """Share by which each stage after the first stretches the time between passes of a full pipeline."""
 
 
 class Factor(Frozen):

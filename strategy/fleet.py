@@ -119,15 +119,15 @@ class PromptTime(NamedTuple):
 class Passes:
     """Times of passes of pools under one problem; remembered, so that deployments that share pools share prices.
 
-    With a `dag`, pools are priced with its blocks, whatever they are; else with their canonical ones. Whoever prices many pools says in
-    `points` how many batch points they will need.
+    With a `dag`, pools are priced with its blocks, whatever they are; else with their canonical ones.
     """
 
-    def __init__(self, problem: Problem, calibration: Calibration, dag: Dag | None = None, *, points: int = 0) -> None:
+    def __init__(self, problem: Problem, calibration: Calibration, dag: Dag | None = None) -> None:
         self.problem = problem
         self.calibration = calibration
         self.dag = dag
-        self.points = points
+        self.points = 0
+        """Batch points that are priced at least, so that loads met later find their prices."""
         self._decode: dict[Hashable, Grid] = {}
         self._prefill: dict[Hashable, PromptTime] = {}
         self._sequences: dict[Hashable, int] = {}
@@ -145,6 +145,13 @@ class Passes:
             dag = self.dag or template(self.problem.model, Shape((kinds, deepest.pp_size > 1), deepest))
             found.append((Pricer(dag, phase, self.problem, self.calibration, seated), members))
         return found
+
+    def prepare(self, pools: Sequence[Pool], points: int) -> None:
+        """Price many pools at once, up to `points` batch points."""
+        self.points = max(self.points, points)
+        seats = [Seat(pool) for pool in pools]
+        self.decode_ms(seats, points)
+        self.prefill_ms(seats)
 
     def decode_ms(self, seats: Sequence[Seat], count: int) -> Grid:
         """Kernel time between two tokens of a sequence at each of `batch_points(count)`, [seats, points].
@@ -279,7 +286,7 @@ class Plants:
         """
         count = points_up_to(most)
         steps = self.decode_ms(count) + host_ms(self.engine, batch_points(count))
-        return lambda batch: interpolated(steps, batch)
+        return interpolation(steps)
 
     def demand(self, batch: Grid) -> Demand:
         """The load that `batch` requests in flight put on each decoding attention replica."""
@@ -428,11 +435,17 @@ def _seat(strategy: Strategy, phase: Phase) -> Seat:
     return Seat(pool, strategy.first_rank(pool))
 
 
-def interpolated(steps: Grid, batch: Grid) -> Grid:
-    """`steps` [rows, points], given at `batch_points`, linearly at `batch` [rows, any]; flat below the first point."""
-    last = steps.shape[1] - 2
-    left = np.clip((POINTS_PER_DOUBLING * np.log2(np.maximum(batch, 1.0))).astype(np.int64), 0, last)
-    points = batch_points(steps.shape[1])
-    share = np.clip((batch - points[left]) / (points[1:] - points[:-1])[left], 0.0, 1.0)
-    low, high = np.take_along_axis(steps, left, axis=1), np.take_along_axis(steps, left + 1, axis=1)
-    return low + (high - low) * share
+def interpolation(steps: Grid) -> Callable[[Grid], Grid]:
+    """`steps` [rows, points], given at `batch_points`, as a function of batches [rows, any]: linear between points, flat below the first."""
+    rows, count = steps.shape
+    points, flat = batch_points(count), steps.ravel()
+    slopes = (np.diff(steps, axis=1, append=steps[:, -1:]) / np.diff(points, append=2 * points[-1])).ravel()
+    starts = (np.arange(rows) * count)[:, None]
+
+    def at(batch: Grid) -> Grid:
+        inside = np.minimum(np.maximum(batch, 1.0), points[-1])
+        left = (POINTS_PER_DOUBLING * np.log2(inside)).astype(np.int64)
+        cell = starts + left
+        return flat[cell] + slopes[cell] * (inside - points[left])
+
+    return at

@@ -103,6 +103,8 @@ class PassTime:
     parts: Parts
     boundary_ms: Grid
     """One hand-over between stages."""
+    stretch: float = 1.0
+    """What bubbles make of the time between passes of a full pipeline."""
 
     @cached_property
     def stage_ms(self) -> Grid:
@@ -116,8 +118,8 @@ class PassTime:
 
     @property
     def interval_ms(self) -> Grid:
-        """Between two passes of a full pipeline: the slowest stage, [grid]."""
-        return cast(Grid, self.stage_ms.max(axis=0))
+        """Between two passes of a full pipeline: the slowest stage and its bubbles, [grid]."""
+        return cast(Grid, self.stage_ms.max(axis=0) * self.stretch)
 
     def kind(self, row: int, column: int) -> TimeKind:
         """What bounds node `row` at grid point `column`."""
@@ -178,7 +180,8 @@ class Pricer:
         """Times of every node over the grid of `load`, on the only seat."""
         width = max(np.size(load.batch), np.size(load.new_tokens), np.size(load.kv_tokens))
         priced, ms, parts, boundary = self._priced(load, np.zeros(width, dtype=np.int64))
-        return PassTime(priced, ms, self._counts(priced, self.pool), parts, boundary)
+        stretch = self._stretch(len(self.pool.stages))
+        return PassTime(priced, ms, self._counts(priced, self.pool), parts, boundary, stretch)
 
     def price_each(self, load: Load) -> list[PassTime]:
         """Times of every node on each seat, whose load is that element of `load`."""
@@ -190,6 +193,7 @@ class Pricer:
                 self._counts(priced, seat.pool),
                 parts.column(n),
                 boundary[[n]],
+                self._stretch(len(seat.pool.stages)),
             )
             for n, seat in enumerate(self.seats)
         ]
@@ -204,12 +208,17 @@ class Pricer:
             counts = np.array([priced[n].part.counts(self.problem.model, stages) for n in starts], dtype=np.float64)
             stage_ms = counts.T @ part_ms[:, columns]
             latency[columns] = stage_ms.sum(axis=0) + (len(stages) - 1) * boundary[columns]
-            interval[columns] = stage_ms.max(axis=0)
+            interval[columns] = stage_ms.max(axis=0) * self._stretch(len(stages))
         return PipelineTime(latency, interval)
 
+    def _stretch(self, stages: int) -> float:
+        """Passes differ in length, so stages wait for each other, the more the more there are."""
+        return 1 + self.calibration.alpha_beta.stage_bubble * (stages - 1)
+
     def _counts(self, priced: Sequence[Priced], pool: Pool) -> Grid:
-        model = self.problem.model
-        return np.array([p.part.counts(model, pool.stages) for p in priced], dtype=np.float64)
+        parts = dict.fromkeys(p.part for p in priced)
+        found = {part: part.counts(self.problem.model, pool.stages) for part in parts}
+        return np.array([found[p.part] for p in priced], dtype=np.float64)
 
     def _priced(self, load: Load, owner: Owner) -> tuple[tuple[Priced, ...], Grid, Parts, Grid]:
         """Nodes, their milliseconds [nodes, columns], what these are made of, and one hand-over between stages [columns]."""

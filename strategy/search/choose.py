@@ -16,6 +16,9 @@ NOTABLE_SHARE = 0.05
 """Difference in the share of communication that is worth telling."""
 TIE = 0.005
 """Candidates closer than this share are equal; the simpler one wins."""
+WORTH_PARTING = 0.05
+"""What a pool for each phase must gain over one pool where the request leaves it open: it is harder to run and to balance, and prices of
+the two kinds of serving differ by more than those of two layouts."""
 
 
 def order(problem: Problem, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -23,10 +26,17 @@ def order(problem: Problem, candidates: Sequence[Candidate]) -> list[Candidate]:
     best = sorted(candidates, key=lambda c: _cost(problem, c))
     if not best:
         return []
-    bar = _cost(problem, best[0])
-    tied = [c for c in best if _close(_cost(problem, c), bar)]
-    winner = min(tied, key=_complexity)
+    winner = min((c for c in best if _tied(problem, c, best[0])), key=_complexity)
     return [winner, *(c for c in best if c is not winner)]
+
+
+def _tied(problem: Problem, candidate: Candidate, best: Candidate) -> bool:
+    """Whether a candidate is as good as the best one."""
+    parted = problem.serving == "auto" and best.strategy.disaggregated and not candidate.strategy.disaggregated
+    margin = WORTH_PARTING if parted else TIE
+    own, bar = _cost(problem, candidate), _cost(problem, best)
+    judged = 2 if problem.objective == "min_gpus" else 1
+    return all(abs(a - b) <= margin * abs(b) for a, b in zip(own[:judged], bar[:judged], strict=True))
 
 
 def _cost(problem: Problem, candidate: Candidate) -> tuple[float, float]:
@@ -35,11 +45,13 @@ def _cost(problem: Problem, candidate: Candidate) -> tuple[float, float]:
         return candidate.latency_ms(problem.workload.osl), float(candidate.gpus)
     if problem.objective == "min_gpus":
         return float(candidate.gpus), -candidate.tokens_per_s
-    return -candidate.tokens_per_s, float(candidate.gpus)
+    return -_served(problem, candidate), float(candidate.gpus)
 
 
-def _close(cost: tuple[float, float], bar: tuple[float, float]) -> bool:
-    return abs(cost[0] - bar[0]) <= TIE * abs(bar[0])
+def _served(problem: Problem, candidate: Candidate) -> float:
+    """Output tokens per second that count: no more than arrive."""
+    rate = problem.workload.request_rate
+    return candidate.tokens_per_s if rate is None else min(candidate.tokens_per_s, rate * problem.workload.osl)
 
 
 def _complexity(candidate: Candidate) -> tuple[int, ...]:
@@ -70,7 +82,7 @@ def compared(passes: Passes, ranked: Sequence[Candidate]) -> tuple[Estimate, tup
     met, missed = [c for c in ranked if c.meets_slo], [c for c in others if not c.meets_slo]
     shown = [c for c in front(met) if c is not best]
     shown += [c for c in met if c is not best]
-    chosen = (_distinct(shown)[: MAX_ALTERNATIVES - 2] + _distinct(missed)[:2])[:MAX_ALTERNATIVES]
+    chosen = _distinct(shown, best)[: MAX_ALTERNATIVES - 2] + _distinct(missed, best)[:2]
     bar, *priced = _estimated(passes, [best, *chosen])
     others_told = (_alternative(passes.problem, best, bar, c, one) for c, one in zip(chosen, priced, strict=True))
     return bar, tuple(others_told)
@@ -85,6 +97,12 @@ def _estimated(passes: Passes, candidates: Sequence[Candidate]) -> list[Estimate
 def _alternative(problem: Problem, best: Candidate, bar: Estimate, other: Candidate, priced: Estimate) -> Alternative:
     why = reason(problem, best, other) + _cause(bar, priced)
     return Alternative(strategy=other.strategy, summary=describe_strategy(other.strategy), reason=why, estimate=priced)
+
+
+def _as_good(best: Candidate, other: Candidate) -> str:
+    """What tells candidates apart that perform alike."""
+    more = other.gpus - best.gpus
+    return f"as fast, on {more} more GPU{'s' if more > 1 else ''}" if more > 0 else "as fast, but more complex to run"
 
 
 def _cause(bar: Estimate, priced: Estimate) -> str:
@@ -105,12 +123,21 @@ def _communication(priced: Estimate, phase: str) -> float:
     return sum(s.ms for s in shares if s.kind == "communication") / max(sum(s.ms for s in shares), 1e-9)
 
 
-def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """One candidate for each set of degrees that people would call different."""
-    seen: dict[str, Candidate] = {}
+def _distinct(candidates: Sequence[Candidate], best: Candidate) -> list[Candidate]:
+    """One candidate for each set of degrees that people would call different, those that split attention alike behind the others."""
+    described: dict[str, Candidate] = {}
     for candidate in candidates:
-        seen.setdefault(describe_strategy(candidate.strategy), candidate)
-    return list(seen.values())
+        described.setdefault(describe_strategy(candidate.strategy), candidate)
+    kinds: dict[tuple[object, ...], Candidate] = {_kind(best): best}
+    for candidate in described.values():
+        kinds.setdefault(_kind(candidate), candidate)
+    first = [one for one in kinds.values() if one is not best]
+    return first + [one for one in described.values() if one is not best and one not in first]
+
+
+def _kind(candidate: Candidate) -> tuple[object, ...]:
+    """What of a candidate people look at first: how its pools split attention and layers."""
+    return tuple((pool.phases, pool.attention, pool.pp_size) for pool in candidate.strategy.pools)
 
 
 def reason(problem: Problem, best: Candidate, other: Candidate) -> str:
@@ -124,10 +151,14 @@ def reason(problem: Problem, best: Candidate, other: Candidate) -> str:
         return f"needs {other.gpus} GPUs where {best.gpus} do"
     if problem.objective == "latency":
         slower = other.latency_ms(problem.workload.osl) / best.latency_ms(problem.workload.osl) - 1
-        return f"a request takes {slower:.0%} longer from arrival to last token"
-    lost = 1 - other.tokens_per_s / best.tokens_per_s
+        return (
+            f"a request takes {slower:.0%} longer from arrival to last token" if slower > TIE else _as_good(best, other)
+        )
+    lost = 1 - _served(problem, other) / _served(problem, best)
+    if lost < -TIE:
+        return f"{-lost:.0%} more tokens/s, too few for two pools to run and balance"
     if lost < TIE:
-        return "as fast, but more complex to run"
+        return _as_good(best, other)
     gains = []
     if other.ttft_ms < best.ttft_ms * 0.98:
         gains.append(f"TTFT is {1 - other.ttft_ms / best.ttft_ms:.0%} lower")

@@ -10,13 +10,13 @@ from strategy.result import Alternative, Estimate, Infeasible
 from strategy.search.choose import compared, order
 from strategy.search.disaggregated import disaggregated
 from strategy.search.infeasible import explain
-from strategy.search.points import Candidate, Misfit, Priced, candidates, needed_gb
+from strategy.search.points import Candidate, Misfit, Priced, candidates, fewest_replicas, needed_gb
 from strategy.search.space import pools, replicated
 from strategy.strategy import Pool
 
-COMFORT = Slo(ttft_ms=2000, tpot_ms=50)
-"""Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive. Throughput without
-any limit would put every free byte of cache to use and answer nobody in time."""
+COMFORTS = tuple(Slo(ttft_ms=2000.0 * times, tpot_ms=50.0 * times) for times in (1, 2, 4))
+"""Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive, and twice and four times
+that where the hardware is slow. Throughput without any limit would put every free byte of cache to use and answer nobody in time."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class SearchResult:
 
 def search(problem: Problem, calibration: Calibration) -> SearchResult:
     """The best strategy of the space for the problem's objective, load and limits. Deterministic."""
-    if _open_ended(problem):
-        comfortable = problem.model_copy(update={"slo": COMFORT})
-        found = _search(comfortable, calibration, explained=False)
+    if not _open_ended(problem):
+        return _search(problem, calibration)
+    for limits in COMFORTS:
+        found = _search(problem.model_copy(update={"slo": limits}), calibration, explained=False)
         if found.best is not None:
-            told = f"no load and no limits were stated: planned for TTFT <= {COMFORT.ttft_ms:g} ms and TPOT <= {COMFORT.tpot_ms:g} ms"
+            told = f"no load and no limits were stated: planned for TTFT <= {limits.ttft_ms:g} ms and TPOT <= {limits.tpot_ms:g} ms"
             return replace(found, assumptions=(told,))
-        told = "no load and no limits were stated: planned for the highest throughput, whatever the latency"
-        return replace(_search(problem, calibration), assumptions=(told,))
-    return _search(problem, calibration)
+    told = "no load and no limits were stated: planned for the highest throughput, whatever the latency"
+    return replace(_search(problem, calibration), assumptions=(told,))
 
 
 def _open_ended(problem: Problem) -> bool:
@@ -77,9 +77,11 @@ def price_all(problem: Problem, calibration: Calibration) -> Priced:
     """Price every legal pool at every replica count worth considering, and pairs of pools where the phases may part."""
     passes, legal = Passes(problem, calibration), list(pools(problem))
     fitting = [pool for pool in legal if passes.sequences(pool) > 0]
-    passes.points = _batch_points(problem, [passes.sequences(pool) for pool in fitting])
+    passes.prepare(legal, _batch_points(problem, [passes.sequences(pool) for pool in fitting]))
     together = [] if problem.serving == "disaggregated" else [s for pool in fitting for s in replicated(problem, pool)]
-    found = [*candidates(passes, together), *candidates(passes, disaggregated(passes, legal))]
+    found = candidates(passes, [*together, *disaggregated(passes, legal)])
+    if problem.objective == "min_gpus":
+        found = fewest_replicas(passes, found)
     return Priced(tuple(found), tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool)), passes)
 
 

@@ -13,7 +13,11 @@ from strategy.memory import StageMemory
 from strategy.model import ModelSpec
 from strategy.operating import operate
 from strategy.request import Slo
+from strategy.search.space import with_replicas
 from strategy.strategy import Pool, Strategy
+
+MAX_ROUNDS = 4
+COUNTS_A_ROUND = 16
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,43 @@ def candidates(passes: Passes, strategies: Sequence[Strategy]) -> list[Candidate
 def candidate_excess(slo: Slo, candidate: Candidate) -> float:
     """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
     return max(candidate.ttft_ms / (slo.ttft_ms or float("inf")), candidate.tpot_ms / (slo.tpot_ms or float("inf")))
+
+
+def fewest_replicas(passes: Passes, found: Sequence[Candidate]) -> list[Candidate]:
+    """Of each pool among `found` at several replica counts, the fewest replicas that meet the limits; all counts where none does.
+
+    Counts between the last that misses them and the first that meets them are priced until none is left.
+    """
+    by_pool: dict[Strategy, list[Candidate]] = {}
+    for one in found:
+        by_pool.setdefault(_single(one.strategy), []).append(one)
+    for _ in range(MAX_ROUNDS):
+        between = {pool: _between(own) for pool, own in by_pool.items()}
+        asked = [(pool, with_replicas(pool.pools[0], n)) for pool, counts in between.items() for n in counts]
+        for (pool, _), priced in zip(asked, candidates(passes, [s for _, s in asked]), strict=True):
+            by_pool[pool].append(priced)
+        if not asked:
+            break
+    return [one for own in by_pool.values() for one in _least(own)]
+
+
+def _single(strategy: Strategy) -> Strategy:
+    """A strategy of one pool with one replica; one of two pools as it is."""
+    return strategy if strategy.disaggregated else with_replicas(strategy.pools[0], 1)
+
+
+def _least(own: Sequence[Candidate]) -> list[Candidate]:
+    meeting = [one for one in own if one.meets_slo]
+    return [min(meeting, key=lambda one: one.gpus)] if meeting else list(own)
+
+
+def _between(own: Sequence[Candidate]) -> list[int]:
+    """Replica counts that may yet be the fewest, at most `COUNTS_A_ROUND` of them, evenly."""
+    meeting = [one.strategy.pools[0].replicas for one in own if one.meets_slo and not one.strategy.disaggregated]
+    if not meeting:
+        return []
+    most = min(meeting)
+    missing = [one.strategy.pools[0].replicas for one in own if one.strategy.pools[0].replicas < most]
+    left = range(max(missing, default=0) + 1, most)
+    step = -(-len(left) // COUNTS_A_ROUND) or 1
+    return list(left[::step])

@@ -57,29 +57,43 @@ def as_engine_runs_it(problem: Problem, pool: Pool) -> Pool | None:
 
 
 def is_legal(problem: Problem, pool: Pool) -> bool:
-    """Whether no strategy or layout rule refuses the pool."""
-    return illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
+    """Whether no strategy or layout rule refuses the pool, and a replica of several hosts fills them."""
+    ranks, per_host = pool.ranks_per_replica, problem.cluster.gpus_per_host
+    whole = ranks <= per_host or ranks % per_host == 0 or problem.constraints.fix != FixedDegrees()
+    return whole and illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
 
 
 def replicated(problem: Problem, pool: Pool) -> list[Strategy]:
     """A pool at every replica count worth considering."""
-    return [Strategy(pools=(pool.model_copy(update={"replicas": n}),)) for n in replica_counts(problem, pool)]
+    return [with_replicas(pool, n) for n in replica_counts(problem, pool)]
+
+
+def with_replicas(pool: Pool, replicas: int) -> Strategy:
+    """A strategy of one pool."""
+    return Strategy(pools=(pool.model_copy(update={"replicas": replicas}),))
 
 
 def replica_counts(problem: Problem, pool: Pool) -> list[int]:
     """How many replicas to consider: as many as fit for throughput, fewer where the load or the objective may want fewer."""
-    fixed = problem.constraints.fix
-    limit = (fixed.gpus or problem.cluster.gpus) // pool.ranks_per_replica
-    if "dp" in problem.constraints.forbid:
-        limit = min(limit, 1)
+    fixed, limit = problem.constraints.fix, most_replicas(problem, pool)
     if fixed.replicas is not None:
         return [fixed.replicas] if fixed.replicas <= limit else []
-    return [n for n in _counts_worth_pricing(problem, limit) if fixed.gpus in (None, n * pool.ranks_per_replica)]
+    if fixed.gpus is not None:
+        exact, rest = divmod(fixed.gpus, pool.ranks_per_replica)
+        return [exact] if not rest and 1 <= exact <= limit else []
+    return _counts_worth_pricing(problem, limit)
+
+
+def most_replicas(problem: Problem, pool: Pool) -> int:
+    """Replicas that the cluster and the constraints leave room for. None is cut by the edge of a host it might lie in whole."""
+    ranks, cluster = pool.ranks_per_replica, problem.cluster
+    room = problem.constraints.fix.gpus or cluster.gpus
+    if cluster.gpus_per_host % ranks and ranks < cluster.gpus_per_host:
+        room = min(room, cluster.gpus_per_host)
+    return min(room // ranks, 1) if "dp" in problem.constraints.forbid else room // ranks
 
 
 def _counts_worth_pricing(problem: Problem, limit: int) -> list[int]:
-    if problem.objective == "min_gpus" or problem.constraints.fix.gpus is not None:
-        return list(range(1, limit + 1))
     work = problem.workload
     if problem.objective == "throughput" and work.concurrency is None and work.request_rate is None:
         return [limit] if limit else []

@@ -126,7 +126,8 @@ def test_pipeline_stages_add_up_to_the_whole(phase: Phase) -> None:
     split, one = (pass_time(planned(asked, pool), phase, asked, calibration(), load) for pool in (halves, whole))
 
     assert split.stage_ms.sum() == pytest.approx(one.stage_ms.sum())
-    assert split.interval_ms[0] == split.stage_ms[1, 0] > split.stage_ms[0, 0]
+    assert split.interval_ms[0] == pytest.approx(1.06 * split.stage_ms[1, 0])
+    assert split.stage_ms[1, 0] > split.stage_ms[0, 0]
     assert split.latency_ms[0] == pytest.approx(split.stage_ms.sum() + split.boundary_ms[0])
     assert split.boundary_ms[0] > 0
 

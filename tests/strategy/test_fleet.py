@@ -7,7 +7,7 @@ from knowledge.calibration import calibration
 from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.cost import estimate
-from strategy.fleet import Fleet, Passes, batch_points, interpolated
+from strategy.fleet import Fleet, Passes, batch_points, interpolation
 from strategy.operating import operate
 from strategy.passes import Pricer, Seat
 from strategy.request import Problem, Request
@@ -85,7 +85,7 @@ def test_steps_between_the_points_are_interpolated_and_flat_below_the_first() ->
     steps = np.array([10 + points, 20 + 2 * points])
     batch = np.array([[0.5, 1.0, 1.7, 3.3, 4.0], [1.0, 2.0, 2.5, 3.9, 99.0]])
 
-    found = interpolated(steps, batch)
+    found = interpolation(steps)(batch)
 
     assert found[0] == pytest.approx(10 + np.clip(batch[0], 1, 4))
     assert found[1] == pytest.approx(20 + 2 * np.clip(batch[1], 1, 4))
