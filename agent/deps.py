@@ -54,6 +54,8 @@ class Deps:
     """The language model, when one is configured."""
     show_evidence: bool = False
     """The model sees the planner's candidates (`assist: evidence`)."""
+    write_graph: bool = False
+    """The model is asked for a graph of its own (`graph: own`)."""
     settings: LoopSettings = field(default_factory=LoopSettings)
 
 
@@ -63,18 +65,30 @@ def default_deps(
     *,
     record: Path | None = None,
     replay: Path | None = None,
+    knowledge: tuple[Path, ...] = (),
 ) -> Deps:
     """The real parts. A language model is asked only when `llm` is given, and its client is imported only then.
 
-    `record` appends every exchange with it to a file; `replay` answers from such a file instead of asking. Raises `InputError` for a
-    recording that cannot be read.
+    `record` appends every exchange with it to a file; `replay` answers from such a file instead of asking. `knowledge` are folders of
+    pages beside ours, looked at anew for every run. Raises `InputError` for a recording that cannot be read.
     """
+    local = _local_deps(knowledge)
     return replace(
-        _local_deps(),
+        local,
+        planner=local.planner if llm is None and replay is None else _yardstick(),
         model=_replayed(replay) if replay is not None else None if llm is None else _language_model(llm, record),
         show_evidence=llm is not None and llm.assist == "evidence",
+        write_graph=llm is not None and llm.graph == "own",
         settings=settings or LoopSettings(),
     )
+
+
+@cache
+def _yardstick() -> Proposer:
+    """The planner that also tells a model what else is legal."""
+    from knowledge.calibration import calibration
+
+    return PlannerProposer(calibration(), tell_layouts=True)
 
 
 def _replayed(path: Path) -> Proposer:
@@ -84,7 +98,7 @@ def _replayed(path: Path) -> Proposer:
 
 
 @cache
-def _local_deps() -> Deps:
+def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
     """What needs no language model, loaded once."""
     from agent.understand import understand
     from knowledge.calibration import calibration
@@ -93,7 +107,7 @@ def _local_deps() -> Deps:
     from strategy.cost import estimate
     from validators.validate import validate
 
-    library, constants = Library(), calibration()
+    library, constants = Library(knowledge), calibration()
 
     def resolved(request: Request) -> tuple[Problem, tuple[str, ...]]:
         found = resolve(request)

@@ -17,6 +17,7 @@ from agent.deps import Deps, default_deps
 from agent.events import OnEvent
 from agent.loop import Run, State, Update
 from agent.settings import LoopSettings
+from agent.tracing import traced
 from strategy.request import Request
 from strategy.result import Result
 
@@ -80,13 +81,13 @@ def after_validate(state: State, runtime: Runtime[Run]) -> Literal["repair", "fa
 def build_graph(checkpointer: Any = None) -> Compiled:
     """The compiled loop; `checkpointer` is langgraph's, for runs that must survive their process."""
     graph = StateGraph(State, context_schema=Run)
-    graph.add_node("understand", understand)
-    graph.add_node("retrieve", retrieve)
-    graph.add_node("propose", propose)
-    graph.add_node("validate", validate)
-    graph.add_node("repair", repair)
-    graph.add_node("fall_back", fall_back)
-    graph.add_node("finish", finish)
+    graph.add_node("understand", traced("understand", understand))
+    graph.add_node("retrieve", traced("retrieve", retrieve))
+    graph.add_node("propose", traced("propose", propose))
+    graph.add_node("validate", traced("validate", validate))
+    graph.add_node("repair", traced("repair", repair))
+    graph.add_node("fall_back", traced("fall_back", fall_back))
+    graph.add_node("finish", traced("finish", finish))
     graph.add_edge(START, "understand")
     graph.add_conditional_edges("understand", after_understand)
     graph.add_conditional_edges("retrieve", after_retrieve)

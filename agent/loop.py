@@ -42,7 +42,7 @@ _EXTRA_QUERY = {
 }
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
-LEAST_RESERVE_S = 1.0
+LEAST_RESERVE_S = 1.5
 MOST_RESERVED = 0.4
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
 
@@ -240,6 +240,8 @@ def brief_of(state: State, run: Run) -> Brief:
         mode="patch" if state.get("mode") == "patch" else "full",
         escalate=state.get("escalate", False),
         evidence=_evidence(state, run),
+        write_graph=run.deps.write_graph,
+        layouts=Proposal.model_validate(state["planned"]).layouts if "planned" in state else (),
         tokens_left=run.deps.settings.token_budget - tokens_of(state),
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from agent.layouts import Layout
 from strategy.dag import Dag
 from strategy.request import Problem
 from strategy.result import Alternative, Estimate, Finding, Infeasible, Usage
@@ -39,6 +40,10 @@ class Brief(Frozen):
     """The same candidate came back: try harder."""
     evidence: tuple[str, ...] = ()
     """The planner's candidates in words, when the model may see them."""
+    write_graph: bool = False
+    """A graph of the proposer's own is wanted, not the canonical one."""
+    layouts: tuple[Layout, ...] = ()
+    """Legal layouts and their memory: facts that a model would have to compute."""
     tokens_left: int | None = None
     """Tokens that question and answer may take together; None means no limit."""
 
@@ -64,6 +69,8 @@ class Proposal(Frozen):
     infeasible: Infeasible | None = None
     assumptions: tuple[str, ...] = ()
     """What the proposer decided where the request left it open."""
+    layouts: tuple[Layout, ...] = ()
+    """What else is legal: the planner's, for a model's next brief."""
 
 
 class Proposer(Protocol):
@@ -81,8 +88,9 @@ class PlannerProposer:
 
     name = "planner"
 
-    def __init__(self, calibration: "Calibration") -> None:
+    def __init__(self, calibration: "Calibration", *, tell_layouts: bool = False) -> None:
         self.calibration = calibration
+        self.tell_layouts = tell_layouts
 
     async def propose(self, brief: Brief) -> Proposal:
         """The best strategy of the whole space, or why there is none. Runs in a thread, so that others are served meanwhile."""
@@ -90,6 +98,7 @@ class PlannerProposer:
 
     def plan(self, problem: Problem) -> Proposal:
         """Search and build. Deterministic."""
+        from agent.layouts import layouts
         from strategy.search import search
 
         found = search(problem, self.calibration)
@@ -109,4 +118,5 @@ class PlannerProposer:
             estimate=found.estimate,
             alternatives=found.alternatives,
             assumptions=found.assumptions,
+            layouts=layouts(problem, found.candidates) if self.tell_layouts else (),
         )

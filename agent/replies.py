@@ -8,7 +8,7 @@ import jsonpointer
 from pydantic import ValidationError
 
 from agent.proposers import Brief, Proposal
-from agent.wire import PatchAnswer, decode, parse_json, shape_findings
+from agent.wire import PatchAnswer, completed, decode, parse_json, shape_findings
 from strategy.result import Finding, Usage
 from strategy.values import Frozen
 
@@ -49,6 +49,7 @@ def read_reply(reply: Reply, brief: Brief) -> Proposal:
 
 def _answered(document: dict[str, Any], brief: Brief, usage: Usage) -> Proposal:
     """A whole answer, as the domain values it stands for or the shape errors it has."""
+    document = completed(document, brief.problem.model)
     decoded = decode(document, brief.problem.model)
     why, citations = document.get("why"), document.get("citations")
     return Proposal(

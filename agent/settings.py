@@ -37,7 +37,9 @@ class LlmSettings(Frozen):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Sent with every request as it stands."""
     assist: Literal["none", "evidence"] = "none"
-    """evidence: the planner's best candidates are shown to the model."""
+    """evidence: the planner's best candidates are shown to the model, priced and ranked."""
+    graph: Literal["canonical", "own"] = "canonical"
+    """own: the model is asked to write the graph out, instead of a strategy whose canonical graph is built."""
 
 
 class LoopSettings(Frozen):

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from strategy.build import build
 from strategy.dag import AnyNode, Dag, Node
 from strategy.errors import InputError
+from strategy.legality import even_stages
 from strategy.model import ModelSpec
 from strategy.result import Finding
 from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
@@ -36,6 +37,7 @@ NULLABLE = {
 MAX_ANSWER_CHARACTERS = 100_000
 """Several times the largest graph that anybody writes by hand."""
 MAX_DEPTH = 24
+_FENCE = re.compile(r"```[A-Za-z0-9]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.DOTALL)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -68,7 +70,8 @@ class WirePool(Wire):
     phases: list[Phase]
     replicas: int
     pp_size: int
-    stages: list[list[int]]
+    stages: list[list[int]] | None
+    """Null: layers spread evenly."""
     attention: WireAttention
     experts: WireExperts | None
     sp_kind: SpKind
@@ -216,23 +219,42 @@ class Decoded(BaseModel):
 
 
 def parse_json(text: str) -> dict[str, Any]:
-    """The JSON object of a reply, after one think block and one fence at most. Raises `ValueError` for anything else.
+    """The one JSON object of a reply, without thoughts, fence and words around it.
 
-    Strict on purpose: a reply that was cut must never come back with its lost parts filled in (G4).
+    Raises `ValueError` for anything else: none, several, or an object that is not whole. Strict on purpose: a reply that was cut must never come back with its lost parts filled in (G4).
     """
-    body = text.strip()
-    if body.startswith("<think>"):
-        _, closed, rest = body.partition("</think>")
-        body = rest.strip() if closed else body
-    if body.startswith("```") and body.endswith("```") and len(body) > 6:
-        body = body[3:-3].removeprefix("json").removeprefix("JSON").strip()
-    if len(body) > MAX_ANSWER_CHARACTERS:
-        raise ValueError(f"it has {len(body):,} characters; the limit is {MAX_ANSWER_CHARACTERS:,}")
-    value = json.loads(body, parse_constant=_refuse_constant)
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters; the limit is {MAX_ANSWER_CHARACTERS:,}")
+    value = json.loads(_object_text(text), parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")  # noqa: TRY004  one kind of error for all bad text
     _refuse_odd(value)
     return value
+
+
+def _object_text(text: str) -> str:
+    """The part of a reply that should be its JSON: what follows the thoughts, from the first brace to the end of the reply's fence."""
+    _, closed, said = ("", "", text) if text.lstrip().startswith("{") else text.rpartition("</think>")
+    body = said
+    if not closed and body.lstrip().startswith("<think>"):
+        raise ValueError("the thoughts never end")
+    fenced = _FENCE.findall(body)
+    if len(fenced) == 1 and body.count("```") == 2:
+        return str(fenced[0])
+    body = body.strip()
+    start, end = body.find("{"), body.rfind("}")
+    plain = start >= 0 and not any(c in body[:start] + body[end + 1 :] for c in "[]{}")
+    return body[start : end + 1] if plain and end > start else body
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different: with twins nobody knows which of them is meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {name[:40]!r} stands twice in one object")
+        found[name] = value
+    return found
 
 
 def _refuse_constant(name: str) -> float:
@@ -250,6 +272,62 @@ def _refuse_odd(value: Any, depth: int = 0) -> None:
     parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     for part in parts:
         _refuse_odd(part, depth + 1)
+
+
+def completed(document: dict[str, Any], model: ModelSpec) -> dict[str, Any]:
+    """The answer with everything that it left out and that has one usual value; what it says stays as it is.
+
+    Servers without a strict format get answers that leave out what goes without saying. Degrees and parts of a graph never do.
+    """
+    strategy = document.get("strategy")
+    if not isinstance(strategy, dict) or not isinstance(strategy.get("pools"), list):
+        return document
+    pools = [_completed_pool(pool, model, strategy["pools"]) for pool in strategy["pools"]]
+    usual: dict[str, Any] = {"why": "", "graph": None, "citations": []}
+    return {**usual, **document, "strategy": {**strategy, "pools": pools}}
+
+
+def _completed_pool(pool: Any, model: ModelSpec, pools: list[Any]) -> Any:
+    """One pool with the usual values of its missing fields; null stands for a usual value too where null means nothing."""
+    if not isinstance(pool, dict):
+        return pool
+    given = {name: value for name, value in pool.items() if value is not None or name not in _USUAL}
+    pp_size = given.get("pp_size", 1)
+    usual: dict[str, Any] = {**_USUAL, "microbatches": pp_size, "cp_decode_use": None, "chunk_tokens": None}
+    if len(pools) == 1:
+        usual |= {"name": "serve", "phases": ["prefill", "decode"]}
+    elif isinstance(given.get("phases"), list) and len(given["phases"]) == 1:
+        usual |= {"name": given["phases"][0]}
+    if type(pp_size) is int and 1 <= pp_size <= model.num_layers:
+        usual |= {"stages": [list(layers) for layers in even_stages(model.num_layers, pp_size)]}
+    meshes: dict[str, Any] = {
+        name: {**_ONES[name], **given[name]} for name in _ONES if isinstance(given.get(name), dict)
+    }
+    if model.moe is None and meshes.get("experts") in (None, _ONES["experts"]):
+        meshes |= {"experts": None}
+    if model.moe is not None and {"attention", "experts"} <= meshes.keys():
+        usual |= {"ep_lowering": _usual_lowering(meshes["attention"], meshes["experts"], model.moe.top_k)}
+    return {**usual, **given, **meshes}
+
+
+def _usual_lowering(attention: dict[str, Any], experts: dict[str, Any], top_k: int) -> str:
+    """How tokens meet experts where the answer does not say: in place when every rank has them, else as the planner would choose."""
+    if attention["dp_size"] == attention["cp_size"] == 1:
+        return "replicated"
+    wide = isinstance(experts["ep_size"], int) and experts["ep_size"] > top_k
+    return "all_to_all" if wide else "all_gather"
+
+
+_USUAL: dict[str, Any] = {
+    "replicas": 1, "pp_size": 1, "stages": None, "sp_kind": "none", "dp_layout": "outer", "ep_lowering": "replicated", "dcp_size": 1,
+    "redundant_experts": 0, "dense_ffn": "local", "lm_head": "local", "moe_layout": "moe_tp_fastest", "cp_order": "zigzag",
+    "microbatches": 1,
+}  # fmt: skip
+"""Fields of a pool that an answer may leave out or set to null, and what that means (stages: layers spread evenly)."""
+_ONES = {
+    "attention": {"dp_size": 1, "cp_size": 1, "tp_size": 1},
+    "experts": {"dp_size": 1, "ep_size": 1, "tp_size": 1},
+}
 
 
 def decode(document: dict[str, Any], model: ModelSpec) -> Decoded:

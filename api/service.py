@@ -110,11 +110,12 @@ def dependencies(settings: Settings, proposer: Proposer, *, replay: Path | None 
     from agent.deps import default_deps
 
     if replay is not None:
-        return default_deps(None, settings.loop, replay=replay)
+        return default_deps(None, settings.loop, replay=replay, knowledge=settings.knowledge)
     if proposer == "llm" and settings.llm is None:
         hint = "set MESHWRIGHT_LLM__BASE_URL and MESHWRIGHT_LLM__MODEL, or use the planner"
         raise InputError("the LLM proposer has no endpoint to ask", hint=hint)
-    return default_deps(settings.llm if proposer == "llm" else None, settings.loop, record=settings.record)
+    llm = settings.llm if proposer == "llm" else None
+    return default_deps(llm, settings.loop, record=settings.record, knowledge=settings.knowledge)
 
 
 def proposer_named(name: str | None) -> tuple[Proposer | None, Path | None]:

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     )
     llm: LlmSettings | None = Field(default=None, description="the OpenAI-compatible endpoint of the LLM proposer")
     record: Path | None = Field(default=None, description="file to append every exchange with the language model to")
+    knowledge: tuple[Path, ...] = Field(
+        default=(),
+        description="folders of markdown pages beside ours, as a JSON list; a page added there is found without a restart",
+    )
     loop: LoopSettings = Field(default=LoopSettings(), description="where a run stops, and how it repairs")
     database: SecretStr = Field(
         default=SecretStr("sqlite:meshwright.sqlite3"),

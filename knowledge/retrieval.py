@@ -11,9 +11,11 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from knowledge.markdown import Passage, passages
 from knowledge.vocabulary import terms
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import bm25s
 
 PAGES = Path(__file__).with_name("pages")
+ASKED = Path(__file__).with_name("data") / "asked.yaml"
 MAX_FILES = 2_000
 MAX_FILE_BYTES = 256 * 1024
 MAX_SECTIONS_PER_FILE = 1_000
@@ -29,6 +32,7 @@ MAX_SECTION_CHARS = 8_000
 MAX_QUERY_CHARS = 2_000
 TITLE_WEIGHT = 3
 PAGE_WEIGHT = 2
+ASKED_WEIGHT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,20 @@ class _State:
 
 
 def _weighted_terms(section: Section) -> list[str]:
-    return terms(section.title) * TITLE_WEIGHT + terms(section.page) * PAGE_WEIGHT + terms(section.text)
+    asked = terms(_asked().get(section.ref, ""))
+    return (
+        terms(section.title) * TITLE_WEIGHT
+        + terms(section.page) * PAGE_WEIGHT
+        + asked * ASKED_WEIGHT
+        + terms(section.text)
+    )
+
+
+@cache
+def _asked() -> dict[str, str]:
+    """Section reference -> other words in which people ask about it; only for our own pages."""
+    pages = yaml.safe_load(ASKED.read_text(encoding="utf-8"))
+    return {f"{page}#{anchor}": words for page, sections in pages.items() for anchor, words in sections.items()}
 
 
 def _named(folders: list[Path]) -> list[tuple[str, Path]]:

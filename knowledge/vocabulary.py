@@ -9,7 +9,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "dcp": ("decode context parallelism", "decode context parallel", "dcp size", "helix"),
     "dpattn": (
         "data parallel attention", "data parallelism attention", "dp attention", "dp attn", "attention dp", "attn dp", "dpa",
-        "attention data parallelism", "attention data parallel", "attn dp size", "enable dp attention",
+        "attention data parallelism", "attention data parallel", "attention is data parallel", "attention is replicated", "attn dp size", "enable dp attention",
         "enable attention dp", "attention replicas", "attention replica",
     ),
     "dep": ("dp attention with ep", "dp attention + ep"),
@@ -60,6 +60,16 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "pay", "pay off", "pays off", "worth", "worth it", "worthwhile", "beats", "better than", "when to use",
         "when should i use", "when should we use", "should i use",
     ),
+    "decode": ("generation", "generate", "generates", "generating", "decoding", "decodes"),
+    "request": ("requests", "chat", "chats", "conversation", "conversations"),
+    "matmul": ("matrix multiplication", "matrix multiplications", "matrix multiply", "gemm"),
+    "hbm": ("memory bandwidth", "hbm bandwidth", "memory bound", "bandwidth bound"),
+    "disagree": ("contradict", "contradicts", "contradiction", "contradictions", "conflict", "conflicts"),
+    "oom": ("out of memory", "does not fit", "do not fit", "doesn't fit", "too large"),
+    "routerweight": ("router weight", "router weights", "gate weight", "gate weights", "gating weight", "routing weight", "routing weights"),
+    "deadlock": ("deadlocks", "hang", "hangs", "hung", "stuck"),
+    "same": ("identical", "duplicate", "duplicates", "duplicated", "copies", "copy", "twice"),
+    "chunk": ("slice", "slices", "sliced"),
     "quantis": ("quantized", "quantised", "quantization", "quantisation", "quantize"),
 }  # fmt: skip
 """Term -> spellings of it."""
@@ -71,12 +81,26 @@ STOP_WORDS = frozenset({
     "they", "this", "to", "too", "us", "use", "used", "using", "was", "we", "what", "when", "where", "which", "while",
     "who", "why", "will", "with", "would", "you", "your",
 })  # fmt: skip
+_PLAIN_WORDS = """
+about above across actually after again all allowed almost also always am anyone anything around back barely because become before being
+below best better between both come comes compared could did different doing done down each either else enough even every everything exactly
+far few first further get gets getting give given go goes going good got happen happens here hers him his however itself just keep keeps
+kind know lead leads least less let like likely live lives long look lot made make makes making many mean meaning means might more most much
+must my myself need needs never new next nor nothing now off often once only onto other others otherwise out over own per please possible
+probably put quite rather really right said same say says see seem seems several shall she since some someone something still straight such
+sure take takes tell think those though through thus together too toward try two under until up upon usable used useful usually very via
+want wants way ways well went were whatever whether whole whose within without wonder yes yet
+"""
+PLAIN_WORDS = frozenset(_PLAIN_WORDS.split())
+"""Words of plain English that our pages happen to hold here and there: rare, so that they would weigh, and about nothing."""
 AXES = "dcp|dep|tep|etp|tp|pp|ep|dp|sp|cp"
 
 _SEPARATORS = re.compile(r"[_\-/–\s]+")
 _AXIS_SIZE = re.compile(rf"\b({AXES})\s*[=:]?\s*(\d{{1,5}})\b")
 _TIMES = re.compile(r"\b(\d+)x(?=[a-z])")
 _WORD = re.compile(r"[a-z0-9µαβη]+")
+_SMALL_NUMBER = re.compile(r"\d{1,2}")
+"""Alone it says nothing: `tp8` is a term of its own."""
 _SUFFIXES = ("ations", "ation", "ings", "ing", "ed", "es", "s", "e")
 _SHORTEST_STEM = 4
 
@@ -86,7 +110,11 @@ def terms(text: str) -> list[str]:
     plain = _TIMES.sub(r"\1 ", _SEPARATORS.sub(" ", text.lower()))
     plain = _phrases().sub(lambda match: _term_of()[match[0]], plain)
     plain = _AXIS_SIZE.sub(r"\1 \1\2", plain)
-    return [_stem(word) for word in _WORD.findall(plain) if word not in STOP_WORDS]
+    return [
+        _stem(word)
+        for word in _WORD.findall(plain)
+        if word not in STOP_WORDS and word not in PLAIN_WORDS and not _SMALL_NUMBER.fullmatch(word)
+    ]
 
 
 @cache

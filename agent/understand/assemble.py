@@ -15,6 +15,7 @@ from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
 from agent.understand.scan import MAX_CHARACTERS, Scan
 from agent.understand.traffic import find_workload
+from agent.understand.wording import scanned
 from knowledge import catalogue
 from strategy.request import Request
 from strategy.values import Frozen
@@ -65,7 +66,8 @@ def understand(text: str, names: Names | None = None) -> Understanding:
     contradiction end in a question.
     """
     names = names or catalogue_names()
-    scan, notes = Scan(text), Notes()
+    notes = Notes()
+    scan = scanned(text, names.models, names.gpus, notes)
     if len(text) > MAX_CHARACTERS:
         notes.assume(f"only the first {MAX_CHARACTERS:,} of {len(text):,} characters were read")
     document = _document(scan, names, notes)

@@ -15,6 +15,7 @@ from agent.understand.models import find_model
 from agent.understand.notes import Notes
 from agent.understand.scan import Scan, compiled
 from agent.understand.traffic import find_traffic
+from agent.understand.wording import scanned
 from strategy.request import Request
 from strategy.values import Frozen
 
@@ -45,7 +46,8 @@ class ChangedRequest(Frozen):
 def understand_change(text: str, request: Request, names: Names | None = None) -> ChangedRequest:
     """Read a follow-up against the request that it changes. What the text does not speak of stays as it was."""
     names = names or catalogue_names()
-    scan, notes = Scan(text), Notes()
+    notes = Notes()
+    scan = scanned(text, names.models, names.gpus, notes)
     before = request.model_dump(mode="json", exclude_defaults=True)
     changed = copy.deepcopy(before)
     _released(scan, changed)

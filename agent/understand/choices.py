@@ -14,14 +14,14 @@ _ENGINES = {
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"\b(?:cheapest|cheaper|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
-        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?\s+latency|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
-        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+fast\s+as\s+possible|fastest\s+(?:response|responses|answers?|tokens?))\b"
+        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?\s+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:response|responses|answers?|tokens?))\b"
     ),
     "throughput": compiled(
         r"\b(?:(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
@@ -29,7 +29,7 @@ _OBJECTIVES = {
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
-_MORE = r"(?:matters?\s+(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything))"
+_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
 _EMPHASIS = {
     name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")
@@ -50,16 +50,23 @@ _SERVING = {
     "disaggregated": compiled(
         r"\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
         r"\bseparate\s+(?:pools?\s+(?:for|of)\s+)?prefill\s+(?:and|from)\s+decode(?:\s+pools?)?\b|\bp/d\s+split\b|"
-        r"\b(?:split|separated?)\s+prefill\s*(?:and|/|from)\s*decode\b|\bprefill\s*(?:and|/)\s*decode\s+(?:on|in)\s+(?:separate|different)\s+\w{1,10}\b"
+        r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:on|in)\s+(?:separate|different)\s+\w{1,10}\b"
     ),
 }  # fmt: skip
 _DTYPES: dict[str, Dtype] = {
     "fp32": "fp32", "float32": "fp32", "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8",
     "float8": "fp8", "e4m3": "fp8", "int8": "int8", "mxfp4": "mxfp4", "nvfp4": "nvfp4", "fp4": "nvfp4", "int4": "int4",
-    "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "4bit": "int4", "8bit": "fp8",
+    "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "4bit": "int4", "8bit": "fp8", "4bits": "int4", "8bits": "fp8", "16bit": "bf16", "16bits": "bf16",
+    "halfprecision": "bf16",
 }  # fmt: skip
-_LOOSE = {"fp4": "nvfp4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "4bit": "int4", "8bit": "fp8"}
-_D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|[48][- ]?bit)"
+_LOOSE = frozenset(
+    {"fp4", "awq", "gptq", "w4a16", "w8a8", "4bit", "8bit", "4bits", "8bits", "16bit", "16bits", "halfprecision"}
+)
+_METHODS = frozenset({"awq", "gptq"})
+"""Ways to quantise: they say 4 bits only where no precision is named beside them."""
+_PAIRED: dict[str, Dtype] = {"w4a16": "bf16", "w8a8": "int8", "w8a16": "bf16"}
+"""What such a name says of the activations."""
+_D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|half[- ]precision|(?:4|8|16)[- ]?bits?)"
 _NOUN = {
     "kv": r"(?:kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
@@ -108,20 +115,43 @@ def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
         value = notes.one_of(f"{field} precision", values)
         if value is not None:
             found[field] = value
-    bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in scan.take(_BARE)])
+    found |= _everywhere(scan, notes)
+    taken = scan.take(_BARE)
+    named = [m for m in taken if m["d"].lower() not in _METHODS] or taken
+    paired = next((_PAIRED[m["d"].lower()] for m in named if m["d"].lower() in _PAIRED), None)
+    if paired is not None:
+        found.setdefault("activations", paired)
+    bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in named])
     if bare is not None and "weights" in found and found["weights"] != bare:
         notes.ask("weights precision", f"the text gives the weights in {found['weights']} and in {bare}: which one?")
     elif bare is not None:
         found["weights"] = bare
+    if "weights" in found and "kv" not in found and scan.take(_KV_TOO):
+        found["kv"] = found["weights"]
     return found
+
+
+_ALL = compiled(
+    rf"\b(?:everything|all(?:\s+of\s+it)?|fully|end[- ]to[- ]end|throughout)\s+(?:in\s+|is\s+|at\s+|to\s+)?{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+(?:for\s+)?(?:everything|throughout|end[- ]to[- ]end)\b"
+)
+_KV_TOO = compiled(
+    r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise)\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
+)
+
+
+def _everywhere(scan: Scan, notes: Notes) -> dict[str, Dtype]:
+    """`everything in fp8`: all three precisions."""
+    values = [_dtype(m, scan, notes, "d" if m["d"] else "e") for m in scan.take(_ALL)]
+    value = notes.one_of("precision", values)
+    return {} if value is None else {"weights": value, "activations": value, "kv": value}
 
 
 def _choice(scan: Scan, field: str, options: Mapping[str, re.Pattern[str]], notes: Notes) -> str | None:
     return notes.one_of(field, [name for name, pattern in options.items() if scan.take(pattern)])
 
 
-def _dtype(match: re.Match[str], scan: Scan, notes: Notes) -> Dtype:
-    words = re.sub(r"[^a-z0-9]", "", match["d"].lower())
+def _dtype(match: re.Match[str], scan: Scan, notes: Notes, group: str = "d") -> Dtype:
+    words = re.sub(r"[^a-z0-9]", "", match[group].lower())
     words = {"f8": "fp8", "f16": "fp16", "b16": "bf16", "fp8e4m3": "fp8", "f32": "fp32"}.get(words, words)
     dtype = _DTYPES.get(words, "bf16" if words.startswith("b") else "fp16")
     if words in _LOOSE:

@@ -18,8 +18,8 @@ _MARK = "\ue000"
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 _HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
-_EACH = r"[ ,]*(?:of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
-_GPUS = r"(?:gpus?|cards?|accelerators?|devices?)"
+_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
+_GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 _ANOTHER = rf"(?P<again>{COUNT})"
 
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -71,6 +71,8 @@ class Shape:
     hosts: int | None = None
     per_host: int | None = None
     racks: int | None = None
+    share: float = 1.0
+    """Part of it that is meant (`half a rack`)."""
 
 
 def find_cluster(
@@ -83,7 +85,7 @@ def find_cluster(
     nic = scan.take(_NIC)
     mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
     key = _one_kind(scan, mentions, gpus, notes)
-    shapes = _shapes(scan, mentions)
+    shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
     shape = _merged(shapes, notes)
@@ -139,7 +141,7 @@ def _preferred(keys: tuple[str, ...]) -> str:
     return min(keys, key=lambda key: ("sxm" not in key, -sizes[key], len(key), key))
 
 
-def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
+def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     """What the text says about numbers of GPUs and hosts; the words are eaten."""
     marked = scan.text
     for mention in mentions:
@@ -147,6 +149,7 @@ def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
         marked = marked[:start] + _MARK * (end - start) + marked[end:]
     scan.text = marked
     found = []
+    found += _halves(scan, mentions) if mentions else []
     if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
     for kind, pattern in _SHAPES if mentions else ():
@@ -155,7 +158,36 @@ def _shapes(scan: Scan, mentions: list[Mention]) -> list[Shape]:
         found += [Shape(per_host=count_of(m["n"] or m["m"])) for m in scan.take(_PER_HOST)]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_HOSTS)]
+        if not found:
+            found += _near(scan, notes)
     scan.take(re.compile(rf"{_MAKE}{_G}"))
+    return found
+
+
+_HALF = compiled(
+    rf"\bhalf\s+(?:of\s+)?(?:an?\s+|one\s+|the\s+|einen?\s+)?(?P<what>{_MAKE}{_G}(?:[- ]*(?:{_HOST}|racks?))?|(?:{_HOST}|racks?)\b(?:\s+(?:of|with)\s+{_MAKE}{_G})?)"
+)
+_BEFORE = compiled(
+    rf"(?P<n>{COUNT})(?:\s+(?!(?:on|in|at|with|for|using|per|via|of|and|or|users?|requests?|tokens?|tok|in|out|input|output|ms|s|k)\b)[^\W\d_]{{2,16}}){{1,2}}\s+{_MAKE}{_G}"
+)
+_BEHIND = compiled(rf"{_G}\s*[(:x,]?\s*(?P<n>\d{{1,6}})\s*(?:[぀-ヿ一-鿿가-힣]|{_GPUS}\b)")
+
+
+def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:
+    """`half a node of H100`, `half a GB200 NVL72 rack`."""
+    rack = any("nvl" in scan.words(mention.span).lower() for mention in mentions)
+    return [
+        Shape(racks=1, share=0.5) if rack or "rack" in match["what"].lower() else Shape(hosts=1, share=0.5)
+        for match in scan.take(_HALF)
+    ]
+
+
+def _near(scan: Scan, notes: Notes) -> list[Shape]:
+    """A number beside the GPU, with words between them that nobody here knows: better taken, and told, than overlooked."""
+    found = []
+    for match in [*scan.take(_BEFORE), *scan.take(_BEHIND)]:
+        found.append(Shape(total=count_of(match["n"])))
+        notes.assume(f"`{scan.words(match.span())}` read as {found[-1].total} GPUs")
     return found
 
 
@@ -183,19 +215,20 @@ def _merged(shapes: list[Shape], notes: Notes) -> Shape | None:
     if {"GPUs", "hosts", "GPUs per host", "racks"} & set(notes.questions):
         return None
     total, hosts, per_host = facts["GPUs"], facts["hosts"], facts["GPUs per host"]
+    share = min((s.share for s in shapes), default=1.0)
     if total and hosts and per_host and total != hosts * per_host:
         if total == per_host:
             return Shape(hosts=hosts, per_host=per_host)
         notes.ask("cluster", f"the text gives {total} GPUs but also {hosts} hosts of {per_host}: which one?")
         return None
-    return Shape(total=total, hosts=hosts, per_host=per_host, racks=facts["racks"])
+    return Shape(total=total, hosts=hosts, per_host=per_host, racks=facts["racks"], share=share)
 
 
 def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
     """Hosts and GPUs per host, with an assumption where the text left one open."""
     if shape.racks is not None:
         domain = int(next(iter(re.findall(r"nvl(\d+)", key)), 8 * usual))
-        total = shape.racks * domain
+        total = round(shape.racks * domain * shape.share)
         notes.assume(f"a rack of {key} is {domain} GPUs in hosts of {usual}")
         return total // usual, usual
     if shape.per_host is not None and shape.hosts is not None and shape.hosts > 1 and shape.per_host > usual:
@@ -204,6 +237,13 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
     if shape.per_host is not None:
         hosts = shape.hosts or (shape.total or shape.per_host) // shape.per_host
         return _checked(hosts, shape.per_host, notes)
+    if shape.total is None and shape.share < 1:
+        return _checked(
+            shape.hosts or 1,
+            max(1, round(usual * shape.share)),
+            notes,
+            assumed=f"half of the {usual} GPUs that a host usually has",
+        )
     if shape.total is None:
         return _checked(shape.hosts or 1, usual, notes, assumed=f"{usual} {key} in each host, as it is usually sold")
     if shape.hosts is not None:
@@ -258,7 +298,7 @@ def find_cluster_change(
     key = _one_kind(scan, mentions, gpus, notes)
     if {"gpu"} & set(notes.questions):
         return None
-    shapes = _shapes(scan, mentions) or _bare_shapes(scan, old)
+    shapes = _shapes(scan, mentions, notes) or _bare_shapes(scan, old)
     if key is None and not shapes:
         return None
     gpu = key or str(old["gpu"])

@@ -11,7 +11,7 @@ _KINDS: dict[str, str] = {
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline(?=\s*(?:,|nor|or|and)\s))",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:,|nor|or|and)\s))",
     "ep": r"(?:ep(?:_size)?|expert[-_ ]parallel(?:ism)?(?:_size)?)",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
@@ -26,7 +26,9 @@ _FORBID = {"cp": "sp", "moe_tp": "tp"}
 
 _ANY = "|".join(f"(?P<{kind}>{words})" for kind, words in _KINDS.items())
 _NAMELESS = "|".join(_KINDS.values())
-_LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?![-_ ]*(?:=|:|\d)){_PARALLEL})*"
+_OWN = r"\w|[-_ ]*(?:=|:|\d|(?:must|should|shall|is|are|(?:seems|sounds)|has|of|at|needs?)\b)"
+"""Behind a kind: what follows is about this kind alone, so that it ends a list."""
+_LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
     r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+away\s+from)\s+(?:any\s+|the\s+|use\s+)?"
@@ -42,7 +44,7 @@ _ONLY = compiled(
 _BOUND = compiled(
     rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above)\s*\d{{1,6}}"
 )
-_CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}\s*(?:or|/)\s*\d{{1,6}}\b")
+_CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
 _SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|set|at|exactly|equal|equals|with|stays?|the)\b){0,8}?"
 _FIX = compiled(rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?![\w%]|\.\d)")
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")

@@ -17,19 +17,24 @@ _WORDS: dict[str, str] = {
     "in ": r"(?:in|en|de|d'|na|no)\s+(?:ingresso|entr[ée]e|entrada)",
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
     "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
-    "answers": r"réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
+    "answers": r"antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
     "prompt": r"eingaben?|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
-    "output": r"ausgaben?|ausgabelänge|antworten|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
+    "output": r"ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
     "in": r"rein|hinein|erin",
     "out": r"raus|heraus|uit|eruit",
     "tokens": r"jetons?|fichas|词元|トークン|토큰|токен(?:ов|а|ы)?|tokenów|tokeny",
+    "requests per minute": r"anfragen\s+(?:pro|je)\s+minute|requ[êe]tes?\s+(?:par|/)\s+minute|(?:peticiones|solicitudes)\s+por\s+minuto|(?:requisições|pedidos)\s+por\s+minuto|richieste\s+al\s+minuto|запрос(?:ов|а)\s+в\s+минуту",
     "requests per second": r"anfragen\s+(?:pro|je)\s+sekunde|requ[êe]tes?\s+(?:par|/)\s+seconde|(?:peticiones|solicitudes)\s+por\s+segundo|richieste\s+al\s+secondo|"
     r"(?:requisições|pedidos)\s+por\s+segundo|verzoeken\s+per\s+seconde|请求/秒|个?请求每秒|リクエスト/秒|запрос(?:ов|а)\s+в\s+секунду",
     "concurrent users": r"gleichzeitige[nr]?\s+(?:nutzer|benutzer|anfragen|user)n?|parallele[nr]?\s+(?:nutzer|anfragen)n?|utilisateurs?\s+(?:simultan[ée]e?s?|concurrents?)|"
     r"requ[êe]tes?\s+simultan[ée]es|usuarios\s+(?:concurrentes|simult[áa]neos)|(?:peticiones|solicitudes)\s+simult[áa]neas|utenti\s+(?:simultanei|concorrenti|contemporanei)|"
-    r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей",
-    "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時実行数?|동시",
+    r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей|동시\s*사용자",
+    "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
     # latency
+    "first token": r"(?:(?:das|dem|der|le|el|il|o|het)\s+)?(?:erste[nsmr]?|premier|primer|primo|primeiro|eerste|pierwszy|первый|первого|最初の|第一个|首个?|첫(?:\s*번째)?)\s*(?:tokens?|jetons?|トークン|토큰|词元|токен(?:а|ов)?)",
+    "between tokens": r"(?:zwischen\s+(?:den\s+|zwei\s+)?tokens?|entre\s+(?:les\s+|deux\s+|los\s+|dos\s+|os\s+|dois\s+)?(?:jetons?|tokens?)|tra\s+(?:i\s+|due\s+)?tokens?|tussen\s+(?:de\s+)?tokens?|(?:token|词元)(?:之)?间(?:的?(?:延迟|间隔))?|トークン間|토큰\s*(?:간|사이))",
+    "within": r"innerhalb(?:\s+von)?|binnen|en\s+moins\s+d[e'](?:une?)?|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
+    "one second": r"(?:einer|une|un|una|uma|eine)\s+(?:sekunde|seconde|segundo|secondo)",
     "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
     r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
     r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
@@ -37,41 +42,59 @@ _WORDS: dict[str, str] = {
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
     # objective
-    "lowest latency": r"(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
+    "lowest latency": r"(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
     r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
-    r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
+    r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|低遅延|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "highest throughput": r"(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
-    r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
+    r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
     "lowest cost": r"(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
-    r"成本最低|最便宜|最少的?\s*(?:gpu|卡)|最安|コスト最小|как\s+можно\s+дешевле",
+    r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
+    "latency": r"latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
+    "throughput": r"durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
     # machines and numbers
     "with": r"mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*\d)",
     "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)",
-    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+\w*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|没有|使わずに?|без",
-    "pipeline parallelism": r"parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列",
-    "tensor parallelism": r"parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列",
-    "expert parallelism": r"parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列",
-    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:pd|p/d)\s*分离|分离式?部署",
-    "one": r"(?:eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
-    "two": r"двух|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
-    "three": r"drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
-    "four": r"четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
+    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+\w*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
+    "pipeline parallelism": r"parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
+    "tensor parallelism": r"parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
+    "expert parallelism": r"parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
+    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*分离|分离式?部署",
+    "one": r"(?:une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
+    "two": r"두(?=\s*[대개장])|двух|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
+    "three": r"세(?=\s*[대개장])|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
+    "four": r"네(?=\s*[대개장])|четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
     "eight": r"восьми|восемь|acht|huit|ocho|otto|oito|八(?=[台张块枚])",
     "sixteen": r"sechzehn|seize|diecis[ée]is|sedici|dezesseis|zestien|十六",
     "6": r"half\s+a\s+dozen",
     "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
     "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
+    "half a": r"(?:einem?r?\s+)?halbe[rnsm]?|une?\s+demie?|la\s+moiti[ée]\s+d[e'](?:une?)?|medio|media(?=\s+nodo)|meio|半(?:台|个)(?=\s*\w)",
+    "cards": r"grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})" if re.search(_CJK, words) else rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE), english)
+    (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})|(?={_CJK})(?:{words})(?![A-Za-z])" if re.search(_CJK, words) else rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE), english)
     for english, words in _WORDS.items()
 )  # fmt: skip
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<=[A-Za-z])\s*(?:为|是|は|を|が|가|이|을|를)\s*(?=\d)"), " "),
+    (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
+    (re.compile(r"\bw/\s*", re.IGNORECASE), "with "),
+    (re.compile(r"\b(?P<word>max|min|ca|approx|avg|mind|incl)\.(?=\s*\d)", re.IGNORECASE), r"\g<word>"),
+    (re.compile(r"(?P<kind>(?:pipeline|tensor|expert)\s+parallelism|disaggregated|PP|TP|EP|DP)\s*(?:は|を|も|은|는|을|를)?\s*(?:使わない|使わずに?|使用しない|なし(?:で|に)?|無し|없이|없음|사용\s*안\s*함|쓰지\s*(?:말|않)\w*|不用|不要|禁用)"), r" without \g<kind> "),
+    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|秒間)\s*(?:钟\s*)?(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개)?의?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps)"), r" \g<n> requests per second "),
+    (re.compile(r"(?P<h>\d{1,6})\s*台\s*(?P<n>\d{1,4})\s*卡\s*(?P<g>[A-Za-z]\w{1,12})"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"(?P<h>\d{1,6})\s*x\s*\(\s*(?P<n>\d{1,4})\s*x?\s*(?P<g>[^()]{1,30})\)"), r"\g<h>x\g<n> \g<g>"),  # 2x(8xH200)
+    (re.compile(r"(?<=[\sA-Za-z])(?:は|を|が|で|に|の|は|을|를|은|는|이|가)(?=\s)"), " "),
+    (re.compile(r"(?P<n>\d{1,9}(?:[.,]\d{1,3})?)\s*(?P<u>milliseconds|seconds|ms|s)\s*(?:under|within)(?!\s*\d)"), r" under \g<n> \g<u> "),
+    (re.compile(r"(?P<g>[A-Za-z]\w{1,12})\s*(?:を|が|で)?\s*(?P<n>\d{1,4})\s*(?:[枚张块卡장]|cards)\s*x\s*(?P<h>\d{1,4})\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"(?<=\d)\s*(?:个|개의?|件)\s*(?=tok)", re.IGNORECASE), " "),
+    (re.compile(r"(?<=\d)(?:个|개|명|件|名)(?:의|에서)?"), " "),
+    (re.compile(r"(?<=\d)\s*(?:장|枚)(?:의|에서|으로|로)?(?![A-Za-z])"), " cards "),
     (re.compile(r"(?<=[\d\w])(?:を|に|が|は|で|の)(?=\s*\d)"), " x "),  # H100を8枚
     (re.compile(r"(?<=\d)\s*(?:[张块枚卡](?:的)?|대의|장의|개의)(?=\s*[A-Za-z])"), " x "),
     (re.compile(r"(?<=\d)\s*[张块枚卡](?![A-Za-z])"), " "),

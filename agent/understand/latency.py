@@ -2,6 +2,7 @@
 
 import re
 
+from agent.understand.nearby import take_nearby
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
 
@@ -10,7 +11,7 @@ _T_UNIT = _T.replace(")?(?![\\w%])", ")(?![\\w%])")
 _STAT = r"(?:\(?\s*(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile|median|mean|average|avg|max)\s*\)?)"
 _BETWEEN = (
     rf"(?:\s|{_STAT}|[:=<>≤⩽~≈(-]|(?:under|below|within|less|than|at|most|maximum|max|of|is|to|be|should|must|has|have|needs?|wants?|stays?|keep|kept|remains?|lies?|under|no|more|up|"
-    r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|"
+    r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|en|em|an|the|within|"
     r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )
 _TTFT = (
@@ -43,7 +44,7 @@ _SUB_SECOND = compiled(
 _SPEED = compiled(
     r"(?P<n>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
-    r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps\s*(?:/|per)\s*user\b"
+    r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps(?:\s*(?:/|per|for\s+(?:each|every))\s*(?:user|stream|request|session)s?|\s+each|\s*/\s*u)\b"
 )
 FASTEST_READER = 300.0
 """Tokens per second above which a bare speed cannot be one user's."""
@@ -67,6 +68,8 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
         scan.take(_PERCENTILE)
         notes.assume(f"`{percentile.group()}` noted: estimates are means, so leave headroom for the tail")
     found = {f"{name}_ms": notes.one_of(f"{name}_ms", values) for name, values in limits.items()}
+    missing = tuple(name for name, value in found.items() if value is None and name not in notes.questions)
+    found |= take_nearby(scan, notes, missing)
     for name, value in found.items():
         if value is not None and value <= 0:
             notes.ask(name, f"the limit {name} must be above 0: how long may it take?")
@@ -75,13 +78,17 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None and value > 0}
 
 
+_TPOT_LABEL = compiled(_TPOT)
+
+
 def _milliseconds(match: re.Match[str], scan: Scan, notes: Notes) -> float:
     words = " ".join(match["n"].lower().split())
     amount = 0.5 if words == "half a" else float(number_of(words)) if words[0].isdigit() else float(count_of(words))
     unit = (match["u"] or "").lower()
     label = match.group().lower()
     if not unit:
-        unit = "ms" if "_ms" in label or (amount >= 20 and "_s" not in label) else "s"
+        small = amount < (1 if _TPOT_LABEL.search(label) else 20)
+        unit = "s" if "_s" in label or ("_ms" not in label and small) else "ms"
         if "_ms" not in label and "_s" not in label:
             notes.assume(f"`{scan.words(match.span())}` read as {amount:g} {unit}")
     if unit.startswith(("us", "µ", "micro")):

@@ -55,12 +55,25 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
         notes.ask("model", f"the text names {len(named)} models ({', '.join(f'`{n}`' for n in named)}): which one?")
         return None
     single = next((keys[0] for keys in choices if len(keys) == 1), None)
+    if single is not None:
+        _other_sizes(scan, models, single, notes)
     if single is None and choices:
         mention = mentions[0]
         notes.ask("model", f"`{scan.words(mention.span)}` may be {_listed(mention.keys)}: which one?")
     elif single is None:
         _unknown(scan, models, notes)
     return single
+
+
+_ANOTHER_SIZE = compiled(r"(?:\bor|\bvs\.?|\bversus|/|\band|\bto|,)\s*(?:the\s+)?(?P<size>\d{1,4}b)\b")
+
+
+def _other_sizes(scan: Scan, models: Vocabulary, single: str, notes: Notes) -> None:
+    """`70B or 405B`: a size of the same family beside the one that was read is another model."""
+    for match in scan.take(_ANOTHER_SIZE):
+        sibling = re.sub(r"\d{1,4}b\b", match["size"].lower(), single, count=1)
+        if sibling in models.names and sibling != single:
+            notes.ask("model", f"the text names 2 models (`{single}`, `{sibling}`): which one?")
 
 
 def _sure(mention: Mention, scan: Scan) -> bool:

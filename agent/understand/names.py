@@ -71,7 +71,7 @@ class Vocabulary:
         return {key: [frozenset(pieces(name)) for name in names] for key, names in self.names.items()}
 
     @cached_property
-    def _families(self) -> frozenset[str]:
+    def families(self) -> frozenset[str]:
         """First pieces of the keys: where a shortened name may start."""
         return frozenset(pieces(key)[0] for key in self.names)
 
@@ -109,7 +109,7 @@ class Vocabulary:
     def _shortened(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
         """A family name and as many following pieces as some key has."""
         head = _PIECE.findall(words[0].text)
-        if not head or head[0] not in self._families:
+        if not head or head[0] not in self.families:
             return None, 0
         wanted, used = list(head), 1
         keys = self._named(wanted)

@@ -2,6 +2,7 @@
 
 import re
 
+from agent.understand.nearby import take_nearby
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
 
@@ -45,16 +46,28 @@ _OSL = (
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
 )  # fmt: skip
+_IN_ORDER = compiled(
+    rf"\b{_INPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('a')}{_TOK}[ ,;/&+]*(?:and\s+)?(?:an?\s+)?{_OUTPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('b')}{_TOK}"
+)
+"""Both lengths behind their names: `prefill 32k decode 512`."""
+_EQUAL = compiled(rf"\b(?:isl\s*=\s*osl|osl\s*=\s*isl)\s*=\s*{_length('n')}")
+_LONG = compiled(
+    rf"\b(?:requests?|prompts?|inputs?|queries|messages?|documents?)\s+(?:that\s+)?(?:are|is|have|has|with|of|average)\s+(?:about\s+|around\s+|up\s+to\s+|~\s*)?{_N}{_TOK}(?:\s+long)?\b"
+)
+_HOW_MANY = compiled(
+    r"(?<![\w.,])\d{1,9}(?:\.\d{1,3})?\s?(?:m|million|thousand)?\s+(?:documents|docs|prompts|articles|questions|conversations|transcripts|requests|inputs|files|pages|queries)\b(?!\s+(?:of\s+)?\d*\s*tok)(?!\s*(?:/|per|a|in\s+flight|at\s+once|concurr|each\s+s))"
+)
+"""A number of texts, not of tokens."""
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 
 _LOAD = (
     compiled(
-        rf"(?P<n>{COUNT}|\d{{1,6}}k)\s*(?:x\s*)?(?:concurrent|parallel|simultaneous|in-flight|active)\s*(?:requests?|users?|sessions?|"
+        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel|simultaneous|in-flight|active)\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
     ),
     compiled(rf"\b(?:max\s+)?(?:concurrency|conc)(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
     compiled(rf"(?P<n>{COUNT})\s*(?:requests?|sequences?|users?|sessions?)\s*(?:in\s+flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
-    compiled(rf"(?P<n>{COUNT})\s*(?:users?|sessions?|streams|clients)\b"),
+    compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(r"(?<=[- \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
@@ -76,6 +89,10 @@ _PREFIX = (
 def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
     """The workload as a `Workload` document; lengths that the text does not give are assumptions."""
     found = find_traffic(scan, notes)
+    open_fields = tuple(name for name in ("isl", "osl") if name not in found and name not in notes.questions)
+    if not {"concurrency", "request_rate"} & found.keys() and "load" not in notes.questions:
+        open_fields += ("concurrency",)
+    found |= {name: round(value) for name, value in take_nearby(scan, notes, open_fields).items() if value >= 1}
     for name, default, what in (("isl", DEFAULT_ISL, "prompt"), ("osl", DEFAULT_OSL, "answer")):
         if name not in found and name not in notes.questions:
             found[name] = default
@@ -88,10 +105,13 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     load = _load(scan, notes)
     prefix = _prefix(scan, notes)
     pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_IN_ORDER)]
+    pairs += [(_tokens(m), _tokens(m)) for m in scan.take(_EQUAL)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_PAIR) if _is_pair(m)]
     pairs += [(int(m["a"]) * K, int(m["b"]) * K) for m in scan.take(_GLUED)]
     outputs = _lengths(scan, _OSL[:2])
-    inputs = _lengths(scan, _ISL)
+    scan.take(_HOW_MANY)
+    inputs = _lengths(scan, (*_ISL, _LONG))
     outputs += _lengths(scan, _OSL[2:])
     isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
     osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
@@ -139,7 +159,7 @@ def _load(scan: Scan, notes: Notes) -> dict[str, object]:
 
 
 def _count(words: str) -> int:
-    return int(words[:-1]) * 1000 if words.lower().endswith("k") else count_of(words)
+    return round(float(words[:-1]) * 1000) if words.lower().endswith("k") else count_of(words)
 
 
 def _rate(match: re.Match[str]) -> float:
@@ -150,12 +170,35 @@ def _rate(match: re.Match[str]) -> float:
     return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
 
 
+_PREFIX_LOOSE = compiled(
+    r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%(?=[^;\n.%]{0,60}\b(?:cache[ds]?|prefix(?:es)?|shared|reused)\b)[^;\n.%]{0,60}?\b(?:cache[ds]?|prefix(?:es)?|shared|reused)\b(?:\s+(?:cache|hits?))?"
+)
+_SHARES = {
+    "half": 0.5,
+    "a third": 1 / 3,
+    "one third": 1 / 3,
+    "a quarter": 0.25,
+    "two thirds": 2 / 3,
+    "three quarters": 0.75,
+}
+_PREFIX_WORDS = compiled(
+    rf"\b(?P<share>{'|'.join(_SHARES)})\s+(?:of\s+)?(?P<rest>[^.;,]{{0,60}}?\b(?:cached|shared|reused|(?:is|are)\s+(?:a\s+)?(?:common|the\s+same)|cache\s+hits?|prefix))\b"
+)
+
+
 def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
     ratios = []
+    for match in _PREFIX_WORDS.finditer(scan.text):
+        ratios.append(round(_SHARES[" ".join(match["share"].lower().split())], 3))
+        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
+        scan.eat(match.span("share"))
     for pattern in _PREFIX:
         for match in scan.take(pattern):
             number = float(match["n"])
             ratios.append(number / 100 if match["p"] or number > 1 else number)
+    for match in () if ratios else scan.take(_PREFIX_LOOSE):
+        ratios.append(float(match["n"]) / 100)
+        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
     ratio = notes.one_of("prefix hit ratio", ratios)
     if ratio is not None and ratio > 0.99:
         notes.ask(

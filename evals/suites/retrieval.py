@@ -10,7 +10,8 @@ import yaml
 from evals.suite import Sample, Score, Suite, measure
 from knowledge.retrieval import Library, cite
 
-DATA = Path(__file__).parent.parent / "data" / "retrieval_questions.yaml"
+DATA = Path(__file__).parent.parent / "data"
+FILES = ("retrieval_questions.yaml", "retrieval_fresh.yaml")
 SHOWN = 5
 
 
@@ -20,8 +21,8 @@ def _library() -> Library:
 
 
 def samples() -> Sequence[Sample]:
-    """The questions of `retrieval_questions.yaml`."""
-    rows = yaml.safe_load(DATA.read_text(encoding="utf-8"))
+    """The questions of every file."""
+    rows = [row for name in FILES for row in yaml.safe_load((DATA / name).read_text(encoding="utf-8"))]
     return [
         Sample(f"{n:03} {row['question'][:60]}", row["question"], {"sections": row["sections"]})
         for n, row in enumerate(rows)

@@ -11,7 +11,8 @@ from evals.suite import Sample, Score, Suite, measure
 from strategy.request import Request
 
 Json = dict[str, Any]
-DATA = Path(__file__).parent.parent / "data" / "understanding_held.yaml"
+DATA = Path(__file__).parent.parent / "data"
+FILES = ("understanding_held.yaml", "understanding_adversarial.yaml", "understanding_fresh.yaml")
 ASSUMED = {
     "isl": "isl ",
     "osl": "osl ",
@@ -23,8 +24,8 @@ ASSUMED = {
 
 
 def samples() -> Sequence[Sample]:
-    """The texts of `understanding_held.yaml`."""
-    rows = yaml.safe_load(DATA.read_text(encoding="utf-8"))
+    """The texts of every file."""
+    rows = [row for name in FILES for row in yaml.safe_load((DATA / name).read_text(encoding="utf-8"))]
     return [
         Sample(f"{number:03} {row['text'][:60]!r}", row["text"], {k: v for k, v in row.items() if k != "text"})
         for number, row in enumerate(rows)
@@ -38,10 +39,11 @@ async def solve(sample: Sample, _proposer: str) -> Json:
 
 def judged(found: Understanding, target: Json) -> Json:
     """Which fields are right, which are wrong, which were guessed without a word."""
-    if "asks" in target:
+    if "asks" in target or ("may_ask" in target and found.request is None):
         asked = found.question or ""
-        right = any(word.lower() in asked.lower() for word in target["asks"])
-        return {"summary": asked or "no question", "fields": 1, "wrong": [] if right else [f"no question about {target['asks']}"], "silent": []}  # fmt: skip
+        about: list[str] = target.get("asks") or target["may_ask"]
+        right = any(word.lower() in asked.lower() for word in about)
+        return {"summary": asked or "no question", "fields": 1, "wrong": [] if right else ["no question about what is open"], "silent": []}  # fmt: skip
     if found.request is None:
         wrong = [f"{name}: asked instead" for name in target["says"]]
         return {"summary": found.question, "fields": len(wrong), "wrong": wrong, "silent": []}
@@ -50,6 +52,9 @@ def judged(found: Understanding, target: Json) -> Json:
     wrong = [f"{n}: expected {says.get(n)}, got {got.get(n)}" for n in names if not _same(says.get(n), got.get(n))]
     defaults = [name for name in ASSUMED if name not in says and name not in loose]
     silent = [name for name in defaults if not _admitted(name, got, found.assumptions)]
+    words = target.get("notes", [])
+    if words and not any(word.lower() in note.lower() for word in words for note in found.assumptions):
+        silent.append(f"nothing about {words}")
     told = ", ".join(f"{name}={value}" for name, value in got.items())
     return {"summary": told, "fields": len(names), "wrong": wrong, "silent": silent}
 

@@ -32,6 +32,8 @@ class SearchResult:
     """The best candidate's price."""
     assumptions: tuple[str, ...] = ()
     """What the search decided where the request left it open."""
+    candidates: tuple[Candidate, ...] = ()
+    """Everything that was priced, in order of enumeration."""
 
 
 def search(problem: Problem, calibration: Calibration) -> SearchResult:
@@ -64,7 +66,7 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
     if ranked:
         missed = order(problem, [c for c in priced.candidates if not c.meets_slo])
         best, others = compared(priced.passes, [*ranked, *missed])
-        return SearchResult(ranked[0], others, considered=considered, estimate=best)
+        return SearchResult(ranked[0], others, considered=considered, estimate=best, candidates=priced.candidates)
 
     def planned(changed: Problem) -> Candidate | None:
         return next(iter(_ranked(changed, price_all(changed, calibration))), None)

@@ -368,12 +368,13 @@ def test_when_model_and_planner_both_fail_the_answer_is_rejected_with_the_best_c
 
 
 def test_cancelling_a_run_cancels_the_call_that_is_going_on() -> None:
-    cancelled = []
+    cancelled, asked = [], asyncio.Event()
 
     class Hanging:
         name = "llm"
 
         async def propose(self, brief: Brief) -> Proposal:
+            asked.set()
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
@@ -382,11 +383,8 @@ def test_cancelling_a_run_cancels_the_call_that_is_going_on() -> None:
             raise AssertionError
 
     async def leave_early() -> None:
-        asked = asyncio.Event()
-        found = dataclasses.replace(default_deps(), model=Hanging())
-        task = asyncio.create_task(run(TEXT, found, on_event=lambda e: asked.set() if e.type == "retrieved" else None))
+        task = asyncio.create_task(run(TEXT, dataclasses.replace(default_deps(), model=Hanging())))
         await asked.wait()
-        await asyncio.sleep(1.0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -38,11 +38,11 @@ def test_findings_point_into_the_answer_and_not_into_the_dag_document(problem: P
     }
 
 
-def test_the_system_text_names_every_op_and_fits_two_pages() -> None:
+def test_the_system_text_names_every_op_and_fits_three_pages() -> None:
     text = system_text()
 
     assert [op for op in OPS if f"- {op} " not in text] == []
-    assert len(text) < 8_000
+    assert len(text) < 10_000
 
 
 def test_evidence_is_shown_only_when_there_is_some(problem: Problem) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.wire import NODE_CLASSES, Answer, PatchAnswer, Wire, decode, parse_json, strict_schema
+from agent.wire import NODE_CLASSES, Answer, PatchAnswer, Wire, completed, decode, parse_json, strict_schema
 from strategy.ops import OPS
 from strategy.request import Problem
 
@@ -119,14 +119,29 @@ def test_limits_of_the_domain_are_shape_findings_too(problem: Problem, answer: d
         '```\n{"a": 1}\n```',
         '<think>8 heads, so {"tp": 4}</think>\n\n{"a": 1}',
         '<think>x</think>```json\n{"a": 1}```\n',
+        'I weigh {tp: 8} first.\n</think>\n{"a": 1}',
+        'Here is the plan:\n```json\n{"a": 1}\n```\nIt keeps TPOT low.',
+        'Sure! {"a": 1} That is all.',
     ],
 )
-def test_one_think_block_and_one_fence_are_stripped(reply: str) -> None:
+def test_thoughts_a_fence_and_words_around_the_object_are_stripped(reply: str) -> None:
     assert parse_json(reply) == {"a": 1}
 
 
 @pytest.mark.parametrize(
-    "reply", ["", '{"a": 1', "[1]", '{"a": NaN}', "Sure! {}", '<think>{"a": 1}', '{"a": 1}{"b": 2}', "null", "`" * 9]
+    "reply",
+    [
+        "",
+        '{"a": 1',
+        "[1]",
+        '{"a": NaN}',
+        '<think>{"a": 1}',
+        '{"a": 1}{"b": 2}',
+        "null",
+        "`" * 9,
+        '{"a": 1, "a": 2}',
+        '{"a": 1} and [2]',
+    ],
 )
 def test_anything_else_than_one_json_object_is_refused(reply: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -139,5 +154,43 @@ def test_a_cut_answer_is_never_completed_with_defaults(problem: Problem, graph_a
     for end in range(100, len(text), 97):
         with pytest.raises(ValueError, match=r".+"):
             parse_json(text[:end])
-    for part in ("graph", "why", "citations", "strategy"):
-        assert decode({k: v for k, v in graph_answer.items() if k != part}, problem.model).dag is None
+    for part in ("blocks", "branches", "links"):
+        graph = {k: v for k, v in graph_answer["graph"].items() if k != part}
+        assert decode(completed({**graph_answer, "graph": graph}, problem.model), problem.model).dag is None
+    node = graph_answer["graph"]["blocks"][0]["nodes"][1]
+    del node["split"]
+    assert decode(completed(graph_answer, problem.model), problem.model).dag is None
+
+
+def test_what_goes_without_saying_may_be_left_out(problem: Problem, answer: dict[str, Any]) -> None:
+    short = {"strategy": {"pools": [{"replicas": 2, "attention": {"tp_size": 4}, "experts": None, "stages": None}]}}
+
+    decoded = decode(completed(short, problem.model), problem.model)
+
+    assert decoded.findings == ()
+    assert decoded.strategy == decode(answer, problem.model).strategy
+
+
+def test_degrees_never_go_without_saying(problem: Problem, answer: dict[str, Any]) -> None:
+    del answer["strategy"]["pools"][0]["attention"]
+
+    (finding,) = decode(completed(answer, problem.model), problem.model).findings
+
+    assert finding.path == "/strategy/pools/0/attention"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        7,
+        [],
+        {"strategy": 3},
+        {"strategy": {"pools": [None, 3]}},
+        {"strategy": {"pools": [{"pp_size": "x", "attention": []}]}},
+    ],
+)
+def test_what_has_no_shape_is_left_to_the_shape_check(problem: Problem, odd: Any) -> None:
+    document = odd if isinstance(odd, dict) else {"strategy": odd}
+
+    assert decode(completed(document, problem.model), problem.model).findings
