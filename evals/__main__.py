@@ -167,6 +167,16 @@ def _stop(error: MeshwrightError) -> NoReturn:
     raise typer.Exit(2)
 
 
+@app.command()
+def peers(out: Annotated[Path, typer.Option(help="Page to write.")] = Path(__file__).parent / "PEERS.md") -> None:
+    """Another planner's cases: both plans at both prices and why they differ, as a page."""
+    from evals.peers import cases, compare, page
+
+    text = page([compare(case) for case in cases()])
+    out.write_text(text, encoding="utf-8")
+    typer.echo(text)
+
+
 app.command("cost")(report_cost)
 app.command("fit")(fit_factors)
 app.command("plant")(plant)

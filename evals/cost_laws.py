@@ -13,7 +13,9 @@ from knowledge.calibration import calibration
 from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.calibration import ENGINE_QUANTITIES, Calibration, Factor, FactorQuantity
-from strategy.cost import Curve, curve
+from strategy.cost import curve
+from strategy.fleet import Curve
+from strategy.memory import max_concurrency
 from strategy.request import Problem, Request
 from strategy.strategy import Strategy
 
@@ -65,7 +67,7 @@ def deployment(row: Json, *, isl: int | None = None, better: tuple[str, ...] = (
 def prices(row: Json) -> Json:
     """Every price that a law is about, in milliseconds unless it is said otherwise."""
     plain = deployment(row)
-    most = int(plain.priced(1).max_concurrency)
+    most = max_concurrency(plain.problem, plain.strategy)
     loads = [load for load in LOADS if load <= most] or [1]
     filled = plain.priced(*loads)
     load = min(LOAD, loads[-1])

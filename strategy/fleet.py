@@ -446,6 +446,6 @@ def interpolation(steps: Grid) -> Callable[[Grid], Grid]:
         inside = np.minimum(np.maximum(batch, 1.0), points[-1])
         left = (POINTS_PER_DOUBLING * np.log2(inside)).astype(np.int64)
         cell = starts + left
-        return flat[cell] + slopes[cell] * (inside - points[left])
+        return np.asarray(flat[cell] + slopes[cell] * (inside - points[left]))
 
     return at

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from strategy.engine_limits import engine_illegal
 from strategy.hardware import Cluster, GpuSpec
 from strategy.mesh import Axis, axis_size
@@ -16,6 +19,7 @@ from strategy.placement import refine
 from strategy.request import Engine, Precision
 from strategy.strategy import LayerRange, Pool
 
+Ranks = int | NDArray[np.int64]
 VOCAB_PAD = 64
 """Engines round a vocabulary up to a multiple of this before they split it (vLLM, vocab_parallel_embedding.py)."""
 
@@ -423,8 +427,12 @@ def inside_domain(pool: Pool, axis: Axis, cluster: Cluster) -> bool:
 
 def kv_transfer_compatible(prefill: Pool, decode: Pool) -> bool:
     """Between disaggregated pools each KV shard of one side is a whole number of shards of the other (PH011)."""
-    small, large = sorted((prefill.attention.tp_size, decode.attention.tp_size))
-    return large % small == 0
+    return bool(kv_shards_fit(prefill.attention.tp_size, decode.attention.tp_size))
+
+
+def kv_shards_fit(one: Ranks, other: Ranks) -> NDArray[np.bool_]:
+    """The same of two tp sizes, which may be arrays."""
+    return np.asarray(np.maximum(one, other) % np.minimum(one, other) == 0)
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from strategy.request import Problem, Slo
 
 GRID_POINTS = 24
 REFINED_POINTS = 17
+SHORT = 1e6
+"""How much worse it is to serve no request of a stated rate than to exceed a limit by its own size."""
 REFINEMENTS = 2
 """Times that the gap between the last load within the limits and the first beyond is cut into `REFINED_POINTS`."""
 
@@ -81,8 +83,8 @@ def _carries(problem: Problem, points: Curve) -> NDArray[np.bool_]:
 
 def _chosen(problem: Problem, points: Curve, meets: NDArray[np.bool_]) -> NDArray[np.int64]:
     """For each deployment the load where the objective is best within the limits, or where they are exceeded least."""
-    short = np.where(_carries(problem, points), 1.0, 1e6)
-    nearest = (excess(problem.slo, points.ttft_ms, points.tpot_ms) * short).argmin(axis=1)
+    short = np.maximum(0.0, 1 - points.requests_per_s / (problem.workload.request_rate or 1e-9))
+    nearest = (excess(problem.slo, points.ttft_ms, points.tpot_ms) + SHORT * short).argmin(axis=1)
     lowest = problem.workload.request_rate is not None or problem.objective == "latency"
     best = (meets if lowest else np.where(meets, points.tokens_per_s_per_gpu, -np.inf)).argmax(axis=1)
     return np.asarray(np.where(meets.any(axis=1), best, nearest))

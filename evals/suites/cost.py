@@ -85,7 +85,7 @@ def _time(row: Json) -> Json:
     stated = {"model": "deepseek-v3", "gpu": row["gpu"], "gpus": row["ranks"], "isl": 1, "osl": 2, "pools": [pool]}
     links = Links(deployment(stated).problem.cluster, calibration())
     span = Span(row["ranks"], row["ranks"] // 8, 8)
-    us = float(links.time_us(row["op"], span, np.array([float(row["bytes"])]))[0])
+    us = float(links.time_us(row["op"], span, float(row["bytes"])))
     return {"summary": f"{us:.0f} us, measured {row['us']} us", "us": us, "points": {"exchange, us": [[row["us"], us]]}}
 
 

@@ -8,6 +8,7 @@ The best of them become strategies, which are priced like all others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from strategy.fleet import (
     running_at_once,
     transfer_ms,
 )
+from strategy.legality import illegal, kv_shards_fit
 from strategy.operating import operate
 from strategy.passes import Grid, Seat
 from strategy.request import Problem
@@ -99,8 +101,9 @@ class Halves:
 
     @cached_property
     def room(self) -> Index:
-        """Sequences that fit on an attention replica of a pool that only decodes."""
-        return np.array([self.passes.sequences(alone(pool, "decode")) for pool in self.pools])
+        """Sequences that fit on an attention replica of a pool that only decodes; none where ranks share prompts (SP001)."""
+        whole = [pool if pool.attention.cp_size == 1 else None for pool in self.pools]
+        return np.array([self.passes.sequences(alone(pool, "decode")) if pool else 0 for pool in whole])
 
     @cached_property
     def chunks(self) -> Grid:
@@ -166,8 +169,16 @@ def disaggregated(passes: Passes, pools: Sequence[Pool]) -> list[Strategy]:
     if not len(pairs.first):
         return []
     plants = halves.plants(pairs)
-    best = _ranked(problem, plants)[:PRICED_PAIRS]
-    return [halves.strategy(pairs, row) for row in best.tolist()]
+    ranked = (halves.strategy(pairs, row) for row in _ranked(problem, plants).tolist())
+    return list(islice((strategy for strategy in ranked if _legal(problem, strategy)), PRICED_PAIRS))
+
+
+def _legal(problem: Problem, strategy: Strategy) -> bool:
+    """Whether each pool may serve its one phase at its replica count."""
+    return all(
+        illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
+        for pool in strategy.pools
+    )
 
 
 def _wanted(problem: Problem) -> bool:
@@ -217,8 +228,7 @@ def _sized(halves: Halves, prompts: Grid, requests: Grid) -> Pairs:
         side.ravel() for side in np.meshgrid(_kept(halves, prompts), _kept(halves, requests), indexing="ij")
     )
     tp = np.array([pool.attention.tp_size for pool in halves.pools])
-    small, large = np.minimum(tp[first], tp[second]), np.maximum(tp[first], tp[second])
-    compatible = large % np.maximum(small, 1) == 0
+    compatible = kv_shards_fit(tp[first], tp[second])
     first, second = first[compatible], second[compatible]
     prefillers, decoders = _counts(halves, prompts[first], requests[second], halves.gpus[first], halves.gpus[second])
     rows = np.repeat(np.arange(len(first)), prefillers.shape[1])

@@ -19,6 +19,8 @@ from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe, describ
 MAX_CHANGES = 4
 MAX_HOSTS = 64
 MIN_ISL = 1024
+BISECTIONS = 5
+"""Plans made to find how far an amount must fall, after halving it."""
 ROOM = 1.05
 """A relaxed latency limit is offered with this much room above the best that was found."""
 
@@ -30,7 +32,7 @@ Patch = tuple[dict[str, Any], str, Problem]
 def explain(problem: Problem, priced: Priced, plan: Planned) -> Infeasible:
     """Limits that no candidate meets, and of each kind of change the smallest after which a plan was found."""
     nearest: list[Change] = []
-    for kind in _kinds_of_change(problem, priced):
+    for kind in _kinds_of_change(problem, priced, plan):
         found = next(_verified(kind, plan), None)
         if found is not None:
             nearest.append(found)
@@ -47,12 +49,46 @@ def _verified(changes: Iterator[Patch], plan: Planned) -> Iterator[Change]:
 
 
 def _limits(problem: Problem, priced: Priced) -> Iterator[Limit]:
-    if priced.candidates:
+    if priced.candidates and _rate_is_short(problem, priced):
+        yield _rate_limit(problem, priced)
+    elif priced.candidates:
         yield from _slo_limits(problem.slo, priced)
-    elif priced.misfits:
+    elif priced.misfits and not priced.fitting:
         yield _memory_limit(problem, priced)
+    elif priced.fitting:
+        yield _serving_limit(problem)
     else:
         yield from _legality_limits(problem)
+
+
+def _rate_is_short(problem: Problem, priced: Priced) -> bool:
+    """Whether no candidate serves the request rate that is asked for, whatever the latency."""
+    return problem.workload.request_rate is not None and _most_requests(problem, priced) < problem.workload.request_rate
+
+
+def _most_requests(problem: Problem, priced: Priced) -> float:
+    """Requests per second of the candidate that serves most."""
+    return max(one.tokens_per_s for one in priced.candidates) / problem.workload.osl
+
+
+def _rate_limit(problem: Problem, priced: Priced) -> Limit:
+    best = max(priced.candidates, key=lambda one: one.tokens_per_s)
+    wanted, most = problem.workload.request_rate or 0.0, _most_requests(problem, priced)
+    return Limit(
+        name="request_rate", required=wanted, available=float(f"{most:.4g}"), unit="requests/s",
+        message=(
+            f"{wanted:g} requests/s are asked; the most found is {most:.4g} on {best.gpus} GPUs ({describe_strategy(best.strategy)}), whatever the latency"
+        ),
+    )  # fmt: skip
+
+
+def _serving_limit(problem: Problem) -> Limit:
+    """Pools fit, yet none may serve as asked: two pools need GPUs for both, or what is fixed leaves no second one."""
+    gpus, asked = problem.constraints.fix.gpus or problem.cluster.gpus, _asked(problem.constraints)
+    return Limit(
+        name="serving", required=2, available=1, unit="pools",
+        message=f"no two pools, one for each phase, fit on {gpus} GPUs with {asked}; one pool that serves both does",
+    )  # fmt: skip
 
 
 def _slo_limits(slo: Slo, priced: Priced) -> Iterator[Limit]:
@@ -134,22 +170,51 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def _kinds_of_change(problem: Problem, priced: Priced) -> list[Iterator[Patch]]:
+def _kinds_of_change(problem: Problem, priced: Priced, plan: Planned) -> list[Iterator[Patch]]:
     """Changes worth trying, a list for each kind, smallest first: as a patch of the request, in words, and applied."""
+    if priced.candidates and _rate_is_short(problem, priced):
+        return [
+            _lower_rate(problem, priced),
+            _fewer_bytes(problem),
+            _more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
+        ]
     if priced.candidates:
         return [
             _relaxed_limits(problem, priced),
-            _lower_load(problem),
+            _lower_load(problem, plan),
             _fewer_bytes(problem),
             _more_gpus(problem, 4 * problem.cluster.gpus),
         ]
+    if priced.fitting:
+        return [_any_serving(problem), _more_gpus(problem, 4 * problem.cluster.gpus), *_free_degrees(problem)]
     if priced.misfits:
         return [
             _fewer_bytes(problem),
             _more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
-            _shorter(problem),
+            _shorter(problem, plan),
         ]
+    return _free_degrees(problem)
+
+
+def _free_degrees(problem: Problem) -> list[Iterator[Patch]]:
     return [_nearest_degrees(problem), _freed_degrees(problem), _allowed_again(problem)]
+
+
+def _any_serving(problem: Problem) -> Iterator[Patch]:
+    """One pool for both phases."""
+    yield (
+        {"serving": "colocated"},
+        "serve both phases from one pool",
+        problem.model_copy(update={"serving": "colocated"}),
+    )
+
+
+def _lower_rate(problem: Problem, priced: Priced) -> Iterator[Patch]:
+    """As many requests per second as were found to be served within the limits, or nearly."""
+    most = _most_requests(problem, priced)
+    for share in (1.0, 0.5, 0.25, 0.1):
+        rate = _rounded_down(most * share)
+        yield _with_workload(problem, "request_rate", rate, f"send {rate:g} requests a second")
 
 
 def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[Patch]:
@@ -166,17 +231,38 @@ def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[Patch]:
     yield {"slo": relaxed}, text, changed
 
 
-def _lower_load(problem: Problem) -> Iterator[Patch]:
+def _lower_load(problem: Problem, plan: Planned) -> Iterator[Patch]:
     """Fewer requests in flight, where the request states how many."""
-    concurrency = problem.workload.concurrency
-    while concurrency is not None and concurrency > 1:
-        concurrency //= 2
-        load = problem.workload.model_copy(update={"concurrency": concurrency})
-        yield (
-            {"workload": {"concurrency": concurrency}},
-            f"send {concurrency} requests at a time",
-            problem.model_copy(update={"workload": load}),
+    stated = problem.workload.concurrency
+    if stated is not None:
+        yield from _most(
+            stated, 1, lambda n: _with_workload(problem, "concurrency", n, f"send {n} requests at a time"), plan
         )
+
+
+def _most(stated: int, least: int, patch: Callable[[int], Patch], plan: Planned) -> Iterator[Patch]:
+    """The patch with the highest value below `stated` for which there is a plan: by halving down to `least`, then by bisection."""
+    low = high = stated
+    while low > least and (low == high or plan(patch(low)[2]) is None):
+        low, high = max(least, low // 2), low
+    for _ in range(BISECTIONS):
+        middle = (low + high) // 2
+        if middle == low:
+            break
+        low, high = (middle, high) if plan(patch(middle)[2]) is not None else (low, middle)
+    if low < stated:
+        yield patch(low)
+
+
+def _with_workload(problem: Problem, name: str, value: float, message: str) -> Patch:
+    load = problem.workload.model_copy(update={name: value})
+    return {"workload": {name: value}}, message, problem.model_copy(update={"workload": load})
+
+
+def _rounded_down(value: float) -> float:
+    """Down to two significant digits."""
+    step = 10 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.floor(value / step + 1e-9) * step:.6g}")
 
 
 def _rounded_up(value: float) -> float:
@@ -220,18 +306,11 @@ def _allowed_again(problem: Problem) -> Iterator[Patch]:
         yield {"constraints": {"forbid": list(rest)}}, f"allow {name}", changed
 
 
-def _shorter(problem: Problem) -> Iterator[Patch]:
+def _shorter(problem: Problem, plan: Planned) -> Iterator[Patch]:
     """Shorter prompts, where the cache of one sequence is what does not fit."""
-    work = problem.workload
-    isl = work.isl
-    while isl > MIN_ISL:
-        isl //= 2
-        shorter = work.model_copy(update={"isl": isl})
-        yield (
-            {"workload": {"isl": isl}},
-            f"send prompts of {isl} tokens",
-            problem.model_copy(update={"workload": shorter}),
-        )
+    isl = problem.workload.isl
+    if isl > MIN_ISL:
+        yield from _most(isl, MIN_ISL, lambda n: _with_workload(problem, "isl", n, f"send prompts of {n} tokens"), plan)
 
 
 def _fewer_bytes(problem: Problem) -> Iterator[Patch]:

@@ -84,7 +84,8 @@ def price_all(problem: Problem, calibration: Calibration) -> Priced:
     found = candidates(passes, [*together, *disaggregated(passes, legal)])
     if problem.objective == "min_gpus":
         found = fewest_replicas(passes, found)
-    return Priced(tuple(found), tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool)), passes)
+    misfits = tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool))
+    return Priced(tuple(found), misfits, len(fitting), passes)
 
 
 def _batch_points(problem: Problem, rooms: list[int]) -> int:

@@ -67,6 +67,8 @@ class Priced:
 
     candidates: tuple[Candidate, ...]
     misfits: tuple[Misfit, ...]
+    fitting: int
+    """Legal pools that fit, also where none of them came to be a candidate."""
     passes: Passes
     """What they were priced with."""
 
