@@ -20,7 +20,7 @@ from strategy.result import Result
 from validators.documents import read_data
 
 if TYPE_CHECKING:
-    from agent.events import Event, OnEvent
+    from agent.events import OnEvent
     from api.state.keys import Keys, Scope
 
 
@@ -107,7 +107,6 @@ def estimate(file: str | None, *, batch: str | None, style: str) -> None:
     from api import render
 
     render.show(render.estimate(priced))
-    render.show(render.section("Memory of the fullest GPU", render.memory(priced.memory_gb)))
 
 
 def rules(code: str | None, *, style: str) -> None:
@@ -225,12 +224,9 @@ def _progress() -> "OnEvent | None":
     """Who tells a person at a terminal what a run is doing."""
     if not sys.stderr.isatty():
         return None
+    from api.narrate import Narrator
 
-    def tell_step(event: "Event") -> None:
-        detail = event.data.get("outcome") or event.data.get("status") or ""
-        sys.stderr.write(f"{event.type} {detail}".rstrip() + "\n")
-
-    return tell_step
+    return Narrator().tell
 
 
 def _read_request(name: str, settings: Settings) -> Request | str:
@@ -274,20 +270,17 @@ def _print_result(result: Result, style: str) -> None:
             )
         sys.stdout.write(service.export_text(result.dag, "mermaid"))
     else:
-        from api import render
+        from api import render, report
 
-        render.show(render.result(result))
+        render.show(report.result(result))
 
 
 def _write_files(result: Result, folder: Path) -> None:
-    """`result.json`, and the DAG as YAML and Mermaid when there is one."""
-    files = {"result.json": json.dumps(service.document(result), indent=2) + "\n"}
-    if result.dag is not None:
-        files |= {
-            "dag.yaml": service.export_text(result.dag, "yaml"),
-            "dag.mmd": service.export_text(result.dag, "mermaid"),
-        }
-    _save({name: text.encode() for name, text in files.items()}, folder)
+    """The result with everything that follows from it, and a README that says what is what."""
+    from api import render, report
+    from api.folder import plan_files
+
+    _save(plan_files(result, render.text(report.result(result))), folder)
 
 
 def _save(files: dict[str, bytes], folder: Path) -> None:
@@ -295,7 +288,10 @@ def _save(files: dict[str, bytes], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
+            if name.endswith(".sh"):
+                (folder / name).chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
     sys.stderr.write(f"wrote {_listed(list(files))} into {folder}\n")

@@ -69,4 +69,9 @@ def summary(files: Iterable[Judged]) -> str:
     found = [finding for file in judged for finding in file.findings]
     errors = sum(finding.severity == "error" for finding in found)
     valid = sum(file.judgement.valid for file in judged)
-    return f"{valid} of {len(judged)} valid; {errors} errors, {len(found) - errors} other findings"
+    others = len(found) - errors
+    return f"{valid} of {len(judged)} valid; {_counted(errors, 'error')}, {_counted(others, 'other finding')}"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Results for people: what a terminal shows. Everything here takes values and returns rich renderables; nothing is decided."""
+"""Pieces of what a terminal shows: tables, bars, findings, proofs. Everything here takes values and returns rich renderables."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,55 +9,56 @@ from rich.table import Table
 from rich.text import Text
 
 from api.documents import Judged
-from strategy.dag import AnyNode, Block, Branch, Dag, LayerStamp
-from strategy.request import Request
-from strategy.result import Alternative, Estimate, Finding, Infeasible, MemoryGb, OpShare, Proof, Result
-from strategy.strategy import Pool, Strategy, combination, describe
+from strategy.result import Estimate, Finding, MemoryGb, OpShare, Proof
 
 COLOURS = {
     "valid": "bold green",
     "infeasible": "bold red",
     "needs_clarification": "bold yellow",
     "rejected": "bold red",
-    "error": "red",
-    "warning": "yellow",
-    "info": "cyan",
+    "error": "bold red",
+    "warning": "bold yellow",
+    "info": "bold cyan",
 }
+KINDS = {"compute": "blue", "memory": "green", "communication": "yellow", "other": "bright_black"}
 PIPED_WIDTH = 140
-BAR_WIDTH = 40
-MEMORY_PARTS = (("weights", "█"), ("kv", "▓"), ("activations", "▒"), ("other", "░"))
-MAX_OPS = 6
-"""Rows of the time table; the rest is summed."""
+EIGHTHS = " ▏▎▍▌▋▊▉"
+"""A cell of a bar, filled by eighths."""
+WIDE_BAR, SHORT_BAR = 24, 8
+NARROW = 76
+"""Columns below which bars are short."""
+MEMORY_PARTS = (
+    ("weights", "█", "blue"),
+    ("kv", "▓", "magenta"),
+    ("activations", "▒", "green"),
+    ("other", "░", "bright_black"),
+)
+MAX_OPS = 5
+"""Ops of a phase that are named; the rest is summed."""
+EXCERPT_WIDTH = 100
+
+
+def console() -> Console:
+    """Standard output: colours only on a terminal without NO_COLOR; wide lines stay whole when piped."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, PIPED_WIDTH))
 
 
 def show(value: RenderableType) -> None:
-    """Print to standard output: colours only on a terminal without NO_COLOR; wide lines stay whole when piped."""
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, width=max(out.width, PIPED_WIDTH))
+    """Print to standard output; what its encoding has no signs for is replaced."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(_lines(value, console()).encode(encoding, "replace").decode(encoding))
+
+
+def text(value: RenderableType) -> str:
+    """The same as a file holds it: without colours, and wide."""
+    return _lines(value, Console(highlight=False, width=PIPED_WIDTH, color_system=None, force_terminal=False))
+
+
+def _lines(value: RenderableType, out: Console) -> str:
     with out.capture() as captured:
         out.print(value)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
-
-
-def result(value: Result) -> RenderableType:
-    """One plan from top to bottom: the verdict, the strategy, the numbers, the graph, and why."""
-    parts: list[RenderableType | None] = [_headline(value), _question(value)]
-    if value.infeasible is not None:
-        parts.append(infeasible(value.infeasible))
-    if value.strategy is not None:
-        parts.append(section("Strategy", strategy(value.strategy)))
-    if value.estimate is not None:
-        parts.append(section("Estimate", estimate(value.estimate)))
-        parts.append(section("Memory of the fullest GPU", memory(value.estimate.memory_gb)))
-    if value.proof is not None:
-        parts.append(section("Proof", proof(value.proof)))
-    if value.dag is not None:
-        parts.append(section(f"DAG ({value.dag.num_nodes} nodes)", outline(value.dag)))
-    if value.report.findings:
-        parts.append(section("Findings", findings(value.report.findings)))
-    parts.append(_why(value))
-    return Group(*(part for part in parts if part is not None))
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
 def section(title: str, body: RenderableType) -> RenderableType:
@@ -65,35 +66,111 @@ def section(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2), expand=False))
 
 
-def strategy(value: Strategy) -> RenderableType:
-    """Each pool in a line: degrees, layers of each stage, GPUs."""
-    return Group(*(Text(_pool_line(pool, named=value.disaggregated)) for pool in value.pools))
+def bar_width() -> int:
+    """Cells of a bar on this terminal."""
+    return WIDE_BAR if console().width >= NARROW else SHORT_BAR
+
+
+def bar(share: float, style: str, width: int) -> Text:
+    """A bar of `width` cells, filled to `share`, exact to an eighth of a cell."""
+    eighths = round(8 * width * min(1.0, max(0.0, share)))
+    full, part = divmod(eighths, 8)
+    filled = "█" * full + (EIGHTHS[part] if part else "")
+    return Text.assemble((filled, style), ("·" * (width - len(filled)), "bright_black"))
+
+
+def duration(ms: float) -> str:
+    """A time in the unit that people read, three digits of it: `971 ms`, `1.98 s`, `640 us`."""
+    value, unit = (ms / 1000, "s") if ms >= 1000 else (ms, "ms") if ms >= 0.1 or not ms else (1000 * ms, "us")
+    digits = 0 if value >= 100 or not value else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}"
+
+
+def limit(ms: float) -> str:
+    """A limit as it was asked for: `1 s`, `40 ms`."""
+    return f"{ms / 1000:g} s" if ms >= 1000 else f"{ms:g} ms"
 
 
 def estimate(value: Estimate) -> RenderableType:
-    """The numbers of the operating point, then where the time goes."""
-    grid = Table.grid(padding=(0, 3))
-    grid.add_row("TTFT", f"{value.ttft_ms:,.0f} ms", "throughput", f"{value.tokens_per_s_per_gpu:,.0f} tokens/s/GPU")
-    grid.add_row("TPOT", f"{value.tpot_ms:,.1f} ms", "requests", f"{value.requests_per_s:,.2f} /s")
-    load = f"{value.concurrency:,} (KV room for {value.max_concurrency:,})"
-    grid.add_row("GPUs", f"{value.gpus:,}", "concurrency", load)
-    grid.add_row("bottleneck", value.bottleneck)
-    notes = [Text(f"note: {note}", style="yellow") for note in value.notes]
-    return Group(grid, *([_breakdown(value.breakdown)] if value.breakdown else []), *notes)
+    """An operating point without its limits: the numbers, the memory, and where the time goes."""
+    rows = [
+        ("TTFT", duration(value.ttft_ms)),
+        ("TPOT", duration(value.tpot_ms)),
+        ("throughput", f"{value.tokens_per_s_per_gpu:,.0f} tokens/s/GPU, {value.requests_per_s:,.2f} requests/s"),
+        ("GPUs", f"{value.gpus:,}"),
+        ("load", load(value)),
+        ("bound by", value.bottleneck),
+        ("memory", f"{value.memory_gb.total:.1f} of {value.memory_gb.capacity:.1f} GB on the fullest GPU"),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for name, told in rows:
+        grid.add_row(Text(name, style="dim"), Text(told))
+    return Group(grid, memory(value.memory_gb), Text(""), *times(value.breakdown), *notes(value))
+
+
+def load(value: Estimate) -> str:
+    """Requests in flight, and for how many there is room."""
+    return f"{value.concurrency:,} requests in flight, KV room for {value.max_concurrency:,}"
+
+
+def notes(value: Estimate) -> list[RenderableType]:
+    """What makes the numbers uncertain."""
+    return [Text(f"uncertain: {note}", style="yellow") for note in value.notes]
 
 
 def memory(value: MemoryGb) -> RenderableType:
     """A bar in proportion to the capacity, and its legend."""
-    bar = Text("[")
-    used = 0
-    for name, glyph in MEMORY_PARTS:
-        cells = round(BAR_WIDTH * getattr(value, name) / value.capacity)
-        cells = min(cells, BAR_WIDTH - used)
+    return Group(memory_bar(value, 2 * bar_width()), memory_legend(value))
+
+
+def memory_bar(value: MemoryGb, width: int) -> Text:
+    """The parts one after another; dots are what is free."""
+    made, used = Text(), 0
+    for name, glyph, style in MEMORY_PARTS:
+        cells = min(round(width * getattr(value, name) / value.capacity), width - used)
+        made.append(glyph * cells, style)
         used += cells
-        bar.append(glyph * cells)
-    bar.append(" " * (BAR_WIDTH - used) + f"] {value.total:.1f} of {value.capacity:.1f} GB")
-    legend = "  ".join(f"{glyph} {name} {getattr(value, name):.1f}" for name, glyph in MEMORY_PARTS)
-    return Group(bar, Text(legend))
+    return made.append("·" * (width - used), "bright_black")
+
+
+def memory_legend(value: MemoryGb) -> Text:
+    """Each part of the bar with its amount."""
+    made = Text()
+    for name, glyph, style in MEMORY_PARTS:
+        made.append("  " if made else "").append(glyph, style)
+        made.append(f" {'KV' if name == 'kv' else name} {getattr(value, name):.1f}")
+    return made
+
+
+def times(shares: Sequence[OpShare]) -> list[RenderableType]:
+    """The slowest ops of each phase with their share of a pass; the colour is what bounds them."""
+    found: list[RenderableType] = []
+    for phase, title in (("prefill", "Prefill pass"), ("decode", "Decode step")):
+        mine = sorted((share for share in shares if share.phase == phase), key=lambda share: -share.ms)
+        if mine:
+            told = Text.assemble(f"{title} ", (duration(sum(share.ms for share in mine)), "bold"))
+            found += [*([Text("")] if found else []), told, _ops(mine)]
+    return found
+
+
+def _ops(ranked: Sequence[OpShare]) -> RenderableType:
+    total, width = sum(share.ms for share in ranked), bar_width()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(min_width=width)
+    grid.add_column(min_width=max(map(len, KINDS)))
+    for share in ranked[:MAX_OPS]:
+        part, style = share.ms / total if total else 0.0, KINDS[share.kind]
+        grid.add_row(
+            share.op, duration(share.ms), f"{part:.0%}", bar(part, style, width), Text(share.kind, style=style)
+        )
+    rest = ranked[MAX_OPS:]
+    if rest:
+        left = sum(share.ms for share in rest)
+        grid.add_row(f"{len(rest)} others", duration(left), f"{left / total if total else 0:.0%}")
+    return grid
 
 
 def proof(value: Proof) -> Text:
@@ -109,54 +186,54 @@ def proof(value: Proof) -> Text:
     return Text.assemble(line, f"\n{text.strip()}")
 
 
-def outline(dag: Dag) -> RenderableType:
-    """Both branches as the blocks they stamp, then each block as one line of nodes."""
-    rows = [Text(f"{phase:<8}{_branch(dag.branch(phase))}") for phase in ("prefill", "decode")]
-    width = max(len(block.name) for block in dag.blocks) + 2
-    grid = Table.grid(padding=0)
-    grid.add_column(min_width=width)
-    grid.add_column(overflow="fold")
-    for block in dag.blocks:
-        grid.add_row(Text(block.name, style="cyan"), _block(block))
-    return Group(*rows, grid)
-
-
 def findings(values: Iterable[Finding]) -> RenderableType:
     """Each finding with its place and its fix."""
     rows: list[RenderableType] = []
     for value in values:
-        mark = Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
-        rows.append(Text.assemble(mark, f" {value.path or '/'}: {value.message}"))
-        if value.hint:
-            rows.append(Padding(Text(f"hint: {value.hint}"), (0, 0, 0, 2), expand=False))
+        rows.append(Text.assemble(_mark(value), f" {value.message}"))
+        rows.append(Padding(Group(Text(f"at {value.path or '/'}", style="dim"), *_fix(value)), (0, 0, 0, 2)))
     return Group(*rows)
 
 
-def infeasible(value: Infeasible) -> RenderableType:
-    """Which limits break, and the nearest requests that do not break them."""
-    rows: list[RenderableType] = [Text(f"{limit.name}: {limit.message}") for limit in value.limits]
-    parts = [section("Limits", Group(*rows))]
-    if value.nearest:
-        told = [f"{change.message}{' (planned: it works)' if change.verified else ''}" for change in value.nearest]
-        parts.append(section("Nearest change that fits", _bullets(told)))
-    return Group(*parts)
-
-
 def judged(file: Judged) -> RenderableType:
-    """One file's verdict as compilers print it: `file:line:column: severity code message`, then the hint."""
+    """One file's verdict as compilers print it: `file:line:column: severity code message`, the line with its place, the hint."""
     verdict = file.judgement
     word = Text("valid" if verdict.valid else "not valid", style=COLOURS["valid" if verdict.valid else "rejected"])
     rows: list[RenderableType] = []
     for value in verdict.findings:
         line, column = file.position(value.path)
-        mark = Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
-        rows.append(Text.assemble(f"{file.name}:{line}:{column}: ", mark, f" {value.message}"))
-        rows.append(
-            Padding(Text(f"at {value.path or '/'}" + (f"; hint: {value.hint}" if value.hint else "")), (0, 0, 0, 2))
-        )
+        rows.append(Text.assemble((f"{file.name}:{line}:{column}: ", "bold"), _mark(value), f" {value.message}"))
+        rows += excerpt(file.document.text, line, column, COLOURS[value.severity])
+        place = Text(f"at {value.path or '/'}", style="dim")
+        rows.append(Padding(Group(place, *_fix(value)), (0, 0, 1, len(str(line)) + 3)))
     if verdict.proof is not None:
         rows.append(Text.assemble(f"{file.name}: proof ", proof(verdict.proof)))
     return Group(*rows, Text.assemble(f"{file.name}: ", word))
+
+
+def excerpt(text: str, line: int, column: int, style: str) -> list[RenderableType]:
+    """A line of a document with its number, and a mark under the column; the part around the column where the line is long."""
+    lines = text.splitlines()
+    if not 0 < line <= len(lines):
+        return []
+    width = min(EXCERPT_WIDTH, max(20, console().width - len(str(line)) - 6))
+    start = max(0, min(column - width // 3, len(lines[line - 1]) - width))
+    shown = lines[line - 1][start : start + width]
+    margin = f"  {' ' * len(str(line))} | "
+    return [
+        Text.assemble((f"  {line} | ", "bright_black"), shown, no_wrap=True, overflow="crop"),
+        Text.assemble(
+            (margin, "bright_black"), " " * (column - 1 - start), ("^", style), no_wrap=True, overflow="crop"
+        ),
+    ]
+
+
+def _mark(value: Finding) -> Text:
+    return Text(f"{value.severity} {value.code}", style=COLOURS[value.severity])
+
+
+def _fix(value: Finding) -> list[RenderableType]:
+    return [Text.assemble(("hint: ", "green"), value.hint)] if value.hint else []
 
 
 def cell(value: object) -> str:
@@ -189,114 +266,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return made
 
 
-def _headline(value: Result) -> RenderableType:
-    mark = Text(value.status.replace("_", " "), style=COLOURS[value.status])
-    return Text.assemble(mark, f"  {_asked(value.request)}  (by {value.origin.replace('_', ' ')})")
-
-
-def _asked(request: Request | None) -> str:
-    if request is None:
-        return "one question first"
-    model = request.model if isinstance(request.model, str) else str(request.model.get("name", "your model"))
-    cluster, load = request.cluster, request.workload
-    hosts = f"{cluster.hosts} x " if cluster.hosts > 1 else ""
-    limits = [("TTFT", request.slo.ttft_ms), ("TPOT", request.slo.tpot_ms)]
-    slo = "".join(f", {name} <= {limit:g} ms" for name, limit in limits if limit is not None)
-    return f"{model} on {hosts}{cluster.gpus_per_host or ''} {cluster.gpu}, {load.isl} in, {load.osl} out{slo}"
-
-
-def _question(value: Result) -> RenderableType | None:
-    return section("Question", Text(value.question)) if value.question else None
-
-
-def _why(value: Result) -> RenderableType:
-    parts: list[RenderableType] = []
-    if value.explanation:
-        parts.append(section("Why", Text(value.explanation)))
-    if value.alternatives:
-        parts.append(section("Why not the others", _alternatives(value.alternatives)))
-    if value.assumptions:
-        parts.append(section("Assumed", _bullets(value.assumptions)))
-    if value.citations:
-        parts.append(section("Read more (knowledge/pages)", _bullets(_cited(value))))
-    return Group(*parts)
-
-
-def _cited(value: Result) -> list[str]:
-    return [f"{cited.ref}  {cited.title}".rstrip() for cited in value.citations]
-
-
-def _pool_line(pool: Pool, *, named: bool) -> str:
-    names = " + ".join(combination(pool, pool.phases[0])) if pool.phases else ""
-    stages = ", ".join(f"{start}-{end - 1}" for start, end in pool.stages)
-    layers = f"; layers {stages}" if pool.pp_size > 1 else ""
-    label = f"{pool.name}: " if named else ""
-    gpus = f" on {pool.world_size} GPUs" if pool.world_size > 1 else ""
-    return f"{label}{describe(pool)}{f' ({names})' if names else ''}{gpus}{layers}"
-
-
-def _breakdown(shares: Sequence[OpShare]) -> RenderableType:
-    """The slowest ops of each phase beside each other, in ms of one forward pass."""
-    rows: list[tuple[str, str, str, str]] = []
-    for phase in ("prefill", "decode"):
-        ranked = sorted((share for share in shares if share.phase == phase), key=lambda share: -share.ms)
-        rows += [(phase, share.op, share.kind, f"{share.ms:,.2f} ms") for share in ranked[:MAX_OPS]]
-        if len(ranked) > MAX_OPS:
-            rest = sum(share.ms for share in ranked[MAX_OPS:])
-            rows.append((phase, f"{len(ranked) - MAX_OPS} others", "", f"{rest:,.2f} ms"))
-    return Group(Text(""), table(("phase", "op", "bound by", "time a pass"), rows))
-
-
-def _alternatives(values: Sequence[Alternative]) -> RenderableType:
-    rows = [
-        (
-            value.summary,
-            f"{value.estimate.gpus}",
-            f"{value.estimate.ttft_ms:,.0f}",
-            f"{value.estimate.tpot_ms:,.1f}",
-            f"{value.estimate.tokens_per_s_per_gpu:,.0f}",
-            value.reason,
-        )
-        for value in values
-    ]
-    return table(("strategy", "GPUs", "TTFT ms", "TPOT ms", "tok/s/GPU", "lost because"), rows)
-
-
-def _bullets(values: Iterable[str]) -> RenderableType:
-    return Group(*(Text(f"- {value}") for value in values))
-
-
-def _branch(branch: Branch) -> str:
-    """`embed > [attention ffn] x 80 > head_prefill`."""
-    runs = [f"[{' '.join(run.blocks)}] x {run.range[1] - run.range[0]}" for run in _merged(branch.layers)]
-    boundary = f"  ({branch.boundary} between stages)" if branch.boundary else ""
-    return " > ".join((branch.embed, *runs, branch.head)) + boundary
-
-
-def _merged(runs: Sequence[LayerStamp]) -> list[LayerStamp]:
-    """Neighbouring layer runs of the same blocks as one."""
-    found: list[LayerStamp] = []
-    for run in runs:
-        if found and found[-1].blocks == run.blocks and found[-1].range[1] == run.range[0]:
-            found[-1] = LayerStamp(range=(found[-1].range[0], run.range[1]), blocks=run.blocks)
-        else:
-            found.append(run)
-    return found
-
-
-def _block(block: Block) -> Text:
-    line = Text()
-    for index, node in enumerate(block.nodes):
-        line.append(" > " if index else "")
-        line.append(*_node(node))
-    return line
-
-
-def _node(node: AnyNode) -> tuple[str, str]:
-    """A node's name, with what it communicates, coloured when it does."""
-    axis = getattr(node, "axis", None)
-    if axis is None:
-        split = getattr(node, "split", None)
-        short = {"column": "/col", "row": "/row", "vocab": "/vocab"}.get(str(split), "")
-        return f"{node.id}{short}", ""
-    return f"{node.op}({axis})", "magenta"
+def bullets(values: Iterable[str]) -> RenderableType:
+    """One line each."""
+    grid = Table.grid(padding=(0, 1))
+    for value in values:
+        grid.add_row("-", Text(value))
+    return grid

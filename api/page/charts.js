@@ -87,12 +87,11 @@ function slices(shares, kind, total) {
   return found;
 }
 
-// A slice is named where its name has room.
+// A slice is named where its name has room; all are measured before any is changed.
 function labelSlices(section) {
-  for (const slice of section.querySelectorAll(".slice")) {
-    const { name } = slice.dataset;
-    if (slice.clientWidth <= name.length * CHARACTER_PX + PADDING_PX) continue;
-    slice.textContent = name;
+  const roomy = [...section.querySelectorAll(".slice")].filter((slice) => slice.clientWidth > slice.dataset.name.length * CHARACTER_PX + PADDING_PX);
+  for (const slice of roomy) {
+    slice.textContent = slice.dataset.name;
     slice.classList.add("named");
   }
 }

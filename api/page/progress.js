@@ -58,12 +58,13 @@ const LINES = {
   understood: (data) => ({ lines: [data.question ? [`Unclear: ${data.question}`, "warning"] : [understood(data)]], next: data.question ? null : "Reading" }),
   retrieved: (data) => ({ lines: [[`Read ${count(data.refs?.length ?? 0, "section")} of the knowledge base`]], next: "Searching and proving" }),
   attempt: (data) => ({
-    lines: [[`Attempt ${data.number} by the ${proposer(data.proposer)}: ${data.accepted ? "accepted" : data.outcome}${data.ms ? ` in ${ms(data.ms)}` : ""}`, data.accepted ? "ok" : "error"]],
+    lines: [[`Attempt ${data.number} by the ${proposer(data.proposer)}: ${outcome(data)}${data.ms ? ` in ${ms(data.ms)}` : ""}`, data.accepted ? "ok" : "error"]],
     next: data.accepted ? "Pricing and explaining" : "Repairing",
   }),
   findings: (data) => ({ lines: (data.findings ?? []).slice(0, SHOWN_FINDINGS).map((finding) => [`${finding.code} ${finding.message}`, finding.severity]), next: "Going on" }),
 };
 
+const outcome = ({ accepted, outcome: came }) => (accepted ? "accepted" : came === "candidate" ? "not accepted" : came);
 const proposer = (name) => (name === "llm" ? "language model" : name);
 
 function understood({ request, assumptions = [] }) {

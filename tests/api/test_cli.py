@@ -48,7 +48,11 @@ def test_a_plan_written_to_a_folder_can_be_validated_proved_exported(meshwright:
     planned = meshwright("plan", TEXT, "-o", "out")
 
     assert planned.returncode == 0, planned.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dag.mmd", "dag.yaml", "result.json"]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"README.md", "report.txt", "result.json", "dag.yaml", "dag.mmd", "vllm", "sglang"} <= written
+    assert (tmp_path / "out" / "report.txt").read_text() == planned.stdout
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"`{name}" in readme for name in written - {"README.md"})
     assert meshwright("validate", "out/result.json", "out/dag.yaml").returncode == 0
     assert meshwright("prove", "out/dag.yaml").returncode == 0
     assert (
