@@ -6,6 +6,7 @@ import numpy as np
 
 from strategy.cost import estimates
 from strategy.fleet import Fleet, Passes
+from strategy.legality import even_stages
 from strategy.request import Problem
 from strategy.result import Alternative, Estimate
 from strategy.search.points import Candidate
@@ -62,7 +63,9 @@ def _complexity(candidate: Candidate) -> tuple[int, ...]:
 
 def _pool_complexity(pool: Pool) -> tuple[int, ...]:
     gathered = int(pool.dense_ffn == "gathered")
-    return (pool.pp_size, gathered, pool.experts.tp_size if pool.experts else 1, pool.attention.dp_size, pool.width)
+    told = int(pool.stages != even_stages(pool.stages[-1][1], pool.pp_size)) + int(pool.chunk_tokens is not None)
+    expert_tp = pool.experts.tp_size if pool.experts else 1
+    return (pool.pp_size, gathered, expert_tp, pool.attention.dp_size, pool.width, told)
 
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -131,8 +134,9 @@ def _distinct(candidates: Sequence[Candidate], best: Candidate) -> list[Candidat
     kinds: dict[tuple[object, ...], Candidate] = {_kind(best): best}
     for candidate in described.values():
         kinds.setdefault(_kind(candidate), candidate)
-    first = [one for one in kinds.values() if one is not best]
-    return first + [one for one in described.values() if one is not best and one not in first]
+    first = {id(one): one for one in kinds.values()}
+    rest = {id(one): one for one in described.values()}
+    return [one for one in (first | rest).values() if one is not best]
 
 
 def _kind(candidate: Candidate) -> tuple[object, ...]:

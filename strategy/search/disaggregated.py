@@ -101,8 +101,8 @@ class Halves:
 
     @cached_property
     def room(self) -> Index:
-        """Sequences that fit on an attention replica of a pool that only decodes; none where ranks share prompts (SP001)."""
-        whole = [pool if pool.attention.cp_size == 1 else None for pool in self.pools]
+        """Sequences that fit on an attention replica of a pool that only decodes; none where prompts are shared or cut, which it never meets."""
+        whole = [pool if pool.attention.cp_size == 1 and not pool.chunk_tokens else None for pool in self.pools]
         return np.array([self.passes.sequences(alone(pool, "decode")) if pool else 0 for pool in whole])
 
     @cached_property

@@ -1,5 +1,6 @@
 """Find the best strategy for a problem, or show that there is none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strategy.calibration import Calibration
@@ -11,12 +12,16 @@ from strategy.search.choose import compared, order
 from strategy.search.disaggregated import disaggregated
 from strategy.search.infeasible import explain
 from strategy.search.points import Candidate, Misfit, Priced, candidates, fewest_replicas, needed_gb
-from strategy.search.space import pools, replicated
-from strategy.strategy import Pool
+from strategy.search.space import pools, replicated, variants
+from strategy.strategy import Pool, Strategy
 
 COMFORTS = tuple(Slo(ttft_ms=2000.0 * times, tpot_ms=50.0 * times) for times in (1, 2, 4))
 """Limits planned for when neither limits nor a load are stated: what an interactive user takes for responsive, and twice and four times
 that where the hardware is slow. Throughput without any limit would put every free byte of cache to use and answer nobody in time."""
+
+
+VARIED = 6
+"""Leading candidates whose variants are priced as well."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,35 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
 
 def price_all(problem: Problem, calibration: Calibration) -> Priced:
     """Price every legal pool at every replica count worth considering, and pairs of pools where the phases may part."""
-    passes, legal = Passes(problem, calibration), list(pools(problem))
+    passes = Passes(problem, calibration)
+    legal = [_that_fits(passes, pool) for pool in pools(problem)]
     fitting = [pool for pool in legal if passes.sequences(pool) > 0]
     passes.prepare(legal, _batch_points(problem, [passes.sequences(pool) for pool in fitting]))
     together = [] if problem.serving == "disaggregated" else [s for pool in fitting for s in replicated(problem, pool)]
     found = candidates(passes, [*together, *disaggregated(passes, legal)])
+    found += candidates(passes, _varied(problem, order(problem, found)[:VARIED]))
     if problem.objective == "min_gpus":
         found = fewest_replicas(passes, found)
     misfits = tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool))
     return Priced(tuple(found), misfits, len(fitting), passes)
+
+
+def _that_fits(passes: Passes, pool: Pool) -> Pool:
+    """The pool, or where it does not fit that variant of it which does."""
+    if passes.sequences(pool) or pool.pp_size == 1:
+        return pool
+    return next((other for other in variants(passes.problem, pool) if passes.sequences(other)), pool)
+
+
+def _varied(problem: Problem, leading: Sequence[Candidate]) -> list[Strategy]:
+    """Leading candidates with each of their pools varied in what rarely decides."""
+    found = []
+    for one in leading:
+        for place, pool in enumerate(one.strategy.pools):
+            for other in variants(problem, pool):
+                pools_ = [other if n == place else kept for n, kept in enumerate(one.strategy.pools)]
+                found.append(Strategy(pools=tuple(pools_)))
+    return list(dict.fromkeys(found))
 
 
 def _batch_points(problem: Problem, rooms: list[int]) -> int:

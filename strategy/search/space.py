@@ -1,13 +1,16 @@
 """The candidate space: every pool that the legality predicates allow on this cluster, in a fixed order."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from strategy.export.capabilities import capabilities
 from strategy.export.express import nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
+from strategy.memory import PREFILL_BUDGET_TOKENS
 from strategy.model import ModelSpec
 from strategy.request import Constraints, FixedDegrees, Problem
+from strategy.search.stages import better_stages
 from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool, Strategy
 
 MAX_STAGES = 32
@@ -16,6 +19,8 @@ LONG_PROMPT_TOKENS = 32_768
 """Prompts from which context parallelism is considered."""
 LONG_CONTEXT_TOKENS = 8_192
 """Contexts from which sharing the cache of a sequence is considered."""
+SHORT_CHUNK_TOKENS = 2048
+"""A prefill pass that fills a pipeline with pieces of one prompt."""
 GATHERED_SHARE = 0.2
 """Share of dense layers from which a gathered dense FFN is considered."""
 
@@ -38,6 +43,28 @@ def _pools(problem: Problem) -> Iterator[Pool]:
             stages = even_stages(problem.model.num_layers, pp_size, problem.engine)
             base = Pool(pp_size=pp_size, stages=stages, attention=attention, **_context_parallel(attention))
             yield from _context_choices(problem, base)
+
+
+def variants(problem: Problem, pool: Pool) -> Iterator[Pool]:
+    """The pool with what rarely decides: balanced stages, other ways of context parallelism, shorter chunks. Legal ones, not the pool."""
+    for changes in _variations(problem, pool):
+        changed = as_engine_runs_it(problem, pool.model_copy(update=changes))
+        if changed is not None and changed != pool and is_legal(problem, changed):
+            yield changed
+
+
+def _variations(problem: Problem, pool: Pool) -> Iterator[dict[str, Any]]:
+    stages = better_stages(problem, pool.pp_size) if pool.pp_size > 1 else None
+    if stages is not None:
+        yield {"stages": stages}
+    if pool.attention.cp_size > 1 and pool.chunk_tokens is None:
+        yield {"sp_kind": "cp_ring"}
+    if pool.attention.cp_size > 1 and problem.model.attention.kind == "gqa":
+        yield {"sp_kind": "cp_ulysses"}
+    if pool.pp_size > 1 and pool.chunk_tokens is not None:
+        yield {"chunk_tokens": SHORT_CHUNK_TOKENS}
+        if stages is not None:
+            yield {"chunk_tokens": SHORT_CHUNK_TOKENS, "stages": stages}
 
 
 def as_engine_runs_it(problem: Problem, pool: Pool) -> Pool | None:
@@ -162,10 +189,16 @@ def _context_parallel(attention: AttentionMesh) -> dict[str, Any]:
 
 
 def _context_choices(problem: Problem, base: Pool) -> Iterator[Pool]:
-    """The expert meshes of a stage, each with the cache whole or shared by positions."""
+    """The expert meshes of a stage, each with the cache whole or shared by positions, and prompts whole or in chunks."""
     for pool in _expert_choices(problem, base):
-        for dcp_size in _dcp_sizes(problem, pool):
-            yield pool if dcp_size == 1 else pool.model_copy(update={"dcp_size": dcp_size})
+        for dcp_size, chunk in product(_dcp_sizes(problem, pool), _chunk_sizes(problem)):
+            changes = {"dcp_size": dcp_size, "chunk_tokens": chunk}
+            yield pool if (dcp_size, chunk) == (1, None) else pool.model_copy(update=changes)
+
+
+def _chunk_sizes(problem: Problem) -> tuple[int | None, ...]:
+    """Tokens of one prefill pass: prompts beyond the engines' budget may come in pieces, which need less room and fill a pipeline."""
+    return (None,) if problem.workload.isl <= PREFILL_BUDGET_TOKENS else (None, PREFILL_BUDGET_TOKENS)
 
 
 def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
