@@ -4,14 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.proposers import PlannerProposer, Proposer, Shown
+from agent.replies import Reply
 from agent.settings import LlmSettings, LoopSettings
 from strategy.dag import Dag
 from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, Proof
+
+if TYPE_CHECKING:
+    from agent.openai import OpenAiProposer
+    from agent.recordings import RecordedProposer, RecordingProposer
 
 RECORDED = "recorded:"
 """How a proposer that replays a recording is named: `recorded:FILE`."""
@@ -33,6 +38,14 @@ class Judgement(Protocol):
         """No error finding, and the proof passed."""
 
 
+class Reader(Protocol):
+    """Reads a text as a language model does."""
+
+    async def read(self, text: str, tokens_left: int | None) -> Reply:
+        """What it reads, as a reply that holds a `WireReading`."""
+        ...
+
+
 Understand = Callable[[str], "tuple[Request | None, str | None, tuple[str, ...]]"]
 
 
@@ -52,6 +65,8 @@ class Deps:
     """Proposes by default; yardstick and fallback of a language model."""
     model: Proposer | None = None
     """The language model, when one is configured."""
+    reader: Reader | None = None
+    """The same one, as a second reader of texts that the patterns leave open."""
     show_evidence: bool = False
     """The model sees the planner's candidates (`assist: evidence`)."""
     write_graph: bool = False
@@ -73,10 +88,12 @@ def default_deps(
     pages beside ours, looked at anew for every run. Raises `InputError` for a recording that cannot be read.
     """
     local = _local_deps(knowledge)
+    model = _replayed(replay) if replay is not None else None if llm is None else _language_model(llm, record)
     return replace(
         local,
         planner=local.planner if llm is None and replay is None else _yardstick(),
-        model=_replayed(replay) if replay is not None else None if llm is None else _language_model(llm, record),
+        model=model,
+        reader=model,
         show_evidence=llm is not None and llm.assist == "evidence",
         write_graph=llm is not None and llm.graph == "own",
         settings=settings or LoopSettings(),
@@ -91,7 +108,7 @@ def _yardstick() -> Proposer:
     return PlannerProposer(calibration(), tell_layouts=True)
 
 
-def _replayed(path: Path) -> Proposer:
+def _replayed(path: Path) -> "RecordedProposer":
     from agent.recordings import RecordedProposer
 
     return RecordedProposer(path)
@@ -130,7 +147,7 @@ def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
     )
 
 
-def _language_model(llm: LlmSettings, record: Path | None) -> Proposer:
+def _language_model(llm: LlmSettings, record: Path | None) -> "OpenAiProposer | RecordingProposer":
     from agent.openai import OpenAiProposer
     from agent.recordings import RecordingProposer
 

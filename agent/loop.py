@@ -13,6 +13,8 @@ from agent.deps import Deps
 from agent.events import Event, EventType, OnEvent
 from agent.explain import evidence_lines, explain_infeasible, explain_rejected, explain_valid
 from agent.proposers import Brief, Proposal, Proposer, Shown
+from agent.understand.reading import is_open, reading_of, with_reading
+from agent.wire import parse_json
 from agent.wishes import unmet
 from strategy.build import build
 from strategy.dag import Dag
@@ -42,6 +44,8 @@ _EXTRA_QUERY = {
 }
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
+READING_SHARE = 0.25
+"""Share of the deadline that a model may take to read a text."""
 LEAST_RESERVE_S = 1.5
 MOST_RESERVED = 0.4
 """Share of the deadline that is kept from the model at most, to judge what stands in its place."""
@@ -70,6 +74,8 @@ class State(TypedDict, total=False):
     request: dict[str, Any]
     assumptions: list[str]
     question: str
+    read_usage: dict[str, Any]
+    """Tokens that a language model took to read the text."""
     sections: list[dict[str, Any]]
     planned: dict[str, Any]
     """The planner's proposal, when a model proposes: yardstick, evidence and fallback."""
@@ -126,24 +132,60 @@ class Run:
 
 async def read_request(state: State, run: Run) -> Update:
     """The request, resolvable, with its assumptions. Unknown names in text become a question; in a request they raise `InputError`."""
+    read_usage: dict[str, Any] = {}
     if "request" in state:
         request, assumptions = Request.model_validate(state["request"]), tuple[str, ...]()
         _, decided = run.deps.resolve(request)
     else:
         found, question, assumptions = await asyncio.to_thread(run.deps.understand, state["text"])
+        if run.deps.reader is not None and is_open(question, assumptions):
+            found, question, assumptions, read_usage = await _read_again(
+                state["text"], (found, question, assumptions), run
+            )
         if found is None:
             run.emit("understood", question=question, assumptions=list(assumptions))
-            return {"question": question or "What shall be planned?", "assumptions": list(assumptions)}
+            return {
+                "question": question or "What shall be planned?",
+                "assumptions": list(assumptions),
+                "read_usage": read_usage,
+            }
         request = found
         try:
             _, decided = run.deps.resolve(request)
         except InputError as error:
             asked = f"{error}; {error.hint}" if error.hint else str(error)
-            return {"question": asked, "assumptions": list(assumptions)}
+            return {"question": asked, "assumptions": list(assumptions), "read_usage": read_usage}
     document = request.model_dump(mode="json", exclude_unset=True)
     noted = list(dict.fromkeys([*assumptions, *decided]))
     run.emit("understood", request=document, assumptions=noted)
-    return {"request": document, "assumptions": noted, "asks": "model" if run.deps.model else "planner"}
+    asks = "model" if run.deps.model else "planner"
+    return {"request": document, "assumptions": noted, "asks": asks, "read_usage": read_usage}
+
+
+Read = tuple[Request | None, str | None, tuple[str, ...]]
+
+
+async def _read_again(
+    text: str, before: Read, run: Run
+) -> tuple[Request | None, str | None, tuple[str, ...], dict[str, Any]]:
+    """The text as a language model reads it too, checked against the text; as before when it says nothing that can be used."""
+    reader, limit = run.deps.reader, READING_SHARE * run.remaining_s
+    assert reader is not None
+    try:
+        async with asyncio.timeout(limit):
+            reply = await reader.read(text, run.deps.settings.token_budget // 2)
+    except TimeoutError:
+        return *before, Usage(calls=1, estimated=True).model_dump()
+    try:
+        reading = (
+            reading_of(parse_json(reply.text)) if not reply.failure and not reply.refusal and not reply.cut else None
+        )
+    except (ValueError, RecursionError):
+        reading = None
+    if reading is None:
+        return *before, reply.usage.model_dump()
+    found = await asyncio.to_thread(with_reading, text, reading)
+    return found.request, found.question, found.assumptions, reply.usage.model_dump()
 
 
 async def pick_sections(state: State, run: Run) -> Update:
@@ -449,6 +491,7 @@ def _result(state: State, run: Run) -> Result:
             request=None,
             assumptions=tuple(state["assumptions"]),
             question=state["question"],
+            usage=usage_of(state),
         )
     if planned_infeasible(state) and "proposal" not in state:
         return _infeasible(state, run, Proposal.model_validate(state["planned"]))
@@ -570,6 +613,7 @@ def sections_of(state: State) -> tuple[Shown, ...]:
 def usage_of(state: State) -> Usage:
     """Tokens over all attempts."""
     each = [Usage.model_validate(attempt["usage"]) for attempt in state.get("attempts", [])]
+    each += [Usage.model_validate(state["read_usage"])] if state.get("read_usage") else []
     return Usage(
         input_tokens=sum(u.input_tokens for u in each),
         output_tokens=sum(u.output_tokens for u in each),

@@ -7,7 +7,8 @@ strict server refuses. The reply is text here, and one strict parser of ours rea
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +19,11 @@ from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from agent.prompts import messages_for
+from agent.prompts import messages_for, reading_messages
 from agent.proposers import Brief, Proposal
 from agent.replies import BROKEN, Reply, read_reply
 from agent.settings import METHODS, LlmSettings, Method
+from agent.understand.reading import WireReading
 from agent.wire import Answer, PatchAnswer, Wire, strict_schema
 from strategy.result import Usage
 
@@ -42,6 +44,16 @@ _REFUSES_METHOD = frozenset({400, 404, 415, 422, 501})
 """Statuses with which servers turn down a response format; the next method is tried."""
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is sent: the shape that is wanted, the messages for each method, the tokens that both may take."""
+
+    wanted: type[Wire]
+    messages: Callable[[Method], list[tuple[str, str]]]
+    tokens_left: int | None
+    escalate: bool = False
+
+
 class OpenAiProposer:
     """Asks a chat model for a strategy. Whatever the model or server does becomes an outcome; `propose` does not raise."""
 
@@ -57,9 +69,19 @@ class OpenAiProposer:
         return read_reply(await self.reply(brief), brief)
 
     async def reply(self, brief: Brief) -> Reply:
-        """What the endpoint said, or why it said nothing."""
+        """What the endpoint said to a brief, or why it said nothing."""
+        wanted: type[Wire] = PatchAnswer if brief.mode == "patch" else Answer
+        return await self._answer(
+            _Question(wanted, lambda method: messages_for(brief, method), brief.tokens_left, brief.escalate)
+        )
+
+    async def read(self, text: str, tokens_left: int | None) -> Reply:
+        """What the endpoint reads in a text, or why it reads nothing."""
+        return await self._answer(_Question(WireReading, lambda method: reading_messages(text, method), tokens_left))
+
+    async def _answer(self, question: "_Question") -> Reply:
         try:
-            return await self._exchange(brief)
+            return await self._exchange(question)
         except openai.LengthFinishReasonError as error:
             text = error.completion.choices[0].message.content or "" if error.completion.choices else ""
             return Reply(text=text, cut=True, usage=_completion_usage(error.completion))
@@ -71,21 +93,21 @@ class OpenAiProposer:
             usage = Usage(calls=1, estimated=True)
             return Reply(refusal=said, usage=usage) if refused else Reply(failure=said, usage=usage)
 
-    async def _exchange(self, brief: Brief) -> Reply:
-        """Send the brief by the first method that the server accepts."""
+    async def _exchange(self, question: "_Question") -> Reply:
+        """Send the question by the first method that the server accepts."""
         methods = METHODS[METHODS.index(self.method) :]
         hooks = {"response": [self._limit_reply]}
         async with openai.DefaultAsyncHttpxClient(
             timeout=self.settings.timeout_s, follow_redirects=False, event_hooks=hooks, verify=_certificates()
         ) as http:
             for method in methods:
-                messages = messages_for(brief, method)
+                messages, form = question.messages(method), _format(question.wanted, method)
                 asked = sum(len(text) for _, text in messages)
-                room = self._room(brief, asked + len(json.dumps(_format(brief, method))))
+                room = self._room(question.tokens_left, asked + len(json.dumps(form)))
                 if room < LEAST_ANSWER_TOKENS:
-                    return Reply(failure=f"the {brief.tokens_left:,} tokens left cannot hold another question")
+                    return Reply(failure=f"the {question.tokens_left:,} tokens left cannot hold another question")
                 try:
-                    chat = self._chat(brief, http, room).bind(**_format(brief, method))
+                    chat = self._chat(http, room, escalate=question.escalate).bind(**form)
                     message = await chat.ainvoke(messages)
                 except openai.APIStatusError as error:
                     if error.status_code not in _REFUSES_METHOD or method == methods[-1] or _not_about_format(error):
@@ -95,11 +117,11 @@ class OpenAiProposer:
                 return _reply(_as_message(message), asked)
         raise AssertionError("the last method either answers or raises")
 
-    def _room(self, brief: Brief, asked_characters: int) -> int:
+    def _room(self, tokens_left: int | None, asked_characters: int) -> int:
         """Tokens that the answer may take, so that question and answer stay within what is left of the budget."""
-        if brief.tokens_left is None:
+        if tokens_left is None:
             return self.settings.max_tokens
-        return min(self.settings.max_tokens, brief.tokens_left - asked_characters // LEAST_CHARACTERS_PER_TOKEN)
+        return min(self.settings.max_tokens, tokens_left - asked_characters // LEAST_CHARACTERS_PER_TOKEN)
 
     async def _limit_reply(self, response: httpx2.Response) -> None:
         """Bound the size and the time of a body; one that is packed may unfold into anything, and was not asked for."""
@@ -108,15 +130,15 @@ class OpenAiProposer:
         if isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _Limited(response.stream, self.settings.timeout_s)
 
-    def _chat(self, brief: Brief, http: Any, room: int) -> ChatOpenAI:
-        """A client for one brief; its connections end with the brief, so runs in different event loops never share one."""
+    def _chat(self, http: Any, room: int, *, escalate: bool) -> ChatOpenAI:
+        """A client for one question; its connections end with it, so runs in different event loops never share one."""
         settings = self.settings
         limit = {"max_tokens": room} if settings.max_tokens_field == "max_tokens" else {}
         temperature = settings.temperature
-        if brief.escalate and temperature is not None:
+        if escalate and temperature is not None:
             temperature = max(temperature, ESCALATED_TEMPERATURE)
         return ChatOpenAI(
-            model=(settings.strong_model or settings.model) if brief.escalate else settings.model,
+            model=(settings.strong_model or settings.model) if escalate else settings.model,
             base_url=settings.base_url,
             api_key=SecretStr(settings.api_key.get_secret_value() or "none"),
             timeout=settings.timeout_s,
@@ -176,16 +198,15 @@ class _Limited(httpx2.AsyncByteStream):
         await self.stream.aclose()
 
 
-def _format(brief: Brief, method: Method) -> dict[str, Any]:
+def _format(wanted: type[Wire], method: Method) -> dict[str, Any]:
     """Request fields that ask for JSON of the wanted shape."""
-    wanted: type[Wire] = PatchAnswer if brief.mode == "patch" else Answer
     schema = strict_schema(wanted)
     if method == "json_schema":
         return {
             "response_format": {"type": "json_schema", "json_schema": {"name": TOOL, "strict": True, "schema": schema}}
         }
     if method == "function_calling":
-        function = {"name": TOOL, "description": "Propose a strategy.", "strict": True, "parameters": schema}
+        function = {"name": TOOL, "description": "Hand over the JSON object.", "strict": True, "parameters": schema}
         choice = {"type": "function", "function": {"name": TOOL}}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
     return {"response_format": {"type": "json_object"}} if method == "json_mode" else {}

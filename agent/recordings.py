@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import ValidationError
 
-from agent.prompts import full_messages, patch_messages, prompt_parts
+from agent.prompts import full_messages, patch_messages, prompt_parts, reading_messages
 from agent.proposers import Brief, Proposal
 from agent.replies import Reply, read_reply
+from agent.understand.reading import WireReading
 from agent.wire import Answer, PatchAnswer, strict_schema
 from strategy.errors import InputError
 from strategy.values import Frozen
@@ -51,12 +52,23 @@ class Endpoint(Protocol):
         """What the language model said."""
         ...
 
+    async def read(self, text: str, tokens_left: int | None) -> Reply:
+        """What it reads in a text."""
+        ...
+
 
 def digests(brief: Brief) -> dict[str, str]:
     """A digest of each part of a brief's prompt, the schema of the answer among them."""
     schema = strict_schema(PatchAnswer if brief.mode == "patch" else Answer)
     parts = {**prompt_parts(brief), "schema": json.dumps(schema, sort_keys=True)}
     return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
+
+
+def reading_digests(text: str) -> dict[str, str]:
+    """The same of the prompt that asks what a text says."""
+    (_, system), (_, asked) = reading_messages(text, "json_schema")
+    parts = {"system": system, "text": asked, "schema": json.dumps(strict_schema(WireReading), sort_keys=True)}
+    return {f"reading {name}": hashlib.sha256(part.encode()).hexdigest()[:16] for name, part in parts.items()}
 
 
 class RecordingProposer:
@@ -73,14 +85,24 @@ class RecordingProposer:
         try:
             reply = await self.endpoint.reply(brief)
         except asyncio.CancelledError:
-            self._append(brief, None)
+            self._append(digests(brief), _messages(brief), None)
             raise
-        self._append(brief, reply)
+        self._append(digests(brief), _messages(brief), reply)
         return read_reply(reply, brief)
 
-    def _append(self, brief: Brief, reply: Reply | None) -> None:
-        messages = patch_messages(brief) if brief.mode == "patch" else full_messages(brief)
-        exchange = Exchange(model=self.model, parts=digests(brief), messages=tuple(messages), reply=reply)
+    async def read(self, text: str, tokens_left: int | None) -> Reply:
+        """Ask what a text says, record, answer."""
+        parts, messages = reading_digests(text), reading_messages(text, "json_schema")
+        try:
+            reply = await self.endpoint.read(text, tokens_left)
+        except asyncio.CancelledError:
+            self._append(parts, messages, None)
+            raise
+        self._append(parts, messages, reply)
+        return reply
+
+    def _append(self, parts: dict[str, str], messages: list[tuple[str, str]], reply: Reply | None) -> None:
+        exchange = Exchange(model=self.model, parts=parts, messages=tuple(messages), reply=reply)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
@@ -104,7 +126,15 @@ class RecordedProposer:
 
     async def propose(self, brief: Brief) -> Proposal:
         """The recorded answer, read with today's code. Raises `RecordingError` when this prompt was never recorded."""
-        parts = digests(brief)
+        return read_reply(self._recorded(digests(brief)), brief)
+
+    async def read(self, text: str, tokens_left: int | None) -> Reply:  # noqa: ARG002  the recording knows what was left
+        """The recorded reading. A recording without readings was made where none was asked for."""
+        if not any(name.startswith("reading") for exchange in self.exchanges for name in exchange.parts):
+            return Reply(failure="the recording has no readings")
+        return self._recorded(reading_digests(text))
+
+    def _recorded(self, parts: dict[str, str]) -> Reply:
         key = _key(parts)
         known = self._by_prompt.get(key)
         if not known:
@@ -115,7 +145,7 @@ class RecordedProposer:
         self._used[key] += 1
         if exchange.reply is None:
             raise TimeoutError
-        return read_reply(exchange.reply, brief)
+        return exchange.reply
 
     def _unknown(self, parts: "Mapping[str, str]") -> str:
         """Which parts of the prompt differ from the recorded prompt that is most like it."""
@@ -125,6 +155,10 @@ class RecordedProposer:
             f"the recording {self.path.name} has no answer to this prompt: of its {len(self.exchanges)} prompts the most similar one "
             f"differs in {', '.join(changed)}; the prompt changed since it was recorded, or another request was"
         )
+
+
+def _messages(brief: Brief) -> list[tuple[str, str]]:
+    return patch_messages(brief) if brief.mode == "patch" else full_messages(brief)
 
 
 def read_recording(path: Path) -> tuple[Exchange, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -65,13 +66,23 @@ def understand(text: str, names: Names | None = None) -> Understanding:
     Every value that the text does not give is an assumption; a missing model or cluster, an unknown name and a
     contradiction end in a question.
     """
-    names = names or catalogue_names()
+    document, notes = read_document(text, names or catalogue_names())
+    return concluded(document, notes)
+
+
+def read_document(text: str, names: Names) -> tuple[dict[str, Any], Notes]:
+    """What the extractors find, as a `Request` document with holes, and what they have to say about it."""
     notes = Notes()
     scan = scanned(text, names.models, names.gpus, notes)
     if len(text) > MAX_CHARACTERS:
         notes.assume(f"only the first {MAX_CHARACTERS:,} of {len(text):,} characters were read")
     document = _document(scan, names, notes)
     note_leftovers(scan, notes)
+    return document, notes
+
+
+def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
+    """The request that a document makes, or the question about what it lacks."""
     question = _question(notes, document)
     if question is not None:
         return Understanding(request=None, question=question, assumptions=tuple(notes.assumptions))
@@ -82,7 +93,7 @@ def understand(text: str, names: Names | None = None) -> Understanding:
     return Understanding(request=request, question=None, assumptions=tuple(notes.assumptions))
 
 
-def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, object]:
+def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
     model = find_model(scan, names.models, notes)
     choices = find_choices(scan, notes)
@@ -111,7 +122,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, object]:
     }
 
 
-def _question(notes: Notes, document: dict[str, object]) -> str | None:
+def _question(notes: Notes, document: dict[str, Any]) -> str | None:
     """One question for everything that is missing or contradicts itself; None when the request can be made."""
     missing = []
     if document["model"] is None and "model" not in notes.questions:
