@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from strategy.dag import Dag
 from strategy.hardware import GpuSpec
@@ -11,6 +11,7 @@ from strategy.model import ModelSpec
 from strategy.request import Engine, Precision, Problem
 from strategy.strategy import Phase, Strategy
 
+Vendor = Literal["nvidia", "amd", "tpu"]
 DEFAULT_GPUS_PER_HOST = 8
 """Hosts of a plan that comes without a request."""
 
@@ -91,9 +92,15 @@ class Plan:
         return self.problem.cluster.gpu if self.problem else None
 
     @property
+    def vendor(self) -> Vendor:
+        """Who makes the accelerator; NVIDIA when no request says."""
+        arch = "" if self.gpu is None else self.gpu.arch
+        return "amd" if arch.startswith("gfx") else "tpu" if arch.startswith("tpu") else "nvidia"
+
+    @property
     def amd(self) -> bool:
         """Whether the accelerator is an AMD one, which some engines address by other names."""
-        return self.gpu is not None and self.gpu.arch.startswith("gfx")
+        return self.vendor == "amd"
 
     @property
     def precision(self) -> Precision | None:

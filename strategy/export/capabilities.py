@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from strategy.errors import InputError
+from strategy.export.artifacts import Vendor
+from strategy.request import Engine
 from strategy.strategy import CpDecodeUse, EpLowering, SpKind
 
 Target = Literal["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d"]
@@ -20,6 +22,8 @@ class Capabilities:
     """One engine at one version."""
 
     engine: Target
+    inside: Engine
+    """The engine that serves; an orchestrator's limits are added to its."""
     title: str
     version: str
     ep_over_part: bool
@@ -59,16 +63,17 @@ class Capabilities:
     """Our names of cache types to the engine's."""
     online_weights: Mapping[str, str] = field(default_factory=dict)
     """Weight types into which the engine converts a bf16 checkpoint while it loads, to its name for that."""
-    prefill_tp_above_decode: bool = True
-    """Disaggregated: prefill tp_size may exceed that of decode (other than for MLA)."""
-    decode_pp: bool = True
-    """Disaggregated: the decode pool may have several stages."""
     tp_across_hosts: bool = True
+    accelerators: tuple[Vendor, ...] = ("nvidia", "amd")
+    """TPUs are served by plugins and forks with flags of their own."""
+    remote_code: tuple[str, ...] = ()
+    """Model names (their start) whose configuration class only the checkpoint has: the engine must be told to trust it."""
 
 
 _VLLM_KV = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"}
 _VLLM = Capabilities(
     engine="vllm",
+    inside="vllm",
     title="vLLM",
     version="0.33.0",
     ep_over_part=False,
@@ -94,11 +99,11 @@ _VLLM = Capabilities(
     uneven_stages="VLLM_PP_LAYER_PARTITION",
     kv_dtypes=_VLLM_KV,
     online_weights={"fp8": "fp8"},
-    prefill_tp_above_decode=False,
-    decode_pp=False,
+    remote_code=("mimo-7b",),
 )
 _SGLANG = Capabilities(
     engine="sglang",
+    inside="sglang",
     title="SGLang",
     version="0.5.23",
     ep_over_part=True,
@@ -124,9 +129,11 @@ _SGLANG = Capabilities(
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
     online_weights={"fp8": "fp8"},
+    remote_code=("mimo-7b",),
 )
 _TRTLLM = Capabilities(
     engine="trtllm",
+    inside="trtllm",
     title="TensorRT-LLM",
     version="1.x",
     ep_over_part=True,
@@ -151,6 +158,8 @@ _TRTLLM = Capabilities(
     pp=True,
     uneven_stages="pp_partition",
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
+    accelerators=("nvidia",),
+    remote_code=("mimo-7b",),
 )
 
 TABLE: Mapping[tuple[Target, str], Capabilities] = {

@@ -5,6 +5,7 @@ find each other, so nothing here names a host.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -26,7 +27,7 @@ IMAGES: dict[Engine, str] = {"vllm": "vllm-runtime", "sglang": "sglang-runtime",
 
 def to_dynamo(plan: Plan) -> tuple[Artifact, ...]:
     """`dynamo.yaml`. Raises `InputError` with the nearest plan where the engine inside cannot express the plan."""
-    engine = capabilities(plan.engine)
+    engine = replace(capabilities(plan.engine), accelerators=("nvidia",))
     require(engine, plan)
     document = {
         "apiVersion": "nvidia.com/v1beta1",
@@ -82,12 +83,18 @@ def _args(plan: Plan, engine: Capabilities, pool: Pool) -> list[str]:
         flags = (("--model", plan.model_id), *vllm.arguments(plan, engine, pool), *mode)
     elif plan.engine == "sglang":
         named = (("--model-path", plan.model_id), ("--served-model-name", plan.model_id))
-        flags = (*named, *sglang.arguments(plan, engine, pool))
+        flags = (*named, *sglang.arguments(plan, engine, pool), *_bootstrap(plan))
     else:
         config = json.dumps(trtllm.configuration(plan, engine, pool))
         named = (("--model-path", plan.model_id), ("--served-model-name", plan.model_id))
         flags = (*named, ("--override-engine-args", config), *mode)
     return [part for name, value in flags for part in ((name,) if value is None else (name, value))]
+
+
+def _bootstrap(plan: Plan) -> Flags:
+    """Where SGLang's workers of two pools meet; each worker is alone in its pod."""
+    port = str(sglang.BOOTSTRAP_PORT)
+    return (("--disaggregation-bootstrap-port", port), ("--host", "0.0.0.0")) if plan.strategy.disaggregated else ()  # noqa: S104
 
 
 def _env(plan: Plan, pool: Pool) -> dict[str, str]:

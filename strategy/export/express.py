@@ -7,9 +7,10 @@ An obstacle is a field of a pool, the reason, and the change of the pool that re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from strategy.engine_limits import HANDOFFS, without_context_parallelism
 from strategy.errors import InputError
 from strategy.export.artifacts import Plan
-from strategy.export.capabilities import Capabilities
+from strategy.export.capabilities import TABLE, Capabilities
 from strategy.legality import ep_divides, has_dense_ffn
 from strategy.model import ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy, describe
@@ -54,6 +55,7 @@ def nearest(engine: Capabilities, model: ModelSpec, strategy: Strategy, gpus_per
 
 def require(engine: Capabilities, plan: Plan) -> None:
     """Raise `InputError` with the reasons and the nearest plan when `engine` cannot express the plan."""
+    _require_accelerator(engine, plan)
     found = [
         (f"/strategy/pools/{index}/{obstacle.field}", obstacle.reason)
         for index, pool in enumerate(plan.strategy.pools)
@@ -222,13 +224,7 @@ def _context(q: Question) -> Iterator[Obstacle]:
     pool, kind = q.pool, q.model.attention.kind
     if pool.attention.cp_size == 1:
         return
-    off = {
-        "attention": AttentionMesh(
-            dp_size=pool.attention.dp_size, tp_size=pool.attention.tp_size * pool.attention.cp_size
-        ),
-        "sp_kind": "none",
-        "cp_decode_use": None,
-    }
+    off = without_context_parallelism(pool)
     if kind not in q.engine.cp_attention:
         only = (
             f"for {' and '.join(q.engine.cp_attention).upper()} only"
@@ -308,27 +304,29 @@ _CHECKS: tuple[Check, ...] = (
 
 def _require_handoff(engine: Capabilities, plan: Plan) -> None:
     """Limits of the connector between two pools."""
-    if not plan.strategy.disaggregated:
+    limit = HANDOFFS.get(engine.inside)
+    if not plan.strategy.disaggregated or limit is None:
         return
-    prefill, decode = plan.strategy.pool_for("prefill"), plan.strategy.pool_for("decode")
-    mla = plan.model.attention.kind == "mla"
-    if not (engine.prefill_tp_above_decode or mla) and prefill.attention.tp_size > decode.attention.tp_size:
-        raise InputError(
-            _refused(
-                engine,
-                [
-                    f"the connector has no prefill tp_size={prefill.attention.tp_size} above decode tp_size={decode.attention.tp_size}"
-                ],
-            ),
-            pointer="/strategy/pools",
-            hint=f"nearest plan {engine.title} can express: prefill tp_size {decode.attention.tp_size}",
-        )
-    if not engine.decode_pp and decode.pp_size > 1:
-        raise InputError(
-            _refused(engine, [f"the decode side of the connector has no pipeline (pp_size={decode.pp_size})"]),
-            pointer="/strategy/pools",
-            hint=f"nearest plan {engine.title} can express: decode pp_size 1",
-        )
+    found = limit(plan.model, plan.strategy.pool_for("prefill"), plan.strategy.pool_for("decode"))
+    if found is None:
+        return
+    reason, pair = found
+    close = nearest(engine, plan.model, plan.strategy.model_copy(update={"pools": pair}), plan.gpus_per_host)
+    told = "" if close is None else f"nearest plan {engine.title} can express: {_told(close, plan.strategy)}"
+    raise InputError(_refused(engine, [f"{reason} (EN018)"]), pointer="/strategy/pools", hint=told)
+
+
+def _require_accelerator(engine: Capabilities, plan: Plan) -> None:
+    """An accelerator that the engine runs on."""
+    if plan.vendor in engine.accelerators:
+        return
+    able = [row.title for row in TABLE.values() if plan.vendor in row.accelerators]
+    name = "the accelerator" if plan.gpu is None else plan.gpu.name
+    raise InputError(
+        _refused(engine, [f"it does not run on {name}"]),
+        pointer="/request/cluster/gpu",
+        hint=f"these do: {', '.join(able)}" if able else "no engine that plans can be exported to does",
+    )
 
 
 def _require_precision(engine: Capabilities, plan: Plan) -> None:

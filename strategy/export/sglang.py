@@ -24,6 +24,7 @@ from strategy.export.shell import (
     uneven_layers,
     visible_gpus,
 )
+from strategy.export.vllm import trust_flags
 from strategy.legality import has_dense_ffn
 from strategy.strategy import DispatchModes, Pool
 
@@ -56,6 +57,7 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
         ("--dcp-size", pool.dcp_size),
     )
     return (
+        *trust_flags(plan, engine),
         *((name, str(size)) for name, size in sizes if size > 1),
         *_context_flags(pool),
         *_expert_flags(plan, pool),

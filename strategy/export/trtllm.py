@@ -25,6 +25,7 @@ from strategy.export.shell import (
     uneven_layers,
     visible_gpus,
 )
+from strategy.export.vllm import trust_flags
 from strategy.strategy import Pool
 
 YAML = "application/yaml"
@@ -59,6 +60,8 @@ def configuration(plan: Plan, engine: Capabilities, pool: Pool) -> dict[str, Any
         "gpus_per_node": min(plan.gpus_per_host, pool.ranks_per_replica),
         "enable_attention_dp": replicated,
     }
+    if trust_flags(plan, engine):
+        config["trust_remote_code"] = True
     layers = uneven_layers(pool, plan.model.num_layers, "trtllm")
     if layers:
         config["pp_partition"] = list(layers_of_stages(pool))

@@ -8,6 +8,7 @@ switch on the hybrid balancer.
 import json
 from collections.abc import Iterator
 
+from strategy.engine_limits import vllm_pushes
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact, Plan
 from strategy.export.capabilities import Capabilities, capabilities
@@ -57,12 +58,18 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
         ("--decode-context-parallel-size", pool.dcp_size),
     )
     return (
+        *trust_flags(plan, engine),
         *((name, str(size)) for name, size in sizes if size > 1),
         *_expert_flags(plan, pool),
         *_precision_flags(plan, engine),
         *_length_flags(plan, pool),
         *_handoff_flags(plan, pool),
     )
+
+
+def trust_flags(plan: Plan, engine: Capabilities) -> Flags:
+    """Leave to load code that comes with the checkpoint, where there is no other way to read its configuration."""
+    return (("--trust-remote-code", None),) if plan.model.name.startswith(engine.remote_code or ("\0",)) else ()
 
 
 def partition(plan: Plan, pool: Pool) -> dict[str, str]:
@@ -123,8 +130,9 @@ def _handoff_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
 
 
 def kv_transfer(plan: Plan, pool: Pool) -> dict[str, str]:
-    """The connector of a pool and which end of it the pool is."""
-    return {"kv_connector": "NixlConnector", "kv_role": KV_ROLES[role(plan, pool)]}
+    """The connector of both pools and which end of it this pool is."""
+    pushed = vllm_pushes(plan.strategy.pool_for("prefill"))
+    return {"kv_connector": "NixlPushConnector" if pushed else "NixlConnector", "kv_role": KV_ROLES[role(plan, pool)]}
 
 
 # --- hosts --------------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""Every export of every plan, written out; what an engine cannot express is told with its reason."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from evals.realtool.plans import Planned
+from evals.realtool.shell import calls
+from knowledge.catalogue import DATA
+from strategy.errors import InputError
+from strategy.export import FORMATS, Artifact, Plan
+from strategy.export.capabilities import Target
+from strategy.export.readback import degrees_of, ray_configs, read_back
+from validators.artifacts import check_artifacts
+
+DEPLOYMENTS: tuple[Target, ...] = ("vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d")
+
+
+@dataclass
+class Written:
+    """One export of one plan."""
+
+    plan: str
+    target: str
+    files: tuple[Artifact, ...] = ()
+    refused: str = ""
+    """Why the target cannot express the plan, and the nearest plan that it can."""
+    differs: str = ""
+    """How the files differ from the plan when they are read back."""
+
+
+@dataclass
+class Corpus:
+    """All plans with all their exports."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    exports: list[Written] = field(default_factory=list)
+
+    def of(self, target: str) -> list[Written]:
+        """Exports that were written."""
+        return [one for one in self.exports if one.target == target and one.files]
+
+    def count(self, target: str) -> Counter[str]:
+        """How many were written, refused, and written unlike their plan."""
+        told: Counter[str] = Counter()
+        for one in self.exports:
+            if one.target == target:
+                told["refused" if one.refused else "differs" if one.differs else "equal"] += 1
+        return told
+
+
+def export_all(planned: Iterable[Planned], targets: Iterable[str]) -> Corpus:
+    """Write every plan for every target and read deployments back."""
+    corpus, wanted = Corpus(), tuple(targets)
+    for one in planned:
+        corpus.plans[one.name] = one.plan
+        corpus.exports += [exported(one, target) for target in wanted]
+    return corpus
+
+
+def exported(one: Planned, target: str) -> Written:
+    """One plan for one target."""
+    try:
+        files = FORMATS[target].write(one.plan)
+    except InputError as error:
+        return Written(one.name, target, refused=f"{error} | {error.hint}")
+    return Written(one.name, target, files, differs=_differs(one.plan, target, files))
+
+
+def _differs(plan: Plan, target: str, files: tuple[Artifact, ...]) -> str:
+    if target not in DEPLOYMENTS:
+        return ""
+    known, experts = cast("Target", target), plan.model.moe.num_experts if plan.model.moe else None
+    found = check_artifacts(known, files, plan.strategy, engine=plan.engine, num_experts=experts)
+    if found:
+        return "; ".join(f"{one.code} {one.message}" for one in found)
+    gpus = read_back(known, files, num_experts=experts).gpus
+    return "" if gpus == plan.strategy.world_size else f"{gpus} GPUs, the plan has {plan.strategy.world_size}"
+
+
+# --- what drivers are given ---------------------------------------------------------------------------------------------------------
+
+
+def model_folder(model: str, folder: Path) -> str:
+    """A folder with the model's `config.json` and nothing else."""
+    place = folder / "models" / model
+    place.mkdir(parents=True, exist_ok=True)
+    record = yaml.safe_load((DATA / "models" / f"{model}.yaml").read_text(encoding="utf-8"))
+    (place / "config.json").write_text(json.dumps(record["config"]), encoding="utf-8")
+    return str(place)
+
+
+def command_tasks(corpus: Corpus, target: str, folder: Path) -> list[dict[str, Any]]:
+    """Every process that the scripts of `target` start, as a real shell starts them."""
+    tasks = []
+    for one in corpus.of(target):
+        plan = corpus.plans[one.plan]
+        scripts = [file for file in one.files if file.name.startswith("host")]
+        for file in scripts:
+            for number, call in enumerate(calls(file.text, range(len(scripts)))):
+                tasks.append(
+                    {
+                        "id": f"{one.plan}/{file.name}/{number}",
+                        "plan": one.plan,
+                        "model": model_folder(plan.model.name, folder),
+                        "argv": list(call.argv),
+                        "env": dict(call.env),
+                    }
+                )
+    return tasks
+
+
+def engine_tasks(corpus: Corpus, folder: Path) -> list[dict[str, Any]]:
+    """The engine arguments of every Ray file."""
+    tasks = []
+    for one in corpus.of("ray"):
+        plan = corpus.plans[one.plan]
+        for role, config in ray_configs(one.files[0].text):
+            tasks.append(
+                {
+                    "id": f"{one.plan}/ray/{role}",
+                    "plan": one.plan,
+                    "model": model_folder(plan.model.name, folder),
+                    "kwargs": config["engine_kwargs"],
+                    "env": config.get("runtime_env", {}).get("env_vars", {}),
+                }
+            )
+    return tasks
+
+
+def planned_degrees(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Degrees of each pool by role."""
+    return {pool.role: asdict(pool) for pool in degrees_of(plan.strategy)}
