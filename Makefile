@@ -18,7 +18,7 @@ NEW_VENV = "$$python" -m venv .venv
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help plan serve test check format evals docs lock clean
+.PHONY: help plan serve test check format evals realtool docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ format: .venv/.dev  ## format the code and apply safe fixes
 
 evals: .venv/.dev  ## run the eval suites offline; SUITES="scenarios" narrows
 	@$(BIN)/python -m evals run $(or $(SUITES),all)
+
+realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines and tools (large environments under .realtool/); TOOLS="vllm ray" narrows
+	@$(BIN)/python -m evals.realtool $(TOOLS) $(if $(TOOLS),,--out evals/REALTOOL.md)
 
 docs: .venv/.dev  ## rewrite the generated pages: RULES.md, the settings table, openapi.json
 	@$(BIN)/python -m api.docs

@@ -89,7 +89,10 @@ def vllm_handoff(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, P
         return f"the decode side of the connector has no pipeline (pp_size={decode.pp_size})", (prefill, changed)
     if decode.attention.cp_size > 1:
         changed = decode.model_copy(update=without_context_parallelism(decode))
-        return f"the decode side of the connector has no cp ranks (cp_size={decode.attention.cp_size})", (prefill, changed)
+        return f"the decode side of the connector has no cp ranks (cp_size={decode.attention.cp_size})", (
+            prefill,
+            changed,
+        )
     if model.attention.kind == "mla":
         return None
     return _vllm_heads(model, prefill, decode)

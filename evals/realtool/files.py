@@ -5,19 +5,26 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import Any
 
 from evals.realtool.plans import Planned
 from evals.realtool.shell import calls
-from knowledge.catalogue import DATA
+from knowledge.catalogue import models
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
 from strategy.export.capabilities import Target
 from strategy.export.readback import degrees_of, ray_configs, read_back
 from validators.artifacts import check_artifacts
 
+_INDEXER = {"index_head_dim": 128, "index_n_heads": 64, "index_topk": 2048}
+SPELLED: dict[str, dict[str, Any]] = {
+    "deepseek_v32": _INDEXER,
+    "glm_moe_dsa": _INDEXER,
+    "mimo": {"model_type": "qwen2"},
+    "step3p7": {"model_type": "step3p5", "architectures": ["Step3p5ForCausalLM"]},
+}
+"""What the engines need of some families beyond our records: sizes of the sparse-attention indexer, which no plan depends on; MiMo's class, a subclass of Qwen2's, comes with its checkpoint; of Step 3.7
+they know the whole multimodal model, whose text part this is."""
 DEPLOYMENTS: tuple[Target, ...] = ("vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d")
 
 
@@ -75,11 +82,11 @@ def exported(one: Planned, target: str) -> Written:
 def _differs(plan: Plan, target: str, files: tuple[Artifact, ...]) -> str:
     if target not in DEPLOYMENTS:
         return ""
-    known, experts = cast("Target", target), plan.model.moe.num_experts if plan.model.moe else None
-    found = check_artifacts(known, files, plan.strategy, engine=plan.engine, num_experts=experts)
+    experts = plan.model.moe.num_experts if plan.model.moe else None
+    found = check_artifacts(target, files, plan.strategy, engine=plan.engine, num_experts=experts)
     if found:
         return "; ".join(f"{one.code} {one.message}" for one in found)
-    gpus = read_back(known, files, num_experts=experts).gpus
+    gpus = read_back(target, files, num_experts=experts).gpus
     return "" if gpus == plan.strategy.world_size else f"{gpus} GPUs, the plan has {plan.strategy.world_size}"
 
 
@@ -90,9 +97,10 @@ def model_folder(model: str, folder: Path) -> str:
     """A folder with the model's `config.json` and nothing else."""
     place = folder / "models" / model
     place.mkdir(parents=True, exist_ok=True)
-    record = yaml.safe_load((DATA / "models" / f"{model}.yaml").read_text(encoding="utf-8"))
-    (place / "config.json").write_text(json.dumps(record["config"]), encoding="utf-8")
-    return str(place)
+    config = {**models()[model].config}
+    config |= SPELLED.get(config.get("model_type", ""), {})
+    (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return str(place.resolve())
 
 
 def command_tasks(corpus: Corpus, target: str, folder: Path) -> list[dict[str, Any]]:
@@ -128,6 +136,7 @@ def engine_tasks(corpus: Corpus, folder: Path) -> list[dict[str, Any]]:
                     "model": model_folder(plan.model.name, folder),
                     "kwargs": config["engine_kwargs"],
                     "env": config.get("runtime_env", {}).get("env_vars", {}),
+                    "replicas": int(config.get("deployment_config", {}).get("num_replicas", 1)),
                 }
             )
     return tasks

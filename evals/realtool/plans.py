@@ -96,7 +96,5 @@ def _pair(problem: Problem, space: list[Pool], rng: Random) -> Strategy | None:
         return None
     chosen = {"prefill": rng.choice(small), "decode": rng.choice(small)}
     return Strategy(
-        pools=tuple(
-            pool.model_copy(update={"name": role, "phases": (role,)}) for role, pool in chosen.items()
-        )
+        pools=tuple(pool.model_copy(update={"name": role, "phases": (role,)}) for role, pool in chosen.items())
     )

@@ -35,12 +35,19 @@ def calls(script: str, hosts: Iterable[int]) -> list[Call]:
             path.chmod(0o755)
         told = {"PATH": f"{folder}:{os.defpath}", "CALLS": str(called)}
         told |= {f"HOST{host}": f"10.0.0.{host + 1}" for host in hosts}
-        subprocess.run([SHELL, "-c", script], env=told, check=True, capture_output=True, timeout=SECONDS)  # noqa: S603 (our own script)
-        return [_call(path.read_bytes(), told) for path in sorted(called.iterdir(), key=lambda path: path.stat().st_mtime_ns)]
+        subprocess.run([SHELL, "-c", script], env=told, check=True, capture_output=True, timeout=SECONDS)
+        return [
+            _call(path.read_bytes(), told)
+            for path in sorted(called.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        ]
 
 
 def _call(recorded: bytes, given: Mapping[str, str]) -> Call:
     argv, _, env = recorded.decode().partition("\0\n\0")
     assigned = dict(line.split("=", 1) for line in env.split("\0") if line)
-    kept = {name: value for name, value in assigned.items() if name not in given and name not in {"PWD", "SHLVL", "_", "OLDPWD"}}
+    kept = {
+        name: value
+        for name, value in assigned.items()
+        if name not in given and name not in {"PWD", "SHLVL", "_", "OLDPWD"}
+    }
     return Call(tuple(argv.split("\0")), kept)

@@ -126,8 +126,8 @@ class _Groups:
         return self.members[phase, axis][rank]
 
     def name(self, ranks: tuple[int, ...]) -> str:
-        """How traces call this group."""
-        return self.names.setdefault(ranks, str(len(self.names)))
+        """How traces call this group: a number above 0, as ASTRA-sim wants."""
+        return self.names.setdefault(ranks, str(len(self.names) + 1))
 
 
 class _Crossings(NamedTuple):

@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from strategy.engine_limits import hands_over
 from strategy.fleet import (
     Passes,
     Plants,
@@ -228,13 +229,15 @@ def _sized(halves: Halves, prompts: Grid, requests: Grid) -> Pairs:
         side.ravel() for side in np.meshgrid(_kept(halves, prompts), _kept(halves, requests), indexing="ij")
     )
     tp = np.array([pool.attention.tp_size for pool in halves.pools])
-    compatible = kv_shards_fit(tp[first], tp[second])
+    asked, able = halves.problem, zip(first.tolist(), second.tolist(), strict=True)
+    moved = [hands_over(asked.model, halves.pools[one], halves.pools[other], asked.engine) for one, other in able]
+    compatible = kv_shards_fit(tp[first], tp[second]) & np.array(moved, dtype=np.bool_)
     first, second = first[compatible], second[compatible]
     prefillers, decoders = _counts(halves, prompts[first], requests[second], halves.gpus[first], halves.gpus[second])
     rows = np.repeat(np.arange(len(first)), prefillers.shape[1])
-    asked = np.stack([rows, prefillers.ravel(), decoders.ravel()], axis=1)
-    asked = asked[_allowed(halves, asked, first, second)]
-    unique = np.unique(asked, axis=0) if len(asked) else asked
+    counted = np.stack([rows, prefillers.ravel(), decoders.ravel()], axis=1)
+    counted = counted[_allowed(halves, counted, first, second)]
+    unique = np.unique(counted, axis=0) if len(counted) else counted
     return Pairs(first[unique[:, 0]], second[unique[:, 0]], unique[:, 1], unique[:, 2])
 
 

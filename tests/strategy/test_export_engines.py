@@ -436,16 +436,68 @@ def test_the_nearest_plan_is_expressible_and_legal_in_its_degrees(row: Any) -> N
             )
 
 
-def test_the_connector_of_vllm_limits_the_decode_side() -> None:
-    swapped = plan(
-        "llama-3.1-70b",
-        pool("llama-3.1-70b", name="prefill", phases=("prefill",), attention=AttentionMesh(tp_size=4)),
-        pool("llama-3.1-70b", name="decode", phases=("decode",), attention=AttentionMesh(tp_size=2)),
-    )
+def pair(model: str, prefill: dict[str, Any], decode: dict[str, Any], **request: Any) -> Plan:
+    roles = {"prefill": prefill, "decode": decode}
+    return plan(model, *(pool(model, name=role, phases=(role,), **fields) for role, fields in roles.items()), **request)
 
-    with pytest.raises(InputError, match="no prefill tp_size=4 above decode tp_size=2"):
-        files("vllm", swapped)
-    assert "--disaggregation-mode prefill" in files("sglang", swapped)["host0.sh"]
+
+def tp(size: int, **fields: Any) -> dict[str, Any]:
+    return {"attention": AttentionMesh(tp_size=size), **fields}
+
+
+def moe_tp(size: int) -> dict[str, Any]:
+    return tp(size, experts=ExpertMesh(tp_size=size), ep_lowering="replicated")
+
+
+HALVES = {"pp_size": 2, "stages": ((0, 40), (40, 80))}
+UNMOVED = [
+    (pair("qwen3-30b-a3b", moe_tp(8), moe_tp(2), hosts=2), "no prefill tp_size=8 above decode tp_size=2 with 4 KV heads", "TP4"),
+    (pair("llama-3.1-70b", tp(2), tp(2, **HALVES)), r"no pipeline \(pp_size=2\)", "decode: TP2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "reason", "near"), UNMOVED)
+def test_what_the_connector_of_vllm_cannot_move_is_refused_with_the_nearest_pair(
+    made: Plan, reason: str, near: str
+) -> None:
+    with pytest.raises(InputError, match=reason) as refused:
+        files("vllm", made)
+
+    assert refused.value.hint.startswith("nearest plan vLLM can express")
+    assert near in refused.value.hint
+    assert "--disaggregation-mode prefill" in files("sglang", made)["host0.sh"]
+
+
+def test_ranks_with_whole_heads_hand_over_to_fewer_ranks() -> None:
+    script = files("vllm", pair("llama-3.1-70b", tp(4), tp(2)))["host0.sh"]
+
+    assert script.count('"kv_connector": "NixlConnector"') == 2
+
+
+def test_stages_of_prefill_push_the_cache() -> None:
+    made = pair("llama-3.1-70b", tp(2, **HALVES), tp(4))
+
+    assert files("vllm", made)["host0.sh"].count('"kv_connector": "NixlPushConnector"') == 2
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpu", "others"),
+    [("trtllm", "mi300x", "vLLM, SGLang, Ray"), ("dynamo", "mi300x", "vLLM, SGLang"), ("vllm", "tpu-v6e", "no engine")],
+)
+def test_an_accelerator_that_an_engine_lacks_is_refused(engine: str, gpu: str, others: str) -> None:
+    with pytest.raises(InputError, match="does not run on") as refused:
+        files(engine, plan("llama-3.1-8b", pool("llama-3.1-8b"), gpu=gpu))
+
+    assert others in refused.value.hint
+
+
+def test_a_configuration_that_only_the_checkpoint_can_read_is_trusted() -> None:
+    made = plan("mimo-7b", Pool(stages=((0, 36),)))
+
+    assert "--trust-remote-code \\\n" in files("vllm", made)["host0.sh"]
+    assert "--trust-remote-code \\\n" in files("sglang", made)["host0.sh"]
+    assert yaml.safe_load(files("trtllm", made)["serve.yaml"])["trust_remote_code"] is True
+    assert "--trust-remote-code" not in files("vllm", DENSE)["host0.sh"]
 
 
 def test_replicas_that_hosts_would_cut_need_more_hosts() -> None:

@@ -1,33 +1,12 @@
 """SGLang's own argument parser and checks for every recorded call, on the CPU platform with a model of which only `config.json` is there."""
 
 import os
-import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
-from evals.realtool.drivers import protocol
+from evals.realtool.drivers import absent, protocol
 
 OFFLINE = ("--load-format", "dummy", "--skip-tokenizer-init", "--device", "cpu", "--log-level", "error")
 LAUNCH = ["python3", "-m", "sglang.launch_server"]
-
-
-def without_torchvision() -> None:
-    """A stand-in for torchvision, whose published wheels do not load with a CPU build of torch."""
-
-    class Anything(ModuleType):
-        """A module in which everything asked for is there, and nothing works."""
-
-        __path__: list[str] = []  # noqa: RUF012 (what makes it a package)
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return Anything(f"{self.__name__}.{name}")
-
-    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.io"):
-        sys.modules[name] = Anything(name)
-        sys.modules[name].__spec__ = ModuleSpec(name, None)
 
 
 def judge(task: protocol.Task) -> dict[str, Any]:
@@ -62,19 +41,25 @@ def _facts(resolved: Any, layers: int) -> dict[str, Any]:
         "gpus": resolved.dp_size * resolved.tp_size * resolved.pp_size // resolved.nnodes,
         "hosts": resolved.nnodes,
         "host": resolved.node_rank,
-        "mode": resolved.disaggregation_mode,
+        "role": "serve" if resolved.disaggregation_mode == "null" else resolved.disaggregation_mode,
     }
 
 
 if __name__ == "__main__":
-    without_torchvision()
+    absent.stand_in()
     import argparse
 
+    import torch
     from sglang.srt import server_args
     from sglang.srt.arg_groups.overrides import model_config_of, resolving_view
     from sglang.srt.distributed.utils import get_pp_indices
+    from sglang.srt.layers import quantization
     from sglang.srt.runtime_context import derive_attn_tp_size
 
+    # What SGLang asks of the GPU while it resolves: a Hopper one, with the formats that CUDA builds register.
+    torch.cuda.get_device_capability = lambda *_: (9, 0)
+    for methods in (quantization.BASE_QUANTIZATION_METHODS, quantization.QUANTIZATION_METHODS):
+        methods.setdefault("mxfp4", quantization.Mxfp4Config)
     PARSER = argparse.ArgumentParser()
     server_args.ServerArgs.add_cli_args(PARSER)
     protocol.serve(judge)

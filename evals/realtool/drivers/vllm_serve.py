@@ -8,6 +8,10 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
+from evals.realtool.drivers import absent
+
+absent.stand_in()
+
 from vllm.distributed.utils import get_pp_indices
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.cli import serve
@@ -52,26 +56,37 @@ def _engine(task: protocol.Task) -> Any:
 
 
 def _facts(config: Any) -> dict[str, Any]:
-    parallel, model = config.parallel_config, config.model_config
-    layers = model.hf_text_config.num_hidden_layers
-    bounds = [get_pp_indices(layers, rank, parallel.pipeline_parallel_size) for rank in range(parallel.pipeline_parallel_size)]
-    spread = parallel.enable_expert_parallel
+    parallel, layers = config.parallel_config, config.model_config.hf_text_config.num_hidden_layers
+    stages = parallel.pipeline_parallel_size
+    bounds = [get_pp_indices(layers, rank, stages) for rank in range(stages)]
     width = parallel.tensor_parallel_size * parallel.prefill_context_parallel_size * parallel.data_parallel_size
     return {
-        "pp_size": parallel.pipeline_parallel_size,
+        "role": _role(config),
+        "pp_size": stages,
         "dp_size": parallel.data_parallel_size,
         "cp_size": parallel.prefill_context_parallel_size,
         "tp_size": parallel.tensor_parallel_size,
-        "ep_size": width if spread else 1,
+        "ep_size": width if parallel.enable_expert_parallel else 1,
         "dcp_size": parallel.decode_context_parallel_size,
         "redundant_experts": parallel.eplb_config.num_redundant_experts,
         "layers": [end - start for start, end in bounds],
-        "engine_gpus": parallel.world_size,
-        "local_engines": parallel.data_parallel_size_local,
+        "gpus": _gpus(parallel),
         "first_engine": parallel.data_parallel_rank,
         "hosts": parallel.nnodes,
         "host": parallel.node_rank,
     }
+
+
+def _gpus(parallel: Any) -> int:
+    """GPUs that this process takes on its host; `world_size` is one engine, attention replicas aside."""
+    if parallel.nnodes > 1:
+        return int(parallel.world_size * parallel.data_parallel_size // parallel.nnodes)
+    return int(parallel.world_size * parallel.data_parallel_size_local)
+
+
+def _role(config: Any) -> str:
+    transfer = config.kv_transfer_config
+    return {"kv_producer": "prefill", "kv_consumer": "decode"}[transfer.kv_role] if transfer else "serve"
 
 
 def _start(args: Any) -> None:

@@ -1,0 +1,87 @@
+"""`python -m evals.realtool [TOOL...]`: export plans of the whole catalogue and hand the files to the real tools."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.realtool.environments import ROOT, UnavailableError
+from evals.realtool.files import DEPLOYMENTS, Corpus, export_all
+from evals.realtool.judges import JUDGES, Judge, Paths, Verdict
+from evals.realtool.plans import planned
+from evals.realtool.table import Said, table
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    tools: Annotated[list[str] | None, typer.Argument(help="Tools to ask; all unless named.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Models to plan for; the catalogue unless given.")] = None,
+    seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File for the table; stdout unless given.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where environments are made.")] = ROOT / ".realtool",
+    astra_sim: Annotated[
+        str | None, typer.Option(envvar="MESHWRIGHT_ASTRA_SIM", help="Analytical ASTRA-sim binary.")
+    ] = None,
+    chakra_python: Annotated[
+        str | None, typer.Option(envvar="MESHWRIGHT_CHAKRA_PYTHON", help="Python with MLCommons' chakra.")
+    ] = None,
+    llmd_schema: Annotated[
+        str | None,
+        typer.Option(envvar="MESHWRIGHT_LLMD_SCHEMA", help="values.schema.json of llm-d's modelservice chart."),
+    ] = None,
+    mermaid: Annotated[str | None, typer.Option(envvar="MESHWRIGHT_MERMAID", help="mermaid.min.js")] = None,
+) -> None:
+    """Exit 1 when a file differs from its plan or a tool refuses one; tools that cannot be had here are told as such."""
+    asked = _asked(tools or [])
+    targets = dict.fromkeys((*DEPLOYMENTS, *(judge.target for judge in asked)))
+    corpus = export_all(planned(seed, names=tuple(model or ())), targets)
+    _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} exports")
+    paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
+    said = {judge.name: _judged(judge, corpus, paths) for judge in asked}
+    page = table(corpus, said, seed)
+    if out is None:
+        sys.stdout.write(page)
+    else:
+        out.write_text(page, encoding="utf-8")
+    raise typer.Exit(0 if _clean(corpus, said) else 1)
+
+
+def _asked(names: list[str]) -> list[Judge]:
+    known = {judge.name: judge for judge in JUDGES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"unknown tools {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] or list(JUDGES)
+
+
+def _judged(judge: Judge, corpus: Corpus, paths: Paths) -> Said:
+    start = time.perf_counter()
+    try:
+        said: list[Verdict] = list(judge.judge(corpus, paths))
+    except UnavailableError as error:
+        _tell(f"{judge.name}: not available: {error}")
+        return str(error)
+    good = sum(one.accepted for one in said)
+    _tell(f"{judge.name}: {good} of {len(said)} accepted in {time.perf_counter() - start:.0f} s")
+    for one in said:
+        if not one.accepted:
+            _tell(f"  {one.plan}: {one.detail[:400]}")
+    return said
+
+
+def _clean(corpus: Corpus, said: dict[str, Said]) -> bool:
+    refused = [one for ones in said.values() if not isinstance(ones, str) for one in ones if not one.accepted]
+    return not refused and not any(one.differs for one in corpus.exports)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,75 @@
+"""`REALTOOL.md`: what each tool said, in a dated table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from evals.realtool.files import DEPLOYMENTS, Corpus
+from evals.realtool.judges import JUDGES, Judge, Verdict
+
+SHOWN = 5
+Said = Sequence[Verdict] | str
+"""Verdicts, or why there are none."""
+
+
+def table(corpus: Corpus, said: dict[str, Said], seed: int) -> str:
+    """The page as Markdown."""
+    kinds = Counter("disaggregated" if plan.strategy.disaggregated else "colocated" for plan in corpus.plans.values())
+    models = {plan.model.name for plan in corpus.plans.values()}
+    gpus = {plan.gpu.key for plan in corpus.plans.values() if plan.gpu is not None}
+    drawn = (
+        f"{len(corpus.plans)} valid plans ({kinds['colocated']} colocated, {kinds['disaggregated']} disaggregated) of {len(models)} models "
+        f"on {len(gpus)} kinds of accelerators, drawn from the search space"
+    )
+    lines = [
+        "# Exports before the real tools",
+        "",
+        "Written by `make realtool`; not part of the default tests.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}: {drawn}.",
+        "",
+        "## Read back by ourselves",
+        "",
+        "Degrees, stages, replicas and GPUs of every deployment against its plan; what a target cannot express is refused with the reason.",
+        "",
+        "| export | written | equal to the plan | refused |",
+        "|---|---|---|---|",
+        *(_own(corpus, target) for target in DEPLOYMENTS),
+        "",
+        "## The tools",
+        "",
+        "| tool | export | asked of it | plans | accepted |",
+        "|---|---|---|---|---|",
+        *(_row(judge, said.get(judge.name, "not run")) for judge in JUDGES),
+        "",
+        *_refusals(said),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _own(corpus: Corpus, target: str) -> str:
+    count = corpus.count(target)
+    return f"| {target} | {count['equal'] + count['differs']} | {count['equal']} | {count['refused']} |"
+
+
+def _row(judge: Judge, said: Said) -> str:
+    if isinstance(said, str):
+        return f"| {judge.title} | {judge.target} | {judge.asks} | – | not available: {said} |"
+    good = sum(one.accepted for one in said)
+    return f"| {judge.title} | {judge.target} | {judge.asks} | {len(said)} | {good} |"
+
+
+def _refusals(said: dict[str, Said]) -> list[str]:
+    """The first refusals of each tool."""
+    lines: list[str] = []
+    for judge in JUDGES:
+        verdicts = said.get(judge.name, "")
+        bad = [] if isinstance(verdicts, str) else [one for one in verdicts if not one.accepted]
+        if bad:
+            lines += [
+                f"## Refused by {judge.title}",
+                "",
+                *(f"- `{one.plan}`: {one.detail[:300]}" for one in bad[:SHOWN]),
+                "",
+            ]
+    return lines

@@ -1,0 +1,44 @@
+"""EN018."""
+
+from collections.abc import Iterator
+
+from strategy.engine_limits import HANDOFFS
+from strategy.strategy import Strategy, describe_strategy
+from validators.choices import engine_of
+from validators.examples import about, disaggregated, example, problem
+from validators.registry import Hit, rule
+from validators.subject import Subject
+
+
+@rule(
+    code="EN018",
+    stage="strategy",
+    severity="error",
+    message="vLLM cannot hand the cache over: {why}",
+    hint="use {nearest}",
+    sources=(
+        "vllm: distributed/kv_transfer/kv_connector/v1/nixl/connector.py:107-125",
+        "vllm: distributed/kv_transfer/kv_connector/v1/nixl/base_worker.py:871-889,2727-2730",
+    ),
+    knowledge="vllm.md#disaggregated-serving-in-vllm",
+    requires=frozenset({"DG009", "PH011"}),
+    passes=lambda: [
+        example("as many tp ranks on both sides", lambda: about(disaggregated(4, 4), problem(engine="vllm")))
+    ],
+    fails=lambda: [
+        example(
+            "a prefill rank for half a KV head, a decode rank for two",
+            lambda: about(disaggregated(8, 2), problem(engine="vllm")),
+        )
+    ],
+)
+def handoff_that_vllm_lacks(subject: Subject) -> Iterator[Hit]:
+    """NIXL in vLLM moves whole KV heads to ranks that hold at least as many, and knows no stages or cp ranks that receive."""
+    engine, strategy = engine_of(subject), subject.dag.strategy
+    limit = None if engine is None else HANDOFFS.get(engine)
+    if limit is None or not strategy.disaggregated:
+        return
+    found = limit(subject.model, strategy.pool_for("prefill"), strategy.pool_for("decode"))
+    if found is not None:
+        why, pair = found
+        yield Hit("/strategy/pools", why=why, nearest=describe_strategy(Strategy(pools=pair)))
