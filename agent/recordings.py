@@ -105,8 +105,10 @@ class RecordingProposer:
         exchange = Exchange(model=self.model, parts=parts, messages=tuple(messages), reply=reply)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(exchange.model_dump(mode="json")) + "\n")
+            with self.path.open(
+                "ab", buffering=0
+            ) as file:  # one write a line: several processes may record into one file
+                file.write((json.dumps(exchange.model_dump(mode="json")) + "\n").encode())
         except OSError as error:
             raise RecordingError(f"cannot record into {self.path}: {error.strerror or error}") from None
 

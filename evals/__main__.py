@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from evals.fit import fit_factors, report_cost
+from evals.loopback import loopback
 from evals.plant import plant
 from strategy.errors import InputError, MeshwrightError
 
@@ -179,6 +180,7 @@ def peers(out: Annotated[Path, typer.Option(help="Page to write.")] = Path(__fil
 
 app.command("cost")(report_cost)
 app.command("fit")(fit_factors)
+app.command("loopback")(loopback)
 app.command("plant")(plant)
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ FAULTS = (
         file="knowledge/data/efficiencies.yaml",
         old="{op: expert, phase: decode, compute: 0.45, memory: 0.92,",
         new="{op: expert, phase: decode, compute: 0.45, memory: 0.46,",
-        suites=("published", "scenarios"),
+        suites=("published", "cost", "scenarios"),
         samples=30,
     ),
     Fault(
@@ -65,6 +65,39 @@ FAULTS = (
         old="return -candidate.tokens_per_s, float(candidate.gpus)",
         new="return candidate.tokens_per_s, float(candidate.gpus)",
         suites=("search",),
+    ),
+    Fault(
+        name="understanding",
+        about="a decimal comma is read as a thousands separator",
+        file="agent/understand/scan.py",
+        old='if re.fullmatch(r"\\d+,\\d{1,2}", words):',
+        new='if re.fullmatch(r"\\d+,\\d{9}", words):',
+        suites=("understanding",),
+    ),
+    Fault(
+        name="retrieval",
+        about="titles of sections weigh no more than their text",
+        file="knowledge/retrieval.py",
+        old="TITLE_WEIGHT = 3",
+        new="TITLE_WEIGHT = 1",
+        suites=("retrieval",),
+    ),
+    Fault(
+        name="proof",
+        about="execution on virtual ranks may be off by anything",
+        file="strategy/execute/observe.py",
+        old="TOLERANCE = 1e-9",
+        new="TOLERANCE = 1e9",
+        suites=("rules",),
+        samples=12,
+    ),
+    Fault(
+        name="export",
+        about="launch scripts for vLLM no longer state the type of the cache",
+        file="strategy/export/vllm.py",
+        old='yield "--kv-cache-dtype", engine.kv_dtypes[precision.kv]',
+        new="yield from ()",
+        suites=("exports",),
     ),
 )
 
@@ -84,19 +117,24 @@ class Caught:
 
 
 def plant(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="rule, prompt, constant, planner; all unless given.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Faults by name; all unless given.")] = None,
 ) -> None:
-    """Break copies of the sources in four ways and see that the comparison catches each; exit 1 when one goes unseen."""
+    """Break copies of the sources in several ways and see that the comparison catches each; exit 1 when one goes unseen."""
+    unknown = [name for name in names or () if name not in {fault.name for fault in FAULTS}]
+    if unknown:
+        raise typer.BadParameter(f"no fault `{unknown[0]}`; there are: {', '.join(fault.name for fault in FAULTS)}")
     faults = [fault for fault in FAULTS if not names or fault.name in names]
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        found = [caught(fault, Path(folder)) for fault in faults]
-    for one in found:
-        typer.echo(f"{'caught' if one.seen else 'NOT CAUGHT'}  {one.fault.name}: {one.fault.about}")
-        for line in one.moved:
-            typer.echo(f"    {line}")
+        found = [_told(caught(fault, Path(folder))) for fault in faults]
     raise typer.Exit(not all(one.seen for one in found))
+
+
+def _told(one: Caught) -> Caught:
+    """Say at once what came of a fault."""
+    typer.echo(f"{'caught' if one.seen else 'NOT CAUGHT'}  {one.fault.name}: {one.fault.about}")
+    for line in one.moved:
+        typer.echo(f"    {line}")
+    return one
 
 
 def caught(fault: Fault, folder: Path) -> Caught:

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from evals.log import Config, Entry, Log, SuiteLog
 from evals.suite import Score, measure
 
+FAST_RUN = pytest.StashKey[str]()
+"""Where the fast suites' table waits for the end of the tests."""
 CONFIG = Config(suites=("toy",), proposer="planner", started="2026-01-02T03:04:05+00:00", version="0", code="c", jobs=1)
 
 
