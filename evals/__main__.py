@@ -95,17 +95,33 @@ def _entries(log: "Log") -> list["Entry"]:
 
 
 @app.command()
-def accept(log: LogFile = None, out: Out = RUNS, baseline: Baseline = None) -> None:
+def accept(
+    log: LogFile = None,
+    out: Out = RUNS,
+    baseline: Baseline = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every suite first, and accept that.")] = False,
+) -> None:
     """Make a finished run the baseline of its suites."""
     from evals.baseline import BASELINE
     from evals.baseline import accept as accepted
 
+    if fresh:
+        _run_all(out, baseline)
     chosen = _read(log or _found(out))
     if not chosen.complete or not chosen.config.usual:
         hint = "run it without --samples or --full, and to its end (--resume)"
         _stop(InputError("only a usual run that ended can be accepted", hint=hint))
     for path in accepted(chosen, baseline or BASELINE):
         typer.echo(f"accepted: {path.parent.name}/{path.name}")
+
+
+def _run_all(out: Path, baseline: Path | None) -> None:
+    """Every suite, whatever it says against the old baseline. What cannot be run ends the command."""
+    try:
+        run(["all"], out=out, baseline=baseline)
+    except typer.Exit as ended:
+        if ended.exit_code != 1:
+            raise
 
 
 def _report(log: "Log", baseline: Path | None, *, strict: bool) -> None:

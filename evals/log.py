@@ -1,6 +1,7 @@
 """A run's log: one file, one JSON line for each thing as it happens.
 
-A run that ends early can go on where it stopped, and a finished one can be read, compared and scored again without a model. Lines: `run` (the configuration), `suite` (its samples, or why it is skipped), `entry` (a solved and scored sample), `end`.
+A run that ends early can go on where it stopped, and a finished one can be read, compared and scored again without a model. Lines: `run` (the configuration), `suite` (its samples, or why it is skipped), `entry` (a solved and scored sample), `scores` (a scorer's mean over a
+suite with its interval), `end`.
 """
 
 import json
@@ -153,6 +154,10 @@ class Writer:
     def entry(self, suite: str, entry: Entry) -> None:
         """A sample is done."""
         self._append("entry", {"suite": suite, **asdict(entry)})
+
+    def scores(self, suite: str, scorer: str, row: Json) -> None:
+        """What a scorer said of a suite in all, for readers of the file; reading it back works from the entries."""
+        self._append("scores", {"suite": suite, "scorer": scorer, **row})
 
     def end(self, seconds: float) -> None:
         """All is done."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from evals.log import Config, Entry, Log, SuiteLog, Writer, read, write
 from evals.suite import Sample, Score, Scorer, Suite, suites
+from evals.summary import write_summaries
 from evals.version import commit, digest
 from strategy.errors import InputError, MeshwrightError
 
@@ -93,6 +94,7 @@ def run(
         writer.entry(task.suite, entry)
         if progress is not None:
             progress(task.suite, entry)
+    write_summaries(read(path), writer)
     writer.end(before + time.monotonic() - started)
     return read(path)
 
@@ -101,9 +103,15 @@ def planned_suite(suite: Suite, config: Config) -> SuiteLog:
     """The samples that are to be run of a suite, or why none are."""
     left_out = f"run it by name: {suite.by_name}" if suite.by_name and config.everything else ""
     reason = left_out or suite.absent(config.proposer)
-    limit = config.samples if config.samples is not None else None if config.full else suite.usual
-    chosen = () if reason else chosen_samples(suite.all_samples(config.seed), limit, config.seed)
+    chosen = () if reason else _chosen(suite, config)
     return SuiteLog(suite.name, suite.about, tuple(sample.id for sample in chosen), reason)
+
+
+def _chosen(suite: Suite, config: Config) -> Sequence[Sample]:
+    """Of all samples for `--full`, else of those that a usual run takes, as many as are asked for."""
+    found = suite.all_samples(config.seed) if config.full else suite.usual_samples(config.seed)
+    limit = None if config.full else suite.usual
+    return chosen_samples(found, limit if config.samples is None else config.samples, config.seed)
 
 
 def chosen_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> Sequence[Sample]:

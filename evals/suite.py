@@ -73,14 +73,20 @@ class Suite:
     """What the suite needs and this machine or proposer lacks, in words; empty when it can run. It is then skipped, and said to be."""
     usual: int | None = None
     """Samples of a usual run, chosen by the seed; `--full` runs all."""
+    campaign: Callable[[], Sequence[Sample]] = tuple
+    """Samples that take so long that only `--full` runs them."""
     by_name: str = ""
     """Why `run all` leaves the suite out (it takes an hour, say); it is then run by its name only, and said to be."""
     alone: bool = False
     """Nothing else runs beside its samples: it loads or times a whole machine."""
 
+    def usual_samples(self, seed: int) -> tuple[Sample, ...]:
+        """Fixed samples, then drawn ones."""
+        return (*self.samples(), *self.drawn(seed))
+
     def all_samples(self, seed: int) -> tuple[Sample, ...]:
-        """Fixed samples, then drawn ones. Raises ValueError when two have one id."""
-        found = (*self.samples(), *self.drawn(seed))
+        """Usual samples, then the campaign's. Raises ValueError when two have one id."""
+        found = (*self.usual_samples(seed), *self.campaign())
         ids = [sample.id for sample in found]
         repeated = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
         if repeated:

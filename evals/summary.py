@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from evals.log import SuiteLog
+from evals.log import Log, SuiteLog, Writer
 from evals.stats import Interval, bootstrap, wilson
 from evals.suite import Better, Kind, Score
 
@@ -39,6 +39,14 @@ def summaries(suite: SuiteLog) -> tuple[Summary, ...]:
 def _summary(name: str, kind: Kind, better: Better, unit: str, values: list[float]) -> Summary:
     interval = wilson(sum(values), len(values)) if kind == "check" else bootstrap(values)
     return Summary(name, kind, better, unit, len(values), fmean(values), median(values), interval, tuple(values))
+
+
+def write_summaries(log: Log, writer: Writer) -> None:
+    """Append the mean and interval of every scorer of every suite to a log."""
+    for suite in log.suites:
+        for one in summaries(suite):
+            told = {"kind": one.kind, "mean": one.mean, "low": one.interval[0], "high": one.interval[1]}
+            writer.scores(suite.name, one.scorer, {**told, "samples": one.count, "unit": one.unit})
 
 
 def passed_share(suite: SuiteLog) -> tuple[int, int, Interval]:

@@ -77,6 +77,13 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("understanding", "000", "fields", put("wrong", value=["isl: expected 1, got 2"])),
     ("understanding", "000", "accuracy", put("wrong", value=["isl: expected 1, got 2"])),
     ("understanding", "000", "nothing_silent", put("silent", value=["isl"])),
+    ("exports", "r0138-1", "reads_back", put("targets", "vllm", "findings", value=[{"code": "EX002", "message": "tp"}])),
+    ("exports", "r0138-1", "written", put("targets", "vllm", "files", value=0)),
+    ("planned", "plan", "valid", put("verdicts", 0, "errors", value=["TP001 uneven"])),
+    ("planned", "plan", "proved", put("verdicts", 0, "proved", value=False)),
+    ("planned", "plan", "keeps_the_request", put("promises", value=["ttft_ms"])),
+    ("planned", "refusal", "refusal_has_limits", put("limits", value=[])),
+    ("planned", "plan", "price_gap", put("price_gap", value=0.3)),
     ("loop", "", "holds", put("broken", value=["took 9 s of 6"])),
     ("llm", "02", "answered", put("status", value="rejected")),
     ("llm", "02", "in_time", put("origin", value="planner_fallback")),
@@ -119,6 +126,7 @@ SHOWN_ONLY = {
     "mutants",
     "ttft_over_roofline",
     "tpot_over_roofline",
+    "options",
 }
 """Measures without a good side: nothing to be right or wrong about."""
 WORDS = {
@@ -139,6 +147,11 @@ WORDS = {
 
 
 FINE: dict[tuple[str, str], Json] = {
+    ("planned", "plan"): {
+        "planned": True, "verdicts": [{"name": "the plan", "errors": [], "proved": True}], "promises": [], "price_gap": 0.0,
+        "summary": "TP8 on 8 of 8 GPUs",
+    },
+    ("planned", "refusal"): {"planned": False, "limits": ["memory: 810 of 80 GB"], "summary": "infeasible"},
     ("repair", "000"): {"repairs": 1, "left": [], "codes": [["TP001"], []], "summary": "1 repairs by the hints of rules"},
     ("loop", ""): {"broken": [], "status": "valid", "origin": "llm", "summary": "valid by llm after 1 attempts"},
     ("service", "hostile"): {"faults": [], "summary": "answered in 3 s"},
@@ -156,6 +169,8 @@ FINE: dict[tuple[str, str], Json] = {
 }  # fmt: skip
 """Outputs written by hand where solving takes a server, a model or tables that are not ours to pass on."""
 TARGETS: dict[tuple[str, str], Sample] = {
+    ("planned", "plan"): Sample("plan", "a request"),
+    ("planned", "refusal"): Sample("refusal", "a request"),
     ("repair", "000"): Sample("000 a broken proposal", "a proposal"),
     ("loop", ""): Sample("slow-drip", "a few bytes a second"),
     ("cost", "held-out-gpu"): Sample("held-out-gpu", {"kind": "held out"}, {"tpot_mape": 18, "tpot_median": 12}),
