@@ -28,7 +28,7 @@ from validators.subject import Subject
     fails=lambda: [
         example(
             "a prefill rank for half a KV head, a decode rank for two",
-            lambda: about(disaggregated(8, 2), problem(engine="vllm")),
+            lambda: about(disaggregated(8, 2), problem(engine="vllm", hosts=2)),
         )
     ],
 )
