@@ -107,8 +107,8 @@ def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     if model.intermediate_size is not None:
         f = model.intermediate_size
         found += [
-            WeightSpec("gate_up", "dense_ffn", h, 2 * f, ("column",)),
-            WeightSpec("down", "dense_ffn", f, h, ("row",)),
+            WeightSpec("gate_up", "dense_ffn", h, 2 * f, ("column", "replicated")),
+            WeightSpec("down", "dense_ffn", f, h, ("row", "replicated")),
         ]
     if model.moe is not None and model.moe.shared_intermediate_size:
         m = model.moe.shared_intermediate_size

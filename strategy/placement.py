@@ -7,6 +7,7 @@ same ranks, and going from one mesh to the other needs no rule of its own.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -46,6 +47,7 @@ class Digits:
         return " and ".join(parts)
 
 
+@lru_cache(maxsize=1024)
 def refine(pool: Pool) -> Digits | None:
     """Digits of a pool whose meshes both have width W, or None when neither mesh's cuts refine the other's."""
     experts = pool.experts or ExpertMesh.model_construct(dp_size=pool.width)

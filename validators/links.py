@@ -1,6 +1,7 @@
 """Links as rules read them: each end resolved to its phase and template node, and the links that a DAG has to have."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from strategy.dag import AttentionNode, Branch, Link
@@ -62,6 +63,80 @@ def carries_token(joined: Joined) -> bool:
     return (joined.source.place.node.op, joined.target.place.node.op) == ("sample", "ingress")
 
 
+Pairs = list[tuple[Place, Place]]
+"""(kv_cache_update, what reads the cache)."""
+
+
+class Links:
+    """The links of a DAG, with the rule that refuses each of those that have no business there."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @cached_property
+    def joined(self) -> tuple[Joined, ...]:
+        """Links both ends of which exist."""
+        return tuple(joined_links(self.subject))
+
+    @cached_property
+    def caches(self) -> dict[Phase, Pairs]:
+        """By phase: what writes the cache of each kind of layer, and what reads it there."""
+        return {phase: kv_pairs(self.subject, branch) for phase, branch, _ in self.subject.branches()}
+
+    @cached_property
+    def handoffs(self) -> Pairs:
+        """What writes the cache of a layer in prefill, and what reads it there in decode."""
+        return _common_layers(*(_by_layers(self.subject, branch) for _, branch, _ in self.subject.branches()))
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Code of the rule that refuses a link, by the link's pointer."""
+        found = {joined.path: self._refused_by(joined) for joined in self.joined}
+        for index, link in enumerate(self.subject.dag.links):
+            if None in (end_of(self.subject, link.source), end_of(self.subject, link.target)):
+                found[f"/links/{index}"] = "DG004"
+        return {path: code for path, code in found.items() if code}
+
+    def _refused_by(self, joined: Joined) -> str:
+        phases, loop = (joined.source.phase, joined.target.phase), joined.link.loop
+        ends = (joined.source.place, joined.target.place)
+        if phases == ("decode", "prefill"):
+            return "PH003"
+        if phases[0] == phases[1] and not loop:
+            return "PH001"
+        if phases == ("prefill", "decode"):
+            kept = carries_token(joined) or (carries_kv(joined) and (ends in self.handoffs or not self.handoffs))
+            return "PH002" if loop or not kept else ""
+        if phases == ("prefill", "prefill"):
+            return "" if ends in self.caches["prefill"] else "PH010"
+        return "" if ends in self.caches["decode"] or carries_token(joined) else "PH005"
+
+    def lacks(self, source: str, target: str) -> bool:
+        """Whether nothing stands in for a link that is missing: a link that is refused and has one of its ends is told by itself."""
+        links = self.subject.dag.links
+        refused = [links[int(path.rpartition("/")[2])] for path in self.refused]
+        return not any(link.source == source or link.target == target for link in refused)
+
+
+def _by_layers(subject: Subject, branch: Branch) -> list[tuple[int, int, Place, Place]]:
+    """Layers from and to, with what writes and what reads their cache, ascending."""
+    shapes = {stamp.blocks: _cache_of(subject, stamp.blocks) for stamp in branch.layers}
+    found = [(*stamp.range, *pair) for stamp in branch.layers if (pair := shapes[stamp.blocks]) is not None]
+    return sorted(found, key=lambda entry: entry[:2])
+
+
+def _common_layers(prefill: list[tuple[int, int, Place, Place]], decode: list[tuple[int, int, Place, Place]]) -> Pairs:
+    """Writers of prefill with the readers of decode that share a layer with them."""
+    found: dict[tuple[str, str], tuple[Place, Place]] = {}
+    i = j = 0
+    while i < len(prefill) and j < len(decode):
+        (start, end, writer, _), (other_start, other_end, _, reader) = prefill[i], decode[j]
+        if max(start, other_start) < min(end, other_end):
+            found.setdefault((writer.path, reader.path), (writer, reader))
+        i, j = (i + 1, j) if end <= other_end else (i, j + 1)
+    return list(found.values())
+
+
 def nodes_of_op(subject: Subject, block: str, op: str) -> tuple[Place, ...]:
     """Nodes of one op in a block."""
     return subject.places_of_op(block, op)
@@ -82,15 +157,20 @@ def layer_shapes(branch: Branch, path: str) -> list[LayerShape]:
     return list(found.values())
 
 
-def kv_pairs(subject: Subject, branch: Branch) -> list[tuple[Place, Place]]:
+def kv_pairs(subject: Subject, branch: Branch) -> Pairs:
     """(kv_cache_update, what reads the cache) of each kind of layer, where a layer has one of each."""
     found: dict[tuple[str, str], tuple[Place, Place]] = {}
     for shape in layer_shapes(branch, ""):
-        updates = nodes_of_layer(subject, shape.blocks, "kv_cache_update")
-        reader = cache_reader(subject, shape.blocks)
-        if len(updates) == 1 and reader is not None:
-            found.setdefault((updates[0].path, reader.path), (updates[0], reader))
+        if (pair := _cache_of(subject, shape.blocks)) is not None:
+            found.setdefault((pair[0].path, pair[1].path), pair)
     return list(found.values())
+
+
+def _cache_of(subject: Subject, blocks: tuple[str, ...]) -> tuple[Place, Place] | None:
+    """What writes the cache of a layer and what reads it; None unless it has one of each."""
+    updates = nodes_of_layer(subject, blocks, "kv_cache_update")
+    reader = cache_reader(subject, blocks)
+    return (updates[0], reader) if len(updates) == 1 and reader is not None else None
 
 
 def nodes_of_layer(subject: Subject, blocks: tuple[str, ...], op: str) -> list[Place]:

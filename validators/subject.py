@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from validators.block_graph import BlockGraph
     from validators.estimates import Fault as EstimateFault
     from validators.layouts import Fault as LayoutFault
+    from validators.links import Links
     from validators.typing_pass import Typing
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
@@ -69,6 +70,13 @@ class Subject:
         from validators.typing_pass import type_dag
 
         return type_dag(self)
+
+    @cached_property
+    def links(self) -> "Links":
+        """The links, read once for all rules."""
+        from validators.links import Links
+
+        return Links(self)
 
     @cached_property
     def graphs(self) -> "tuple[BlockGraph, ...]":

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 
-from evals.mutate.judge import Outcome, document_of, judged, smallest, sound
-from evals.mutate.mutations import random_mutation
+from evals.mutate.judge import Outcome, document_of, judged, smallest, sound, unsound
+from evals.mutate.mutations import Document, random_mutation
+from evals.mutate.rewritings import rewritten
 from evals.mutate.strategies import canonical, strategies, traits
+from strategy.dag import Dag
 from strategy.model import ModelSpec
 from strategy.strategy import Strategy, describe
 
@@ -26,6 +28,8 @@ class Tally:
     """By (code, agreement)."""
     covered: Counter[str] = field(default_factory=Counter)
     """Strategies by trait."""
+    codes_told: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Rejected mutants by (mutation, how many different codes they were told)."""
     strategies: int = 0
     disagreements: list[str] = field(default_factory=list)
 
@@ -50,19 +54,48 @@ class Tally:
         rejected = self.count("caught", "refused", "unexplained")
         return 1.0 if rejected == 0 else self.count("caught", "refused") / rejected
 
+    @property
+    def told_once(self) -> float:
+        """Share of the rejected mutants with one mistake that are told one code."""
+        single = {key: n for key, n in self.codes_told.items() if key[0] != "two-mistakes"}
+        return sum(n for (_, codes), n in single.items() if codes == 1) / max(1, sum(single.values()))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.outcomes + other.outcomes,
+            self.by_rule + other.by_rule,
+            self.covered + other.covered,
+            self.codes_told + other.codes_told,
+            self.strategies + other.strategies,
+            [*self.disagreements, *other.disagreements],
+        )
+
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.outcomes[outcome.kind, outcome.agreement] += 1
+        if outcome.codes:
+            self.codes_told[outcome.kind, len(outcome.codes)] += 1
         for code in outcome.codes:
             self.by_rule[code, outcome.agreement] += 1
+
+
+def base_document(model: ModelSpec, strategy: Strategy, rng: Random) -> tuple[Document, tuple[str, ...]]:
+    """The document that is mutated: the canonical one, or one that says the same otherwise, and how it was rewritten."""
+    dag = canonical(model, strategy)
+    assert dag is not None
+    document = document_of(dag)
+    return document, rewritten(rng, document)
 
 
 def mutants_of(model: ModelSpec, strategy: Strategy, count: int, seed: int) -> Iterator[tuple[Outcome, str]]:
     """Outcomes of `count` mutants of a strategy, each with the story of its disagreement (empty when there is none)."""
     rng = Random(seed)  # noqa: S311 (repeatable)
-    dag = canonical(model, strategy)
-    assert dag is not None
-    document = document_of(dag)
+    document, rewritings = base_document(model, strategy, rng)
+    dag = Dag.model_validate(document)
+    if rewritings and (fault := unsound(dag, model)):
+        outcome = Outcome("none", ", ".join(rewritings), "unexplained", (), 0, fault)
+        yield outcome, told(model, strategy, outcome)
+        return
     for _ in range(count):
         for _ in range(TRIES_PER_MUTANT):
             mutation = random_mutation(rng, document, model)
@@ -70,7 +103,8 @@ def mutants_of(model: ModelSpec, strategy: Strategy, count: int, seed: int) -> I
             if mutant is not None and mutant != dag:
                 outcome = judged(mutant, model, mutation)
                 small = smallest(model, strategy, mutation) if outcome.disagrees else None
-                yield outcome, told(model, *(small or (strategy, outcome))) if outcome.disagrees else ""
+                story = told(model, *(small or (strategy, outcome))) if outcome.disagrees else ""
+                yield outcome, story + (f"; rewritten: {', '.join(rewritings)}" if story and rewritings else "")
                 break
 
 
@@ -87,21 +121,30 @@ def told(model: ModelSpec, strategy: Strategy, outcome: Outcome) -> str:
     )
 
 
-def campaign(seed: int, wanted_strategies: int, wanted_mutants: int, seconds: float = float("inf")) -> Iterator[Tally]:
-    """Run, and give the tally after every strategy. Ends early when the time is over."""
+def campaign(
+    seed: int,
+    wanted_strategies: int,
+    wanted_mutants: int,
+    seconds: float = float("inf"),
+    *,
+    part: int = 0,
+    parts: int = 1,
+) -> Iterator[Tally]:
+    """Run, and give the tally after every strategy. Ends early when the time is over. `parts` processes share one campaign."""
     tally, end = Tally(), time.monotonic() + seconds
     each = -(-wanted_mutants // wanted_strategies)
-    for index, (model, strategy) in enumerate(islice(strategies(seed), wanted_strategies)):
+    drawn = enumerate(islice(strategies(seed), wanted_strategies))
+    for index, (model, strategy) in islice(drawn, part, None, parts):
         tally.strategies += 1
         tally.covered.update(traits(model, strategy))
         if fault := sound(model, strategy):
             pools = "; ".join(describe(pool) for pool in strategy.pools)
             tally.disagreements.append(f"canonical DAG of {model.name}, {pools}: {fault}")
-            continue
-        for outcome, story in mutants_of(model, strategy, each, seed * 1_000_003 + index):
-            tally.add(outcome)
-            if story:
-                tally.disagreements.append(story)
+        else:
+            for outcome, story in mutants_of(model, strategy, each, seed * 1_000_003 + index):
+                tally.add(outcome)
+                if story:
+                    tally.disagreements.append(story)
         yield tally
         if time.monotonic() > end:
             return

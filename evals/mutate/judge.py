@@ -42,6 +42,7 @@ REASONS: dict[str, Reason] = {
     "DG002": Reason("layout: reads a residual stream where none enters", frozenset({"add-edge", "retarget-edge"})),
     "DG004": Reason("waste: a node whose value nobody reads"),
     "DG007": Reason("waste: the same edge twice"),
+    "DG009": Reason("layout: two pools serve one phase, and none may be chosen", frozenset({"phases"})),
     "DG011": Reason(
         "layout: a broadcast replaces the shards of other ranks, by chance with the rows that are needed",
         frozenset({"insert"}),
@@ -65,6 +66,7 @@ REASONS: dict[str, Reason] = {
     "PH011": _MESH,
     "PH009": Reason("order: attention reads the cache through another node", frozenset({"insert"})),
     "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
+    "TP015": Reason("waste: every tp rank computes all heads and keeps all of their cache", frozenset({"resplit"})),
     "SP001": _MESH,
     "SP002": _MESH,
     "SP003": _MESH,
@@ -87,6 +89,8 @@ class Outcome:
     agreement: Agreement
     codes: tuple[str, ...]
     """Codes of the error findings."""
+    findings: int = 0
+    """Error findings."""
     detail: str = ""
     """Where execution departs, if it does."""
 
@@ -101,21 +105,23 @@ def judged(dag: Dag, model: ModelSpec, mutation: Mutation) -> Outcome:
     errors = validate(dag, model, prove=False).errors
     codes = tuple(sorted({finding.code for finding in errors}))
     proof = prove(dag, model)
-    return Outcome(mutation.kind, mutation.where, _agreement(mutation.kind, codes, proof), codes, _departure(proof))
+    return Outcome(
+        mutation.kind, mutation.where, _agreement(mutation.kinds, codes, proof), codes, len(errors), _departure(proof)
+    )
 
 
-def _agreement(kind: str, codes: tuple[str, ...], proof: Proof) -> Agreement:
+def _agreement(kinds: tuple[str, ...], codes: tuple[str, ...], proof: Proof) -> Agreement:
     if not proof.passed:
         return "caught" if codes else "missed"
     if not codes:
         return "harmless"
-    return "refused" if any(reason_of(code, kind) for code in codes) else "unexplained"
+    return "refused" if any(reason_of(code, *kinds) for code in codes) else "unexplained"
 
 
-def reason_of(code: str, kind: str) -> str:
-    """Why `code` may refuse a mutation of this kind that computes the right numbers; empty when it may not."""
+def reason_of(code: str, *kinds: str) -> str:
+    """Why `code` may refuse mutations of these kinds that compute the right numbers; empty when it may not."""
     reason = REASONS.get(code)
-    return "" if reason is None or (reason.kinds is not None and kind not in reason.kinds) else reason.text
+    return "" if reason is None or (reason.kinds is not None and reason.kinds.isdisjoint(kinds)) else reason.text
 
 
 def _departure(proof: Proof) -> str:
@@ -128,8 +134,11 @@ def _departure(proof: Proof) -> str:
 def sound(model: ModelSpec, strategy: Strategy) -> str:
     """Why a canonical DAG is not accepted or not proved; empty when it is, as it must be."""
     dag = canonical(model, strategy)
-    if dag is None:
-        return "no canonical DAG"
+    return "no canonical DAG" if dag is None else unsound(dag, model)
+
+
+def unsound(dag: Dag, model: ModelSpec) -> str:
+    """Why a DAG is not accepted or not proved; empty when it is."""
     verdict = validate(dag, model)
     if verdict.errors:
         return "; ".join(f"{finding.code} {finding.message}" for finding in verdict.errors)

@@ -4,6 +4,7 @@ A mutation names its place by block, node and field, not by position, so that th
 """
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -28,10 +29,17 @@ class Mutation:
     kind: str
     where: str
     change: Callable[[Document], None]
+    parts: tuple[str, ...] = ()
+    """Kinds of the mistakes that it is made of, where it is several."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its own kind, or those of its parts."""
+        return self.parts or (self.kind,)
 
     def applied(self, document: Document) -> Dag | None:
         """The broken DAG, or None when the mistake cannot be made here or the format itself refuses it."""
-        broken = copy.deepcopy(document)
+        broken = pickle.loads(pickle.dumps(document))  # noqa: S301 (a fast copy of our own data)
         try:
             self.change(broken)
             return Dag.model_validate(broken) if broken != document else None
@@ -49,13 +57,31 @@ def kind(draw: Draw) -> Draw:
     return draw
 
 
+DOUBLE = 0.15
+"""Share of mutants that carry two mistakes, of which one may make up for the other."""
+
+
 def random_mutation(rng: Random, document: Document, model: ModelSpec) -> Mutation:
-    """A mutation of a random kind that this document has a place for."""
+    """A mutation of a random kind that this document has a place for, or two of them at once."""
+    first = _one(rng, document, model)
+    return first if rng.random() >= DOUBLE else _both(first, _one(rng, document, model))
+
+
+def _one(rng: Random, document: Document, model: ModelSpec) -> Mutation:
     while True:
         try:
             return KINDS[rng.choice(list(KINDS))](rng, document, model)
         except LookupError:
             continue
+
+
+def _both(first: Mutation, second: Mutation) -> Mutation:
+    def change(broken: Document) -> None:
+        first.change(broken)
+        second.change(broken)
+
+    where = f"{first.kind} {first.where}, and {second.kind} {second.where}"
+    return Mutation("two-mistakes", where, change, (first.kind, second.kind))
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -275,6 +301,62 @@ def _wrong_step(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
     return _set("wrong-step", block, node["id"], "tokens_per_sequence", rng.choice((2, 8)))
 
 
+_COLLECTIVES: tuple[Json, ...] = (
+    {"op": "all_reduce"}, {"op": "broadcast"}, {"op": "chunk", "dim": "tokens"}, {"op": "reduce_scatter", "dim": "tokens", "role": None},
+    {"op": "reduce_scatter", "dim": "hidden", "role": None}, {"op": "all_gather", "dim": "tokens", "role": None},
+    {"op": "all_gather", "dim": "hidden", "role": None}, {"op": "all_to_all", "role": "dispatch"}, {"op": "all_to_all", "role": "combine"},
+)  # fmt: skip
+
+
+@kind
+def _wrong_op(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Take another collective over the same axis."""
+    block, node = _any_node(rng, document, "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "chunk")
+    name, made = node["id"], rng.choice(_COLLECTIVES)
+
+    def change(broken: Document) -> None:
+        at = _node(broken, block, name)
+        kept = {field: at[field] for field in ("id", "axis", "inputs")}
+        at.clear()
+        at.update(kept, **made)
+
+    return Mutation("wrong-op", f"{block}.{name}: {made['op']} {made.get('dim') or made.get('role') or ''}", change)
+
+
+@kind
+def _wrong_axis_throughout(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Take one axis for another in a whole block."""
+    block, node = _with_field(rng, document, "axis")
+    old, new = node["axis"], rng.choice([axis for axis in get_args(Axis) if axis != node["axis"]])
+
+    def change(broken: Document) -> None:
+        for at in _block(broken, block)["nodes"]:
+            if at.get("axis") == old:
+                at["axis"] = new
+
+    return Mutation("wrong-axis-throughout", f"{block}: {old} becomes {new}", change)
+
+
+@kind
+def _resplit(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Split both matrices of a pair otherwise, with or without the sum behind them."""
+    block, second = _any_node(rng, document, "linear")
+    firsts = [n["id"] for n in _block(document, block)["nodes"] if n["op"] == "linear" and n["id"] != second["id"]]
+    first, splits = rng.choice(firsts), rng.choice((("replicated", "replicated"), ("row", "column"), ("column", "row")))
+    without = rng.choice([None, *(n["id"] for n in _block(document, block)["nodes"] if n["op"] == "all_reduce")])
+
+    def change(broken: Document) -> None:
+        for name, split in zip((first, second["id"]), splits, strict=True):
+            _node(broken, block, name)["split"] = split
+        if without is not None:
+            gone = _node(broken, block, without)
+            _block(broken, block)["nodes"].remove(gone)
+            _rename(_block(broken, block), without, _source(gone["inputs"][0]))
+
+    told = f"{first} by {splits[0]}, {second['id']} by {splits[1]}"
+    return Mutation("resplit", f"{block}: {told}{f', without {without}' if without else ''}", change)
+
+
 # --- edges ------------------------------------------------------------------------------------------------------------
 
 
@@ -404,6 +486,21 @@ def _layer_range(rng: Random, document: Document, _model: ModelSpec) -> Mutation
 
 
 @kind
+def _layer_border(rng: Random, _document: Document, _model: ModelSpec) -> Mutation:
+    """Let one kind of layer end, and the next begin, a layer too early or too late."""
+    phases = rng.choice((("prefill",), ("decode",), ("prefill", "decode")))
+    index, by = rng.randrange(3), rng.choice((-1, 1))
+
+    def change(broken: Document) -> None:
+        for phase in phases:
+            stamps = broken["branches"][phase]["layers"]
+            (start, end), (_, last) = stamps[index]["range"], stamps[index + 1]["range"]
+            stamps[index]["range"], stamps[index + 1]["range"] = [start, end + by], [end + by, last]
+
+    return Mutation("layer-border", f"{' and '.join(phases)} stamps {index} and {index + 1}: border {by:+d}", change)
+
+
+@kind
 def _layer_blocks(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
     """Turn the blocks of a layer round, leave one out, repeat one, or take another block."""
     phase = rng.choice(("prefill", "decode"))
@@ -496,6 +593,33 @@ def _link_kind(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
 
 
 @kind
+def _link_elsewhere(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Let a link start or end at the same node of another block, or in the other phase."""
+    link, side = dict(rng.choice(document["links"])), rng.choice(("source", "target"))
+    phase, block, node = link[side].split(".")
+    others = [b["name"] for b in document["blocks"] if any(n["id"] == node for n in b["nodes"])]
+    places = [f"{p}.{b}.{node}" for p in ("prefill", "decode") for b in others if (p, b) != (phase, block)]
+    value = rng.choice(places)
+
+    def change(broken: Document) -> None:
+        _node(broken, value.split(".")[1], node)
+        _link(broken, link)[side] = value
+
+    return Mutation("link-elsewhere", f"{_told(link)}: {side} = {value}", change)
+
+
+@kind
+def _double_link(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Write a link twice, perhaps once as a loop."""
+    link, loop = dict(rng.choice(document["links"])), rng.random() < 0.5
+
+    def change(broken: Document) -> None:
+        broken["links"].append({**_link(broken, link), "loop": link["loop"] != loop})
+
+    return Mutation("double-link", f"{_told(link)}{' the other way' if loop else ''}", change)
+
+
+@kind
 def _extra_link(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
     """Join two nodes that have nothing to say to each other."""
     ends = [
@@ -550,8 +674,22 @@ def _degree(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
 
 
 @kind
+def _phases(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Let the pools of a disaggregated plan serve each other's phase, or one pool both."""
+    pools = document["strategy"]["pools"]
+    pool, phases = rng.randrange(len(pools)), rng.choice((["prefill"], ["decode"], ["prefill", "decode"]))
+
+    def change(broken: Document) -> None:
+        broken["strategy"]["pools"][pool]["phases"] = phases
+        if len(phases) == 1 and len(pools) > 1:
+            broken["strategy"]["pools"][1 - pool]["phases"] = ["decode" if phases == ["prefill"] else "prefill"]
+
+    return Mutation("phases", f"pool {pool} serves {' and '.join(phases)}", change)
+
+
+@kind
 def _stages(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
-    """Shift the border of a stage on one side only, or on both, or exchange two stages."""
+    """Shift the border of a stage on one side only, or exchange two stages."""
     pool = rng.randrange(len(document["strategy"]["pools"]))
     index, end, by = rng.randrange(4), rng.randrange(2), rng.choice((-1, 1, 0))
 
@@ -567,3 +705,19 @@ def _stages(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
         raise LookupError(index)
     told = "exchanged" if by == 0 else f"{'start' if end == 0 else 'end'} {by:+d}"
     return Mutation("stages", f"pool {pool} stage {index}: {told}", change)
+
+
+@kind
+def _stage_border(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Move the border between two stages by a layer: another balance, the same function."""
+    pool, index, by = rng.randrange(len(document["strategy"]["pools"])), rng.randrange(1, 4), rng.choice((-1, 1))
+
+    def change(broken: Document) -> None:
+        stages = [list(stage) for stage in broken["strategy"]["pools"][pool]["stages"]]
+        stages[index - 1][1] += by
+        stages[index][0] += by
+        broken["strategy"]["pools"][pool]["stages"] = stages
+
+    if index >= len(document["strategy"]["pools"][pool]["stages"]):
+        raise LookupError(index)
+    return Mutation("stage-border", f"pool {pool} stage {index}: begins {by:+d}", change)

@@ -15,6 +15,7 @@ def to_markdown(tally: Tally) -> str:
         "",
         f"Recall {tally.recall:.2%}: of the mutants that change the numbers, the rules reject this share before the proof.",
         f"Precision {tally.precision:.2%}: of the mutants that the rules reject, this share changes the numbers or has a stated reason.",
+        f"One mistake, one code: {tally.told_once:.1%} of the rejected mutants with one mistake are told one code.",
         f"{len(tally.disagreements)} disagreements.",
         "",
         *_table("mutation", tally.outcomes),

@@ -115,7 +115,7 @@ def _pool(rng: Random, model: ModelSpec, wanted: Wanted, phases: tuple[Phase, ..
     experts = None if model.moe is None else _experts(rng, attention.width, wanted)
     pp_size = rng.choice((2, 2, 3, 4)) if pp else 1
     context = attention.cp_size > 1 and "decode" in phases
-    dcp = [n for n in range(2, attention.tp_size + 1) if attention.tp_size % n == 0]
+    decode_use = rng.choice(get_args(CpDecodeUse)) if context else None
     return Pool(
         name="serve" if len(phases) > 1 else phases[0],
         phases=phases,
@@ -127,13 +127,13 @@ def _pool(rng: Random, model: ModelSpec, wanted: Wanted, phases: tuple[Phase, ..
         sp_kind=sp_kind if sp else "none",
         dp_layout=rng.choice(("outer", "inner")),
         ep_lowering=rng.choice(get_args(EpLowering)),
-        dcp_size=rng.choice(dcp) if dcp and attention.cp_size == 1 and rng.random() < 0.3 else 1,
+        dcp_size=_dcp_size(rng, attention, decode_use),
         redundant_experts=_redundant(rng, experts),
         dense_ffn=rng.choice(("local", "gathered")) if attention.dp_size > 1 else "local",
         lm_head=rng.choice(("local", "gathered")) if attention.dp_size > 1 else "local",
         moe_layout=rng.choice(("moe_tp_fastest", "ep_fastest")),
         cp_order=rng.choice(("zigzag", "contiguous")),
-        cp_decode_use=rng.choice(get_args(CpDecodeUse)[:3]) if context else None,
+        cp_decode_use=decode_use,
         microbatches=rng.choice((1, 2)) if pp else 1,
         chunk_tokens=rng.choice((None, None, None, 512)),
     )
@@ -162,6 +162,15 @@ def _experts(rng: Random, width: int, wanted: Wanted) -> ExpertMesh:
     return rng.choice(meshes or [ExpertMesh(dp_size=width)])
 
 
+def _dcp_size(rng: Random, attention: AttentionMesh, decode_use: CpDecodeUse | None) -> int:
+    """Ranks that share one cache in decode: some of the tp ranks now and then, all or the cp ranks where these are said to."""
+    tp, cp = attention.tp_size, attention.cp_size
+    if decode_use == "dcp":
+        return rng.choice([tp * cp, *([cp] if tp % cp == 0 else [])])
+    sizes = [n for n in range(2, tp + 1) if tp % n == 0]
+    return rng.choice(sizes) if sizes and cp == 1 and rng.random() < 0.3 else 1
+
+
 def _stages(rng: Random, num_layers: int, pp_size: int) -> tuple[LayerRange, ...]:
     """Contiguous stages, as even or uneven as chance has it."""
     cuts = [0, *sorted(rng.sample(range(1, num_layers), pp_size - 1)), num_layers]
@@ -174,27 +183,48 @@ def _redundant(rng: Random, experts: ExpertMesh | None) -> int:
 
 def traits(model: ModelSpec, strategy: Strategy) -> list[str]:
     """What a strategy covers, in words that a coverage table counts."""
-    found = [f"model {model.name}", "disaggregated" if strategy.disaggregated else "colocated"]
-    for phase in get_args(Phase):
-        pool = strategy.pool_for(phase)
+    prefill, decode = strategy.pool_for("prefill"), strategy.pool_for("decode")
+    found = [*_model_traits(model), "disaggregated" if strategy.disaggregated else "colocated"]
+    if strategy.disaggregated and (prefill.attention, prefill.pp_size) != (decode.attention, decode.pp_size):
+        found.append("disaggregated, different degrees")
+    for phase, pool in (("prefill", prefill), ("decode", decode)):
         found.append(f"{phase} {' x '.join(combination(pool, phase)) or 'one rank'}")
     for pool in strategy.pools:
-        found += _pool_traits(pool)
+        found += _pool_traits(model, pool)
     return list(dict.fromkeys(found))
 
 
-def _pool_traits(pool: Pool) -> list[str]:
+def _model_traits(model: ModelSpec) -> list[str]:
+    attention = model.attention
+    if attention.kind == "mla":
+        kinds = ["MLA, expanded and absorbed", f"MLA, {'low-rank' if attention.q_lora_rank else 'full-rank'} query"]
+    elif attention.num_kv_heads == attention.num_heads:
+        kinds = ["MHA"]
+    else:
+        kinds = ["MQA" if attention.num_kv_heads == 1 else "GQA"]
+    if model.window is not None:
+        kinds.append(f"{model.window.kind} window")
+    if model.moe is None:
+        return [*kinds, "dense layers"]
+    runs = [kind for _, _, kind in model.ffn_runs()]
+    order = {1: "MoE layers", 2: "dense layers, then MoE"}.get(len(runs), "dense and MoE layers interleaved")
+    return [*kinds, order, *(["shared experts"] if model.moe.shared_intermediate_size else [])]
+
+
+def _pool_traits(model: ModelSpec, pool: Pool) -> list[str]:
     found = [f"sp_kind {pool.sp_kind}", f"dp_layout {pool.dp_layout}"]
     if pool.experts is not None and pool.experts.width > pool.experts.dp_size:
         found += [f"ep_lowering {pool.ep_lowering}", f"moe_layout {pool.moe_layout}"]
-        found += ["expert tp"] if pool.experts.tp_size > 1 and pool.experts.ep_size > 1 else []
-        found += ["expert copies"] if pool.experts.dp_size > 1 else []
+        found += ["expert tp inside ep"] if pool.experts.tp_size > 1 and pool.experts.ep_size > 1 else []
+        found += ["expert copies (moe dp)"] if pool.experts.dp_size > 1 else []
     if pool.attention.dp_size > 1:
-        found += ["DP attention", f"dense_ffn {pool.dense_ffn}", f"lm_head {pool.lm_head}"]
+        lowering = f", {pool.ep_lowering}" if model.moe is not None else ""
+        found += [f"DP attention{lowering}", f"dense_ffn {pool.dense_ffn}", f"lm_head {pool.lm_head}"]
     if pool.cp_decode_use:
-        found.append(f"cp_decode_use {pool.cp_decode_use}")
+        found.append(f"{pool.sp_kind}, decode {pool.cp_decode_use}")
+    spans = {end - start for start, end in pool.stages}
     named = {
         "dcp": pool.dcp_size > 1, "chunked prefill": pool.chunk_tokens is not None, "microbatches": pool.microbatches > 1,
-        "redundant experts": pool.redundant_experts > 0, "replicas": pool.replicas > 1,
+        "redundant experts": pool.redundant_experts > 0, "independent replicas": pool.replicas > 1, "uneven stages": len(spans) > 1,
     }  # fmt: skip
     return found + [name for name, on in named.items() if on]

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from strategy.execute.batch import Batch
 from strategy.execute.observe import UNBOUNDED, Comparison, Locator, WrongLogitsError
 from strategy.execute.program import Program, read_program
 from strategy.execute.ranks import Ranks
-from strategy.execute.reference import run_reference
+from strategy.execute.reference import Reference, run_reference
 from strategy.execute.run import Observer, Runner
 from strategy.execute.scale import Scaled, prompt_lengths, scale
 from strategy.execute.shards import Shards
-from strategy.execute.values import RunError
+from strategy.execute.values import Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.model import ModelSpec
 from strategy.result import Departure, Proof
@@ -48,6 +49,7 @@ class _Trial:
     ranks: dict[Phase, Ranks]
     shards: dict[Phase, Shards]
     batch: Batch
+    seed: int
     steps: int
 
     def runner(self, observe: Observer) -> Runner:
@@ -68,8 +70,8 @@ class _Trial:
 
     def outcome(self) -> tuple[Departure | None, float]:
         """The first departure, if any, and the largest error of the logits that were compared."""
-        weights = self.shards["prefill"].weights
-        reference = run_reference(self.scaled.model, self.program.layers, weights, self.batch.prompts, self.steps)
+        lengths = tuple(map(int, self.batch.lengths))
+        reference = _one_device(self.scaled.model, self.program.layers, self.seed, lengths, self.steps)
         run = self.runner(lambda *_: None)
         comparison = Comparison(reference, lambda phase, step: self.batch.own_sequences(self.ranks[phase], phase, step))
         run.observe = comparison
@@ -94,14 +96,32 @@ def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
         model, dag.strategy, ring=any(node.op == "send" and node.axis for b in dag.blocks for node in b.nodes)
     )
     program = read_program(dag, model, scaled.real_pools, steps)
-    weights = Weights(scaled.model, seed)
+    weights = _weights(scaled.model, seed)
     ranks = {
         phase: Ranks(pool, scaled.real_pools[phase], _first_rank(scaled, phase)) for phase, pool in scaled.pools.items()
     }
     shards = {phase: Shards(scaled.model, model, weights, ranks[phase], phase) for phase in ranks}
+    prompts = _prompts(scaled.model.vocab_size, seed, tuple(map(int, prompt_lengths(scaled))))
+    return _Trial(program, scaled, ranks, shards, Batch(prompts, scaled.first_chunk), seed, steps)
+
+
+def _prompts(vocab_size: int, seed: int, lengths: tuple[int, ...]) -> list[Ints]:
     rng = np.random.default_rng([seed, 1])
-    prompts = [rng.integers(0, scaled.model.vocab_size, length) for length in prompt_lengths(scaled)]
-    return _Trial(program, scaled, ranks, shards, Batch(prompts, scaled.first_chunk), steps)
+    return [rng.integers(0, vocab_size, length) for length in lengths]
+
+
+@lru_cache(maxsize=4)
+def _weights(model: ModelSpec, seed: int) -> Weights:
+    """Kept for the next proof of the same scaled model: its arrays are read only."""
+    return Weights(model, seed)
+
+
+@lru_cache(maxsize=4)
+def _one_device(
+    model: ModelSpec, layers: tuple[int, ...], seed: int, lengths: tuple[int, ...], steps: int
+) -> Reference:
+    """What one device computes; documents that differ only in their DAG are compared with one run of it."""
+    return run_reference(model, layers, _weights(model, seed), _prompts(model.vocab_size, seed, lengths), steps)
 
 
 def _first_rank(scaled: Scaled, phase: Phase) -> int:

@@ -61,7 +61,7 @@ def scale(model: ModelSpec, strategy: Strategy, *, ring: bool = False) -> Scaled
     pools = {phase: _with_redundancy(pool) for phase, pool in pools.items()}
     unit = _shared_tokens(pools["prefill"])
     chunk = None if pools["prefill"].chunk_tokens is None else 2 if unit == 1 else unit
-    return Scaled(small, pools, model, real, _num_sequences(model, list(pools.values())), unit, chunk)
+    return Scaled(small, pools, model, real, _num_sequences(list(pools.values())), unit, chunk)
 
 
 def _shared_tokens(pool: Pool) -> int:
@@ -244,12 +244,11 @@ def _with_redundancy(pool: Pool) -> Pool:
     return pool.model_copy(update={"redundant_experts": pool.experts.ep_size})
 
 
-def _num_sequences(model: ModelSpec, pools: list[Pool]) -> int:
+def _num_sequences(pools: list[Pool]) -> int:
     """Sequences such that every attention replica has several, and rows divide over its ranks in both phases."""
     per_pool = []
     for pool in pools:
-        tp, cp = pool.attention.tp_size, pool.attention.cp_size
-        ranks = tp * cp if model.moe is not None else math.lcm(tp, cp)
+        ranks = pool.attention.tp_size * pool.attention.cp_size
         per_pool.append(pool.replicas * pool.attention.dp_size * (ranks if ranks > 1 else 2))
     return math.lcm(*per_pool)
 
@@ -261,7 +260,7 @@ def prompt_lengths(scaled: Scaled) -> Ints:
     each = scaled.num_sequences // holders
     if scaled.unit_tokens > 1:
         units = np.ones(each, dtype=np.int64)
-        units[:: max(2, each // 4)] = 2
+        units[: _longer_prompts(each, pool.attention.tp_size)] = 2
         return scaled.unit_tokens * (np.tile(units, holders) + (scaled.first_chunk is not None))
     lengths = np.full((holders, each), PROMPT_TOKENS, dtype=np.int64)
     for holder, pair in product(range(holders), range(each // 2)):
@@ -269,3 +268,8 @@ def prompt_lengths(scaled: Scaled) -> Ints:
         lengths[holder, 2 * pair] += longer
         lengths[holder, 2 * pair + 1] -= longer
     return lengths.ravel()
+
+
+def _longer_prompts(count: int, tp_size: int) -> int:
+    """How many of the prompts of one replica are twice as long: some, and so many that tp ranks can share the rows evenly."""
+    return tp_size * max(1, count // 4 // tp_size)

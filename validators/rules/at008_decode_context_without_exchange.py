@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import BlockGraph, graphs
+from strategy.strategy import Pool
+from validators.block_graph import BlockGraph, collective_axis, graphs
+from validators.examples import mla
 from validators.examples_moe import DEEPSEEK_V3, named, planned, with_pool
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -17,7 +19,11 @@ from validators.subject import Subject
     sources=("vllm: v1/attention/ops/dcp.py:436-500", "vllm: v1/worker/cp_utils.py:47-54"),
     knowledge="decode-context-parallelism.md#the-exchange",
     requires=frozenset({"AT006", "AT007"}),
-    passes=lambda: named("TP8, no DCP", lambda: planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated")),
+    passes=lambda: [
+        *named("TP8, no DCP", lambda: planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated")),
+        *named("TP8, DCP8", lambda: planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated", dcp_size=8)),
+        *named("the cp ranks of the prompt keep their part of it", _context_ranks),
+    ],
     fails=lambda: named(
         "DCP8 without an exchange",
         lambda: with_pool(planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated"), dcp_size=8),
@@ -32,12 +38,17 @@ def decode_context_without_exchange(subject: Subject) -> Iterator[Hit]:
         if graph.block.name not in subject.block_names("decode"):
             continue
         for node in graph.of_op("attention"):
-            if not _exchanges(graph, node.id):
+            if not _exchanges(graph, node.id, decode):
                 yield Hit(graph.path_of(node), node=node.id, block=graph.block.name, dcp=decode.dcp_size)
 
 
-def _exchanges(graph: BlockGraph, attention: str) -> bool:
-    """Whether heads are gathered before attention and its outputs merged after it."""
-    before = any(n.op == "all_gather" and n.dim == "heads" for n in graph.upstream(attention, "all_gather"))
-    after = bool(graph.downstream(attention, "reduce_scatter", "all_to_all"))
-    return before and after
+def _exchanges(graph: BlockGraph, attention: str, pool: Pool) -> bool:
+    """Whether heads are gathered before attention, where tp ranks have some each, and its outputs merged after it."""
+    gathered = any(n.op == "all_gather" and n.dim == "heads" for n in graph.upstream(attention, "all_gather"))
+    scattered = bool(graph.downstream(attention, "reduce_scatter", "all_to_all"))
+    summed = any(collective_axis(n) in ("cp", "dcp") for n in graph.downstream(attention, "all_reduce"))
+    return (gathered or pool.attention.tp_size == 1) and (scattered or summed)
+
+
+def _context_ranks() -> Subject:
+    return mla(tp=1, dp=1, cp=2, ep=2, sp_kind="cp_allgather", cp_decode_use="dcp", dcp_size=2)

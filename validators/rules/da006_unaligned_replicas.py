@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from strategy.dag import AnyNode, Branch
 from strategy.mesh import Axis
 from strategy.strategy import Pool
 from validators.block_graph import collective_axis, crosses_replicas
-from validators.examples import drop, moe
+from validators.examples import drop, edit_node, insert, moe
 from validators.examples_moe import named
+from validators.order import flipped, reached, sources
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -24,7 +26,11 @@ from validators.subject import Subject
     ),
     knowledge="data-parallel-attention.md#steps-are-aligned",
     settles=("X18",),
-    passes=lambda: named("a step_sync before the layers", moe),
+    requires=frozenset({"DG002", "SP011"}),
+    passes=lambda: [
+        *named("a step_sync before the layers", moe),
+        *named("a step_sync in the block where replicas meet", _aligned_at_the_experts),
+    ],
     fails=lambda: named("no step_sync", lambda: drop(moe(), "embed.sync")),
 )
 def unaligned_replicas(subject: Subject) -> Iterator[Hit]:
@@ -32,11 +38,10 @@ def unaligned_replicas(subject: Subject) -> Iterator[Hit]:
     told: set[str] = set()
     for phase, branch, path in subject.branches():
         pool = subject.dag.strategy.pool_for(phase)
-        if pool.attention.dp_size == 1 or _synchronised(subject, branch.embed, pool):
+        if pool.attention.dp_size == 1 or branch.embed in told:
             continue
-        places = (place for name in sorted(subject.block_names(phase)) for place in subject.places_of(name))
-        node = next((p.node for p in places if _over_replicas(pool, collective_axis(p.node))), None)
-        if node is not None and branch.embed not in told:
+        node = _first_meeting(subject, branch, pool)
+        if node is not None:
             told.add(branch.embed)
             yield Hit(
                 f"{path}/embed",
@@ -48,11 +53,25 @@ def unaligned_replicas(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def _synchronised(subject: Subject, embed: str, pool: Pool) -> bool:
-    """Whether the block that opens a step aligns all replicas."""
-    nodes = (place.node for place in subject.places_of(embed))
-    return any(node.op == "step_sync" and _over_replicas(pool, node.axis) for node in nodes)
+def _first_meeting(subject: Subject, branch: Branch, pool: Pool) -> AnyNode | None:
+    """The collective in which replicas meet that have not agreed; None when they agree before the first one."""
+    for name in dict.fromkeys([branch.embed, *(name for stamp in branch.layers for name in stamp.blocks), branch.head]):
+        if (block := subject.dag.block(name)) is None:
+            continue
+        syncs = [node.id for node in block.nodes if node.op == "step_sync" and _over_replicas(pool, node.axis)]
+        aligned = reached(flipped(sources(block)), syncs)
+        for node in block.nodes:
+            if _over_replicas(pool, collective_axis(node)) and node.id not in aligned:
+                return node
+        if syncs:
+            return None
+    return None
 
 
 def _over_replicas(pool: Pool, axis: Axis | None) -> bool:
     return axis is not None and crosses_replicas(pool, axis)
+
+
+def _aligned_at_the_experts() -> Subject:
+    late = insert(drop(moe(), "embed.sync"), "moe.norm", id="sync", op="step_sync", axis="dp", inputs=["in"])
+    return edit_node(late, "moe.dispatch", inputs=["norm", "routing", "sync:sync"])

@@ -18,6 +18,7 @@ from validators.subject import Subject
     sources=("S1 DAG node types", "S3 Load Balancer / Router"),
     knowledge="data-parallelism.md#ingress-is-not-routing",
     settles=("X20",),
+    requires=frozenset({"DG002"}),
     passes=lambda: named("routing inside MoE layers", moe),
     fails=lambda: named(
         "a router of requests before the embedding",

@@ -72,19 +72,26 @@ def _undeclared(subject: Subject) -> Iterator[Hit]:
     """Blocks that exchange tokens in another way than the strategy says, which is what the cost is computed from."""
     for graph in graphs(subject):
         for expert in graph.of_op("expert")[:MOST_EXPERTS]:
-            found = _lowering_of(graph, expert.id)
+            found = _lowerings_of(graph, expert.id)
             for pool in pools_of(subject, graph.block.name):
-                if pool.experts is not None and pool.experts.ep_size > 1 and found != pool.ep_lowering:
+                if pool.experts is not None and pool.experts.ep_size > 1 and pool.ep_lowering not in found:
                     yield Hit(
                         graph.path_of(expert),
-                        what=f"`{expert.id}` gets its tokens by {found}, yet ep_lowering of pool `{pool.name}` is {pool.ep_lowering}",
-                        change=f"set ep_lowering to {found}, or dispatch and combine by {pool.ep_lowering}",
+                        what=f"`{expert.id}` gets its tokens by {found[0]}, yet ep_lowering of pool `{pool.name}` is {pool.ep_lowering}",
+                        change=f"set ep_lowering to {found[0]}, or dispatch and combine by {pool.ep_lowering}",
                     )
 
 
-def _lowering_of(graph: BlockGraph, expert_id: str) -> EpLowering:
-    """How tokens reach an expert node, by the op that dispatches them."""
-    ops = [node.op for node in graph.upstream(expert_id, "all_to_all", "all_gather") if role_of(node) == "dispatch"]
+def _lowerings_of(graph: BlockGraph, expert_id: str) -> tuple[EpLowering, ...]:
+    """How tokens reach an expert node, by the op that dispatches them.
+
+    Tokens gathered before the router chooses are a dispatch to who declares all_gather (SGLang), and the whole of the token shards
+    to who declares replicated.
+    """
+    gathers = graph.upstream(expert_id, "all_to_all", "all_gather")
+    ops = [node.op for node in gathers if role_of(node) == "dispatch"]
     if "all_to_all" in ops:
-        return "all_to_all"
-    return "all_gather" if "all_gather" in ops else "replicated"
+        return ("all_to_all",)
+    if "all_gather" in ops:
+        return ("all_gather",)
+    return ("replicated", "all_gather") if gathers else ("replicated",)

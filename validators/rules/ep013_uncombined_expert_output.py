@@ -17,6 +17,7 @@ from validators.subject import Subject
     hint="let `{reader}` read `{combine}` instead of `{expert}`",
     sources=("S1 EP Communication (experts may fan out in parallel)",),
     knowledge="expert-parallelism.md#route-dispatch-compute-combine",
+    requires=frozenset({"DG003"}),
     passes=lambda: named("only combine reads the experts", moe),
     fails=lambda: named(
         "the merge reads the experts too",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop_link, edit, example
-from validators.links import carries_kv, carries_token, joined_links
+from validators.links import carries_kv, carries_token, nodes_of_op, reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -32,11 +32,12 @@ from validators.subject import Subject
 )
 def unusual_handoff(subject: Subject) -> Iterator[Hit]:
     """Decode takes two things from prefill and no other: the cache of each layer and the first sampled token."""
-    crossing = [j for j in joined_links(subject) if j.source.phase == "prefill" and j.target.phase == "decode"]
+    crossing = [j for j in subject.links.joined if (j.source.phase, j.target.phase) == ("prefill", "decode")]
     for joined in crossing:
-        if joined.link.loop or not (carries_kv(joined) or carries_token(joined)):
+        if subject.links.refused.get(joined.path) == "PH002":
             ends = f"`{joined.link.source}` ({joined.source.place.node.op}) to `{joined.link.target}` ({joined.target.place.node.op})"
-            what = f"decode depends on prefill from {ends}" + (" as a loop" if joined.link.loop else "")
+            how = " as a loop" if joined.link.loop else ", which have no layer in common" if carries_kv(joined) else ""
+            what = f"decode depends on prefill from {ends}{how}"
             yield Hit(
                 joined.path, what=what, repair="link kv_cache_update to attention, or sample to ingress, without loop"
             )
@@ -45,8 +46,18 @@ def unusual_handoff(subject: Subject) -> Iterator[Hit]:
     entries = subject.places_of_op(branch.decode.embed, "ingress")
     if not reached or any(entry.path not in reached for entry in entries):
         repair = f"add the data link from the sample of prefill.{branch.prefill.head} to the ingress of decode.{branch.decode.embed}"
-        if _can_be_joined(subject):
+        if _can_be_joined(subject) and _is_untold(subject):
             yield Hit("/links", what="no link brings the first sampled token from prefill to decode", repair=repair)
+
+
+def _is_untold(subject: Subject) -> bool:
+    """Whether no link that is refused was meant to bring the token."""
+    branches = subject.dag.branches
+    samples, entries = (
+        nodes_of_op(subject, branches.prefill.head, "sample"),
+        nodes_of_op(subject, branches.decode.embed, "ingress"),
+    )
+    return subject.links.lacks(reference("prefill", samples[0]), reference("decode", entries[0]))
 
 
 def _can_be_joined(subject: Subject) -> bool:

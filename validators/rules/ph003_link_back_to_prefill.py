@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, edit, example
-from validators.links import joined_links
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -31,6 +30,6 @@ from validators.subject import Subject
 )
 def link_back_to_prefill(subject: Subject) -> Iterator[Hit]:
     """Prefill comes first, so nothing in it waits for decode."""
-    for joined in joined_links(subject):
-        if joined.source.phase == "decode" and joined.target.phase == "prefill":
+    for joined in subject.links.joined:
+        if subject.links.refused.get(joined.path) == "PH003":
             yield Hit(joined.path, source=joined.link.source, target=joined.link.target)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop_link, edit, example
-from validators.links import Joined, carries_kv, carries_token, joined_links, kv_pairs, nodes_of_op, reference
+from validators.links import nodes_of_op, reference
 from validators.registry import Hit, rule
 from validators.subject import Place, Subject
 
@@ -17,7 +17,7 @@ from validators.subject import Place, Subject
     sources=("S1 §7.1", "S4 Constraint 2"),
     knowledge="decode.md#loop-edges",
     settles=("X14",),
-    requires=frozenset({"DG001", "DG002"}),
+    requires=frozenset({"DG001", "DG002", "DG007", "PH008"}),
     passes=lambda: [example("the cache of each layer and the sampled token", dense)],
     fails=lambda: [
         example(
@@ -39,11 +39,9 @@ from validators.subject import Place, Subject
 )
 def wrong_loop(subject: Subject) -> Iterator[Hit]:
     """A step needs all of the one before it: the sampled token and the cache of each layer, and nothing else crosses steps."""
-    inside = [j for j in joined_links(subject) if j.source.phase == j.target.phase == "decode"]
-    loops = [j for j in inside if j.link.loop]
-    pairs = kv_pairs(subject, subject.dag.branches.decode)
-    for joined in loops:
-        if not _is_expected(joined, pairs):
+    inside = [j for j in subject.links.joined if j.source.phase == j.target.phase == "decode"]
+    for joined in inside:
+        if subject.links.refused.get(joined.path) == "PH005":
             what = f"the loop from `{joined.link.source}` to `{joined.link.target}` carries state that a step does not keep"
             yield Hit(
                 joined.path,
@@ -51,16 +49,10 @@ def wrong_loop(subject: Subject) -> Iterator[Hit]:
                 repair="delete it; loops go from sample to ingress, and from the cache of a layer to its attention",
             )
     written = {(j.source.place.path, j.target.place.path) for j in inside}
-    for update, reader in pairs:
+    for update, reader in subject.links.caches["decode"]:
         if (update.path, reader.path) not in written:
-            yield _missing(update, reader, "sync")
+            yield from _missing(subject, update, reader, "sync")
     yield from _token(subject, written)
-
-
-def _is_expected(joined: Joined, pairs: list[tuple[Place, Place]]) -> bool:
-    if carries_kv(joined):
-        return (joined.source.place, joined.target.place) in pairs
-    return carries_token(joined)
 
 
 def _token(subject: Subject, written: set[tuple[str, str]]) -> Iterator[Hit]:
@@ -69,10 +61,12 @@ def _token(subject: Subject, written: set[tuple[str, str]]) -> Iterator[Hit]:
     samples, entries = nodes_of_op(subject, branch.head, "sample"), nodes_of_op(subject, branch.embed, "ingress")
     for entry in entries if samples else ():
         if not any((sample.path, entry.path) in written for sample in samples):
-            yield _missing(samples[0], entry, "data")
+            yield from _missing(subject, samples[0], entry, "data")
 
 
-def _missing(source: Place, target: Place, kind: str) -> Hit:
+def _missing(subject: Subject, source: Place, target: Place, kind: str) -> Iterator[Hit]:
     names = reference("decode", source), reference("decode", target)
+    if not subject.links.lacks(*names):
+        return
     repair = f"add {{source: {names[0]}, target: {names[1]}, kind: {kind}, loop: true}}"
-    return Hit("/links", what=f"no loop brings `{names[0]}` of one step to `{names[1]}` of the next", repair=repair)
+    yield Hit("/links", what=f"no loop brings `{names[0]}` of one step to `{names[1]}` of the next", repair=repair)

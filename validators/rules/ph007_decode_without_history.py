@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from validators.examples import dense, drop, drop_link, edit_node, example, mla
-from validators.links import joined_links, kv_pairs, layer_shapes, nodes_of_layer, reference
+from validators.examples import dense, drop, drop_link, edit, edit_node, example, mla
+from validators.links import layer_shapes, nodes_of_layer, reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -16,27 +16,26 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("S1 §7.2",),
     knowledge="decode.md#the-cache-is-an-input",
-    requires=frozenset({"DG001", "DG002"}),
+    requires=frozenset({"DG001", "DG002", "PP008"}),
     passes=lambda: [example("each layer reads its own cache", dense), example("MLA", mla)],
     fails=lambda: [
         example("the prompt is forgotten", lambda: drop_link(dense(), "prefill.kv", "decode.attend")),
+        example("the prompt is forgotten in the layers of one block", _without_the_late_layers),
         example("decode writes no cache", _without_decode_cache),
     ],
 )
 def decode_without_history(subject: Subject) -> Iterator[Hit]:
     """Attention in decode reads the cache of its own layer: the prompt's, from prefill, and that of each step before."""
-    branches = subject.dag.branches
     yield from _blind_layers(subject)
     handed = {
         (j.source.place.path, j.target.place.path)
-        for j in joined_links(subject)
+        for j in subject.links.joined
         if (j.source.phase, j.target.phase) == ("prefill", "decode")
     }
-    writers = [update for update, _ in kv_pairs(subject, branches.prefill)]
-    for _update, reader in kv_pairs(subject, branches.decode):
-        if writers and not any((w.path, reader.path) in handed for w in writers):
-            names = reference("prefill", writers[0]), reference("decode", reader)
-            what = f"`{names[1]}` does not see the cache that prefill built"
+    for writer, reader in subject.links.handoffs:
+        names = reference("prefill", writer), reference("decode", reader)
+        if (writer.path, reader.path) not in handed and subject.links.lacks(*names):
+            what = f"`{names[1]}` does not see the cache that `{names[0]}` built"
             yield Hit("/links", what=what, repair=f"add {{source: {names[0]}, target: {names[1]}, kind: sync}}")
 
 
@@ -59,6 +58,15 @@ def _blind_layers(subject: Subject) -> Iterator[Hit]:
         if not readers:
             what = f"layers of blocks {', '.join(shape.blocks)} have no attention in decode"
             yield Hit(shape.path, what=what, repair="name an attention block in `blocks`")
+
+
+def _without_the_late_layers() -> Subject:
+    """Prefill has an attention block of its own for the last layers, and no link from it."""
+    subject = dense(pp=1)
+    late = subject.dag.blocks[[block.name for block in subject.dag.blocks].index("attention")].model_dump(mode="json")
+    added = edit(subject, "/blocks/-", {**late, "name": "late"})
+    layers = [{"range": [0, 3], "blocks": ["attention", "ffn"]}, {"range": [3, 4], "blocks": ["late", "ffn"]}]
+    return edit(added, "/branches/prefill/layers", layers)
 
 
 def _without_decode_cache() -> Subject:

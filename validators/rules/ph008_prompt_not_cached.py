@@ -16,7 +16,7 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("S1 §1.1",),
     knowledge="prefill.md#the-cache-is-built-here",
-    requires=frozenset({"DG001", "DG002"}),
+    requires=frozenset({"DG001", "DG002", "PP008"}),
     passes=lambda: [
         example("each layer writes its cache", dense),
         example(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.strategy import Pool
 from validators.examples import dense, drop_link, edit, example
-from validators.links import joined_links, kv_pairs, reference
+from validators.links import reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -17,7 +17,7 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("S4 Failure-prone: causal masking cannot be ignored",),
     knowledge="prefill.md#causal-order-and-chunks",
-    requires=frozenset({"DG001", "DG002"}),
+    requires=frozenset({"DG001", "DG002", "DG009", "PH008"}),
     passes=lambda: [
         example("a prompt in one piece", dense),
         example("each chunk reads the cache of those before it", lambda: dense(chunk_tokens=512)),
@@ -40,10 +40,10 @@ from validators.subject import Subject
 def chunks_out_of_order(subject: Subject) -> Iterator[Hit]:
     """A chunk of a prompt sees the chunks before it, through the cache of each layer, and never those after it."""
     pool = subject.dag.strategy.pool_for("prefill")
-    pairs = kv_pairs(subject, subject.dag.branches.prefill)
+    pairs = subject.links.caches["prefill"]
     wanted = {(update.path, reader.path) for update, reader in pairs}
     written = set()
-    for joined in joined_links(subject):
+    for joined in subject.links.joined:
         if joined.source.phase == joined.target.phase == "prefill" and joined.link.loop:
             ends = (joined.source.place.path, joined.target.place.path)
             written.add(ends)
@@ -54,8 +54,8 @@ def chunks_out_of_order(subject: Subject) -> Iterator[Hit]:
                 )
     yield from _pieces(pool, bool(written & wanted))
     for update, reader in pairs if pool.chunk_tokens is not None else ():
-        if (update.path, reader.path) not in written:
-            names = reference("prefill", update), reference("prefill", reader)
+        names = reference("prefill", update), reference("prefill", reader)
+        if (update.path, reader.path) not in written and subject.links.lacks(*names):
             what = (
                 f"prompts run in chunks of {pool.chunk_tokens} tokens, and `{names[1]}` does not see the chunks before"
             )

@@ -18,7 +18,7 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("S4 Communication Semantics", "S3 PP groups", "vllm: v1/worker/gpu_worker.py:1335-1391"),
     knowledge="pipeline-parallelism.md#send-and-recv-at-a-boundary",
-    requires=frozenset({"CM004", "DG001", "DG002"}),
+    requires=frozenset({"CM004", "DG001", "DG002", "DG009", "DP011"}),
     passes=lambda: [
         example("send and recv between the stages", dense),
         example("one stage, no boundary", lambda: dense(pp=1)),

@@ -18,6 +18,7 @@ from validators.subject import Subject
     sources=("S0 Interaction: prefill only", "S1 SP Phase", "sglang: layers/layernorm_sp.py:31-32"),
     knowledge="sequence-parallelism.md#prefill-only",
     settles=("X6",),
+    requires=frozenset({"DG009"}),
     passes=lambda: named("token shards in prefill", lambda: dense(sp_kind="megatron")),
     fails=lambda: named(
         "token shards in a decode pool", lambda: edit(disaggregated(), "/strategy/pools/1/sp_kind", "megatron")

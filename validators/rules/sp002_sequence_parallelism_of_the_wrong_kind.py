@@ -18,6 +18,7 @@ from validators.subject import Subject
     sources=("megatron: model_parallel_config.py:502-504", "sglang: arg_groups/layernorm_sp_hook.py:135-139"),
     knowledge="sequence-parallelism.md#two-techniques-under-one-name",
     settles=("X8",),
+    requires=frozenset({"DA001"}),
     passes=lambda: named("megatron over tp ranks", lambda: dense(sp_kind="megatron")),
     fails=lambda: named("megatron without tp ranks", lambda: with_pool(dense(tp=1), sp_kind="megatron")),
 )

@@ -17,6 +17,7 @@ from validators.subject import Subject
     hint="{repair}",
     sources=("sglang: arg_groups/layernorm_sp_hook.py (attn_dp_enabled)",),
     knowledge="sequence-parallelism.md#not-with-attention-data-parallelism",
+    requires=frozenset({"SP002"}),
     passes=lambda: named("megatron without replicas", lambda: dense(sp_kind="megatron")),
     fails=lambda: named("megatron with two replicas", lambda: with_pool(moe(tp=2, dp=2, ep=4), sp_kind="megatron")),
 )

@@ -18,7 +18,7 @@ from validators.subject import Subject
     hint="set attention.cp_size to one of {choices}, or use cp_allgather or cp_ring with another cp_decode_use",
     sources=("tensorrt-llm: mapping.py (fallback to ulysses: attn_tp = tp x cp)",),
     knowledge="sequence-parallelism.md#ulysses",
-    requires=frozenset({"SP002"}),
+    requires=frozenset({"DA001", "SP002"}),
     passes=lambda: named("no ulysses", lambda: planned(LLAMA_8B, tp=8)),
     fails=lambda: named(
         "4 heads over 8 cp ranks",

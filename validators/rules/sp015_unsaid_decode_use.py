@@ -19,6 +19,7 @@ from validators.subject import Subject
     sources=("vllm: config/parallel.py:631-642", "sglang: layers/cp/cp_decode_attn_tp.py:1-60"),
     knowledge="sequence-parallelism.md#what-the-ranks-do-in-decode",
     settles=("X29",),
+    requires=frozenset({"DA001", "DG009", "SP002"}),
     passes=lambda: named("no cp ranks", lambda: planned(LLAMA_8B, tp=8)),
     fails=lambda: named(
         "cp ranks in a colocated pool",

@@ -38,7 +38,7 @@ def _embedding(site: Site, node: AnyNode, data: Data) -> Tensor:
 def _norm(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Norm)
     source, value = site.single(node, data)
-    spec = site.weight(node)
+    spec = site.named_weight(node)
     if spec.weight_class != "norm":
         raise site.stop(
             node,
@@ -61,13 +61,14 @@ def _norm(site: Site, node: AnyNode, data: Data) -> Tensor:
 def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Linear)
     source, value = site.single(node, data)
-    spec = site.weight(node)
+    spec = site.named_weight(node)
     if node.weight not in LINEAR:
         raise site.stop(node, "weight", needed=", ".join(w for w in LINEAR if w in site.weights), found=node.weight)
     needed, content, part = LINEAR[node.weight]
     if node.weight == "kv_b" and value.content in ("latent", "latent_shard"):
         needed, content = value.content, "expanded_shard"
     site.need_content(node, source, value, needed)
+    site.need_layer_kind(node, {"dense_ffn": "dense", "shared_expert": "moe"}.get(spec.weight_class))
     digits = site.split_digits(node.weight)
     by_heads = node.weight in MADE_OF_HEADS and node.split == "row"
     if (digits or by_heads) and node.split not in spec.splits:
@@ -251,8 +252,6 @@ def _add(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(node, "router_weight", needed="applied once", found="never applied")
     parts = _joined(site, node, data)
     made = next((v for _, v in data if v.producer), first)
-    if residuals and parts == site.parts_of_layer(site.kind or "dense"):
-        parts = frozenset()
     content = "residual" if residuals else "delta"
     return Tensor(content, first.placement, parts, made.producer, made.producer_node, weighted=weighted)
 

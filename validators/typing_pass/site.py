@@ -150,12 +150,11 @@ class Site:
         )  # fmt: skip
         return "stage" if gathered else "tp"
 
-    def weight(self, node: Linear | Norm) -> WeightSpec:
-        """The weight a node names, if this model has it and the layer is of its kind."""
+    def named_weight(self, node: Linear | Norm) -> WeightSpec:
+        """The weight a node names, if this model has it."""
         spec = self.weights.get(node.weight)
         if spec is None:
             raise self.stop(node, "weight", needed=", ".join(sorted(self.weights)), found=node.weight)
-        self.need_layer_kind(node, {"dense_ffn": "dense", "shared_expert": "moe"}.get(spec.weight_class))
         return spec
 
     def need_layer_kind(self, node: AnyNode, wanted: str | None) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from strategy.dag import AnyNode, Block, edges
+from strategy.dag import AnyNode, Block, Branch, edges
 from strategy.model import FfnKind
-from strategy.placement import Placement, refine
-from strategy.strategy import Phase
+from strategy.placement import Digits, Placement, refine
+from strategy.strategy import Phase, Pool
 from validators.subject import Subject
 from validators.typing_pass.communication import COMMUNICATION
 from validators.typing_pass.compute import COMPUTE
@@ -20,7 +20,12 @@ READS_CACHE = frozenset({"attention", "attention_merge"})
 
 
 def type_dag(subject: Subject) -> Typing:
-    """Type every block in every use it is put to. Needs a DAG whose structure, degrees and meshes are sound."""
+    """Type every block in every use it is put to. Needs a DAG whose structure, degrees and meshes are sound.
+
+    A branch is judged with the residual stream lying everywhere as the strategy implies, which names a mistake where it was made.
+    Only where a block leaves the stream otherwise is the stream followed from layer to layer as it really lies: when that meets
+    nothing, the branch is sound all the same.
+    """
     found: dict[tuple[str, str, str, str], Mismatch] = {}
     outputs: dict[tuple[Phase, str], Placement] = {}
     nodes: dict[tuple[Phase, str, str], Placement] = {}
@@ -30,21 +35,11 @@ def type_dag(subject: Subject) -> Typing:
         if digits is None:
             continue
         walk = Walk(subject, phase, pool, digits)
-        stream = walk.use(branch.embed, walk.ids(), None)
-        stream = walk.checked(branch.embed, stream, walk.entry(), None)
-        known: dict[tuple[tuple[str, ...], FfnKind, Placement], Placement] = {}
-        for stamp in branch.layers:
-            for kind in sorted(
-                {subject.model.ffn_kind(layer) for layer in range(*stamp.range) if layer < subject.model.num_layers}
-            ):
-                key = (stamp.blocks, kind, stream.placement)
-                if key not in known:
-                    known[key] = walk.layer(stamp.blocks, kind, stream).placement
-                stream = replace(stream, placement=known[key])
-        if branch.boundary is not None and pool.pp_size > 1:
-            walk.checked(branch.boundary, walk.use(branch.boundary, stream, None), stream, None)
-        token = walk.use(branch.head, stream, None)
-        walk.checked_token(branch.head, token)
+        walk.branch(branch)
+        if walk.strayed:
+            follower = Walk(subject, phase, pool, digits, follows=True)
+            follower.branch(branch)
+            walk = walk if follower.mismatches else follower
         outputs.update(walk.outputs)
         nodes.update(walk.nodes)
         for m in walk.mismatches:
@@ -58,6 +53,46 @@ class Walk(Site):
     caches: AbstractSet[str] = frozenset()
     """Nodes of the block at hand whose value is the cache."""
 
+    def __init__(self, subject: Subject, phase: Phase, pool: Pool, digits: Digits, *, follows: bool = False) -> None:
+        super().__init__(subject, phase, pool, digits)
+        self.follows = follows
+        """Whether the stream may lie otherwise from block to block, as long as each reader finds what it needs."""
+        self.strayed = False
+        """Whether a block left the stream complete, but not where the strategy has it."""
+        self.layers_known: dict[tuple[tuple[str, ...], FfnKind, Placement], Placement] = {}
+
+    def branch(self, branch: Branch) -> None:
+        """Embedding, layers, boundaries, head."""
+        stream = self.checked(branch.embed, self.use(branch.embed, self.ids(), None), self.entry(), None)
+        stream = self._followed(branch, stream) if self.follows else self._as_implied(branch, stream)
+        self.checked_token(branch.head, self.use(branch.head, stream, None))
+
+    def _as_implied(self, branch: Branch, stream: Tensor) -> Tensor:
+        """Each stamp once for each kind of layer, and the boundary once."""
+        for stamp in branch.layers:
+            layers = range(stamp.range[0], min(stamp.range[1], self.model.num_layers))
+            for kind in sorted({self.model.ffn_kind(layer) for layer in layers}):
+                stream = self._known_layer(stamp.blocks, kind, stream)
+        if branch.boundary is not None and self.pool.pp_size > 1:
+            self.checked(branch.boundary, self.use(branch.boundary, stream, None), stream, None)
+        return stream
+
+    def _followed(self, branch: Branch, stream: Tensor) -> Tensor:
+        """Every layer and every crossing in turn."""
+        starts = {start for start, _ in self.pool.stages[1:]}
+        for stamp in branch.layers:
+            for layer in range(stamp.range[0], min(stamp.range[1], self.model.num_layers)):
+                if layer in starts and branch.boundary is not None:
+                    stream = self.checked(branch.boundary, self.use(branch.boundary, stream, None), stream, None)
+                stream = self._known_layer(stamp.blocks, self.model.ffn_kind(layer), stream)
+        return stream
+
+    def _known_layer(self, blocks: tuple[str, ...], kind: FfnKind, stream: Tensor) -> Tensor:
+        key = (blocks, kind, stream.placement)
+        if key not in self.layers_known:
+            self.layers_known[key] = self.layer(blocks, kind, stream).placement
+        return replace(stream, placement=self.layers_known[key])
+
     def entry(self) -> Tensor:
         """The residual stream as the first layer should read it."""
         placement = self.tokens()
@@ -68,34 +103,38 @@ class Walk(Site):
 
     def layer(self, blocks: Sequence[str], kind: FfnKind, stream: Tensor) -> Tensor:
         """Type one layer and return the stream that leaves it."""
-        entry, current = stream, stream
+        current, whole = stream, self.parts_of_layer(kind)
         for index, name in enumerate(blocks):
             out = self.use(name, current, kind)
-            last = index == len(blocks) - 1
-            if out is None:
-                current = replace(current, parts=self._expected_parts(blocks, index))
-            elif out.content != "residual":
-                self._stream(name, "the residual stream", out.words(), kind)
-                current = replace(current, parts=self._expected_parts(blocks, index))
-            elif out.parts == current.parts:
-                self._stream(
-                    name, "the residual stream with a sub-layer added", "the residual stream as it came in", kind
-                )
-                current = replace(current, parts=self._expected_parts(blocks, index))
-            else:
+            due = whole if index == len(blocks) - 1 else frozenset()
+            if out is not None and self._is_stream(name, out, current, due, kind):
                 current = out
-            if last and current.parts:
-                missing = sorted(self.parts_of_layer(kind) - current.parts)
-                self._stream(name, f"{' and '.join(missing)} added to the residual stream", current.words(), kind)
-                current = replace(current, parts=frozenset())
-        if current.placement != entry.placement:
-            self._stream(blocks[-1], self.say(entry.placement), self.say(current.placement), kind)
-            current = entry
-        return current
+            else:
+                current = replace(current, parts=due or frozenset({"attention"}))
+        if current.placement != stream.placement and not self._strays(current.placement):
+            self._stream(blocks[-1], self.say(stream.placement), self.say(current.placement), kind)
+            current = stream
+        return replace(current, parts=frozenset())
 
-    def _expected_parts(self, blocks: Sequence[str], index: int) -> frozenset[str]:
-        """Parts the stream should have after a block that could not be typed."""
-        return frozenset() if index == len(blocks) - 1 else frozenset({"attention"})
+    def _is_stream(self, name: str, out: Tensor, before: Tensor, due: frozenset[str], kind: FfnKind) -> bool:
+        """Whether a block of a layer leaves the residual stream with a sub-layer added, and with all that is due."""
+        if out.content != "residual":
+            self._stream(name, "the residual stream", out.words(), kind)
+        elif out.parts == before.parts:
+            self._stream(name, "the residual stream with a sub-layer added", "the residual stream as it came in", kind)
+        elif due - out.parts:
+            self._stream(
+                name, f"{' and '.join(sorted(due - out.parts))} added to the residual stream", out.words(), kind
+            )
+        else:
+            return True
+        return False
+
+    def _strays(self, placement: Placement) -> bool:
+        """Whether a stream that lies otherwise than it should is let pass: a complete one, when streams are followed."""
+        complete = "P" not in placement.letters
+        self.strayed |= complete
+        return self.follows and complete
 
     def checked(self, name: str, out: Tensor | None, expected: Tensor, kind: FfnKind | None) -> Tensor:
         """Report a block that does not leave `expected`, and go on from there."""
@@ -104,6 +143,8 @@ class Walk(Site):
         elif out is not None and out.last_only:
             self._stream(name, "every position of the prompt", "the last position of each sequence", kind)
         elif out is not None and out.placement != expected.placement:
+            if self._strays(out.placement):
+                return replace(expected, placement=out.placement)
             self._block_placement(name, out, expected, kind)
         return expected
 
