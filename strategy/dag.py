@@ -164,6 +164,8 @@ class AllToAll(Node):
     op: Literal["all_to_all"]
     axis: Axis
     role: Role
+    apply_router_weight: Literal[True] | None = None
+    """Of a combine: it weights what the experts left unweighted."""
 
 
 class Broadcast(Node):

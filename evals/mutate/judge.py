@@ -45,7 +45,7 @@ REASONS: dict[str, Reason] = {
     "DG009": Reason("layout: two pools serve one phase, and none may be chosen", frozenset({"phases"})),
     "DG011": Reason(
         "layout: a broadcast replaces the shards of other ranks, by chance with the rows that are needed",
-        frozenset({"insert"}),
+        frozenset({"insert", "wrong-op"}),
     ),
     "DG012": Reason("order: the kind of an edge says what an engine may reorder"),
     "DP005": Reason("waste: a replica samples the sequences of others as well"),
@@ -65,6 +65,7 @@ REASONS: dict[str, Reason] = {
     "PH010": Reason(_STATE.text, frozenset({"extra-link", "link-kind", "wrong-kv-source"})),
     "PH011": _MESH,
     "PH009": Reason("order: attention reads the cache through another node", frozenset({"insert"})),
+    "PP003": Reason("waste: a stage without layers", frozenset({"stage-border"})),
     "PP008": Reason("waste: positions are selected where every sequence has one", frozenset({"insert"})),
     "TP015": Reason("waste: every tp rank computes all heads and keeps all of their cache", frozenset({"resplit"})),
     "SP001": _MESH,

@@ -130,10 +130,14 @@ def _source(text: str) -> str:
     return text.rpartition(":")[2]
 
 
+_OPTIONAL = frozenset({"form", "partial", "tokens_per_sequence", "stage_offset", "role", "apply_router_weight"})
+"""Fields that a node may lack and a mutation may add."""
+
+
 def _set(kind_: str, block: str, node: str, field: str, value: Any) -> Mutation:
     def change(document: Document) -> None:
         at = _node(document, block, node)
-        if at.get(field) is None and field not in ("form", "partial", "tokens_per_sequence", "stage_offset", "role"):
+        if at.get(field) is None and field not in _OPTIONAL:
             raise LookupError(field)
         at[field] = value
 
@@ -266,8 +270,30 @@ KINDS["wrong-dim"] = _field("wrong-dim", "dim", get_args(Dim))
 KINDS["wrong-role"] = _field(
     "wrong-role", "role", (None, "dispatch", "combine", "scatter_heads", "gather_heads", "kv", "q", "lse")
 )
-KINDS["router-weight"] = _field("router-weight", "apply_router_weight", (True, False))
 KINDS["wrong-form"] = _field("wrong-form", "form", (None, "expanded", "absorbed"))
+
+
+@kind
+def _router_weight(rng: Random, document: Document, _model: ModelSpec) -> Mutation:
+    """Apply router weights nowhere, twice, or at the combine instead of the experts (which is right)."""
+    places = [
+        (b["name"], n)
+        for b in document["blocks"]
+        for n in b["nodes"]
+        if n["op"] == "expert" or n.get("role") == "combine"
+    ]
+    block, node = rng.choice([(b, n) for b, n in places if n["op"] in ("expert", "all_to_all")])
+    if node["op"] == "all_to_all":
+        return _set("router-weight", block, node["id"], "apply_router_weight", True)
+    combines = [n["id"] for n in _block(document, block)["nodes"] if n["op"] == "all_to_all" and n["role"] == "combine"]
+    moved = rng.choice([None, *combines])
+
+    def change(broken: Document) -> None:
+        _node(broken, block, node["id"])["apply_router_weight"] = False
+        if moved is not None:
+            _node(broken, block, moved)["apply_router_weight"] = True
+
+    return Mutation("router-weight", f"{block}: not in {node['id']}{f', but in {moved}' if moved else ''}", change)
 
 
 @kind

@@ -76,9 +76,11 @@ def _home(site: Site, slots: Ints) -> Ints:
 def exchange_copies(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
     """all_to_all of tokens to their experts (dispatch) or of expert outputs to their tokens (combine)."""
     if node.role == "dispatch":
+        if node.apply_router_weight:
+            raise RunError("a dispatch has no expert outputs to weight")
         hidden, routes = hidden_and_routes(arrived)
         return _dispatch(site, node.axis, hidden, routes)
-    return _combine(site, node.axis, arrived)
+    return _combine(site, node, arrived)
 
 
 def _dispatch(site: Site, axis: Axis, hidden: Tensor, routes: Routes) -> Copies:
@@ -111,8 +113,8 @@ def _holders(site: Site, axis: Axis) -> Ints:
     return table[site.ranks.group_of(axis)]
 
 
-def _combine(site: Site, axis: Axis, arrived: Arrived) -> Tensor:
-    """Return every processed copy to its sender, which adds up the copies of each row."""
+def _combine(site: Site, node: AllToAll, arrived: Arrived) -> Tensor:
+    """Return every processed copy to its sender, which adds up the copies of each row, weighted if the node says so."""
     copies = [value for value in arrived.data if isinstance(value, Copies)]
     routes = [value for value in arrived.data if isinstance(value, Routes)]
     if len(copies) != 1 or len(routes) > 1 or len(copies) + len(routes) != len(arrived.data):
@@ -123,11 +125,13 @@ def _combine(site: Site, axis: Axis, arrived: Arrived) -> Tensor:
         raise RunError("combine returns copies that no expert has processed")
     for route_ in routes:
         same_rows(route_.rows, back.origin_rows, "dispatched tokens and routes")
-    group = site.ranks.group_of(axis)
+    if node.apply_router_weight and not routes:
+        raise RunError("combine applies router weights, and no routes reach it")
+    group = site.ranks.group_of(node.axis)
     strayed = group[back.holder] != group[back.source]
     if strayed.any():
-        raise RunError(f"copies cannot return to their senders over `{axis}`", ranks=_some(back.holder[strayed]))
-    data = back.data * back.weight[:, None] if routes and not back.weighted else back.data
+        raise RunError(f"copies cannot return to their senders over `{node.axis}`", ranks=_some(back.holder[strayed]))
+    data = back.data * back.weight[:, None] if node.apply_router_weight else back.data
     out = np.zeros((*back.origin_rows.shape, site.model.hidden_size))
     np.add.at(out, (back.source, back.row), data)
     return Tensor(out, back.origin_rows, "experts")
@@ -180,7 +184,7 @@ def _process(site: Site, node: Expert, copies: Copies) -> Copies:
     out = _expert_ffn(site, copies)
     if node.apply_router_weight:
         out = out * copies.weight[:, None]
-    return replace(copies, data=out, processed=True, weighted=node.apply_router_weight)
+    return replace(copies, data=out, processed=True)
 
 
 def _expert_ffn(site: Site, copies: Copies) -> Floats:
@@ -224,7 +228,6 @@ def gather_copies(site: Site, axis: Axis, dim: str, copies: Copies) -> Copies:
         key=copies.key[index],
         origin_rows=copies.origin_rows,
         processed=copies.processed,
-        weighted=copies.weighted,
     )
 
 
@@ -256,5 +259,4 @@ def reduce_copies(site: Site, axis: Axis, dim: str, copies: Copies) -> Copies:
         key=kept,
         origin_rows=copies.origin_rows,
         processed=copies.processed,
-        weighted=copies.weighted,
     )

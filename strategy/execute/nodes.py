@@ -49,6 +49,7 @@ from strategy.execute.values import (
     Floats,
     Gathered,
     Heads,
+    Ints,
     Ordering,
     Routes,
     RunError,
@@ -247,12 +248,21 @@ def _broadcast(site: Site, node: Broadcast, arrived: Arrived) -> Value:
     if len(arrived.data) != 1:
         raise RunError(f"broadcasts one value, got {len(arrived.data)}")
     value = arrived.data[0]
-    root = site.ranks.members(node.axis)[:, 0][site.ranks.group_of(node.axis)]
+    root = _root(site, node.axis, value)
     if isinstance(value, Tokens):
         return Tokens(value.ids[root], value.rows[root])
     x = as_tensor(value)
     heads = x.heads and Heads(*(None if part is None else part[root] for part in (x.heads.query, x.heads.kv)))
     return Tensor(x.data[root], x.rows[root], x.source, heads)
+
+
+def _root(site: Site, axis: Axis, value: Value) -> Ints:
+    """[ranks]: who sends in each rank's group: the one that has rows, where the others have padding only, else the first."""
+    members = site.ranks.members(axis)
+    rows = value.rows if isinstance(value, Tensor | Tokens) else np.zeros((site.ranks.count, 1), dtype=np.int64)
+    has = (rows >= 0).any(axis=1)[members]
+    first = np.where(has.sum(axis=1) == 1, has.argmax(axis=1), 0)
+    return np.asarray(members[np.arange(len(members)), first][site.ranks.group_of(axis)])
 
 
 def _select_last(site: Site, _node: SelectLast, arrived: Arrived) -> Value:

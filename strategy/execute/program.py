@@ -171,11 +171,9 @@ def _layer_blocks(branch: Branch, phase: Phase, num_layers: int) -> list[tuple[s
     found: list[tuple[str, ...]] = []
     for stamp in branch.layers:
         start, end = stamp.range
-        if start >= end:
-            raise RunError(
-                f"range [{start}, {end}] of {phase} holds no layer", node=f"{phase}.{stamp.blocks[0]}", layer=start
-            )
-        if start != len(found) or end > num_layers:
+        if start == end:
+            continue
+        if start != len(found) or not start < end <= num_layers:
             wanted = f"layer {len(found)}" if len(found) < num_layers else "the head"
             message = f"range [{start}, {end}] follows {len(found)} layers of {phase}: next must come {wanted}"
             raise RunError(message, node=f"{phase}.{stamp.blocks[0]}", layer=min(start, len(found)))

@@ -115,7 +115,6 @@ class Copies:
     origin_rows: Ints
     """[ranks, rows]: labels of the tensor that was dispatched."""
     processed: bool = False
-    weighted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

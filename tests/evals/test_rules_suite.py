@@ -1,13 +1,16 @@
 import asyncio
 from collections import Counter
+from random import Random
 
 import pytest
 
-from evals.mutate.campaign import Tally, campaign
-from evals.mutate.judge import Outcome, reason_of
+from evals.mutate.campaign import Tally, base_document, campaign
+from evals.mutate.judge import Outcome, reason_of, unsound
 from evals.mutate.report import to_markdown
+from evals.mutate.rewritings import REWRITINGS
 from evals.mutate.strategies import strategies, traits
 from evals.suites.rules import RULES, RulesSettings, drawn
+from strategy.dag import Dag
 from strategy.execute import prove
 from validators.examples import dense, drop
 
@@ -62,12 +65,28 @@ def test_random_strategies_cover_the_space() -> None:
     combinations = {trait.removeprefix("prefill ") for trait in found if trait.startswith("prefill ")}
     assert len(combinations) == 16
     for wanted in (
-        "sp_kind megatron", "sp_kind cp_allgather", "sp_kind cp_ring", "sp_kind cp_ulysses", "cp_decode_use batch_shard",
-        "cp_decode_use replicate", "cp_decode_use tp_slice", "dcp", "chunked prefill", "disaggregated", "ep_lowering all_to_all",
-        "ep_lowering all_gather", "ep_lowering replicated", "expert tp", "expert copies", "redundant experts", "DP attention",
-        "dense_ffn gathered", "lm_head gathered", "dp_layout inner", "moe_layout ep_fastest", "replicas",
+        "sp_kind megatron", "sp_kind cp_allgather", "sp_kind cp_ring", "sp_kind cp_ulysses", "dcp", "chunked prefill",
+        "cp_allgather, decode batch_shard", "cp_allgather, decode replicate", "cp_allgather, decode tp_slice", "cp_allgather, decode dcp",
+        "cp_ring, decode batch_shard", "cp_ring, decode replicate", "cp_ring, decode tp_slice", "cp_ring, decode dcp",
+        "cp_ulysses, decode batch_shard", "cp_ulysses, decode replicate", "cp_ulysses, decode tp_slice",
+        "disaggregated", "disaggregated, different degrees", "ep_lowering all_to_all", "ep_lowering all_gather", "ep_lowering replicated",
+        "expert tp inside ep", "expert copies (moe dp)", "redundant experts", "DP attention", "DP attention, all_to_all",
+        "DP attention, all_gather", "DP attention, replicated", "dense_ffn gathered", "lm_head gathered", "dp_layout inner",
+        "moe_layout ep_fastest", "independent replicas", "microbatches", "uneven stages", "MHA", "MQA", "GQA",
+        "MLA, expanded and absorbed", "sliding window", "chunked window", "shared experts", "dense layers, then MoE",
+        "dense and MoE layers interleaved",
     ):  # fmt: skip
-        assert found[wanted] >= 3, wanted
+        assert found[wanted] >= 2, wanted
+
+
+def test_documents_that_say_the_same_otherwise_are_accepted_and_proved() -> None:
+    tried: Counter[str] = Counter()
+    for seed, (model, strategy) in zip(range(24), strategies(7), strict=False):
+        document, rewritings = base_document(model, strategy, Random(seed))
+        tried.update(rewritings)
+        assert unsound(Dag.model_validate(document), model) == "", rewritings
+
+    assert len(tried) == len(REWRITINGS)
 
 
 def test_a_campaign_reports_what_it_ran() -> None:

@@ -303,9 +303,12 @@ def test_prefill_may_use_the_absorbed_form():
     assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed
 
 
-def test_combine_applies_router_weights_when_the_experts_do_not():
+@pytest.mark.parametrize(("by_experts", "by_combine"), [(True, False), (False, True), (True, True), (False, False)])
+def test_router_weights_are_applied_by_the_experts_or_by_the_combine(by_experts, by_combine):
     document = yaml.safe_load((DOCUMENTS / "deepseek-v3-dp16-ep16.yaml").read_text())
     moe = next(block for block in document["blocks"] if block["name"] == "moe")
-    next(node for node in moe["nodes"] if node["op"] == "expert")["apply_router_weight"] = False
+    next(node for node in moe["nodes"] if node["op"] == "expert")["apply_router_weight"] = by_experts
+    if by_combine:
+        next(node for node in moe["nodes"] if node.get("role") == "combine")["apply_router_weight"] = True
 
-    assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed
+    assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed == (by_experts != by_combine)

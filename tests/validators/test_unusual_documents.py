@@ -296,6 +296,17 @@ def whole_between_layers(d: Document) -> None:
     d.drop("head_prefill", "spread")
 
 
+def last_token_broadcast(d: Document) -> None:
+    """The cp rank that holds the ends of the prompts tells the others."""
+    d.replace("head_prefill", "last_gather", op="broadcast", axis="cp")
+
+
+def weighted_by_combine(d: Document) -> None:
+    """Low-latency kernels weight what comes back."""
+    d.node("moe", "experts")["apply_router_weight"] = False
+    d.node("moe", "combine")["apply_router_weight"] = True
+
+
 def gather_over_dp_sum_over_stage(d: Document) -> None:
     d.drop("ffn", "chunk")
     d.node("ffn", "gather")["axis"] = "dp"
@@ -316,6 +327,13 @@ CASES: list[tuple[str, dict[str, Any], Callable[[Document], None]]] = [
     ("tiny-gqa", {**TP2, "pp": 2}, send_shards),
     ("tiny-gqa", {"cp": 2, "tp": 2, "pp": 2, "sp_kind": "cp_allgather", "cp_decode_use": "replicate"}, send_shards),
     ("tiny-gqa", TP2, last_before_norm),
+    ("tiny-gqa", {"cp": 2, "sp_kind": "cp_ring", "cp_decode_use": "replicate"}, last_token_broadcast),
+    (
+        "tiny-gqa",
+        {"cp": 3, "tp": 2, "sp_kind": "cp_allgather", "cp_decode_use": "batch_shard", "cp_order": "contiguous"},
+        last_token_broadcast,
+    ),
+    ("tiny-gqa-moe", DP4, weighted_by_combine),
     ("tiny-gqa", TP2, whole_head),
     ("tiny-gqa", TP2, whole_embedding),
     ("tiny-gqa", TP2, tokens_told),

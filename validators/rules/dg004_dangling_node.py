@@ -55,9 +55,11 @@ def _unused_links(subject: Subject) -> Iterator[Hit]:
 
 
 def _hits(index: int, block: Block, useful: set[str]) -> Iterator[Hit]:
+    """The ends of what leads nowhere, and what starts from nothing."""
+    read_in_vain = {source for name, names in sources(block).items() if name not in useful for source in names}
     for place, node in enumerate(block.nodes):
         path = f"/blocks/{index}/nodes/{place}"
-        if node.id not in useful:
+        if node.id not in useful and node.id not in read_in_vain:
             yield Hit(
                 path,
                 block=block.name,
@@ -65,7 +67,7 @@ def _hits(index: int, block: Block, useful: set[str]) -> Iterator[Hit]:
                 what="has a value that nothing uses",
                 repair="let a node read it, or delete it",
             )
-        elif not node.inputs and node.op != "ingress":
+        elif node.id in useful and not node.inputs and node.op != "ingress":
             yield Hit(path, block=block.name, node=node.id, what="reads nothing", repair="give it `inputs`")
 
 

@@ -14,18 +14,27 @@ from validators.subject import Subject
     stage="typing",
     severity="error",
     message="router weights are {found} on the way to `{node}`, needed: {needed}",
-    hint="set apply_router_weight of the expert node to true, or leave it to one combine that reads the router's choice",
+    hint="{repair}",
     sources=(
         "vllm: model_executor/layers/fused_moe/modular_kernel.py:294-310",
         "vllm: model_executor/layers/fused_moe/topk_weight_and_reduce.py",
     ),
     knowledge="moe.md#router-weights-are-applied-once",
-    passes=lambda: named("weights applied by the experts", lambda: moe(ep_lowering="all_gather")),
-    fails=lambda: named(
-        "weights applied by nobody",
-        lambda: edit_node(moe(ep_lowering="all_gather"), "moe.experts", apply_router_weight=False),
-    ),
+    passes=lambda: [
+        *named("weights applied by the experts", moe),
+        *named("weights applied by the combine", lambda: _by_combine(by_experts=False)),
+    ],
+    fails=lambda: [
+        *named("weights applied by nobody", lambda: edit_node(moe(), "moe.experts", apply_router_weight=False)),
+        *named("weights applied twice", lambda: _by_combine(by_experts=True)),
+    ],
 )
 def router_weights_not_applied_once(subject: Subject) -> Iterator[Hit]:
     """Each expert's output is weighted by the router once: in the expert or when outputs are combined."""
     return typed(subject, "EP012")
+
+
+def _by_combine(*, by_experts: bool) -> Subject:
+    return edit_node(
+        edit_node(moe(), "moe.experts", apply_router_weight=by_experts), "moe.combine", apply_router_weight=True
+    )

@@ -176,6 +176,9 @@ def _all_to_all(site: Site, node: AnyNode, data: Data) -> Tensor:
     for source, value in data:
         if value.content != "expert_out":
             site.need_complete(node, source, value)
+    if node.apply_router_weight and node.role != "combine":
+        raise site.stop(node, "router_weight", needed="applied by the expert or its combine", found=f"applied by a {node.role}",
+                        repair=f"leave apply_router_weight out of `{node.id}`")  # fmt: skip
     if node.role == "dispatch":
         return _dispatch(site, node, data)
     return _combine(site, node, data) if node.role == "combine" else _swap_heads(site, node, data)
@@ -233,6 +236,9 @@ def _combine(site: Site, node: AllToAll, data: Data) -> Tensor:
     if node.axis != "ep" and site.digits.of(node.axis) != digits:
         raise site.stop(node, "content", needed="axis ep", found=f"axis {node.axis}")
     assert value.home is not None
+    if node.apply_router_weight and value.weighted:
+        raise site.stop(node, "router_weight", source=source, needed="applied once", found="applied a second time",
+                        repair=f"leave apply_router_weight out of `{node.id}`, or set it to false in the expert node")  # fmt: skip
     if routing[0].placement != value.home:
         raise site.stop(
             node, "placements", source=source, needed=site.say(value.home), found=site.say(routing[0].placement)
@@ -240,7 +246,8 @@ def _combine(site: Site, node: AllToAll, data: Data) -> Tensor:
     placement = _returned(value, value.home, digits)
     if placement is None:
         raise site.stop(node, "placements", source=source, needed=site.say(value.home), found=site.say(value.placement))
-    return Tensor("delta", placement, value.parts, value.producer, value.producer_node, weighted=True)
+    return Tensor("delta", placement, value.parts, value.producer, value.producer_node,
+                  weighted=value.weighted or bool(node.apply_router_weight))  # fmt: skip
 
 
 def _returned(value: Tensor, home: Placement, ep_digits: tuple[int, ...]) -> Placement | None:
@@ -269,7 +276,10 @@ def _chunk(site: Site, node: AnyNode, data: Data) -> Tensor:
 def _broadcast(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Broadcast)
     source, value = site.tensor(node, data, also=("ids", "token"))
-    site.need_letter(node, source, value, site.digits.of(node.axis), ("R",), "remove it")
+    digits = site.digits.of(node.axis)
+    if value.last_only and digits == site.digits.of("cp") and value.placement.on(digits) == {"T"}:
+        return replace(value, placement=value.placement.gather_rows(digits))  # one rank holds the ends of all prompts
+    site.need_letter(node, source, value, digits, ("R",), "remove it")
     return value
 
 

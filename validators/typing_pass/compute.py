@@ -17,6 +17,9 @@ from validators.typing_pass.tables import (
 from validators.typing_pass.tensors import Tensor
 
 Op = Callable[[Site, AnyNode, Data], Tensor]
+NEVER_WEIGHTED = (
+    "set apply_router_weight of the expert node to true, or of the combine that brings its outputs back to their tokens"
+)
 
 
 def _ingress(site: Site, _node: AnyNode, _data: Data) -> Tensor:
@@ -249,7 +252,7 @@ def _add(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(node, "content", needed="one residual stream", found=f"{len(residuals)}")
     weighted = all(value.weighted for _, value in data)
     if residuals and not weighted:
-        raise site.stop(node, "router_weight", needed="applied once", found="never applied")
+        raise site.stop(node, "router_weight", needed="applied once", found="never applied", repair=NEVER_WEIGHTED)
     parts = _joined(site, node, data)
     made = next((v for _, v in data if v.producer), first)
     content = "residual" if residuals else "delta"
