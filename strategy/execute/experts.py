@@ -75,6 +75,8 @@ def _home(site: Site, slots: Ints) -> Ints:
 
 def exchange_copies(site: Site, node: AllToAll, arrived: Arrived) -> Copies | Tensor:
     """all_to_all of tokens to their experts (dispatch) or of expert outputs to their tokens (combine)."""
+    if node.axis != "ep":
+        raise RunError(f"experts lie over `ep`, and this {node.role} goes over `{node.axis}`")
     if node.role == "dispatch":
         if node.apply_router_weight:
             raise RunError("a dispatch has no expert outputs to weight")

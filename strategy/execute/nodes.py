@@ -163,8 +163,16 @@ def _add(_site: Site, _node: Add, arrived: Arrived) -> Value:
     return Tensor(total, terms[0].rows, "sum")
 
 
-def _all_reduce(site: Site, node: AllReduce, arrived: Arrived) -> Value:
+def _one_tensor(arrived: Arrived) -> Tensor:
+    """What is summed or cut as one: not K and V, with or without Q, which are several."""
     x = only_tensor(arrived)
+    if x.heads is not None and x.heads.kv is not None:
+        raise RunError(f"the result of `{x.source}` is several tensors, not one")
+    return x
+
+
+def _all_reduce(site: Site, node: AllReduce, arrived: Arrived) -> Value:
+    x = _one_tensor(arrived)
     members = site.ranks.members(node.axis)
     same_tokens(site, x.rows, node.axis)
     total = np.empty_like(x.data)
@@ -239,7 +247,7 @@ def _slice_features(site: Site, axis: Axis, x: Tensor) -> Tensor:
 
 
 def _chunk(site: Site, node: Chunk, arrived: Arrived) -> Value:
-    x = only_tensor(arrived)
+    x = _one_tensor(arrived)
     same_tokens(site, x.rows, node.axis)
     return slice_rows(site, node.axis, x)
 
@@ -269,6 +277,8 @@ def _select_last(site: Site, _node: SelectLast, arrived: Arrived) -> Value:
     """The rows at the end of their sequence, where a rank has them; ranks with fewer get padding rows."""
     x = only_tensor(arrived)
     last = (x.rows >= 0) & (x.rows % SPAN == site.newest[np.maximum(x.rows, 0) // SPAN])
+    if site.phase == "prefill" and (last | (x.rows < 0)).all():
+        raise RunError("has the last position of each sequence already, and no other")
     count = int(last.sum(axis=1).max())
     if not count:
         raise RunError("no rank holds the last position of a sequence")

@@ -13,6 +13,9 @@ from strategy.strategy import Phase
 
 HALVES = ("gate_up", "shared_gate_up")
 QUERIES = ("q", "q_b", "w_uk", "w_uv")
+COLUMNS = (*QUERIES, "kv_b", "qkv", "gate_up", "shared_gate_up", "lm_head")
+ROWS = ("attention_out", "down", "shared_down")
+"""First matrices of a pair are cut by columns, second ones by rows; every other weight is whole everywhere."""
 HEADS_INSIDE = (*QUERIES, "kv_b", "qkv", "attention_out")
 
 
@@ -87,6 +90,8 @@ class Shards:
         full = self.weights.full(name, layer)
         if split == "replicated":
             return full[None]
+        if (name not in COLUMNS or split != "column") and (name not in ROWS or split != "row"):
+            raise RunError(f"`{name}` is not split by {split}")
         self._check_real(name)
         parts, place = self.parts(name), self.place(name)
         if name in ("w_uk", "w_uv"):

@@ -1,5 +1,6 @@
 """Communication ops and `chunk`: which placement each needs and what it makes of it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter, Send
@@ -17,9 +18,21 @@ IN_TRANSIT = "in_transit:"
 """Before the content of what a send hands over: only a recv makes it a tensor of the rank it arrives at."""
 
 
+SEVERAL = frozenset({"qkv", "kv_new", "kv_shard", "expanded_kv", "expanded_shard"})
+"""K and V, with or without Q: nothing that is summed or cut as one, over however few ranks."""
+
+
+def _one_tensor(site: Site, node: AnyNode, data: Data, also: Iterable[str] = ()) -> tuple[str, Tensor]:
+    """The one input of a node that sums or cuts rows of features."""
+    source, value = site.tensor(node, data, also)
+    if value.content in SEVERAL:
+        raise site.stop(node, "content", source=source, needed="one tensor", found=value.words())
+    return source, value
+
+
 def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllReduce)
-    source, value = site.tensor(node, data)
+    source, value = _one_tensor(site, node, data)
     digits = site.digits.of(node.axis)
     _need_partial(site, node, source, value, digits, node.axis)
     placement = value.placement.with_letter(digits, "R")
@@ -55,7 +68,7 @@ def _reduce_repair(site: Site, value: Tensor) -> str:
 
 def _reduce_scatter(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, ReduceScatter)
-    source, value = site.tensor(node, data, also=AT_EXPERTS)
+    source, value = _one_tensor(site, node, data, also=AT_EXPERTS)
     if node.role == "dispatch":
         raise site.stop(node, "content", source=source, needed="role combine, or none", found="role dispatch")
     digits = site.digits.of(node.axis)
@@ -214,7 +227,7 @@ def _dispatch(site: Site, node: AllToAll, data: Data) -> Tensor:
         found = " and ".join(value.words() for _, value in data) or "nothing"
         raise site.stop(node, "content", needed="hidden states and the router's choice", found=found)
     _, value = expert_input(site, node, data)
-    if node.axis != "ep" and site.digits.of(node.axis) != site.digits.of("ep"):
+    if node.axis != "ep":
         raise site.stop(node, "content", needed="axis ep", found=f"axis {node.axis}")
     digits = site.digits.of("ep")
     repeated = tuple(d for d in digits if value.placement.letters[d] == "R")
@@ -233,7 +246,7 @@ def _combine(site: Site, node: AllToAll, data: Data) -> Tensor:
         raise site.stop(node, "content", needed="expert outputs and the router's choice", found=found)
     source, value = outputs[0]
     digits = site.digits.of("ep")
-    if node.axis != "ep" and site.digits.of(node.axis) != digits:
+    if node.axis != "ep":
         raise site.stop(node, "content", needed="axis ep", found=f"axis {node.axis}")
     assert value.home is not None
     if node.apply_router_weight and value.weighted:
@@ -264,7 +277,7 @@ def _returned(value: Tensor, home: Placement, ep_digits: tuple[int, ...]) -> Pla
 
 def _chunk(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, Chunk)
-    source, value = site.tensor(node, data)
+    source, value = _one_tensor(site, node, data)
     digits = site.digits.of(node.axis)
     site.need_letter(node, source, value, digits, ("R",), "remove it")
     placement = value.placement.cut_rows(digits) if digits else value.placement

@@ -11,7 +11,6 @@ from validators.typing_pass.tables import (
     BATCHED_OVER_HEADS,
     INNER_NORMS,
     LINEAR,
-    MADE_OF_HEADS,
     STREAM_NORMS,
 )
 from validators.typing_pass.tensors import Tensor
@@ -73,8 +72,7 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     site.need_content(node, source, value, needed)
     site.need_layer_kind(node, {"dense_ffn": "dense", "shared_expert": "moe"}.get(spec.weight_class))
     digits = site.split_digits(node.weight)
-    by_heads = node.weight in MADE_OF_HEADS and node.split == "row"
-    if (digits or by_heads) and node.split not in spec.splits:
+    if node.split not in spec.splits and (digits or node.split != "replicated"):  # over one rank, whole is any split
         raise site.stop(
             node, "split", axis=site.digits.named(digits), needed=" or ".join(spec.splits), found=node.split
         )
@@ -302,6 +300,10 @@ def _select_last(site: Site, node: AnyNode, data: Data) -> Tensor:
     source, value = site.tensor(node, data)
     if site.phase == "decode":
         return value
+    if value.last_only:
+        raise site.stop(
+            node, "content", source=source, needed="every position of each prompt", found="the last ones only"
+        )
     if site.kind is not None:
         raise site.stop(node, "content", source=source, needed="a place in the head", found="every position of a layer")
     return replace(value, last_only=True)

@@ -19,8 +19,6 @@ LINEAR: dict[str, tuple[str, str, str]] = {
 }
 SLICED_OVER_CP = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
 """Weights that `tp_slice` splits over the cp ranks as well in decode."""
-MADE_OF_HEADS = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv"})
-"""Weights whose columns are heads: split by rows they have no meaning, on one rank either."""
 BATCHED_OVER_HEADS = frozenset({"w_uk", "w_uv"})
 STREAM_NORMS: dict[str, frozenset[str]] = {
     "attention_norm": frozenset(),
