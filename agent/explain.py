@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from strategy.request import Problem
-from strategy.result import Alternative, Estimate, Infeasible, Origin
+from strategy.result import Alternative, Estimate, Gain, Infeasible, Origin
 from strategy.strategy import Strategy, describe
 
 MOST_ALTERNATIVES = 3
+SHOWN_SHARE = 0.02
+AT_THE_LIMIT = 0.97
+_KINDS = {"memory": "memory", "compute": "arithmetic", "communication": "communication", "other": "host and waiting"}
 
 
 def explain_valid(
@@ -17,6 +20,7 @@ def explain_valid(
     *,
     origin: Origin,
     why: str = "",
+    gains: Sequence[Gain] = (),
 ) -> str:
     """Why this strategy: what it is, what binds it, why the others lost.
 
@@ -24,8 +28,10 @@ def explain_valid(
     """
     parts = [f"{problem.model.name} on {problem.cluster.gpus} x {problem.cluster.gpu.name}: {_pools(strategy)}."]
     if estimate is not None:
-        parts += [_performance(problem, estimate), _memory(estimate)]
+        parts += [_performance(problem, estimate), *_time(estimate), _binding(problem, estimate), _memory(estimate)]
     parts += [f"{_sentence(a.summary)} lost: {_sentence(a.reason)}." for a in alternatives[:MOST_ALTERNATIVES]]
+    if gains:
+        parts.append(f"What would buy what: {'; '.join(_sentence(gain.message) for gain in gains)}.")
     if estimate is not None and estimate.notes:
         parts.append(f"Uncertain: {'; '.join(_sentence(note) for note in estimate.notes)}.")
     if origin == "planner_fallback":
@@ -91,6 +97,33 @@ def _performance(problem: Problem, estimate: Estimate) -> str:
     ]
     kept = f" ({', '.join(limits)})" if limits else ""
     return f"{_numbers(estimate)} at {estimate.concurrency} requests in flight{kept}; bottleneck: {_sentence(estimate.bottleneck)}."
+
+
+def _time(estimate: Estimate) -> list[str]:
+    """Where the time of a decode step and of a first token goes."""
+    decode = {kind: sum(s.ms for s in estimate.breakdown if s.phase == "decode" and s.kind == kind) for kind in _KINDS}
+    prompt = sum(s.ms for s in estimate.breakdown if s.phase == "prefill")
+    if not sum(decode.values()):
+        return []
+    whole = sum(decode.values())
+    shares = ", ".join(f"{_KINDS[kind]} {ms / whole:.0%}" for kind, ms in decode.items() if ms / whole >= SHOWN_SHARE)
+    waiting = max(0.0, 1 - prompt / estimate.ttft_ms) if estimate.ttft_ms else 0.0
+    return [f"A decode step is {shares}; {waiting:.0%} of TTFT is waiting."]
+
+
+def _binding(problem: Problem, estimate: Estimate) -> str:
+    """What keeps the load from being higher."""
+    work, slo = problem.workload, problem.slo
+    if work.concurrency is not None or work.request_rate is not None:
+        return "The load is the one that was asked for."
+    reached = {"TPOT": (estimate.tpot_ms, slo.tpot_ms), "TTFT": (estimate.ttft_ms, slo.ttft_ms)}
+    near = {name: value / limit for name, (value, limit) in reached.items() if limit}
+    name = max(near, key=lambda one: near[one], default="")
+    if name and near[name] >= AT_THE_LIMIT:
+        return f"{name} keeps it from carrying more."
+    if estimate.concurrency >= estimate.max_concurrency:
+        return "Memory for the cache keeps it from carrying more."
+    return "It is priced at this load; more would fit."
 
 
 def _memory(estimate: Estimate) -> str:

@@ -524,7 +524,10 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
     others = (*_yardstick(planned, estimate), *planned.alternatives)
     alternatives = tuple(a for a in others if a.strategy != proposal.strategy)
     why = proposal.text if state["asks"] == "model" else state.get("reason", "")
-    text = explain_valid(problem, proposal.strategy, estimate, alternatives, origin=common["origin"], why=why)
+    gains = planned.gains if planned.strategy == proposal.strategy else ()
+    text = explain_valid(
+        problem, proposal.strategy, estimate, alternatives, origin=common["origin"], why=why, gains=gains
+    )
     return Result(
         status="valid",
         strategy=proposal.strategy,
@@ -533,6 +536,7 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
         proof=Proof.model_validate(state["proof"]) if state["proof"] else None,
         estimate=estimate,
         alternatives=alternatives,
+        gains=gains,
         explanation=text,
         citations=_citations(state, proposal),
         **common,

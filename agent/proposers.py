@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from agent.layouts import Layout
 from strategy.dag import Dag
 from strategy.request import Problem
-from strategy.result import Alternative, Estimate, Finding, Infeasible, Usage
+from strategy.result import Alternative, Estimate, Finding, Gain, Infeasible, Usage
 from strategy.strategy import Strategy
 from strategy.values import Frozen
 
@@ -66,6 +66,7 @@ class Proposal(Frozen):
     citations: tuple[str, ...] = ()
     estimate: Estimate | None = None
     alternatives: tuple[Alternative, ...] = ()
+    gains: tuple[Gain, ...] = ()
     infeasible: Infeasible | None = None
     assumptions: tuple[str, ...] = ()
     """What the proposer decided where the request left it open."""
@@ -99,7 +100,7 @@ class PlannerProposer:
     def plan(self, problem: Problem) -> Proposal:
         """Search and build. Deterministic."""
         from agent.layouts import layouts
-        from strategy.search import search
+        from strategy.search import search, what_if
 
         found = search(problem, self.calibration)
         if found.best is None:
@@ -117,6 +118,7 @@ class PlannerProposer:
             dag=found.best.dag,
             estimate=found.estimate,
             alternatives=found.alternatives,
+            gains=what_if(found, self.calibration),
             assumptions=found.assumptions,
             layouts=layouts(problem, found.candidates) if self.tell_layouts else (),
         )

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from knowledge.catalogue import gpus
 from strategy.calibration import Calibration
 from strategy.errors import KnowledgeError
 
@@ -39,5 +40,6 @@ def _assemble(collectives: dict[str, Any], efficiencies: dict[str, Any]) -> Cali
             "fabrics": collectives["fabrics"],
             "arch_fabrics": collectives["arch_fabrics"],
             "alpha_beta": collectives["alpha_beta"],
+            "link_rates": {key: gpu.scale_up_gb_per_s for key, gpu in gpus().items()},
         }
     )

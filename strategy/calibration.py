@@ -148,6 +148,8 @@ class Calibration(Frozen):
     arch_fabrics: dict[str, tuple[str, ...]]
     """The same by architecture, for switched scale-up fabrics."""
     alpha_beta: AlphaBeta
+    link_rates: dict[str, float] = Field(default_factory=dict)
+    """GPU key to the scale-up rate (GB/s) that its anchors stand for."""
     factors: tuple[Factor, ...] = ()
     """Constants fitted on serving points, on top of the efficiencies."""
     calibrated_archs: tuple[str, ...] = ()

@@ -126,10 +126,19 @@ class Links:
 
     def inside_us(self, op: CollectiveOp, ranks: int, size: Sizes) -> Sizes:
         """Time inside one scale-up unit: the faster of the kernels that were measured, else latency and rate."""
-        measured = [self._from_anchors(found, ranks, size) for found in self._anchors(op)]
+        moved = (
+            size / self._speed
+        )  # a link of another rate than that of its GPU moves as much as that one moves of less
+        measured = [self._from_anchors(found, ranks, moved) for found in self._anchors(op)]
         if not measured:
             return self._alpha_beta_us(op, ranks, size)
         return reduce(np.minimum, measured)
+
+    @cached_property
+    def _speed(self) -> float:
+        """The link's rate over the one that its GPU is known with: 1 unless a request replaced it."""
+        gpu = self.cluster.gpu
+        return gpu.scale_up_gb_per_s / self.calibration.link_rates.get(gpu.key, gpu.scale_up_gb_per_s)
 
     def _anchors(self, op: CollectiveOp) -> list[list[Anchor]]:
         """Anchor curves of `op` by kernel, from the first fabric that has them; each list is in order of group size."""

@@ -106,6 +106,14 @@ class Alternative(Frozen):
     reason: str
 
 
+class Gain(Frozen):
+    """What one change of the hardware or the precision would buy; it was planned."""
+
+    change: dict[str, Any]
+    """Merged into the request."""
+    message: str
+
+
 class Limit(Frozen):
     """A limit that no candidate meets."""
 
@@ -174,6 +182,8 @@ class Result(Frozen):
     proof: Proof | None = None
     estimate: Estimate | None = None
     alternatives: tuple[Alternative, ...] = ()
+    gains: tuple[Gain, ...] = ()
+    """What more GPUs, faster links or narrower weights would buy."""
     infeasible: Infeasible | None = None
     question: str | None = None
     """What is missing, when status is needs_clarification."""

@@ -175,22 +175,22 @@ def _kinds_of_change(problem: Problem, priced: Priced, plan: Planned) -> list[It
     if priced.candidates and _rate_is_short(problem, priced):
         return [
             _lower_rate(problem, priced),
-            _fewer_bytes(problem),
-            _more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
+            fewer_bytes(problem),
+            more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
         ]
     if priced.candidates:
         return [
             _relaxed_limits(problem, priced),
             _lower_load(problem, plan),
-            _fewer_bytes(problem),
-            _more_gpus(problem, 4 * problem.cluster.gpus),
+            fewer_bytes(problem),
+            more_gpus(problem, 4 * problem.cluster.gpus),
         ]
     if priced.fitting:
-        return [_any_serving(problem), _more_gpus(problem, 4 * problem.cluster.gpus), *_free_degrees(problem)]
+        return [_any_serving(problem), more_gpus(problem, 4 * problem.cluster.gpus), *_free_degrees(problem)]
     if priced.misfits:
         return [
-            _fewer_bytes(problem),
-            _more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
+            fewer_bytes(problem),
+            more_gpus(problem, MAX_HOSTS * problem.cluster.gpu.gpus_per_host),
             _shorter(problem, plan),
         ]
     return _free_degrees(problem)
@@ -313,7 +313,7 @@ def _shorter(problem: Problem, plan: Planned) -> Iterator[Patch]:
         yield from _most(isl, MIN_ISL, lambda n: _with_workload(problem, "isl", n, f"send prompts of {n} tokens"), plan)
 
 
-def _fewer_bytes(problem: Problem) -> Iterator[Patch]:
+def fewer_bytes(problem: Problem) -> Iterator[Patch]:
     """Smaller weights, where the device computes with them."""
     for dtype in ("fp8", "nvfp4"):
         smaller = dtype == "nvfp4" or problem.precision.weights in ("bf16", "fp16", "fp32")
@@ -326,7 +326,7 @@ def _fewer_bytes(problem: Problem) -> Iterator[Patch]:
             )
 
 
-def _more_gpus(problem: Problem, most: int) -> Iterator[Patch]:
+def more_gpus(problem: Problem, most: int) -> Iterator[Patch]:
     """More GPUs on the host, then more hosts, up to `most` GPUs."""
     cluster = problem.cluster
     full = cluster.gpu.gpus_per_host

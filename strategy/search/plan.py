@@ -1,15 +1,16 @@
 """Find the best strategy for a problem, or show that there is none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from strategy.calibration import Calibration
 from strategy.fleet import MAX_GRID_CONCURRENCY, Passes, points_up_to
 from strategy.memory import stage_memory
 from strategy.request import Problem, Slo
-from strategy.result import Alternative, Estimate, Infeasible
+from strategy.result import Alternative, Estimate, Gain, Infeasible
 from strategy.search.choose import compared, order
 from strategy.search.disaggregated import disaggregated
+from strategy.search.gains import gains
 from strategy.search.infeasible import explain
 from strategy.search.points import Candidate, Misfit, Priced, candidates, fewest_replicas, needed_gb
 from strategy.search.space import pools, replicated, variants
@@ -39,6 +40,8 @@ class SearchResult:
     """What the search decided where the request left it open."""
     candidates: tuple[Candidate, ...] = ()
     """Everything that was priced, in order of enumeration."""
+    problem: Problem | None = None
+    """What was planned for: the problem with the limits that the search decided."""
 
 
 def search(problem: Problem, calibration: Calibration) -> SearchResult:
@@ -71,13 +74,27 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
     if ranked:
         missed = order(problem, [c for c in priced.candidates if not c.meets_slo])
         best, others = compared(priced.passes, [*ranked, *missed])
-        return SearchResult(ranked[0], others, considered=considered, estimate=best, candidates=priced.candidates)
+        return SearchResult(
+            ranked[0], others, considered=considered, estimate=best, candidates=priced.candidates, problem=problem
+        )
+    why = explain(problem, priced, _planner(calibration)) if explained else None
+    return SearchResult(None, infeasible=why, considered=considered, problem=problem)
 
-    def planned(changed: Problem) -> Candidate | None:
-        return next(iter(_ranked(changed, price_all(changed, calibration))), None)
 
-    why = explain(problem, priced, planned) if explained else None
-    return SearchResult(None, infeasible=why, considered=considered)
+def what_if(found: SearchResult, calibration: Calibration) -> tuple[Gain, ...]:
+    """What more GPUs, faster links or narrower weights would buy beside the plan that was found. A search for each."""
+    if found.best is None or found.problem is None:
+        return ()
+    return gains(found.problem, found.best, _planner(calibration))
+
+
+def _planner(calibration: Calibration) -> Callable[[Problem], Candidate | None]:
+    """The best candidate for a problem, or None."""
+
+    def planned(problem: Problem) -> Candidate | None:
+        return next(iter(_ranked(problem, price_all(problem, calibration))), None)
+
+    return planned
 
 
 def price_all(problem: Problem, calibration: Calibration) -> Priced:
