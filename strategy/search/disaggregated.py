@@ -27,10 +27,11 @@ from strategy.fleet import (
     running_at_once,
     transfer_ms,
 )
-from strategy.legality import illegal, kv_shards_fit
+from strategy.legality import kv_shards_fit
 from strategy.operating import operate
 from strategy.passes import Grid, Seat
 from strategy.request import Problem
+from strategy.search.space import strategy_is_legal
 from strategy.strategy import Phase, Pool, Strategy
 
 KEPT_POOLS = 24
@@ -171,15 +172,7 @@ def disaggregated(passes: Passes, pools: Sequence[Pool]) -> list[Strategy]:
         return []
     plants = halves.plants(pairs)
     ranked = (halves.strategy(pairs, row) for row in _ranked(problem, plants).tolist())
-    return list(islice((strategy for strategy in ranked if _legal(problem, strategy)), PRICED_PAIRS))
-
-
-def _legal(problem: Problem, strategy: Strategy) -> bool:
-    """Whether each pool may serve its one phase at its replica count."""
-    return all(
-        illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
-        for pool in strategy.pools
-    )
+    return list(islice((strategy for strategy in ranked if strategy_is_legal(problem, strategy)), PRICED_PAIRS))
 
 
 def _wanted(problem: Problem) -> bool:
@@ -225,9 +218,9 @@ def _kept(halves: Halves, rates: Grid) -> Index:
 
 def _sized(halves: Halves, prompts: Grid, requests: Grid) -> Pairs:
     """Pairs of the kept pools whose caches fit each other, at every replica count worth rating."""
-    first, second = (
-        side.ravel() for side in np.meshgrid(_kept(halves, prompts), _kept(halves, requests), indexing="ij")
-    )
+    first = _kept(halves, prompts)
+    fed = _kept(halves, requests * _can_be_fed(halves, first))
+    first, second = (side.ravel() for side in np.meshgrid(first, fed, indexing="ij"))
     tp = np.array([pool.attention.tp_size for pool in halves.pools])
     asked, able = halves.problem, zip(first.tolist(), second.tolist(), strict=True)
     moved = [hands_over(asked.model, halves.pools[one], halves.pools[other], asked.engine) for one, other in able]
@@ -239,6 +232,14 @@ def _sized(halves: Halves, prompts: Grid, requests: Grid) -> Pairs:
     counted = counted[_allowed(halves, counted, first, second)]
     unique = np.unique(counted, axis=0) if len(counted) else counted
     return Pairs(first[unique[:, 0]], second[unique[:, 0]], unique[:, 1], unique[:, 2])
+
+
+def _can_be_fed(halves: Halves, first: Index) -> NDArray[np.bool_]:
+    """Whether a pool can take over the cache from any of the pools `first`."""
+    asked, feeders = halves.problem, [halves.pools[place] for place in first.tolist()]
+    if asked.engine is None:
+        return np.ones(len(halves.pools), dtype=np.bool_)
+    return np.array([any(hands_over(asked.model, one, pool, asked.engine) for one in feeders) for pool in halves.pools])
 
 
 def _allowed(halves: Halves, asked: Index, first: Index, second: Index) -> NDArray[np.bool_]:

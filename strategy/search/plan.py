@@ -13,7 +13,7 @@ from strategy.search.disaggregated import disaggregated
 from strategy.search.gains import gains
 from strategy.search.infeasible import explain
 from strategy.search.points import Candidate, Misfit, Priced, candidates, fewest_replicas, needed_gb
-from strategy.search.space import pools, replicated, variants
+from strategy.search.space import pools, replicated, strategy_is_legal, variants
 from strategy.strategy import Pool, Strategy
 
 COMFORTS = tuple(Slo(ttft_ms=2000.0 * times, tpot_ms=50.0 * times) for times in (1, 2, 4))
@@ -127,7 +127,7 @@ def _varied(problem: Problem, leading: Sequence[Candidate]) -> list[Strategy]:
             for other in variants(problem, pool):
                 pools_ = [other if n == place else kept for n, kept in enumerate(one.strategy.pools)]
                 found.append(Strategy(pools=tuple(pools_)))
-    return list(dict.fromkeys(found))
+    return [one for one in dict.fromkeys(found) if strategy_is_legal(problem, one)]
 
 
 def _batch_points(problem: Problem, rooms: list[int]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from strategy.engine_limits import hands_over
 from strategy.export.capabilities import capabilities
 from strategy.export.express import nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
@@ -88,6 +89,17 @@ def is_legal(problem: Problem, pool: Pool) -> bool:
     ranks, per_host = pool.ranks_per_replica, problem.cluster.gpus_per_host
     whole = ranks <= per_host or ranks % per_host == 0 or problem.constraints.fix != FixedDegrees()
     return whole and illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
+
+
+def strategy_is_legal(problem: Problem, strategy: Strategy) -> bool:
+    """Whether no rule refuses a pool for the phases it serves, and the engine hands the cache over between two."""
+    pair = strategy.pool_for("prefill"), strategy.pool_for("decode")
+    if strategy.disaggregated and not hands_over(problem.model, *pair, problem.engine):
+        return False
+    return all(
+        illegal(problem.model, pool, problem.precision, problem.cluster, engine=problem.engine) is None
+        for pool in strategy.pools
+    )
 
 
 def replicated(problem: Problem, pool: Pool) -> list[Strategy]:
