@@ -1,6 +1,7 @@
 """Generated pages: `python -m api.docs` writes them, `--check` says whether they are fresh.
 
-The rules (validators/RULES.md), the settings table in README.md, the OpenAPI document (api/openapi.json).
+The rules (validators/RULES.md), what engines can express (strategy/export/ENGINES.md), the settings table in README.md, the OpenAPI
+document (api/openapi.json).
 """
 
 import ast
@@ -8,13 +9,16 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from api.app import create_app
 from api.settings import Settings, variables
+from strategy.engine_limits import HANDOFFS
+from strategy.export.capabilities import TABLE, Capabilities
 from validators.registry import Example, Rule, catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +34,7 @@ def pages() -> dict[Path, str]:
             create_app(Settings.model_construct()).openapi(), indent=1, sort_keys=True
         )
         + "\n",
+        ROOT / "strategy" / "export" / "ENGINES.md": engines_page(),
         readme: with_settings(readme.read_text(encoding="utf-8")),
     }
 
@@ -86,6 +91,41 @@ def _inline(text: str) -> str:
     return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
+def engines_page() -> str:
+    """What each engine and version can express: a row a question, a column an engine."""
+    rows, meanings = list(TABLE.values()), _field_docs(Capabilities)
+    lines = [
+        "# Engines",
+        "",
+        "What each engine can express, as `strategy/export/capabilities.py` has it and exports, search and the EN rules use it. Written by",
+        "`make docs`. Dynamo runs workers of vLLM, SGLang and TensorRT-LLM on NVIDIA GPUs and takes their columns.",
+        "",
+        f"| | {' | '.join(f'{row.title} {row.version}' for row in rows)} |",
+        f"| --- |{' --- |' * len(rows)}",
+    ]
+    for field in fields(Capabilities):
+        if field.name not in ("engine", "title", "version"):
+            cells = " | ".join(_cell(getattr(row, field.name)) for row in rows)
+            lines.append(f"| `{field.name}` {meanings.get(field.name, '')} | {cells} |")
+    return "\n".join([*lines, "", *_handoff_lines(), ""])
+
+
+def _handoff_lines() -> list[str]:
+    """Limits between two pools, which depend on both."""
+    told = [f"- {engine}: {' '.join((inspect.getdoc(limit) or '').split())}" for engine, limit in HANDOFFS.items()]
+    return ["Between a prefill and a decode pool:", "", *told]
+
+
+def _cell(value: object) -> str:
+    if value is None or value in ((), {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{ours} as `{theirs}`" for ours, theirs in value.items())
+    return ", ".join("none" if one is None else str(one) for one in value) if isinstance(value, tuple) else str(value)
+
+
 def settings_table() -> str:
     """The settings as markdown."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
@@ -115,7 +155,7 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _field_docs(model: type[BaseModel]) -> dict[str, str]:
+def _field_docs(model: type[object]) -> dict[str, str]:
     """The string under each field of a class."""
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)

@@ -19,7 +19,7 @@ from strategy.values import Frozen, Size
 if TYPE_CHECKING:
     from agent.deps import Deps
     from agent.events import OnEvent
-    from strategy.export.artifacts import Artifact, Costs
+    from strategy.export.artifacts import Artifact, Costs, Plan
     from validators.claims import Claims
 
 T = TypeVar("T")
@@ -198,7 +198,26 @@ def export(dag: Dag, to: str, request: Request | None = None) -> "tuple[Artifact
     if target.judged:
         _refuse_illegal(dag, problem)
     costs = _costs(dag, problem) if target.priced and problem is not None else {}
-    return target.write(Plan(dag, _model(dag, problem), problem, costs))
+    plan = Plan(dag, _model(dag, problem), problem, costs)
+    files = target.write(plan)
+    _refuse_other_plans(plan, to, files)
+    return files
+
+
+def _refuse_other_plans(plan: "Plan", to: str, files: "tuple[Artifact, ...]") -> None:
+    """Deployments are read back: what would start something else than the plan is not handed out. Raises `InputError`."""
+    from validators.artifacts import DEPLOYMENTS, check_artifacts
+
+    if to not in DEPLOYMENTS:
+        return
+    experts = plan.model.moe.num_experts if plan.model.moe else None
+    found = check_artifacts(DEPLOYMENTS[to], files, plan.strategy, engine=plan.engine, num_experts=experts)
+    if found:
+        told = "; ".join(f"{one.message} ({one.code})" for one in found)
+        raise InputError(
+            f"the {to} files would not start this plan: {told}",
+            hint="this is a mistake of ours: please report the plan",
+        )
 
 
 def export_text(dag: Dag, to: str) -> str:

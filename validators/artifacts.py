@@ -7,7 +7,7 @@ EX005 servers of one host share a GPU or a port. Files for Ray answer to the RY 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact
@@ -28,6 +28,8 @@ from strategy.result import Finding, Severity
 from strategy.strategy import Strategy
 
 COMPARED = tuple(field.name for field in fields(PoolDegrees) if field.name not in ("role", "layers", "gpus"))
+DEPLOYMENTS: dict[str, Target] = {target: target for target in get_args(Target)}
+"""Exports that start something."""
 INSIDE: dict[Target, Engine] = {"vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm", "ray": "vllm", "llm-d": "vllm"}
 """The engine whose defaults apply to what a file leaves out."""
 

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from evals.realtool.environments import ROOT, UnavailableError
-from evals.realtool.files import DEPLOYMENTS, Corpus, export_all
-from evals.realtool.judges import JUDGES, Judge, Paths, Verdict
+from evals.realtool.files import Corpus, export_all
+from evals.realtool.judges import JUDGES, Judge, Paths, Said, Verdict
+from evals.realtool.kept import Kept
 from evals.realtool.plans import planned
-from evals.realtool.table import Said, table
+from evals.realtool.table import table
 
 app = typer.Typer(add_completion=False)
 
@@ -37,12 +38,12 @@ def main(
 ) -> None:
     """Exit 1 when a file differs from its plan or a tool refuses one; tools that cannot be had here are told as such."""
     asked = _asked(tools or [])
-    targets = dict.fromkeys((*DEPLOYMENTS, *(judge.target for judge in asked)))
-    corpus = export_all(planned(seed, names=tuple(model or ())), targets)
-    _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} exports")
+    corpus = export_all(planned(seed, names=tuple(model or ())))
+    _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} deployments")
     paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
-    said = {judge.name: _judged(judge, corpus, paths) for judge in asked}
-    page = table(corpus, said, seed)
+    kept = Kept(paths.folder / "said", corpus, seed)
+    said = {judge.name: kept.after(judge.name, _judged(judge, corpus, paths)) for judge in asked}
+    page = table(corpus, {judge.name: kept.latest(judge.name) for judge in JUDGES}, seed)
     if out is None:
         sys.stdout.write(page)
     else:
@@ -64,7 +65,7 @@ def _judged(judge: Judge, corpus: Corpus, paths: Paths) -> Said:
         said: list[Verdict] = list(judge.judge(corpus, paths))
     except UnavailableError as error:
         _tell(f"{judge.name}: not available: {error}")
-        return str(error)
+        return f"not available: {error}"
     good = sum(one.accepted for one in said)
     _tell(f"{judge.name}: {good} of {len(said)} accepted in {time.perf_counter() - start:.0f} s")
     for one in said:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from evals.realtool.shell import calls
 from knowledge.catalogue import models
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
-from strategy.export.capabilities import Target
 from strategy.export.readback import degrees_of, ray_configs, read_back
-from validators.artifacts import check_artifacts
+from validators.artifacts import DEPLOYMENTS, check_artifacts
 
 _INDEXER = {"index_head_dim": 128, "index_n_heads": 64, "index_topk": 2048}
 SPELLED: dict[str, dict[str, Any]] = {
@@ -25,7 +24,6 @@ SPELLED: dict[str, dict[str, Any]] = {
 }
 """What the engines need of some families beyond our records: sizes of the sparse-attention indexer, which no plan depends on; MiMo's class, a subclass of Qwen2's, comes with its checkpoint; of Step 3.7
 they know the whole multimodal model, whose text part this is."""
-DEPLOYMENTS: tuple[Target, ...] = ("vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d")
 
 
 @dataclass
@@ -43,14 +41,18 @@ class Written:
 
 @dataclass
 class Corpus:
-    """All plans with all their exports."""
+    """All plans with their deployments."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
     exports: list[Written] = field(default_factory=list)
 
-    def of(self, target: str) -> list[Written]:
-        """Exports that were written."""
-        return [one for one in self.exports if one.target == target and one.files]
+    def of(self, target: str) -> Iterator[Written]:
+        """Exports that can be written; traces and pictures one at a time, since all of them together would fill the memory."""
+        if target in DEPLOYMENTS:
+            made = (one for one in self.exports if one.target == target)
+        else:
+            made = (exported(Planned(name, plan), target) for name, plan in self.plans.items())
+        return (one for one in made if one.files)
 
     def count(self, target: str) -> Counter[str]:
         """How many were written, refused, and written unlike their plan."""
@@ -61,12 +63,12 @@ class Corpus:
         return told
 
 
-def export_all(planned: Iterable[Planned], targets: Iterable[str]) -> Corpus:
-    """Write every plan for every target and read deployments back."""
-    corpus, wanted = Corpus(), tuple(targets)
+def export_all(planned: Iterable[Planned]) -> Corpus:
+    """Write the deployments of every plan and read them back."""
+    corpus = Corpus()
     for one in planned:
         corpus.plans[one.name] = one.plan
-        corpus.exports += [exported(one, target) for target in wanted]
+        corpus.exports += [exported(one, target) for target in DEPLOYMENTS]
     return corpus
 
 
@@ -83,10 +85,10 @@ def _differs(plan: Plan, target: str, files: tuple[Artifact, ...]) -> str:
     if target not in DEPLOYMENTS:
         return ""
     experts = plan.model.moe.num_experts if plan.model.moe else None
-    found = check_artifacts(target, files, plan.strategy, engine=plan.engine, num_experts=experts)
+    found = check_artifacts(DEPLOYMENTS[target], files, plan.strategy, engine=plan.engine, num_experts=experts)
     if found:
         return "; ".join(f"{one.code} {one.message}" for one in found)
-    gpus = read_back(target, files, num_experts=experts).gpus
+    gpus = read_back(DEPLOYMENTS[target], files, num_experts=experts).gpus
     return "" if gpus == plan.strategy.world_size else f"{gpus} GPUs, the plan has {plan.strategy.world_size}"
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,10 @@ class Verdict(NamedTuple):
     plan: str
     accepted: bool
     detail: str = ""
+
+
+Said = Sequence[Verdict] | str
+"""Verdicts, or why there are none."""
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,16 @@
 """`REALTOOL.md`: what each tool said, in a dated table."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from evals.realtool.files import DEPLOYMENTS, Corpus
-from evals.realtool.judges import JUDGES, Judge, Verdict
+from evals.realtool.files import Corpus
+from evals.realtool.judges import JUDGES, Judge, Said
+from validators.artifacts import DEPLOYMENTS
 
 SHOWN = 5
-Said = Sequence[Verdict] | str
-"""Verdicts, or why there are none."""
 
 
-def table(corpus: Corpus, said: dict[str, Said], seed: int) -> str:
+def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
     """The page as Markdown."""
     kinds = Counter("disaggregated" if plan.strategy.disaggregated else "colocated" for plan in corpus.plans.values())
     models = {plan.model.name for plan in corpus.plans.values()}
@@ -38,9 +36,9 @@ def table(corpus: Corpus, said: dict[str, Said], seed: int) -> str:
         "",
         "## The tools",
         "",
-        "| tool | export | asked of it | plans | accepted |",
-        "|---|---|---|---|---|",
-        *(_row(judge, said.get(judge.name, "not run")) for judge in JUDGES),
+        "| tool | export | asked of it | plans | accepted | date |",
+        "|---|---|---|---|---|---|",
+        *(_row(judge, *said[judge.name]) for judge in JUDGES),
         "",
         *_refusals(said),
     ]
@@ -52,18 +50,18 @@ def _own(corpus: Corpus, target: str) -> str:
     return f"| {target} | {count['equal'] + count['differs']} | {count['equal']} | {count['refused']} |"
 
 
-def _row(judge: Judge, said: Said) -> str:
+def _row(judge: Judge, date: str, said: Said) -> str:
     if isinstance(said, str):
-        return f"| {judge.title} | {judge.target} | {judge.asks} | – | not available: {said} |"
+        return f"| {judge.title} | {judge.target} | {judge.asks} | – | {said} | {date} |"
     good = sum(one.accepted for one in said)
-    return f"| {judge.title} | {judge.target} | {judge.asks} | {len(said)} | {good} |"
+    return f"| {judge.title} | {judge.target} | {judge.asks} | {len(said)} | {good} | {date} |"
 
 
-def _refusals(said: dict[str, Said]) -> list[str]:
+def _refusals(said: dict[str, tuple[str, Said]]) -> list[str]:
     """The first refusals of each tool."""
     lines: list[str] = []
     for judge in JUDGES:
-        verdicts = said.get(judge.name, "")
+        _, verdicts = said[judge.name]
         bad = [] if isinstance(verdicts, str) else [one for one in verdicts if not one.accepted]
         if bad:
             lines += [

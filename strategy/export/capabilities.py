@@ -39,9 +39,11 @@ class Capabilities:
     lowerings_cut: tuple[EpLowering, ...]
     """The same for experts that are cut over the stage (ep_size 1) under attention replicas."""
     all_to_all_spans_stage: bool
+    """all_to_all sets ep_size to the whole stage."""
     all_to_all_beyond_top_k: bool
     """all_to_all runs only where ep_size exceeds the experts of a token."""
     dp_layout: Literal["outer", "inner"]
+    """Attention replicas lie outside or inside the pipeline stages."""
     moe_layout: Literal["moe_tp_fastest", "ep_fastest"] | None
     """Rank order of ep and expert TP; None where both never occur together."""
     dense_ffn: tuple[Literal["local", "gathered"], ...]
@@ -49,14 +51,21 @@ class Capabilities:
     dense_local_with_tp: bool
     """A local dense FFN is split over the attention tp ranks."""
     lm_head: tuple[Literal["local", "gathered"], ...]
+    """The LM head under attention replicas."""
     cp_attention: tuple[Literal["mla", "gqa"], ...]
+    """Attention that can have prefill context parallelism."""
     cp_kinds: tuple[SpKind, ...]
+    """How cp ranks share keys and values."""
     cp_orders: tuple[Literal["zigzag", "contiguous"], ...]
+    """How they share the tokens of a prompt."""
     cp_decode_uses: tuple[CpDecodeUse | None, ...]
+    """What cp ranks of a pool that also decodes do there."""
     token_shards: tuple[str, ...]
     """Model names (their start) that have sp_kind megatron."""
     dcp: bool
+    """Decode context parallelism."""
     pp: bool
+    """Several pipeline stages."""
     uneven_stages: str
     """Environment variable or configuration key that takes the layers of each stage."""
     kv_dtypes: Mapping[str, str]
@@ -64,6 +73,7 @@ class Capabilities:
     online_weights: Mapping[str, str] = field(default_factory=dict)
     """Weight types into which the engine converts a bf16 checkpoint while it loads, to its name for that."""
     tp_across_hosts: bool = True
+    """A tp group may span hosts."""
     accelerators: tuple[Vendor, ...] = ("nvidia", "amd")
     """TPUs are served by plugins and forks with flags of their own."""
     remote_code: tuple[str, ...] = ()

@@ -10,9 +10,11 @@ import pytest
 from knowledge.catalogue import models
 from knowledge.resolve import resolve
 from strategy.build import build
+from strategy.engine_limits import engine_illegal
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
-from strategy.export.capabilities import Target
+from strategy.export.capabilities import Target, capabilities
+from strategy.export.express import obstacles
 from strategy.export.readback import degrees_of, read_back
 from strategy.request import Problem, Request
 from strategy.search.space import pools
@@ -213,3 +215,19 @@ def test_degrees_of_a_dense_plan_count_as_cut_over_the_stage() -> None:
         1,
         4,
     )
+
+
+def test_what_a_rule_about_an_engine_refuses_is_not_exported_to_it() -> None:
+    rng = random.Random(SEED)
+    refused = Counter[str]()
+    for model in ("deepseek-v3", "qwen3-30b-a3b", "qwen3-32b"):
+        asked = problem(model, "h200-sxm", 2, None)
+        assert asked is not None
+        for pool in rng.sample(list(islice(pools(asked), 3000)), 120):
+            for engine in ("vllm", "sglang", "trtllm"):
+                code = engine_illegal(asked.model, pool, engine)
+                if code is not None:
+                    refused[engine] += 1
+                    assert obstacles(capabilities(engine), asked.model, pool), (engine, code, pool)
+
+    assert all(refused[engine] >= 20 for engine in ("vllm", "sglang", "trtllm")), refused
