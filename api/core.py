@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from api import service
 from api.gate import Gate
+from api.journal import Journals
 from api.metrics import Metrics
 from api.runs import Runner
 from api.settings import Settings
@@ -54,9 +55,10 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
     executor = ThreadPoolExecutor(settings.threads + 2, thread_name_prefix="work")
     asyncio.get_running_loop().set_default_executor(executor)
     try:
-        async with open_checkpoints(settings.database.get_secret_value()) as saver:
-            runs, threads, watch = Runs(database), Threads(database), Watch(metrics)
-            worker = Worker(settings, runs, threads, Runner(settings, runs, saver, watch))
+        runs, threads, watch = Runs(database), Threads(database), Watch(metrics)
+        journals = Journals(runs, watch)
+        async with open_checkpoints(settings.database.get_secret_value(), journals.settle) as saver:
+            worker = Worker(settings, runs, threads, Runner(settings, runs, journals, saver, watch))
             await asyncio.to_thread(service.warm, settings)
             worker.start()
             try:

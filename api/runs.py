@@ -1,7 +1,6 @@
 """Carrying out stored runs: one claim, one graph with a checkpoint after every step, one outcome."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -9,10 +8,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from opentelemetry import trace
 
 from agent import loop
-from agent.events import Event
 from agent.graph import build_graph, recursion_limit
 from api import errors, service
+from api.journal import Journal, Journals, LostRunError
 from api.settings import Settings
+from api.state.database import is_database_error
 from api.state.runs import MAX_STALLED, Run, Runs, Status
 from api.watch import Watch
 from strategy.errors import MeshwrightError
@@ -25,15 +25,21 @@ tracer = trace.get_tracer("meshwright")
 class Runner:
     """Carries out runs that its process has claimed. Holds nothing of a run: what counts is in the database."""
 
-    def __init__(self, settings: Settings, runs: Runs, saver: BaseCheckpointSaver[Any], watch: Watch) -> None:
+    def __init__(
+        self, settings: Settings, runs: Runs, journals: Journals, saver: BaseCheckpointSaver[Any], watch: Watch
+    ) -> None:
         self._settings = settings
         self._runs = runs
+        self._journals = journals
         self._saver = saver
         self._watch = watch
         self._graph = build_graph(saver)
 
     async def carry_out(self, run: Run) -> None:
-        """Run to the end, from the last checkpoint if there is one. Cancelling it leaves the run as it is."""
+        """Run to the end, from the last checkpoint if there is one. Cancelling it leaves the run as it is.
+
+        Raises `LostRunError`, and what the database raises: both leave the run to whoever claims it next.
+        """
         if run.cancel or run.stalled > MAX_STALLED:
             await self._give_up(run)
             return
@@ -41,6 +47,8 @@ class Runner:
             with tracer.start_as_current_span("meshwright.run", attributes={"run.id": run.id, "run.epoch": run.epoch}):
                 result = await self._result(run)
         except Exception as error:
+            if isinstance(error, LostRunError) or is_database_error(error):
+                raise
             if not isinstance(error, MeshwrightError):
                 log.exception("run_failed", run_id=run.id)
             await self.end(run, "failed", problem=errors.problem(error).document())
@@ -72,18 +80,13 @@ class Runner:
 
     async def _result(self, run: Run) -> Result:
         """What the graph ends with, once its events are written."""
-        told: asyncio.Queue[Event] = asyncio.Queue()
-        writer = asyncio.create_task(self._write(run, told))
-        try:
-            return await self._invoke(run, told)
-        finally:
-            # A cancelled run is not waited for; what it has told by then is a courtesy.
-            with suppress(asyncio.CancelledError):
-                await told.join()
-            writer.cancel()
+        with self._journals.opened(run) as journal:
+            result = await self._invoke(run, journal)
+            await journal.settle()
+            return result
 
-    async def _invoke(self, run: Run, told: "asyncio.Queue[Event]") -> Result:
-        context = loop.Run(service.dependencies(self._settings, run.proposer), told.put_nowait)
+    async def _invoke(self, run: Run, journal: Journal) -> Result:
+        context = loop.Run(service.dependencies(self._settings, run.proposer), journal.tell)
         limit = recursion_limit(context.deps.settings)
         config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": limit}
         kept = await self._graph.aget_state(config)
@@ -93,19 +96,6 @@ class Runner:
         start: Any = _start(run.ask) if kept.created_at is None else None
         final = await self._graph.ainvoke(start, config, context=context, durability="sync")
         return Result.model_validate(final["result"])
-
-    async def _write(self, run: Run, told: "asyncio.Queue[Event]") -> None:
-        """Write events in the order they were told. The outcome is not among them: it is written with its whole Result."""
-        while True:
-            event = await told.get()
-            try:
-                if event.type != "result":
-                    await self._runs.note(run, event)
-                    self._watch.changed(run.id)
-            except Exception:
-                log.exception("event_lost", run_id=run.id, type=event.type)
-            finally:
-                told.task_done()
 
 
 def _start(ask: Any) -> loop.State:

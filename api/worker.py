@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from api.journal import LostRunError
 from api.runs import Runner
 from api.settings import Settings
 from api.state.runs import Run, Runs
@@ -125,9 +126,11 @@ class Worker:
                 await asyncio.wait({former})
             await self._runner.carry_out(run)
         except asyncio.CancelledError:
-            held = self._held[run.id]
-            if held.run.epoch == run.epoch:
+            held = self._held.get(run.id)
+            if held is not None and held.run.epoch == run.epoch:
                 await self._stopped(held)
+        except LostRunError:
+            log.warning("lease_lost", run_id=run.id)
         except Exception:
             log.exception("run_left", run_id=run.id)
 
@@ -159,5 +162,6 @@ class Worker:
     async def _forget(self) -> None:
         age_s = self._settings.retention_days * SECONDS_PER_DAY
         await self._threads.forget(age_s)
-        for run_id in await self._runs.forget(age_s):
+        for run_id in await self._runs.with_left_checkpoints():
             await self._runner.forget(run_id)
+        await self._runs.forget(age_s)

@@ -1,11 +1,16 @@
-"""Langgraph's checkpointers over the same database. Only plain data is read back: no type of ours is ever named in a checkpoint."""
+"""Langgraph's checkpointers over the same database. Only plain data is read back: no type of ours is ever named in a checkpoint.
+
+Before anything of a step is written, `before_write` is awaited with the name of the thread: what else belongs to the step is written
+first, and a process that lost the run writes nothing more of it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from api.state.database import BUSY_TIMEOUT_S
@@ -14,14 +19,41 @@ CONNECTIONS = 8
 _LOCK = 7_305_128_012
 """Name of the lock under which one process at a time makes the tables."""
 
+BeforeWrite = Callable[[str], Awaitable[None]]
+
 
 @asynccontextmanager
-async def open_checkpoints(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def open_checkpoints(url: str, before_write: BeforeWrite) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """The checkpointer of a database URL, its tables made."""
     scheme, _, rest = url.partition(":")
     opened = _sqlite(rest) if scheme == "sqlite" else _postgres(url)
     async with opened as saver:
+        saver.before_write = before_write
         yield saver
+
+
+class Settling(BaseCheckpointSaver[str]):
+    """Mixed into a checkpointer: what else belongs to a step is written before it."""
+
+    before_write: BeforeWrite
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Write a checkpoint, second."""
+        await self.before_write(config["configurable"]["thread_id"])
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Write what a step returned, second."""
+        await self.before_write(config["configurable"]["thread_id"])
+        await super().aput_writes(config, writes, task_id, task_path)
 
 
 def _plain_data() -> JsonPlusSerializer:
@@ -29,22 +61,28 @@ def _plain_data() -> JsonPlusSerializer:
 
 
 @asynccontextmanager
-async def _sqlite(path: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _sqlite(path: str) -> AsyncIterator[Settling]:
     import aiosqlite
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+    class Saver(Settling, AsyncSqliteSaver):
+        """On SQLite."""
+
     async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as connection:
         await connection.execute("pragma synchronous = normal")
-        saver = AsyncSqliteSaver(connection, serde=_plain_data())
+        saver = Saver(connection, serde=_plain_data())
         await saver.setup()
         yield saver
 
 
 @asynccontextmanager
-async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _postgres(url: str) -> AsyncIterator[Settling]:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     from psycopg.rows import dict_row
     from psycopg_pool import AsyncConnectionPool
+
+    class Saver(Settling, AsyncPostgresSaver):
+        """On Postgres."""
 
     # As langgraph asks for: its statements commit by themselves, and rows are dictionaries.
     options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
@@ -52,7 +90,7 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=options, check=AsyncConnectionPool.check_connection
     )
     async with pool:
-        saver = AsyncPostgresSaver(pool, serde=_plain_data())
+        saver = Saver(pool, serde=_plain_data())
         await _make_tables(pool, saver)
         yield saver
 

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 BUSY_TIMEOUT_S = 15.0
 POSTGRES_CONNECTIONS = 8
 POSTGRES_NOW = "extract(epoch from clock_timestamp())::float8"
-SCHEMES = ("sqlite", "postgresql")
+DRIVERS = frozenset({"sqlite3", "psycopg", "psycopg_pool"})
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
 
 
@@ -63,6 +63,11 @@ def open_database(url: str) -> Database:
         "MESHWRIGHT_DATABASE names no database we know",
         hint="use `sqlite:PATH` or `postgresql://user:password@host/name`",
     )
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether a driver raised it: the database is away, full or busy, which says nothing about the work."""
+    return any(kind.__module__.partition(".")[0] in DRIVERS for kind in type(error).__mro__)
 
 
 class SqliteDatabase:

@@ -122,9 +122,9 @@ class Runs:
         sql = "select id from runs where status = 'running' and owner = :owner and cancel = 1"
         return [row["id"] for row in await self._all(sql, owner=owner)]
 
-    async def note(self, run: Run, event: Event) -> None:
-        """Add an event; one that an earlier holder told already is not told twice."""
-        await self._database.run(lambda session: _note(session, run, event))
+    async def note(self, run: Run, events: Sequence[Event]) -> bool:
+        """Add events; one that an earlier holder told already is not told twice. False when this holder no longer holds the run."""
+        return await self._database.run(lambda session: _note(session, run, events))
 
     async def finish(
         self, run: Run, status: Status, *, result: dict[str, Any] | None = None, problem: dict[str, Any] | None = None
@@ -137,10 +137,14 @@ class Runs:
         sql = "update runs set status = 'queued', owner = '', lease_until = 0, stalled = stalled - 1 where id = :id and epoch = :epoch and status = 'running'"
         await self._all(sql, id=run.id, epoch=run.epoch)
 
-    async def forget(self, older_than_s: float) -> list[str]:
-        """Delete runs that ended longer ago than this, with their events; their ids."""
-        sql = "delete from runs where finished_at < now_s() - :age returning id"
-        return [row["id"] for row in await self._all(sql, age=older_than_s)]
+    async def with_left_checkpoints(self) -> list[str]:
+        """Runs that have ended and whose process died before it dropped their checkpoints."""
+        sql = "select distinct thread_id from checkpoints join runs on id = thread_id where finished_at is not null"
+        return [row["thread_id"] for row in await self._all(sql)]
+
+    async def forget(self, older_than_s: float) -> None:
+        """Delete runs that ended longer ago than this, with their events."""
+        await self._all("delete from runs where finished_at < now_s() - :age", age=older_than_s)
 
     async def counts(self) -> dict[str, int]:
         """Runs by status."""
@@ -243,11 +247,15 @@ def _renew(session: Session, held: Sequence[Run], lease_s: float) -> set[str]:
     return {row["id"] for run in held for row in session.all(sql, lease=lease_s, id=run.id, epoch=run.epoch)}
 
 
-def _note(session: Session, run: Run, event: Event) -> None:
-    if _holds(session, run):
-        session.all("update runs set stalled = 0 where id = :id", id=run.id)
+def _note(session: Session, run: Run, events: Sequence[Event]) -> bool:
+    if not _holds(session, run):
+        return False
+    for event in events:
         name = f"{event.type} {event.data.get('number', '')}".strip()
         _append(session, run.id, name, event.type, json.dumps(event.data))
+    if events:
+        session.all("update runs set stalled = 0 where id = :id", id=run.id)
+    return True
 
 
 def _finish(

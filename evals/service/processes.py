@@ -1,6 +1,7 @@
 """API and worker processes as an operator starts them, and the ways in which they end."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 READY_S = 120.0
+READY = {"serve": "serving", "worker": "worker_started"}
+"""What each logs once it is ready."""
 LOOK_EVERY_S = 0.02
 SOURCES = Path(__file__).parents[2]
 """The processes run the same files as the one that starts them."""
@@ -24,7 +27,7 @@ class Process:
         self._settings = {**settings, "MESHWRIGHT_LOG_JSON": "true", "LANG": "C.UTF-8", "PYTHONPATH": str(SOURCES)}
         self._folder = folder
         self._port = "0"
-        self._restarts = 0
+        self._since = 0
         self.log = folder / f"{command}-{time.monotonic_ns()}.log"
         self._started = self._start()
 
@@ -40,11 +43,10 @@ class Process:
 
     def ready(self) -> "Process":
         """Wait until it has said that it serves or works."""
-        event = {"serve": "serving", "worker": "worker_started"}[self._command]
         until = time.monotonic() + READY_S
         while time.monotonic() < until and self.is_alive:
-            told = [line for line in self.events() if line["event"] == event]
-            if told and len(told) > self._restarts:
+            told = [line for line in self.events(self._since) if line["event"] == READY[self._command]]
+            if told:
                 self._port = told[-1].get("url", ":0").rpartition(":")[2]
                 return self
             time.sleep(LOOK_EVERY_S)
@@ -65,10 +67,13 @@ class Process:
         """Whether it runs."""
         return self._started.poll() is None
 
-    def events(self) -> list[dict[str, str]]:
-        """What it has logged, as far as it is JSON."""
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    def events(self, since: int = 0) -> list[dict[str, str]]:
+        """What it has logged, as far as it is JSON, from a byte of the log on."""
+        if not self.log.exists():
+            return []
+        with self.log.open(encoding="utf-8") as log:
+            log.seek(since)
+            return [found for line in log.read().splitlines() if (found := _parsed(line)) is not None]
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -82,8 +87,21 @@ class Process:
 
     def restart(self) -> None:
         """Start it again, on the same port; does not wait."""
-        self._restarts += 1
+        self._since = self.log.stat().st_size
         self._started = self._start()
+
+    def waited_s(self) -> float:
+        """Seconds for which its main thread could have run and other programs had the processors; 0 where the kernel does not say."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/schedstat")
+        return int(path.read_text(encoding="ascii").split()[1]) / 1e9 if path.exists() else 0.0
+
+    def cpu_s(self) -> float:
+        """Processor seconds that it has used; 0 where there is no /proc."""
+        path = Path(f"/proc/{self.pid}/stat")
+        if not path.exists():
+            return 0.0
+        fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
         """Memory it holds, by /proc; 0 where there is none."""
@@ -105,6 +123,15 @@ def running(*processes: Process) -> Iterator[None]:
     finally:
         for process in processes:
             process.kill()
+
+
+def _parsed(line: str) -> dict[str, str] | None:
+    """None for what is no event, or the torn end of one that a killed process was writing."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "event" in found else None
 
 
 def _status(pid: int, name: str) -> float:
