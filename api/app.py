@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(MeshwrightError, _domain_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Guard, metrics=app.state.metrics)
+    app.add_middleware(Guard, metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes)
     app.state.tools = add_tools(app) if settings.mcp else no_tools
     describe(app)
     return app

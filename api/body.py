@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from api.errors import BodyError
+from api.routes.work import sized
 from validators.documents import read_data
 
 MAX_SECONDS = 30
@@ -26,6 +27,7 @@ async def text_body(request: Request, *, types: frozenset[str]) -> str:
             data = await _read(request, limit)
     except TimeoutError:
         raise BodyError(f"the body took more than {MAX_SECONDS} s", status=HTTPStatus.REQUEST_TIMEOUT) from None
+    request.state.body_bytes = len(data)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -34,7 +36,8 @@ async def text_body(request: Request, *, types: frozenset[str]) -> str:
 
 async def json_body(request: Request) -> Any:
     """Plain data of a JSON body. Raises `UnreadableError` with line and column."""
-    return read_data(await text_body(request, types=JSON_TYPES), strict_json=True)
+    text = await text_body(request, types=JSON_TYPES)
+    return await sized(request, lambda: read_data(text, strict_json=True))
 
 
 async def document_body(request: Request) -> str:
@@ -67,6 +70,13 @@ def _check_type(request: Request, types: frozenset[str]) -> None:
             f"the body is `{given[:80] or 'of no stated type'}`",
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             hint=f"send {' or '.join(sorted(types))} in Content-Type",
+        )
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise BodyError(
+            f"the body is coded as `{coding[:40]}`",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            hint="send it as it is, without Content-Encoding",
         )
 
 

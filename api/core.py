@@ -61,6 +61,7 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
             worker = Worker(settings, runs, threads, Runner(settings, runs, journals, saver, watch))
             await asyncio.to_thread(service.warm, settings)
             worker.start()
+            looking = asyncio.create_task(watch.look(runs))
             try:
                 yield Core(
                     settings=settings,
@@ -76,5 +77,6 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
                 )
             finally:
                 await worker.drain(grace_s)
+                looking.cancel()
     finally:
         database.close()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from fastapi import Request
 
@@ -12,32 +13,42 @@ from api.errors import MissingResourceError
 from api.presence import LOOK_EVERY_S
 from api.state.runs import Line, Run
 
-LOOK_AGAIN_S = 0.25
-"""How often events of a run that another process works on are looked for."""
+LOOK_UP_S = 1.0
+"""How often somebody who follows looks whether they are still listened to, while nothing happens."""
 KEEP_ALIVE_S = 15.0
 RECONNECT_MS = 1_000
 
 
 async def lines(core: Core, run_id: str, after: int = 0) -> AsyncIterator[Line | None]:
     """Events after a sequence number, to the last; None from time to time while there is none."""
-    while True:
-        found, ended = await core.runs.follow(run_id, after)
-        for line in found:
-            after = line.seq
-            yield line
-        if ended:
-            return
-        if not found:
-            yield None
-        await core.watch.wait(run_id, LOOK_AGAIN_S)
+    with core.watch.followed(run_id) as told:
+        while True:
+            told.clear()
+            found, ended = await core.runs.follow(run_id, after)
+            for line in found:
+                after = line.seq
+                yield line
+            if ended:
+                return
+            while not await _heard(told):
+                yield None
 
 
 async def outcome(core: Core, run: Run) -> Run:
     """The run once it has ended."""
-    while not run.ended:
-        await core.watch.wait(run.id, LOOK_AGAIN_S)
-        run = await stored(core, run.id, None)
-    return run
+    with core.watch.followed(run.id) as told:
+        while True:
+            told.clear()
+            run = await stored(core, run.id, None)
+            if run.ended:
+                return run
+            await told.wait()
+
+
+async def _heard(told: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(told.wait(), LOOK_UP_S)
+    return told.is_set()
 
 
 async def stored(core: Core, run_id: str, key_id: str | None) -> Run:
@@ -49,7 +60,7 @@ async def stored(core: Core, run_id: str, key_id: str | None) -> Run:
 
 
 async def stream(request: Request, core: Core, run: Run, after: int, *, cancel_when_left: bool) -> AsyncIterator[str]:
-    """Server-sent events. A client that leaves an attached run ends it."""
+    """Server-sent events. A client that leaves an attached run ends it; who follows another run goes on elsewhere when we stop."""
     watcher = asyncio.create_task(_cancel_when_left(request, core, run)) if cancel_when_left else None
     spoke = time.monotonic()
     try:
@@ -58,7 +69,7 @@ async def stream(request: Request, core: Core, run: Run, after: int, *, cancel_w
             if line is not None:
                 yield event(line)
                 spoke = time.monotonic()
-            elif await request.is_disconnected():
+            elif await request.is_disconnected() or (watcher is None and not request.app.state.ready):
                 return
             elif time.monotonic() - spoke > KEEP_ALIVE_S:
                 yield ": still at work\n\n"

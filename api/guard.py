@@ -1,28 +1,39 @@
-"""The outermost layer: every request is counted, and whatever goes wrong inside, a client reads a problem and never a traceback."""
+"""The outermost layer: every request is counted, and whatever goes wrong inside, a client reads a problem and never a traceback.
+
+It also bounds what all bodies together may take, which a limit for each does not.
+"""
 
 import secrets
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
+from api.errors import OverloadedError
 from api.metrics import Metrics
 from api.presence import CLIENT_CLOSED_REQUEST, ClientLeftError
 from api.replies import respond
+from strategy.errors import MeshwrightError
 
 log = structlog.get_logger()
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked all the time; not worth a line each."""
+BODIES = 32
+"""Bodies of the largest size that are in memory at a time, their bytes counted together."""
+RETRY_AFTER_S = 2
 
 
 class Guard:
     """ASGI middleware: names each request, counts it, logs unexpected errors with their traceback and answers 500."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
         self.app = app
         self.metrics = metrics
+        self._max_bytes = BODIES * max_body_bytes
+        self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -32,10 +43,18 @@ class Guard:
         answer = _Answer(send, request_id)
         with structlog.contextvars.bound_contextvars(request_id=request_id), self.metrics.in_flight.track_inprogress():
             began = time.perf_counter()
+            body = _Body(receive, self._take)
             try:
-                await self._guarded(scope, receive, answer)
+                await self._guarded(scope, body, answer)
             finally:
+                self._bytes -= body.bytes
                 self._count(scope, answer.status, time.perf_counter() - began)
+
+    def _take(self, size: int) -> None:
+        """Make room for bytes of a body. Raises `OverloadedError`."""
+        if size and self._bytes + size > self._max_bytes:
+            raise OverloadedError("the bodies of other requests fill the memory for them", retry_after_s=RETRY_AFTER_S)
+        self._bytes += size
 
     async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -43,11 +62,12 @@ class Guard:
         except ClientLeftError:
             answer.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
-            log.exception("request_failed", path=scope["path"], method=scope["method"])
+            if not isinstance(error, MeshwrightError):
+                log.exception("request_failed", path=scope["path"], method=scope["method"])
             if answer.status:
                 raise
             told = errors.problem(error, instance=scope["path"])
-            await respond(told, scope["path"])(scope, receive, answer)
+            await respond(told, scope["path"], errors.headers(error))(scope, receive, answer)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
@@ -55,6 +75,23 @@ class Guard:
         self.metrics.answered(method, route, status or CLIENT_CLOSED_REQUEST, seconds)
         if route not in QUIET:
             log.info("request_answered", method=method, route=route, status=status, ms=round(seconds * 1e3, 1))
+
+
+class _Body:
+    """`receive`, with the bytes of the body counted."""
+
+    def __init__(self, receive: Receive, take: Callable[[int], None]) -> None:
+        self.bytes = 0
+        self._receive = receive
+        self._take = take
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            size = len(message.get("body", b""))
+            self._take(size)
+            self.bytes += size
+        return message
 
 
 class _Answer:

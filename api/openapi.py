@@ -1,10 +1,15 @@
 """The OpenAPI document, made true: bodies that routes read by hand, errors in the form in which they come, examples that work."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
 
 from api import facade
 from api.errors import Problem
@@ -40,6 +45,7 @@ def describe(app: FastAPI) -> None:
     """Complete what FastAPI says about an application."""
     made = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         document = made()
         schemas = document["components"]["schemas"]
@@ -55,6 +61,20 @@ def describe(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.router.routes.insert(0, Route("/openapi.json", _written_once(openapi), include_in_schema=False))
+
+
+def _written_once(openapi: Callable[[], dict[str, Any]]) -> Callable[[HttpRequest], Awaitable[Response]]:
+    """The document as bytes: it is large, and whoever asks for it again and again shall not keep the process busy."""
+
+    @cache
+    def text() -> bytes:
+        return json.dumps(openapi(), separators=(",", ":")).encode()
+
+    async def answer(_request: HttpRequest) -> Response:
+        return Response(text(), media_type="application/json")
+
+    return answer
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,15 +9,13 @@ import uvicorn
 
 from api import telemetry
 from api.app import create_app
+from api.connection import IDLE_S, Connection, max_connections
 from api.core import open_core
 from api.metrics import Metrics
 from api.settings import Settings
 from api.state.schema import open_state
 
 log = structlog.get_logger()
-MAX_CONNECTIONS = 4_096
-"""Beyond these uvicorn answers 503 by itself."""
-IDLE_S = 30
 
 
 class _Server(uvicorn.Server):
@@ -30,11 +28,18 @@ class _Server(uvicorn.Server):
                 host, port, *_ = bound.getsockname()
                 log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Followers of stored runs are told to go on elsewhere; then as the base does."""
+        log.info("draining", drain_s=self.config.timeout_graceful_shutdown)
+        self.config.app.state.ready = False  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Requests in flight have `drain_s` to end, then streams are cut and stored runs given back."""
     open_state(settings.database.get_secret_value()).close()
     telemetry.configure(settings)
+    Connection.most = max_connections()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -42,9 +47,10 @@ def run(settings: Settings) -> None:
         log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         server_header=False,
+        http=Connection,
+        ws="none",
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=settings.drain_s,
-        limit_concurrency=MAX_CONNECTIONS,
     )
     _Server(config).run()
 

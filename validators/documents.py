@@ -14,6 +14,7 @@ that reading a hostile text takes bounded time and memory. Scalars follow YAML's
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -202,8 +203,8 @@ class _RefusedError(ValueError):
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _RefusedError(f"the key `{next(k for k in keys if keys.count(k) > 1)[:80]}` occurs twice")
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _RefusedError(f"the key `{repeated[:80]}` occurs twice")
     return made
 
 

@@ -13,7 +13,7 @@ from api.body import JsonBody
 from api.errors import MissingResourceError
 from api.follow import KEEP_ALIVE_S
 from api.routes.runs import SERVER_SENT_EVENT, SSE_HEADERS
-from api.routes.work import core_of
+from api.routes.work import core_of, sized
 from api.state.threads import Said
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -42,7 +42,7 @@ async def show_model(request: Request, name: str) -> dict[str, Any]:
 )
 async def complete(request: Request, body: JsonBody) -> Response:
     """Plan what the conversation asks for. The DAG is a fenced block of the answer; fields that we do not know are ignored."""
-    chat = service.fit(facade.ChatRequest, body, "the chat request")
+    chat = await sized(request, lambda: service.fit(facade.ChatRequest, body, "the chat request"))
     core = core_of(request)
     proposer = facade.proposer_of(chat.model, core.settings)
     turns = facade.turns_of(chat.messages)

@@ -13,7 +13,7 @@ from api.documents import dag_of, judge_document
 from api.follow import stream
 from api.planning import wants_async
 from api.routes.runs import EVENT_STREAM, SSE_HEADERS, LastEventId
-from api.routes.work import core_of, off_loop
+from api.routes.work import core_of, off_loop, sized
 from api.state.runs import Run
 from strategy.dag import Dag
 from strategy.request import Request as PlanRequest
@@ -59,7 +59,7 @@ async def create_strategy(
     With `Prefer: respond-async` the run is stored, goes on by itself and survives the process. With an `Idempotency-Key` it is
     stored as well, and the same request with the same key gets the same answer. Otherwise a client that leaves ends it.
     """
-    ask = service.read_ask(body)
+    ask = await sized(request, lambda: service.read_ask(body))
     if wants_async(prefer):
         return await _accepted(request, ask, proposer, idempotency_key)
     if idempotency_key is not None:
@@ -105,7 +105,7 @@ async def stream_strategy(
     A client that leaves ends the run. With an `Idempotency-Key` the run goes on: the same request with the same key, and
     `Last-Event-ID`, follows it again.
     """
-    ask = service.read_ask(body)
+    ask = await sized(request, lambda: service.read_ask(body))
     run, replayed = await planning.store(request, ask, proposer, key=idempotency_key, attached=True)
     told = stream(request, core_of(request), run, last_event_id or 0, cancel_when_left=run.attached)
     headers = {**SSE_HEADERS, **_headers(run, replayed, applied=False)}

@@ -10,12 +10,20 @@ from api.core import Core
 from api.presence import while_present
 
 T = TypeVar("T")
+SMALL_BYTES = 50_000
+"""Bodies up to here are read on the event loop; it would stand still for the largest ones."""
 
 
 def core_of(request: Request) -> Core:
     """The parts of this process."""
     core: Core = request.app.state.core
     return core
+
+
+async def sized(request: Request, function: Callable[[], T]) -> T:
+    """Read something of the body: at once when that is small, else as `off_loop`."""
+    size: int = request.state.body_bytes
+    return function() if size <= SMALL_BYTES else await off_loop(request, function)
 
 
 async def off_loop(request: Request, function: Callable[[], T]) -> T:

@@ -23,7 +23,7 @@ BUSY_TIMEOUT_S = 15.0
 POSTGRES_CONNECTIONS = 8
 POSTGRES_NOW = "extract(epoch from clock_timestamp())::float8"
 DRIVERS = frozenset({"sqlite3", "psycopg", "psycopg_pool"})
-_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+_NAMED = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 
 
 class Session(Protocol):

@@ -105,6 +105,10 @@ class Runs:
         """Events after a sequence number; and whether no more will come. The last one carries the outcome."""
         return await self._database.run(lambda session: _follow(session, run_id, after))
 
+    async def marks(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """For each of these runs a text that differs once there is more to follow."""
+        return await self._database.run(lambda session: _marks(session, run_ids))
+
     async def cancel(self, run_id: str) -> Run | None:
         """Cancel a run: at once while it waits, else its holder is told. Raises `ConflictError` when it has ended otherwise."""
         return await self._database.run(lambda session: _cancel(session, run_id))
@@ -212,6 +216,13 @@ def _follow(session: Session, run_id: str, after: int) -> tuple[list[Line], bool
         for row in rows
     ]
     return lines, found[0]["status"] in ENDED
+
+
+def _marks(session: Session, run_ids: Sequence[str]) -> dict[str, str]:
+    values = {f"id_{number}": run_id for number, run_id in enumerate(run_ids)}
+    sql = "select id, status, (select count(*) from events where run_id = id) as told from runs where id in (%s)"
+    rows = session.all(sql % ", ".join(f":{name}" for name in values), **values)
+    return {row["id"]: f"{row['status']} {row['told']}" for row in rows}
 
 
 def _cancel(session: Session, run_id: str) -> Run | None:
