@@ -18,7 +18,7 @@ NEW_VENV = "$$python" -m venv .venv
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help plan serve test check format evals realtool docs lock clean
+.PHONY: help plan serve test check format evals realtool docs audit lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines
 
 docs: .venv/.dev  ## rewrite the generated pages: RULES.md, the settings table, openapi.json
 	@$(BIN)/python -m api.docs
+
+audit:  ## ask the advisory database about every pinned dependency (needs the network, and uv or pipx)
+	@.ci/audit
 
 lock:  ## compile the hashed pins again (needs uv; `make lock UPGRADE=--upgrade` takes newer versions)
 	@test -n "$(UV)" || { echo "make lock needs uv: pipx install uv" >&2; exit 1; }

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from api.core import Core
 from api.errors import MissingResourceError
-from api.presence import LOOK_EVERY_S
+from api.presence import left
 from api.state.runs import Line, Run
 
 LOOK_UP_S = 1.0
@@ -95,6 +95,5 @@ async def leave(core: Core, run: Run) -> None:
 
 async def _cancel_when_left(request: Request, core: Core, run: Run) -> None:
     """Notices at once, also while nothing is being sent."""
-    while not await request.is_disconnected():  # noqa: ASYNC110 - nobody tells; asking is the interface
-        await asyncio.sleep(LOOK_EVERY_S)
+    await left(request)
     await leave(core, run)
