@@ -31,6 +31,7 @@ TextFormat = Literal["table", "json"]
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="a DAG document or a Result, YAML or JSON; - is stdin")
 ]
+RayOption = Annotated[bool, typer.Option("--ray", help="spread the lines of a batch over a Ray cluster")]
 FormatOption = Annotated[TextFormat, typer.Option("--format", help="how to print")]
 
 
@@ -51,11 +52,12 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder to write result.json, dag.yaml, dag.mmd into")
     ] = None,
+    ray: RayOption = False,
 ) -> None:
     """Plan a request: the best strategy, its DAG, its proof and its price."""
     from api import commands
 
-    commands.plan(text, file=file, batch=batch, proposer=proposer, style=format_, output=output)
+    commands.plan(text, file=file, batch=batch, proposer=proposer, style=format_, output=output, ray=ray)
 
 
 @app.command()
@@ -89,11 +91,12 @@ def estimate(
     ] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="such objects, one a line; - is stdin")] = None,
     format_: FormatOption = "table",
+    ray: RayOption = False,
 ) -> None:
     """Price a strategy or a DAG for a request."""
     from api import commands
 
-    commands.estimate(file, batch=batch, style=format_)
+    commands.estimate(file, batch=batch, style=format_, ray=ray)
 
 
 @app.command()

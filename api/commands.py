@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from agent.fanout import fan_out, imported_ray, in_order
 from api import logs, service
 from api.documents import Judged, dag_of, judge_document, open_document, summary
 from api.errors import error_line, tell
@@ -32,9 +33,11 @@ def plan(
     proposer: str | None,
     style: str,
     output: Path | None,
+    ray: bool,
 ) -> None:
     """Plan one request, or a batch of them."""
     settings = _settings()
+    _refuse_lonely_ray(batch, ray=ray)
     given = [value for value in (text, file, batch) if value is not None]
     if len(given) != 1:
         raise InputError(
@@ -42,7 +45,7 @@ def plan(
             hint='try `plan "Llama 3.1 8B on 1x L40S"`',
         )
     if batch is not None:
-        _plan_batch(batch, settings, *service.proposer_named(proposer))
+        _plan_batch(batch, settings, *service.proposer_named(proposer), ray=ray)
         return
     ask = _read_request(file, settings) if file is not None else service.read_ask(text)
     named, replay = service.proposer_named(proposer)
@@ -83,16 +86,18 @@ def prove(file: str, *, style: str) -> None:
     raise typer.Exit(0 if outcome.passed else 1)
 
 
-def estimate(file: str | None, *, batch: str | None, style: str) -> None:
+def estimate(file: str | None, *, batch: str | None, style: str, ray: bool) -> None:
     """Price one point, or a batch of them."""
     settings = _settings()
     if (file is None) == (batch is None):
         raise InputError("give FILE or --batch, one of them")
+    _refuse_lonely_ray(batch, ray=ray)
     if batch is not None:
         _batch(
             batch,
             settings,
             lambda data: service.price(service.fit(service.Point, data, "the point")).model_dump(mode="json"),
+            ray=ray,
         )
         return
     assert file is not None
@@ -237,23 +242,37 @@ def _read_request(name: str, settings: Settings) -> Request | str:
     return fit_source(Request, data, source, "the request")
 
 
-def _plan_batch(name: str, settings: Settings, proposer: service.Proposer | None, replay: Path | None) -> None:
+def _refuse_lonely_ray(batch: str | None, *, ray: bool) -> None:
+    if ray and batch is None:
+        raise InputError("--ray spreads the lines of a batch", hint="name one with --batch")
+    if ray:
+        imported_ray()
+
+
+def _plan_batch(
+    name: str, settings: Settings, proposer: service.Proposer | None, replay: Path | None, *, ray: bool
+) -> None:
     source = Source(name, "")
 
     def answer(data: Any) -> dict[str, Any]:
         ask = service.read_ask(with_model_file(data, source, settings.max_document_bytes))
         return service.document(service.plan(ask, settings, proposer, replay=replay))
 
-    _batch(name, settings, answer)
+    _batch(name, settings, answer, ray=ray)
 
 
-def _batch(name: str, settings: Settings, answer: Callable[[Any], dict[str, Any]]) -> None:
-    """One line in, one line out, in order; a line that fails is answered with its error."""
-    for number, line in read_lines(name, settings.max_document_bytes):
+def _batch(name: str, settings: Settings, answer: Callable[[Any], dict[str, Any]], *, ray: bool) -> None:
+    """One line in, one line out, in order; a line that fails is answered with its error. With `ray` a cluster does the work."""
+    lines = read_lines(name, settings.max_document_bytes)
+
+    def answered(numbered: tuple[int, str]) -> dict[str, Any]:
+        number, line = numbered
         try:
-            found = answer(read_data(line, strict_json=True))
+            return answer(read_data(line, strict_json=True))
         except Exception as error:  # noqa: BLE001 - whatever one line does, the next ones are answered
-            found = error_line(error, line=number)
+            return error_line(error, line=number)
+
+    for found in in_order(fan_out(answered, list(lines))) if ray else map(answered, lines):
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 

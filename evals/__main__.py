@@ -42,8 +42,9 @@ def run(
     baseline: Baseline = None,
 ) -> None:
     """Run suites, write the log and the report; exit 1 when something got worse than the baseline."""
+    from agent.fanout import imported_ray
     from evals import run as runner
-    from evals.ray import imported_ray, on_ray
+    from evals.ray import on_ray
 
     try:
         if ray:

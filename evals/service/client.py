@@ -21,6 +21,8 @@ PROPOSERS = ("llm", "llm", "planner")
 """Who proposes, in turn: a model that is waited for, and a planner that computes."""
 PATIENCE_S = 120.0
 """For some process to answer; they start at the pace of the machine."""
+FOLLOWED_S = 1_200.0
+"""For a run to end while its processes are killed again and again."""
 LAST = frozenset({"result", "error", "cancelled"})
 
 
@@ -77,8 +79,8 @@ class Client:
         return found
 
     def read_on(self, run_id: str, found: list[tuple[int, str]]) -> None:
-        """Add the events after those that were read, as they come, until the last or until nobody answers for a while."""
-        until = time.monotonic() + PATIENCE_S
+        """Add the events after those that were read, as they come, until the last."""
+        until = time.monotonic() + FOLLOWED_S
         while time.monotonic() < until and not (found and found[-1][1] in LAST):
             for api in self._apis:
                 try:

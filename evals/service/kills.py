@@ -7,10 +7,11 @@ In time: a run that was in flight at a kill ends within `ENDS_WITHIN_S` of the r
 
 import random
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ SHORT_PAUSE_S = 3.0
 LONG_PAUSE_S = 12.0
 LONG_PAUSES = 0.3
 """Share of the kills after which the runs have time to end."""
+SAMPLE_S = 0.25
 TOGETHER = 0.15
 """Share of the kills that hit more than one process, where there are several."""
 WHILE_STARTING = 0.15
@@ -48,7 +50,7 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
     slowest_end_s: float = 0.0
     """From a restart to the end of the last run that was in flight at the kill before it, with no other kill in between; without the
-    time for which the processes that start wait for a processor, since the machine may be busy with something else."""
+    time for which our processes wait for a processor, since the machine may be busy with something else."""
     slowest_end_with_waiting_s: float = 0.0
     """The same by the clock on the wall."""
     start_cpu_s: float = 0.0
@@ -67,8 +69,6 @@ class Kill:
 
     at: float
     restarted: float
-    waited_s: float = 0.0
-    """For a processor, while starting."""
     is_timed: bool = True
     """Whether the processes had started before the next kill could come."""
 
@@ -116,15 +116,16 @@ def _storm(
     outcome = Outcome()
     fallen: list[Kill] = []
     with closing(Client(apis)) as client:
-        follower = Follower(client)
-        with client.submitting(), follower.following():
-            while outcome.kills < kills:
-                time.sleep(_pause(chance, fallen))
-                fallen.append(_kill(_chosen(victims, chance), outcome, wait=chance.random() > WHILE_STARTING))
-        for victim in victims:
-            victim.ready()
-        client.wait_for_all(time.monotonic() + ENDS_WITHIN_S * 3)
-        _look(client, fallen, outcome)
+        follower, waiting = Follower(client), Waiting(victims)
+        with waiting.sampled():
+            with client.submitting(), follower.following():
+                while outcome.kills < kills:
+                    time.sleep(_pause(chance, fallen))
+                    fallen.append(_kill(_chosen(victims, chance), outcome, wait=chance.random() > WHILE_STARTING))
+                for victim in victims:
+                    victim.ready()
+            client.wait_for_all(time.monotonic() + ENDS_WITHIN_S * 6)
+        _look(client, fallen, outcome, waiting)
         outcome.faults += follower.faults()
         outcome.followed = follower.followed
     outcome.calls = model.calls
@@ -150,15 +151,47 @@ def _kill(victims: Sequence[Process], outcome: Outcome, *, wait: bool) -> Kill:
     for victim in victims:
         victim.restart()
     outcome.kills += len(victims)
-    if not wait:
-        return Kill(killed, restarted, is_timed=False)
-    for victim in victims:
-        victim.ready()
-    outcome.start_cpu_s = max(outcome.start_cpu_s, *(victim.cpu_s() for victim in victims))
-    return Kill(killed, restarted, max(victim.waited_s() for victim in victims))
+    if wait:
+        for victim in victims:
+            victim.ready()
+        outcome.start_cpu_s = max(outcome.start_cpu_s, *(victim.cpu_s() for victim in victims))
+    return Kill(killed, restarted, is_timed=wait)
 
 
-def _look(client: Client, fallen: Sequence[Kill], outcome: Outcome) -> None:
+class Waiting:
+    """For how long our processes had to wait for a processor, from one moment to another."""
+
+    def __init__(self, processes: Sequence[Process]) -> None:
+        self._processes = processes
+        self._seen: list[tuple[float, list[float]]] = []
+        """Times, and the seconds that each process had gained since the time before."""
+
+    @contextmanager
+    def sampled(self) -> Iterator[None]:
+        """Look from another thread until the block ends."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._sample, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def between(self, began: float, ended: float) -> float:
+        """Of the process that waited longest."""
+        gained = [seconds for at, seconds in self._seen if began < at <= ended]
+        return max(map(sum, zip(*gained, strict=True)), default=0.0)
+
+    def _sample(self, over: threading.Event) -> None:
+        before: dict[int, float] = {}
+        while not over.wait(SAMPLE_S):
+            now = {one.pid: one.waited_s() for one in self._processes}
+            self._seen.append((time.time(), [max(0.0, now[pid] - before.get(pid, 0.0)) for pid in now]))
+            before = now
+
+
+def _look(client: Client, fallen: Sequence[Kill], outcome: Outcome, waiting: Waiting) -> None:
     """Every run that was accepted, one after the other."""
     outcome.accepted = len(client.runs)
     outcome.faults += client.faults()
@@ -169,7 +202,7 @@ def _look(client: Client, fallen: Sequence[Kill], outcome: Outcome) -> None:
         kill = _last_kill(run, fallen)
         if kill is not None:
             outcome.struck += 1
-            outcome.faults += _late(run, kill, outcome)
+            outcome.faults += _late(run, kill, outcome, waiting)
 
 
 def _last_kill(run: dict[str, Any], fallen: Sequence[Kill]) -> Kill | None:
@@ -181,12 +214,12 @@ def _last_kill(run: dict[str, Any], fallen: Sequence[Kill]) -> Kill | None:
     )
 
 
-def _late(run: dict[str, Any], kill: Kill, outcome: Outcome) -> Iterator[str]:
+def _late(run: dict[str, Any], kill: Kill, outcome: Outcome, waiting: Waiting) -> Iterator[str]:
     """Note how long after the restart the run ended; a fault when that is too long."""
     if not kill.is_timed:
         return
     took = max(0.0, _at(run, "finished_at") - kill.restarted)
-    own = max(0.0, took - kill.waited_s)
+    own = max(0.0, took - waiting.between(kill.restarted, _at(run, "finished_at")))
     outcome.slowest_end_with_waiting_s = max(outcome.slowest_end_with_waiting_s, took)
     outcome.slowest_end_s = max(outcome.slowest_end_s, own)
     if own > ENDS_WITHIN_S:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -92,8 +92,9 @@ class Process:
 
     def waited_s(self) -> float:
         """Seconds for which its main thread could have run and other programs had the processors; 0 where the kernel does not say."""
-        path = Path(f"/proc/{self.pid}/task/{self.pid}/schedstat")
-        return int(path.read_text(encoding="ascii").split()[1]) / 1e9 if path.exists() else 0.0
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+        return 0.0
 
     def cpu_s(self) -> float:
         """Processor seconds that it has used; 0 where there is no /proc."""

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from evals_support import CONFIG, entry, log_of
 
 from evals import run as runner
 from evals.log import Log, SuiteLog, read, write
-from evals.ray import imported_ray
 from evals.run import Task, chosen_samples, configured, planned_suite, run, score, score_again, solve_sample
 from evals.suite import Sample, Score, Suite, suites
 from strategy.errors import InputError, MeshwrightError, UnreadableError
@@ -186,15 +184,6 @@ def test_scoring_again_solves_nothing_and_uses_the_scorers_as_they_are(
 
     assert [one.scores[0].value for one in again.suites[0].entries] == [0, 1] * 5
     assert [one.output for one in again.suites[0].entries] == [one.output for one in log.suites[0].entries]
-
-
-def test_ray_is_asked_for_clearly() -> None:
-    if find_spec("ray") is not None:
-        pytest.skip("Ray is installed here")
-
-    with pytest.raises(InputError, match="not installed") as caught:
-        imported_ray()
-    assert "pip install" in caught.value.hint
 
 
 def test_every_suite_has_a_name_of_its_own_and_says_what_it_is_about() -> None:
