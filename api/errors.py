@@ -75,6 +75,10 @@ class OverloadedError(LaterError):
     """More work waits than is taken on."""
 
 
+class UnavailableError(LaterError):
+    """The database does not answer, or cannot write."""
+
+
 class DeadlineError(LaterError):
     """The work took longer than a request may take."""
 
@@ -103,6 +107,7 @@ STATUS: dict[type[MeshwrightError], HTTPStatus] = {
     RateError: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaError: HTTPStatus.TOO_MANY_REQUESTS,
     OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
     ProposalError: HTTPStatus.SERVICE_UNAVAILABLE,
     KnowledgeError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -5,9 +5,9 @@ first, and a process that lost the run writes nothing more of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata
@@ -15,6 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from api.state.database import BUSY_TIMEOUT_S
 
+T = TypeVar("T")
 CONNECTIONS = 8
 _LOCK = 7_305_128_012
 """Name of the lock under which one process at a time makes the tables."""
@@ -33,7 +34,10 @@ async def open_checkpoints(url: str, before_write: BeforeWrite) -> AsyncIterator
 
 
 class Settling(BaseCheckpointSaver[str]):
-    """Mixed into a checkpointer: what else belongs to a step is written before it."""
+    """Mixed into a checkpointer: what else belongs to a step is written before it, and no write is left half done.
+
+    A write that was cancelled between its statement and its commit, as happens when a client leaves, would keep a SQLite file locked.
+    """
 
     before_write: BeforeWrite
 
@@ -46,14 +50,31 @@ class Settling(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """Write a checkpoint, second."""
         await self.before_write(config["configurable"]["thread_id"])
-        return await super().aput(config, checkpoint, metadata, new_versions)
+        return await self._whole(super().aput(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Write what a step returned, second."""
         await self.before_write(config["configurable"]["thread_id"])
-        await super().aput_writes(config, writes, task_id, task_path)
+        await self._whole(super().aput_writes(config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Drop all of a thread."""
+        await self._whole(super().adelete_thread(thread_id))
+
+    async def undo(self) -> None:
+        """Take back what a failed write began."""
+
+    async def _whole(self, write: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._written(write))
+
+    async def _written(self, write: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await write
+        except BaseException:
+            await self.undo()
+            raise
 
 
 def _plain_data() -> JsonPlusSerializer:
@@ -67,6 +88,11 @@ async def _sqlite(path: str) -> AsyncIterator[Settling]:
 
     class Saver(Settling, AsyncSqliteSaver):
         """On SQLite."""
+
+        async def undo(self) -> None:
+            """Under the lock of the writes, so that it is nobody else's."""
+            async with self.lock:
+                await self.conn.rollback()
 
     async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as connection:
         await connection.execute("pragma synchronous = normal")

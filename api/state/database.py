@@ -9,17 +9,23 @@ import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
+from api.errors import UnavailableError
 from strategy.errors import InputError
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Row = dict[str, Any]
 BUSY_TIMEOUT_S = 15.0
+RETRY_AFTER_S = 5
 POSTGRES_CONNECTIONS = 8
 POSTGRES_NOW = "extract(epoch from clock_timestamp())::float8"
 DRIVERS = frozenset({"sqlite3", "psycopg", "psycopg_pool"})
@@ -43,10 +49,10 @@ class Database(Protocol):
     """Whether other machines may write to it as well."""
 
     def now(self, work: "Callable[[Session], T]") -> T:
-        """Run one transaction on this thread."""
+        """Run one transaction on this thread. Raises `UnavailableError`."""
 
     async def run(self, work: "Callable[[Session], T]") -> T:
-        """Run one transaction off the event loop."""
+        """Run one transaction off the event loop. Raises `UnavailableError`."""
 
     def close(self) -> None:
         """Finish what runs and let go."""
@@ -66,8 +72,21 @@ def open_database(url: str) -> Database:
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether a driver raised it: the database is away, full or busy, which says nothing about the work."""
-    return any(kind.__module__.partition(".")[0] in DRIVERS for kind in type(error).__mro__)
+    """Whether the database is away, full or busy, which says nothing about the work."""
+    by_driver = any(kind.__module__.partition(".")[0] in DRIVERS for kind in type(error).__mro__)
+    return by_driver or isinstance(error, UnavailableError)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What a driver raises, in our words; the log has the driver's."""
+    try:
+        yield
+    except Exception as error:
+        if not is_database_error(error):
+            raise
+        log.warning("database_failed", error=f"{type(error).__name__}: {error}"[:300])
+        raise UnavailableError("the database does not answer", retry_after_s=RETRY_AFTER_S) from error
 
 
 class SqliteDatabase:
@@ -105,14 +124,16 @@ class SqliteDatabase:
         return await asyncio.shield(asyncio.wrap_future(self._executor.submit(self._transact, work)))
 
     def _transact(self, work: Callable[[Session], T]) -> T:
-        self._connection.execute("begin immediate")
-        try:
-            found = work(_SqliteSession(self._connection))
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
-        return found
+        with _told():
+            self._connection.execute("begin immediate")
+            try:
+                found = work(_SqliteSession(self._connection))
+                self._connection.execute("commit")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk ends it by itself
+                    self._connection.execute("rollback")
+                raise
+            return found
 
     def close(self) -> None:
         """Close the file after the transactions that wait."""
@@ -173,7 +194,7 @@ class PostgresDatabase:
 
     def now(self, work: Callable[[Session], T]) -> T:
         """Run one transaction."""
-        with self._pool.connection() as connection, connection.cursor() as cursor:
+        with _told(), self._pool.connection() as connection, connection.cursor() as cursor:
             return work(_PostgresSession(cursor))
 
     async def run(self, work: Callable[[Session], T]) -> T:

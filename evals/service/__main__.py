@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evals.service import benches
 from evals.service.benches import BENCHES, Output
 from evals.version import commit
 
@@ -28,15 +29,18 @@ other programs had). `load` is how many programs wanted a processor when the par
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help="parts to run; all of them unless named")] = None,
     seed: Annotated[int | None, typer.Option(help="where chance starts")] = None,
+    kills: Annotated[int | None, typer.Option(help="processes to kill, where that is what a part does")] = None,
+    add: Annotated[bool, typer.Option("--add", help="add to what is in the table: counts are summed")] = False,
 ) -> None:
     """Run parts and write the table; exit 1 when something did not hold."""
+    benches.KILLS = kills or benches.KILLS
     faults = 0
     for name in parts or BENCHES:
         found = measured(name, seed)
         typer.echo(f"{name}: {json.dumps(found['facts'])}")
         for fault in found["faults"]:
             typer.echo(f"  FAULT {fault}")
-        keep(name, found)
+        keep(name, found, add=add)
         faults += len(found["faults"])
     if faults:
         raise typer.Exit(1)
@@ -53,12 +57,24 @@ def measured(name: str, seed: int | None) -> Output:
     return {**found, "at": datetime.now(UTC).isoformat(timespec="minutes")[:16], "commit": code, "load": load}
 
 
-def keep(name: str, found: Output) -> None:
-    """Put a part into the record, and write the table anew."""
+def keep(name: str, found: Output, *, add: bool = False) -> None:
+    """Put a part into the record, or add it to what is there, and write the table anew."""
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    if add and name in record:
+        found = _sum(record[name], found)
     record[name] = {**found, "faults": found["faults"][:20]}
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     TABLE.write_text(HEAD + "".join(_row(part, record[part]) for part in BENCHES if part in record), encoding="utf-8")
+
+
+def _sum(before: Output, found: Output) -> Output:
+    """Two runs of a part as one: counts are summed, times are the longer ones."""
+
+    def both(name: str, one: float, other: float) -> float:
+        return max(one, other) if name.endswith(("_s", "_mb")) else one + other
+
+    facts = {name: both(name, before["facts"].get(name, 0), value) for name, value in found["facts"].items()}
+    return {**found, "facts": facts, "faults": before["faults"] + found["faults"]}
 
 
 def _row(name: str, found: Output) -> str:

@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.events import Event
+from api.errors import UnavailableError
 from api.journal import Journals, LostRunError
 from api.metrics import Metrics
 from api.runs import Runner
@@ -108,6 +109,46 @@ def test_a_thread_that_is_not_carried_out_here_is_not_written(tmp_path: Path) ->
 
     with pytest.raises(LostRunError):
         asyncio.run(settle())
+
+
+def test_a_write_that_is_cancelled_half_way_leaves_the_file_to_others(tmp_path: Path) -> None:
+    async def cancel() -> None:
+        async with bench(tmp_path) as made:
+            saver = made.runner._saver
+            commit = saver.conn.commit
+
+            async def slow_commit() -> None:
+                await asyncio.sleep(0.2)
+                await commit()
+
+            saver.conn.commit = slow_commit
+            task = asyncio.create_task(made.runner.carry_out(await made.claimed()))
+            while not saver.conn.in_transaction:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0.5)
+            with sqlite3.connect(tmp_path / "meshwright.sqlite3", timeout=0) as other:
+                other.execute("begin immediate")
+
+    asyncio.run(cancel())
+
+
+def test_a_database_that_is_busy_is_told_as_such_and_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.state.database.BUSY_TIMEOUT_S", 0.05)
+
+    async def collide() -> int:
+        async with bench(tmp_path) as made:
+            with closing(sqlite3.connect(tmp_path / "meshwright.sqlite3")) as other:
+                other.execute("begin immediate")
+                with pytest.raises(UnavailableError) as refused:
+                    await made.runs.counts()
+            assert (await made.runs.counts()) == {"queued": 1}
+            return refused.value.retry_after_s
+
+    assert asyncio.run(collide()) >= 1
 
 
 def test_checkpoints_that_a_killed_process_left_are_dropped(tmp_path: Path) -> None:
