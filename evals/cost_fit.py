@@ -6,13 +6,14 @@ Deterministic: no random start, no sampling; folds of the cross-validation follo
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from evals.cost_factors import prior
-from evals.cost_rows import Point
+from evals.cost_rows import Point, layout_pairs
 from evals.cost_table import Prediction, Table
 from strategy.calibration import Calibration, Factor
 
@@ -25,6 +26,10 @@ TPOT_SCALE = 0.1
 TTFT_SCALE = 0.2
 TTFT_WEIGHT = 0.5
 """Weight of a TTFT over that of a TPOT: it scatters more from run to run."""
+ORDER_SCALE = 0.1
+"""Error of the ratio of two layouts' throughputs (a logarithm) beyond which a pair counts less than quadratically."""
+ORDER_WEIGHT = 1.0
+"""Weight of a pair of layouts with the same GPUs and load over that of a TPOT."""
 FOLDS = 5
 MAX_STEPS = 40
 ENOUGH = 1e-4
@@ -57,7 +62,7 @@ def fit(table: Table, use: Grid | None = None) -> Fit:
     used = weights(table) if use is None else use
     expected = np.array([prior(key) for key in table.keys])
     start, width = expected[:, 0], expected[:, 1]
-    objective = _Objective(table, used, start, width)
+    objective = _Objective(table, used, start, width, Pairs.of(table, used))
     logs, damping = start.copy(), 1.0
     cost, gradient, curvature = objective.at(logs)
     for _ in range(MAX_STEPS):
@@ -82,13 +87,35 @@ def shipped(table: Table, calibration: Calibration) -> Fit:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Pairs of layouts of one deployment with the same GPUs and load: what a planner chooses between."""
+
+    difference: Any
+    """+1 and -1 at the two points, sparse [pairs, points]."""
+    measured: Grid
+    """Logarithm of the ratio of their throughputs."""
+
+    @classmethod
+    def of(cls, table: Table, used: Grid) -> "Pairs":
+        """The pairs of points with weight."""
+        rows = layout_pairs(table.points)
+        kept = rows[(used[rows[:, 0]] > 0) & (used[rows[:, 1]] > 0)]
+        count = np.arange(len(kept))
+        signs = np.repeat([1.0, -1.0], len(kept)), (np.tile(count, 2), kept.T.ravel())
+        difference = sparse.csr_matrix(signs, shape=(len(kept), len(table.points)))
+        life = table.measured_ttft_ms + table.measured_tpot_ms * (table.osl - 1)
+        return cls(difference, -(difference @ np.log(life)))
+
+
+@dataclass(frozen=True)
 class _Objective:
-    """Half the sum of squares of scaled robust residuals and of departures from what is expected."""
+    """Half the sum of squares of scaled robust residuals, of latencies and of the ratios of pairs, and of departures from what is expected."""
 
     table: Table
     used: Grid
     start: Grid
     width: Grid
+    pairs: Pairs
 
     def cost(self, logs: Grid) -> float:
         """The value alone."""
@@ -98,17 +125,21 @@ class _Objective:
     def _cost(self, logs: Grid, ttft: Grid, tpot: Grid) -> float:
         data = _robust(self._tpot(tpot)) + TTFT_WEIGHT * _robust(self._ttft(ttft))
         departure = (logs - self.start) / self.width
-        return float((self.used * data).sum() + 0.5 * departure @ departure)
+        order = ORDER_WEIGHT * _robust(self._order(ttft, tpot)).sum()
+        return float((self.used * data).sum() + order + 0.5 * departure @ departure)
 
     def at(self, logs: Grid) -> tuple[float, Grid, Grid]:
         """Value, gradient and curvature (of the reweighted least squares)."""
         ttft, tpot, d_ttft, d_tpot = self.table.slopes(logs)
         gradient, curvature = (logs - self.start) / self.width**2, np.diag(1 / self.width**2)
+        after = (self.table.osl - 1)[:, None]
+        d_life = (d_ttft + after * d_tpot) / (ttft[:, None] + after * tpot[:, None])
         for residual, slope, weight in (
-            (self._tpot(tpot), d_tpot / (self.table.measured_tpot_ms * TPOT_SCALE)[:, None], 1.0),
-            (self._ttft(ttft), d_ttft / (self.table.measured_ttft_ms * TTFT_SCALE)[:, None], TTFT_WEIGHT),
+            (self._tpot(tpot), d_tpot / (self.table.measured_tpot_ms * TPOT_SCALE)[:, None], self.used),
+            (self._ttft(ttft), d_ttft / (self.table.measured_ttft_ms * TTFT_SCALE)[:, None], self.used * TTFT_WEIGHT),
+            (self._order(ttft, tpot), -(self.pairs.difference @ d_life) / ORDER_SCALE, ORDER_WEIGHT),
         ):
-            share = self.used * weight / np.sqrt(1 + residual**2)
+            share = weight / np.sqrt(1 + residual**2)
             gradient = gradient + slope.T @ (share * residual)
             curvature = curvature + slope.T @ (share[:, None] * slope)
         return self._cost(logs, ttft, tpot), gradient, curvature
@@ -118,6 +149,10 @@ class _Objective:
 
     def _ttft(self, ttft: Grid) -> Grid:
         return (ttft / self.table.measured_ttft_ms - 1) / TTFT_SCALE
+
+    def _order(self, ttft: Grid, tpot: Grid) -> Grid:
+        life = np.log(ttft + tpot * (self.table.osl - 1))
+        return np.asarray((-(self.pairs.difference @ life) - self.pairs.measured) / ORDER_SCALE)
 
 
 def _robust(residual: Grid) -> Grid:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.cost_rows import Point
+from evals.cost_rows import Point, layout_pairs
 from evals.cost_table import Prediction, Table
 
 Grid = NDArray[np.float64]
@@ -56,16 +56,11 @@ def orders(table: Table, found: Prediction) -> Orders:
     """Pairs whose measured throughputs differ clearly, and those that the prediction puts in the same order."""
     measured = throughput(table, table.measured_ttft_ms, table.measured_tpot_ms)
     predicted = throughput(table, found.ttft_ms, found.tpot_ms)
-    pairs = right = 0
-    for rows in _sets(table.points, lambda p: (*p.deployment, p.strategy.world_size, p.concurrency)):
-        for index, one in enumerate(rows):
-            for other in rows[index + 1 :]:
-                ratio = measured[one] / measured[other]
-                if table.points[one].layout == table.points[other].layout or 1 / CLEAR < ratio < CLEAR:
-                    continue
-                pairs += 1
-                right += (ratio > 1) == (predicted[one] > predicted[other])
-    return Orders(pairs, right)
+    one, other = layout_pairs(table.points).T
+    ratio = measured[one] / measured[other]
+    clear = (ratio >= CLEAR) | (ratio <= 1 / CLEAR)
+    right = (ratio > 1) == (predicted[one] > predicted[other])
+    return Orders(int(clear.sum()), int((clear & right).sum()))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,21 @@
 
 Two columns of the source do not say what they seem to. A layout whose attention or expert widths multiply to the square of the real one
 (tp 64, experts 8 x 8 on eight GPUs) repeats measurements that the same source lists under the real layout: it is read as the real one.
+Where tp and attention dp are equal and the experts their product (4, 4, 16), vLLM's measurements up to 2026-04-03 repeat those of tp
+and ep alone to 1 %, the size of the cache included; later ones, and other engines', differ from them as DP attention does.
 The type of the KV cache is not stated: the points that saturate their cache are consistent with fp8 wherever weights are quantised,
 except for vLLM on Hopper, whose published scripts leave it in 16 bits.
 """
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from knowledge.catalogue import find_gpu, find_model
 from knowledge.resolve import resolve
@@ -28,6 +33,8 @@ _WEIGHTS: dict[str, Dtype] = {"fp8": "fp8", "fp4": "nvfp4", "bf16": "bf16", "int
 _DEGREES = ("tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
 WIDEST_TP = 16
 """Wider colocated layouts in the source are the GPU totals of disaggregated deployments."""
+LAST_WITHOUT_DP = "2026-04-03"
+"""Date up to which vLLM rows that name DP attention were measured without it."""
 
 
 class UnusableRowError(Exception):
@@ -217,7 +224,8 @@ def read_degrees(row: Row, prefix: str, *, moe: bool) -> Degrees:
     if moe_tp == ep > 1 and (tp, dp) == (1, ep * ep):
         return Degrees(1, pp, ep, 1, ep, corrected=True)
     if tp == dp > 1 and ep == tp * dp:
-        return Degrees(1, pp, dp, 1, dp, corrected=True)
+        shared = row["backend"] == "vllm" and row["measured_on"] <= LAST_WITHOUT_DP
+        return Degrees(tp, pp, 1, 1, tp, corrected=True) if shared else Degrees(1, pp, dp, 1, dp, corrected=True)
     return Degrees(tp, pp, dp, tp * dp if moe_tp * ep == 1 else moe_tp, ep)
 
 
@@ -262,3 +270,17 @@ def by_group(points: tuple[Point, ...]) -> Iterator[tuple[tuple[str, ...], list[
     for point in points:
         found.setdefault(point.group, []).append(point)
     yield from found.items()
+
+
+def layout_pairs(points: Sequence[Point]) -> NDArray[np.int64]:
+    """Pairs of points of one deployment with the same GPUs and load but another layout, [pairs, 2]."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for row, point in enumerate(points):
+        found.setdefault((*point.deployment, point.strategy.world_size, point.concurrency), []).append(row)
+    pairs = [
+        (one, other)
+        for rows in found.values()
+        for one, other in combinations(rows, 2)
+        if points[one].layout != points[other].layout
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)

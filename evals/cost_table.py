@@ -17,6 +17,7 @@ from evals.cost_rows import Point
 from strategy.build import build
 from strategy.calibration import ENGINE_QUANTITIES, Calibration
 from strategy.cost import Server
+from strategy.fleet import balanced
 from strategy.passes import PassTime
 from strategy.serving import Demand, steady_state
 from strategy.strategy import Phase
@@ -43,44 +44,65 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PassTable:
-    """Nodes of one phase of all points: milliseconds with every factor at one, [nodes, grid], and the factors that each takes."""
+    """Nodes of one phase of all points: milliseconds with every factor at one, [nodes, grid], and the factors that they take.
+
+    Nodes of one signature take the same factors; nodes of one point and signature lie together, as a pair.
+    """
 
     owner: NDArray[np.int64]
+    """The point of each node, ascending."""
+    signature: NDArray[np.int64]
+    pair: NDArray[np.int64]
     compute_ms: Grid
     memory_ms: Grid
     launch_ms: Grid
     message_ms: Grid
     takes: dict[str, Matrix]
-    """Per quantity, [nodes, factors]."""
-    sums: Matrix
-    """[points, nodes]"""
+    """Per quantity, [signatures, factors]."""
+    starts: NDArray[np.int64]
+    """The first node of each point."""
 
-    def totals(self, logs: Grid) -> tuple[Grid, Grid, Grid, Grid, Grid]:
-        """Milliseconds of nodes by what decides them: arithmetic, memory, launches, messages; and all of a point."""
-        scale = {name: np.exp(matrix @ logs)[:, None] for name, matrix in self.takes.items()}
-        compute, memory = self.compute_ms * scale["compute_time"], self.memory_ms * scale["memory_time"]
-        bound = compute > memory
-        busiest = scale["imbalance"]
-        arithmetic, moving = np.where(bound, compute, 0.0) * busiest, np.where(bound, 0.0, memory) * busiest
-        launch = self.launch_ms * scale["launch_time"]
-        message = self.message_ms * scale["message_time"]
-        return arithmetic, moving, launch, message, self.sums @ (arithmetic + moving + launch + message)
+    def totals(self, logs: Grid) -> Grid:
+        """Milliseconds of one pass of every point, [points, grid]."""
+        return self._sums(self._parts(logs))
 
-    def slopes(self, logs: Grid) -> tuple[Grid, list[Matrix]]:
-        """Totals [points, grid] and, per grid column, their derivatives by the logarithms of factors [points, factors]."""
-        arithmetic, moving, launch, message, total = self.totals(logs)
-        parts = {
+    def slopes(self, logs: Grid) -> tuple[Grid, dict[str, Grid]]:
+        """The same, and the parts of nodes by the quantity whose factors scale them; `pull` carries slopes back to the factors."""
+        arithmetic, moving, launch, message = parts = self._parts(logs)
+        return self._sums(parts), {
             "compute_time": arithmetic,
             "memory_time": moving,
             "launch_time": launch,
             "imbalance": arithmetic + moving,
             "message_time": message,
         }
-        found = []
-        for column in range(total.shape[1]):
-            weighted = sum(sparse.diags(part[:, column]) @ self.takes[name] for name, part in parts.items())
-            found.append((self.sums @ weighted).tocsr())
-        return total, found
+
+    def pull(self, parts: dict[str, Grid], by: Grid) -> Matrix:
+        """Derivatives by the logarithms of factors [points, factors] of what grows `by` [points, grid] with the totals."""
+        weight = by[self.owner]
+        firsts = np.flatnonzero(np.diff(self.pair, prepend=-1))
+        rows = self.owner[firsts], self.signature[firsts]
+        shape = len(by), next(iter(self.takes.values())).shape[0]
+        found = 0
+        for name, part in parts.items():
+            sums = np.bincount(self.pair, (part * weight).sum(axis=1))
+            found = found + sparse.csr_matrix((sums, rows), shape=shape) @ self.takes[name]
+        return found
+
+    def _parts(self, logs: Grid) -> tuple[Grid, Grid, Grid, Grid]:
+        """Milliseconds of nodes by what decides them: arithmetic, memory, launches, messages."""
+        scale = {name: np.exp(matrix @ logs)[self.signature][:, None] for name, matrix in self.takes.items()}
+        compute, memory = self.compute_ms * scale["compute_time"], self.memory_ms * scale["memory_time"]
+        bound, busiest = compute > memory, scale["imbalance"]
+        return (
+            np.where(bound, compute, 0.0) * busiest,
+            np.where(bound, 0.0, memory) * busiest,
+            self.launch_ms * scale["launch_time"],
+            self.message_ms * scale["message_time"],
+        )
+
+    def _sums(self, parts: tuple[Grid, Grid, Grid, Grid]) -> Grid:
+        return np.asarray(np.add.reduceat(sum(parts), self.starts, axis=0))
 
 
 @dataclass
@@ -110,6 +132,8 @@ class Table:
     packed: Grid
     prefill_replicas: Grid
     disaggregated: NDArray[np.bool_]
+    decode_servers: Grid
+    balanced: NDArray[np.bool_]
     transfer_ms: Grid
     measured_ttft_ms: Grid
     measured_tpot_ms: Grid
@@ -118,31 +142,28 @@ class Table:
 
     def predict(self, logs: Grid) -> tuple[Grid, Grid]:
         """TTFT and TPOT of every point, in ms."""
-        decode, prefill = (self.passes[phase].totals(logs)[4] for phase in ("decode", "prefill"))
+        decode, prefill = (self.passes[phase].totals(logs) for phase in ("decode", "prefill"))
         return self._serve(decode, prefill, self._engine_values(logs))
 
     def slopes(self, logs: Grid) -> tuple[Grid, Grid, Grid, Grid]:
         """TTFT, TPOT and their derivatives by the logarithms of the factors, [points, factors]."""
-        (decode, d_decode), (prefill, d_prefill) = (self.passes[p].slopes(logs) for p in ("decode", "prefill"))
+        passes = {phase: table.slopes(logs) for phase, table in self.passes.items()}
+        totals = {phase: total for phase, (total, _) in passes.items()}
         values = self._engine_values(logs)
-        ttft, tpot = self._serve(decode, prefill, values)
-        d_ttft = d_tpot = sparse.csr_matrix((len(self.points), len(self.keys)))
-
-        def added(moved: tuple[Grid, Grid], by: Grid | float, inner: Matrix) -> None:
-            nonlocal d_ttft, d_tpot
-            d_ttft = d_ttft + sparse.diags((moved[0] - ttft) / by) @ inner
-            d_tpot = d_tpot + sparse.diags((moved[1] - tpot) / by) @ inner
-
-        for column, inner in enumerate(d_decode):
-            by = STEP * decode[:, column]
-            added(self._serve(_moved(decode, column, by), prefill, values), by, inner)
-        for column, inner in enumerate(d_prefill):
-            by = STEP * prefill[:, column]
-            added(self._serve(decode, _moved(prefill, column, by), values), by, inner)
+        base = self._serve(totals["decode"], totals["prefill"], values)
+        slopes: list[Matrix] = [0, 0]
+        for phase, (total, parts) in passes.items():
+            by = np.empty((2, *total.shape))
+            for column in range(total.shape[1]):
+                step = STEP * total[:, column]
+                moved = {**totals, phase: _moved(total, column, step)}
+                after = self._serve(moved["decode"], moved["prefill"], values)
+                by[:, :, column] = [(one - before) / step for one, before in zip(after, base, strict=True)]
+            slopes = [slopes[n] + self.passes[phase].pull(parts, by[n]) for n in range(2)]
         for name, matrix in self.engine.items():
-            moved = {**values, name: values[name] * (1 + STEP)}
-            added(self._serve(decode, prefill, moved), STEP, matrix)
-        return ttft, tpot, d_ttft.toarray(), d_tpot.toarray()
+            after = self._serve(totals["decode"], totals["prefill"], {**values, name: values[name] * (1 + STEP)})
+            slopes = [slopes[n] + sparse.diags((after[n] - base[n]) / STEP) @ matrix for n in range(2)]
+        return *base, slopes[0].toarray(), slopes[1].toarray()
 
     def _engine_values(self, logs: Grid) -> dict[str, Grid]:
         return {name: np.exp(matrix @ logs) for name, matrix in self.engine.items()}
@@ -161,6 +182,9 @@ class Table:
             prefill_replicas=self.prefill_replicas,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
+            front_ms=engine["front_ms"] * (self.batches[:, -1] * self.decode_servers - 1),
+            interference=engine["interference"],
+            held_steps=np.where(self.balanced, engine["balance_steps"], 0.0),
         )
         served = steady_state(load, lambda batch: interpolate(self.batches, steps, batch))
         life = served.ttft_ms + served.tpot_ms * (self.osl - 1)
@@ -186,39 +210,44 @@ def _moved(values: Grid, column: int, by: Grid) -> Grid:
 class _Nodes:
     """Rows of a `PassTable` as they are collected."""
 
-    owner: list[int] = field(default_factory=list)
-    compute_ms: list[Grid] = field(default_factory=list)
-    memory_ms: list[Grid] = field(default_factory=list)
-    launch_ms: list[Grid] = field(default_factory=list)
-    message_ms: list[Grid] = field(default_factory=list)
-    takes: dict[str, list[list[int]]] = field(default_factory=lambda: {name: [] for name in KERNEL_QUANTITIES})
+    signatures: dict[tuple[tuple[int, ...], ...], int] = field(default_factory=dict)
+    """Columns of the factors that a node takes, per quantity, by the order in which they were met."""
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    """Point and signature of each node."""
+    times: list[Grid] = field(default_factory=list)
+    """Per node, [parts, grid]."""
 
-    def add(self, owner: int, point: Point, phase: Phase, times: PassTime, names: Names) -> None:
+    def add(self, owner: int, point: Point, phase: Phase, times: PassTime, names: Names, columns: slice) -> None:
         """All nodes of one pass; layers of a kind are counted, so a node's time is that of all its runs."""
+        parts = times.parts
         for row, one in enumerate(times.priced):
             runs = times.counts[row].sum()
             if runs == 0 or not times.node_ms[row].any():
                 continue
-            parts = times.parts
-            self.owner.append(owner)
-            self.compute_ms.append(parts.compute_ms[row] * runs)
-            self.memory_ms.append(parts.memory_ms[row] * runs)
-            self.launch_ms.append(parts.launch_ms[row] * runs)
-            self.message_ms.append(parts.message_ms[row] * runs)
             keys = node_keys(point, phase, one.node.op, parts.kernels[row], spread=bool(parts.spread[row]))
-            for name in KERNEL_QUANTITIES:
-                self.takes[name].append(names.of(keys.get(name, [])))
+            signature = tuple(tuple(names.of(keys.get(name, []))) for name in KERNEL_QUANTITIES)
+            self.rows.append((owner, self.signatures.setdefault(signature, len(self.signatures))))
+            found = (parts.compute_ms, parts.memory_ms, parts.launch_ms, parts.message_ms)
+            self.times.append(np.array([_wide(one, row, columns) for one in found]) * runs)
 
-    def table(self, points: int, factors: int) -> PassTable:
+    def table(self, factors: int) -> PassTable:
         """The finished table."""
-        owner = np.array(self.owner)
-        nodes = len(owner)
-        sums = sparse.csr_matrix((np.ones(nodes), (owner, np.arange(nodes))), shape=(points, nodes))
-        takes = {name: membership(rows, factors) for name, rows in self.takes.items()}
-        compute, memory, launch, message = (
-            np.array(column) for column in (self.compute_ms, self.memory_ms, self.launch_ms, self.message_ms)
-        )
-        return PassTable(owner, compute, memory, launch, message, takes=takes, sums=sums)
+        rows = np.array(self.rows)
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        owner, signature = rows[order].T
+        pair = np.cumsum((np.diff(owner, prepend=-1) != 0) | (np.diff(signature, prepend=-1) != 0)) - 1
+        compute, memory, launch, message = np.array(self.times)[order].transpose(1, 0, 2)
+        takes = {
+            name: membership([taken[n] for taken in self.signatures], factors)
+            for n, name in enumerate(KERNEL_QUANTITIES)
+        }
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        return PassTable(owner, signature, pair, compute, memory, launch, message, takes, starts)
+
+
+def _wide(part: Grid, row: int, columns: slice) -> Grid:
+    """A row of a table whose columns may be one for all loads."""
+    return np.broadcast_to(part[row], (columns.stop,))[columns] if part.shape[1] == 1 else part[row, columns]
 
 
 def membership(rows: Sequence[Sequence[int]], width: int) -> Matrix:
@@ -231,40 +260,70 @@ def membership(rows: Sequence[Sequence[int]], width: int) -> Matrix:
 
 
 def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
-    """Walk every point once. `calibration` gives efficiencies and collectives; its factors are set aside."""
+    """Walk every configuration once, for all of its loads. `calibration` gives efficiencies and collectives; its factors are set aside."""
     plain = calibration.replaced(factors=())
     names, nodes = Names(), {"decode": _Nodes(), "prefill": _Nodes()}
-    servers = [Server(build(p.problem.model, p.strategy), p.problem, plain) for p in points]
-    engine_rows: dict[str, list[list[int]]] = {name: [] for name in ENGINE_QUANTITIES}
-    batches = np.array([_batches(server, point.concurrency) for server, point in zip(servers, points, strict=True)])
-    packed = np.array([server.packed_prompts for server in servers])
-    roofline = []
-    for owner, (server, point) in enumerate(zip(servers, points, strict=True)):
-        decode = server.decode_pass(batches[owner] / server.microbatches(batches[owner]))
-        nodes["decode"].add(owner, point, "decode", decode, names)
-        nodes["prefill"].add(owner, point, "prefill", server.prefill_pass(np.array([1.0, packed[owner]])), names)
-        roofline.append(_roofline_ms(server, point))
-        for name, keys in engine_keys(point).items():
-            engine_rows[name].append(names.of(keys))
-    count, width = len(points), len(names.index)
+    servers: list[Server] = [None] * len(points)  # type: ignore[list-item]
+    batches, least = np.empty((len(points), len(BATCH_SHARES))), np.empty(len(points))
+    for rows in _alike(points):
+        server = Server(build(points[rows[0]].problem.model, points[rows[0]].strategy), points[rows[0]].problem, plain)
+        for row in rows:
+            servers[row], batches[row] = server, _batches(server, points[row].concurrency)
+        _walk(server, [(row, points[row]) for row in rows], batches, least, nodes, names)
+    engine_rows = {
+        name: [names.of(keys) for keys in found]
+        for name, found in zip(ENGINE_QUANTITIES, zip(*(engine_keys(p).values() for p in points), strict=True), strict=True)
+    }
+    width = len(names.index)
     asked = np.array([p.concurrency for p in points])
     return Table(
         points=tuple(points),
         keys=tuple(names.index),
-        passes={"decode": nodes["decode"].table(count, width), "prefill": nodes["prefill"].table(count, width)},
+        passes={"decode": nodes["decode"].table(width), "prefill": nodes["prefill"].table(width)},
         engine={name: membership(rows, width) for name, rows in engine_rows.items()},
         batches=batches,
         running=np.minimum(asked, [max(1, server.resident) for server in servers]),
         asked=asked,
         osl=np.array([float(p.problem.workload.osl) for p in points]),
-        packed=packed,
+        packed=np.array([server.packed_prompts for server in servers]),
         prefill_replicas=np.array([s.prefill_servers / s.decode_servers for s in servers]),
         disaggregated=np.array([p.strategy.disaggregated for p in points]),
+        decode_servers=np.array([float(s.decode_servers) for s in servers]),
+        balanced=np.array([balanced(server.prefill_pool) for server in servers]),
         transfer_ms=np.array([server.transfer_ms for server in servers]),
         measured_ttft_ms=np.array([p.ttft_ms for p in points]),
         measured_tpot_ms=np.array([p.tpot_ms for p in points]),
-        roofline_tpot_ms=np.array(roofline),
+        roofline_tpot_ms=least,
     )
+
+
+def _alike(points: Sequence[Point]) -> list[list[int]]:
+    """Rows of one configuration each, whose loads alone differ."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for row, point in enumerate(points):
+        found.setdefault((point.problem.model.name, *point.group), []).append(row)
+    return list(found.values())
+
+
+def _walk(
+    server: Server,
+    points: list[tuple[int, Point]],
+    batches: Grid,
+    least: Grid,
+    nodes: dict[str, _Nodes],
+    names: Names,
+) -> None:
+    """Price the passes of one configuration: all batches of all its points at once, one pair of prefill passes for all of them."""
+    shares = len(BATCH_SHARES)
+    loads = np.concatenate([*(batches[row] for row, _ in points), [_measured_batch(server, p) for _, p in points]])
+    decode = server.decode_pass(loads / server.microbatches(loads))
+    prefill = server.prefill_pass(np.array([1.0, server.packed_prompts]))
+    peak = np.maximum(decode.parts.peak_compute_ms, decode.parts.peak_memory_ms)
+    least_ms = decode.counts.sum(axis=1) @ np.broadcast_to(peak, (len(peak), len(loads)))
+    for number, (row, point) in enumerate(points):
+        nodes["decode"].add(row, point, "decode", decode, names, slice(number * shares, (number + 1) * shares))
+        nodes["prefill"].add(row, point, "prefill", prefill, names, slice(0, 2))
+        least[row] = least_ms[len(points) * shares + number]
 
 
 def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
@@ -277,6 +336,8 @@ def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
         "prefill_pass_ms",
         "request_ms",
         "queue",
+        "front_ms",
+        "balance_steps",
         "message_time",
         "launch_time",
     }
@@ -294,10 +355,7 @@ def _batches(server: Server, concurrency: float) -> Grid:
     return np.asarray(found + ties - ties[-1] * (most > 1.0))
 
 
-def _roofline_ms(server: Server, point: Point) -> float:
-    """Least milliseconds of a decode step at the batch that Little's law finds in the measurement."""
+def _measured_batch(server: Server, point: Point) -> float:
+    """Sequences decoding at once on one replica that Little's law finds in the measurement."""
     decoding = point.tpot_ms * (point.problem.workload.osl - 1)
-    batch = point.concurrency * decoding / (point.ttft_ms + decoding) / server.decode_servers
-    times = server.decode_pass(np.array([max(1.0, batch)]))
-    least = np.maximum(times.parts.peak_compute_ms, times.parts.peak_memory_ms)
-    return float(times.counts.sum(axis=1) @ least[:, 0])
+    return max(1.0, point.concurrency * decoding / (point.ttft_ms + decoding) / server.decode_servers)

@@ -23,7 +23,16 @@ EngineKey = Literal["vllm", "sglang", "trtllm", "none", "*"]
 KernelQuantity = Literal["compute_time", "memory_time", "launch_time", "imbalance", "message_time"]
 """Times of kernels and messages. imbalance: the busiest expert rank over the mean, where experts are spread over ranks."""
 EngineQuantity = Literal[
-    "decode_step_ms", "per_sequence_us", "prefill_time", "prefill_pass_ms", "request_ms", "queue", "queue_growth"
+    "decode_step_ms",
+    "per_sequence_us",
+    "prefill_time",
+    "prefill_pass_ms",
+    "request_ms",
+    "queue",
+    "queue_growth",
+    "interference",
+    "front_ms",
+    "balance_steps",
 ]
 FactorQuantity = KernelQuantity | EngineQuantity
 ENGINE_QUANTITIES: tuple[EngineQuantity, ...] = get_args(EngineQuantity)
@@ -136,6 +145,12 @@ class EngineConstants:
     """Prompts that a new prompt finds waiting when two requests are in flight (arrivals come in bunches)."""
     queue_growth: float
     """Exponent with which that number grows with the requests in flight."""
+    interference: float
+    """Share of the prefill time on the same ranks that decoding sequences wait for."""
+    front_ms: float
+    """Time that each other request in flight adds to a first token in the one front end: tokenising, scheduling, streaming."""
+    balance_steps: float
+    """Decode steps for which a prompt is held back under DP attention, until other replicas have prompts as well."""
 
 
 class Calibration(Frozen):

@@ -63,6 +63,11 @@ def packed_prompts(work: Workload, pool: Pool) -> float:
     return max(1.0, (pool.chunk_tokens or PREFILL_BUDGET_TOKENS) // new_tokens(work))
 
 
+def balanced(pool: Pool) -> bool:
+    """Whether attention replicas of a pool run their passes in step."""
+    return pool.attention.dp_size > 1
+
+
 def prefill_load(work: Workload, pool: Pool, batch: Grid) -> Load:
     """One prefill pass over `batch` prompts; of a chunked prompt, the chunk whose past is the mean one (the sum over chunks is exact)."""
     passes, tokens = chunks(work, pool), new_tokens(work)
@@ -262,6 +267,8 @@ class Plants:
     """Attention replicas that decode."""
     prefill_servers: Grid
     """Attention replicas that prefill."""
+    balanced: NDArray[np.bool_]
+    """Whether attention replicas share their steps, so that engines hold prompts back to fill several replicas at once."""
     disaggregated: NDArray[np.bool_]
     """Whether the phases run on pools of their own."""
     max_concurrency: Grid
@@ -301,6 +308,9 @@ class Plants:
             prefill_replicas=self.prefill_servers / self.decode_servers,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
+            front_ms=self.engine.front_ms * (batch * self.decode_servers - 1),
+            interference=self.engine.interference,
+            held_steps=np.where(self.balanced, self.engine.balance_steps, 0.0),
         )
 
     def curve(self, asked: Grid) -> Curve:
@@ -379,6 +389,7 @@ class Fleet:
             transfer_ms=_column(handed),
             decode_servers=decoders,
             prefill_servers=prefillers,
+            balanced=_column(balanced(pool) for pool in prefill) > 0,
             disaggregated=disaggregated,
             max_concurrency=fitting,
             resident=running_at_once(self.problem, fitting, decoders),

@@ -38,6 +38,12 @@ class Demand:
     disaggregated: NDArray[np.bool_] | bool
     transfer_ms: Grid | float = 0.0
     """Time to hand the cache of a prompt over between pools."""
+    front_ms: Grid | float = 0.0
+    """Time that the other requests of the whole deployment add to a first token in its front end."""
+    interference: Grid | float = 1.0
+    """Share of the prefill time on the same ranks that decoding sequences wait for."""
+    held_steps: Grid | float = 0.0
+    """Decode steps for which a prompt is held back before it joins."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,11 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     after = np.maximum(load.osl - 1, _SHORTEST)
     others = np.maximum(load.batch / np.where(load.disaggregated, load.prefill_replicas, 1.0) - 1, 0.0)
     waiting = load.taken_ms * load.queue * np.where(others > 0, np.maximum(others, 1e-9) ** load.queue_growth, 0.0)
-    first = load.alone_ms + waiting + np.where(load.disaggregated, load.transfer_ms, 0.0)
+    first = load.alone_ms + waiting + load.front_ms + np.where(load.disaggregated, load.transfer_ms, 0.0)
     interrupted = np.maximum(load.batch - 1, 0.0) / np.maximum(load.batch, 1.0)
-    stopped = np.where(load.disaggregated, 0.0, interrupted * load.taken_ms / load.prefill_replicas)
-    joining = np.where(load.disaggregated, 0.0, 0.5 * interrupted)
+    interrupting = load.interference * load.taken_ms / load.prefill_replicas
+    stopped = np.where(load.disaggregated, 0.0, interrupted * interrupting)
+    joining = np.where(load.disaggregated, 0.0, (0.5 + load.held_steps) * interrupted)
     most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
 
     def rate(decoding: Grid, step: Grid) -> Grid:

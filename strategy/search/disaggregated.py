@@ -139,6 +139,7 @@ class Halves:
             transfer_ms=self.transfer_ms[first][:, None],
             decode_servers=decoders,
             prefill_servers=prefillers,
+            balanced=np.zeros_like(apart),
             disaggregated=apart,
             max_concurrency=fitting,
             resident=running_at_once(self.problem, fitting, decoders),
