@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from api.errors import MissingResourceError, shape_error
 from api.settings import Settings
@@ -37,13 +38,24 @@ class TextRequest(Frozen):
 
 
 class Point(Frozen):
-    """One thing to price: a strategy (its canonical DAG is built) or a DAG, for a request, at a concurrency."""
+    """One thing to price: a strategy (its canonical DAG is built) or a DAG, for a request, at a concurrency.
+
+    A strategy may leave open what the engine decides by itself (`knowledge.completion`).
+    """
 
     request: Request
     strategy: Strategy | None = None
     dag: Dag | None = None
     concurrency: Size | None = None
     """Requests in flight over the whole deployment; default: what the request says, or as many as its limits allow."""
+    decided: SkipJsonSchema[tuple[str, ...]] = ()
+    """What the strategy left open, in sentences; written here, not by callers."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, data: object) -> object:
+        """Fill in what the strategy leaves open; what is not of the right shape is left to the fields' own errors."""
+        return _complete(data)
 
     @model_validator(mode="after")
     def _one_plan(self) -> "Point":
@@ -183,7 +195,37 @@ def price(point: Point) -> Estimate:
     dag = point.dag if point.strategy is None else build(problem.model, point.strategy)
     assert dag is not None
     _refuse_illegal(dag, problem)
-    return estimate(dag, problem, calibration(), concurrency=point.concurrency)
+    found = estimate(dag, problem, calibration(), concurrency=point.concurrency)
+    return found.model_copy(update={"notes": (*found.notes, *point.decided, *_precision_notes(point.request))})
+
+
+def _precision_notes(request: Request) -> tuple[str, ...]:
+    """The cache's type where the request leaves it open, since prices depend on it."""
+    if request.precision.kv is not None:
+        return ()
+    from knowledge.resolve import resolve
+
+    return tuple(said for said in resolve(request).assumptions if said.startswith("KV cache"))
+
+
+def _complete(data: object) -> object:
+    """The data of a point with its strategy complete. Raises `InputError` when the request names a model that is not known."""
+    from knowledge.completion import complete_strategy
+    from knowledge.resolve import resolve_model
+
+    if not isinstance(data, dict) or not isinstance(data.get("strategy"), dict):
+        return data
+    try:
+        request = TypeAdapter(Request).validate_python(data.get("request"))
+    except ValidationError:
+        return data
+    try:
+        model = resolve_model(request.model)
+    except InputError as error:
+        error.pointer = "/request/model" + error.pointer
+        raise
+    strategy, decided = complete_strategy(data["strategy"], model, request.engine)
+    return {**data, "strategy": strategy, "decided": decided}
 
 
 def export(dag: Dag, to: str, request: Request | None = None) -> "tuple[Artifact, ...]":

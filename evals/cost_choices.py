@@ -4,10 +4,10 @@ import csv
 import math
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from knowledge.catalogue import find_gpu, find_model
+from knowledge.completion import even_stages
 from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.calibration import Calibration
@@ -75,9 +75,7 @@ def _problem(row: dict[str, str]) -> Problem | None:
             model=find_model(name).name,
             cluster=ClusterRequest(gpu=find_gpu(gpu).key, gpus_per_host=8),
             workload=Workload(isl=int(row["isl"]), osl=int(row["osl"])),
-            precision=PrecisionRequest(
-                weights=_WEIGHTS[row["precision"]], kv="bf16" if row["precision"] == "FP16" else "fp8"
-            ),
+            precision=PrecisionRequest(weights=_WEIGHTS[row["precision"]]),
             engine="trtllm",
         )
         return resolve(request).problem
@@ -87,11 +85,10 @@ def _problem(row: dict[str, str]) -> Problem | None:
 
 def _best_per_gpu(problem: Problem, name: str, calibration: Calibration) -> float:
     tp, pp, dep = degrees(name)
-    layers, moe = problem.model.num_layers, problem.model.moe is not None
-    cuts = [round(layers * stage / pp) for stage in range(pp + 1)]
+    moe = problem.model.moe is not None
     pool = Pool(
         pp_size=pp,
-        stages=tuple(pairwise(cuts)),
+        stages=even_stages(problem.model.num_layers, pp),
         attention=AttentionMesh(dp_size=dep, tp_size=tp),
         experts=ExpertMesh(ep_size=dep, tp_size=tp) if moe else None,
         ep_lowering="replicated" if dep == 1 else "all_gather",

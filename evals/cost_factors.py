@@ -89,6 +89,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "prefill_time": [{}, {"archs": archs}],
         "prefill_pass_ms": [{}, {"archs": archs}],
         "request_ms": [{}, {"serving": serving}, {"archs": archs}],
+        "burst": [{}],
         "queue": [{}, {"serving": serving}, {"archs": archs}],
         "queue_growth": [{}, {"serving": serving}],
         "interference": [{}],
@@ -102,13 +103,13 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
 
 
 _START = {
-    "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "queue": 0.3,
-    "queue_growth": 0.7, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0,
+    "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "burst": 0.1, "queue": 0.5,
+    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0,
 }  # fmt: skip
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
     "decode_step_ms": 1.0, "per_sequence_us": 1.0, "prefill_pass_ms": 1.0, "request_ms": 1.0, "queue": 1.0,
-    "queue_growth": 0.3, "prefill_time": 0.1, "imbalance": 0.3, "launch_time": 0.4, "interference": 0.2, "front_ms": 1.0,
+    "burst": 0.5, "queue_growth": 0.3, "prefill_time": 0.1, "imbalance": 0.3, "launch_time": 0.4, "interference": 0.2, "front_ms": 1.0,
     "balance_steps": 1.0,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; 0.3 where not listed."""

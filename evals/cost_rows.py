@@ -4,27 +4,27 @@ Two columns of the source do not say what they seem to. A layout whose attention
 (tp 64, experts 8 x 8 on eight GPUs) repeats measurements that the same source lists under the real layout: it is read as the real one.
 Where tp and attention dp are equal and the experts their product (4, 4, 16), vLLM's measurements up to 2026-04-03 repeat those of tp
 and ep alone to 1 %, the size of the cache included; later ones, and other engines', differ from them as DP attention does.
-The type of the KV cache is not stated: the points that saturate their cache are consistent with fp8 wherever weights are quantised,
-except for vLLM on Hopper, whose published scripts leave it in 16 bits.
+The type of the KV cache and the lowering of expert parallelism are not stated: they are those that a request and a strategy get that leave
+them open.
 """
 
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowledge.catalogue import find_gpu, find_model
+from knowledge.completion import engine_lowering, even_stages
 from knowledge.resolve import resolve
 from strategy.errors import MeshwrightError
-from strategy.hardware import GpuSpec
 from strategy.model import Dtype, ModelSpec
 from strategy.request import ClusterRequest, Engine, PrecisionRequest, Problem, Request, Workload
-from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Phase, Pool, Strategy
+from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
 Row = Mapping[str, str]
 
@@ -159,7 +159,7 @@ def read_point(row: Row) -> Point:
         model=model.name,
         cluster=ClusterRequest(gpu=gpu.key, gpus_per_host=per_host, hosts=-(-world // per_host)),
         workload=Workload(isl=_number(row["isl"]), osl=_number(row["osl"])),
-        precision=PrecisionRequest(weights=weights, kv=kv_dtype(weights, row["backend"], gpu)),
+        precision=PrecisionRequest(weights=weights),
         engine=_ENGINES[row["backend"]],
     )
     return Point(
@@ -171,11 +171,6 @@ def read_point(row: Row) -> Point:
         family=_family(row["model_path"]),
         corrected=any(layout.corrected for layout in layouts),
     )
-
-
-def kv_dtype(weights: Dtype, engine: str, gpu: GpuSpec) -> Dtype:
-    """The cache's type, which the source does not state (see the module's text)."""
-    return "bf16" if weights == "bf16" or (engine == "vllm" and gpu.arch == "sm90") else "fp8"
 
 
 def _family(path: str) -> str:
@@ -232,8 +227,7 @@ def read_degrees(row: Row, prefix: str, *, moe: bool) -> Degrees:
 def _pool(model: ModelSpec, degrees: Degrees, name: str, phases: tuple[Phase, ...], replicas: int = 1) -> Pool:
     if model.attention.num_heads % degrees.tp or (len(phases) > 1 and degrees.tp > WIDEST_TP):
         raise UnusableRowError("layout cannot be that of one worker")
-    cuts = [round(model.num_layers * stage / degrees.pp) for stage in range(degrees.pp + 1)]
-    stages = tuple(pairwise(cuts))
+    stages = even_stages(model.num_layers, degrees.pp)
     if model.moe is None:
         mesh = AttentionMesh(tp_size=degrees.tp)
         return Pool(
@@ -249,15 +243,8 @@ def _pool(model: ModelSpec, degrees: Degrees, name: str, phases: tuple[Phase, ..
         stages=stages,
         attention=AttentionMesh(dp_size=degrees.dp, tp_size=degrees.tp),
         experts=ExpertMesh(ep_size=degrees.ep, tp_size=degrees.moe_tp),
-        ep_lowering=_lowering(degrees, model.moe.top_k),
+        ep_lowering=engine_lowering(model, degrees.dp, degrees.ep, degrees.moe_tp),
     )
-
-
-def _lowering(degrees: Degrees, top_k: int) -> EpLowering:
-    """As engines choose it: tokens are exchanged only under DP attention, and only where that beats a gather."""
-    if degrees.dp == 1:
-        return "replicated"
-    return "all_to_all" if degrees.ep > top_k and degrees.moe_tp == 1 else "all_gather"
 
 
 def _number(text: str) -> int:

@@ -25,7 +25,7 @@ from strategy.strategy import Phase
 Grid = NDArray[np.float64]
 Matrix = Any
 """A scipy sparse matrix."""
-BATCH_SHARES = (0.05, 0.15, 0.35, 0.6, 0.8, 1.0)
+BATCH_SHARES = (0.15, 0.5, 0.8, 1.0)
 """Decode batches that are priced, over the requests in flight."""
 STEP = 1e-4
 FREE = -40.0
@@ -177,6 +177,7 @@ class Table:
             osl=self.osl,
             alone_ms=passes[:, 0] + engine["request_ms"],
             taken_ms=passes[:, 1] / self.packed,
+            burst=engine["burst"],
             queue=engine["queue"],
             queue_growth=engine["queue_growth"],
             prefill_replicas=self.prefill_replicas,
@@ -192,12 +193,13 @@ class Table:
 
 
 def interpolate(points: Grid, values: Grid, at: Grid) -> Grid:
-    """Row by row linear interpolation: `points` and `values` are [rows, grid], `at` is [rows]."""
-    rows = np.arange(len(at))
-    left = np.clip((points < at[:, None]).sum(axis=1) - 1, 0, points.shape[1] - 2)
-    width = points[rows, left + 1] - points[rows, left]
-    share = np.clip((at - points[rows, left]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
-    return np.asarray(values[rows, left] * (1 - share) + values[rows, left + 1] * share)
+    """Row by row linear interpolation, flat outside: `points` and `values` are [rows, grid], `at` is [rows]."""
+    found = values[:, 0]
+    for left in range(points.shape[1] - 1):
+        low, width = points[:, left], points[:, left + 1] - points[:, left]
+        share = np.minimum(np.maximum((at - low) / width, 0.0), 1.0)
+        found = found + share * (values[:, left + 1] - values[:, left])
+    return np.asarray(found)
 
 
 def _moved(values: Grid, column: int, by: Grid) -> Grid:
@@ -272,7 +274,9 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
         _walk(server, [(row, points[row]) for row in rows], batches, least, nodes, names)
     engine_rows = {
         name: [names.of(keys) for keys in found]
-        for name, found in zip(ENGINE_QUANTITIES, zip(*(engine_keys(p).values() for p in points), strict=True), strict=True)
+        for name, found in zip(
+            ENGINE_QUANTITIES, zip(*(engine_keys(p).values() for p in points), strict=True), strict=True
+        )
     }
     width = len(names.index)
     asked = np.array([p.concurrency for p in points])
@@ -335,6 +339,7 @@ def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
         "per_sequence_us",
         "prefill_pass_ms",
         "request_ms",
+        "burst",
         "queue",
         "front_ms",
         "balance_steps",

@@ -13,7 +13,16 @@ from strategy.errors import InputError, UnreadableError
 from strategy.hardware import Cluster, GpuSpec
 from strategy.model import Dtype, ModelSpec
 from strategy.quantisation import FULL_PRECISIONS
-from strategy.request import ClusterRequest, GpuOverrides, Precision, PrecisionRequest, Problem, Request, Workload
+from strategy.request import (
+    ClusterRequest,
+    Engine,
+    GpuOverrides,
+    Precision,
+    PrecisionRequest,
+    Problem,
+    Request,
+    Workload,
+)
 
 _SPEC_KEYS = frozenset({"attention", "checkpoint", "dense_layers", "num_layers"})
 _PARAMS_KEYS = frozenset({"dim", "n_layers", "d_model", "n_layer", "num_layers"})
@@ -36,7 +45,7 @@ def resolve(request: Request) -> Resolved:
     model = _at("/model", lambda: resolve_model(request.model))
     gpu = _at("/cluster/gpu", lambda: find_gpu(request.cluster.gpu))
     cluster, cluster_notes = resolve_cluster(request.cluster, gpu)
-    precision, precision_notes = resolve_precision(request.precision, model, cluster.gpu)
+    precision, precision_notes = resolve_precision(request.precision, model, cluster.gpu, request.engine)
     max_model_len, length_notes = _max_model_len(request.workload, model)
     problem = Problem(
         model=model,
@@ -89,8 +98,10 @@ def resolve_cluster(request: ClusterRequest, gpu: GpuSpec) -> tuple[Cluster, lis
     return Cluster(gpu=gpu, gpus_per_host=per_host, hosts=request.hosts), notes
 
 
-def resolve_precision(request: PrecisionRequest, model: ModelSpec, gpu: GpuSpec) -> tuple[Precision, list[str]]:
-    """Precisions as decided: weights as the checkpoint ships, bf16 activations and KV cache, unless the request says."""
+def resolve_precision(
+    request: PrecisionRequest, model: ModelSpec, gpu: GpuSpec, engine: Engine | None = None
+) -> tuple[Precision, list[str]]:
+    """Precisions as decided: weights as the checkpoint ships, bf16 activations, the cache as `kv_dtype` says, unless the request does."""
     notes = []
     shipped: Dtype = "bf16" if model.checkpoint.weights == "fp32" else model.checkpoint.weights
     activations: Dtype = "fp16" if shipped == "fp16" else "bf16"
@@ -101,12 +112,25 @@ def resolve_precision(request: PrecisionRequest, model: ModelSpec, gpu: GpuSpec)
         notes.append(f"Weights in {request.weights}; the checkpoint ships {model.checkpoint.weights}.")
     if request.activations is None:
         notes.append(f"Activations in {activations}.")
+    weights = request.weights or shipped
+    kv = request.kv or kv_dtype(weights, activations, gpu, engine)
     if request.kv is None:
-        notes.append(f"KV cache in {activations}.")
-    decided = Precision(
-        weights=request.weights or shipped, activations=request.activations or activations, kv=request.kv or activations
-    )
+        served = "" if kv == activations else f", as {engine} is run with {weights} weights on this GPU"
+        notes.append(f"KV cache in {kv}{served}.")
+    decided = Precision(weights=weights, activations=request.activations or activations, kv=kv)
     return decided, [*notes, *_unsupported_dtypes(decided, gpu)]
+
+
+def kv_dtype(weights: Dtype, activations: Dtype, gpu: GpuSpec, engine: Engine | None) -> Dtype:
+    """The cache's type where nothing states it: fp8 where an engine that is named is commonly run so, else as activations are.
+
+    Published launch scripts set an fp8 cache with quantised weights on NVIDIA GPUs that compute in fp8 (measured serving points that
+    saturate their cache agree), except for vLLM before Blackwell, which is left at 16 bits.
+    """
+    quantised = weights not in FULL_PRECISIONS
+    able = gpu.arch.startswith("sm") and gpu.fp8_tflops is not None
+    plain = engine == "vllm" and gpu.fp4_tflops is None
+    return "fp8" if engine is not None and quantised and able and not plain else activations
 
 
 def _unsupported_dtypes(precision: Precision, gpu: GpuSpec) -> list[str]:

@@ -28,6 +28,7 @@ EngineQuantity = Literal[
     "prefill_time",
     "prefill_pass_ms",
     "request_ms",
+    "burst",
     "queue",
     "queue_growth",
     "interference",
@@ -141,8 +142,10 @@ class EngineConstants:
     """Host time of one prefill pass."""
     request_ms: float
     """Time of a request outside the model: HTTP, tokenising, admission, the way back of the first token."""
+    burst: float
+    """Share of requests that arrive all at once, as when a load generator starts: one over the times it fills its slots."""
     queue: float
-    """Prompts that a new prompt finds waiting when two requests are in flight (arrivals come in bunches)."""
+    """Prompts that any other prompt finds waiting when two requests are in flight (what finished together comes together)."""
     queue_growth: float
     """Exponent with which that number grows with the requests in flight."""
     interference: float

@@ -303,6 +303,7 @@ class Plants:
             osl=self.workload.osl,
             alone_ms=alone,
             taken_ms=taken,
+            burst=self.engine.burst,
             queue=self.engine.queue,
             queue_growth=self.engine.queue_growth,
             prefill_replicas=self.prefill_servers / self.decode_servers,

@@ -30,7 +30,7 @@ class Demand:
     taken_ms: Grid | float
     """Time that one prompt takes from a prefilling replica when passes are packed."""
     queue: Grid | float
-    """Prompts found waiting when two requests are in flight."""
+    """Prompts found waiting when two requests are in flight, outside of a burst."""
     queue_growth: Grid | float
     """Exponent with which that number grows with the requests in flight."""
     prefill_replicas: Grid | float
@@ -38,6 +38,8 @@ class Demand:
     disaggregated: NDArray[np.bool_] | bool
     transfer_ms: Grid | float = 0.0
     """Time to hand the cache of a prompt over between pools."""
+    burst: Grid | float = 0.0
+    """Share of requests that arrive with all others at once, and wait for half of them."""
     front_ms: Grid | float = 0.0
     """Time that the other requests of the whole deployment add to a first token in its front end."""
     interference: Grid | float = 1.0
@@ -67,7 +69,8 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     """
     after = np.maximum(load.osl - 1, _SHORTEST)
     others = np.maximum(load.batch / np.where(load.disaggregated, load.prefill_replicas, 1.0) - 1, 0.0)
-    waiting = load.taken_ms * load.queue * np.where(others > 0, np.maximum(others, 1e-9) ** load.queue_growth, 0.0)
+    found = load.queue * np.where(others > 0, np.maximum(others, 1e-9) ** load.queue_growth, 0.0)
+    waiting = load.taken_ms * (load.burst * others / 2 + found)
     first = load.alone_ms + waiting + load.front_ms + np.where(load.disaggregated, load.transfer_ms, 0.0)
     interrupted = np.maximum(load.batch - 1, 0.0) / np.maximum(load.batch, 1.0)
     interrupting = load.interference * load.taken_ms / load.prefill_replicas

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from knowledge.catalogue import find_model, models
-from knowledge.resolve import resolve, resolve_model
+from knowledge.catalogue import find_gpu, find_model, models
+from knowledge.resolve import resolve, resolve_model, resolve_precision
 from strategy.errors import InputError, UnknownNameError, UnreadableError
-from strategy.request import Request
+from strategy.model import Dtype
+from strategy.request import Engine, PrecisionRequest, Request
 
 
 def request(model: Any = "llama-3.1-70b", **fields: Any) -> Request:
@@ -123,3 +124,26 @@ def test_what_cannot_be_resolved_is_pointed_at(fields: dict[str, Any], error: ty
 def test_an_unknown_precision_is_refused_by_the_request_itself() -> None:
     with pytest.raises(ValidationError, match="mxfp4"):
         request(precision={"weights": "fp7"})
+
+
+@pytest.mark.parametrize(
+    ("gpu", "engine", "weights", "kv"),
+    [
+        ("h100-sxm", None, "fp8", "bf16"),
+        ("h100-sxm", "vllm", "fp8", "bf16"),
+        ("h100-sxm", "trtllm", "fp8", "fp8"),
+        ("b200-sxm", "vllm", "nvfp4", "fp8"),
+        ("b200-sxm", "sglang", "bf16", "bf16"),
+        ("a100-80g-sxm", "sglang", "int4", "bf16"),
+        ("mi300x", "vllm", "fp8", "bf16"),
+    ],
+)
+def test_a_cache_that_nothing_is_said_of_has_the_type_that_the_engine_is_run_with(
+    gpu: str, engine: Engine | None, weights: Dtype, kv: Dtype
+) -> None:
+    found, said = resolve_precision(
+        PrecisionRequest(weights=weights), find_model("llama-3.1-70b"), find_gpu(gpu), engine
+    )
+
+    assert found.kv == kv
+    assert any(one.startswith(f"KV cache in {kv}") for one in said)

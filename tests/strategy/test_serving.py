@@ -68,3 +68,30 @@ def test_a_single_output_token_has_a_price() -> None:
 
     assert np.all(np.isfinite(found.ttft_ms))
     assert np.all(found.ttft_ms > 0)
+
+
+def test_a_burst_waits_for_half_of_itself() -> None:
+    calm, burst = served(TOGETHER), served(replace(TOGETHER, burst=0.1))
+
+    assert burst.ttft_ms[0] == calm.ttft_ms[0]
+    assert burst.ttft_ms[3] - calm.ttft_ms[3] == pytest.approx(0.1 * 63 / 2 * 80, rel=0.05)
+
+
+def test_the_front_end_delays_first_tokens_and_takes_no_rank() -> None:
+    plain, slow = served(APART), served(replace(APART, front_ms=50.0))
+
+    assert slow.ttft_ms[1] - plain.ttft_ms[1] == pytest.approx(50.0)
+    assert slow.tpot_ms[1] <= plain.tpot_ms[1]
+
+
+def test_prompts_held_back_for_other_replicas_join_steps_later() -> None:
+    plain, held = served(TOGETHER), served(replace(TOGETHER, held_steps=10.0))
+
+    assert held.ttft_ms[0] == plain.ttft_ms[0]
+    assert held.ttft_ms[2] - plain.ttft_ms[2] == pytest.approx(10 * 7 / 8 * step_ms(held.decode_batch)[2], rel=0.05)
+
+
+def test_interference_scales_what_decoding_waits_for() -> None:
+    half, whole = served(replace(TOGETHER, interference=0.5)), served(TOGETHER)
+
+    assert half.tpot_ms[3] < whole.tpot_ms[3]
