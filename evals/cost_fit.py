@@ -6,7 +6,7 @@ Deterministic: no random start, no sampling; folds of the cross-validation follo
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,19 @@ from scipy import sparse
 from evals.cost_factors import prior
 from evals.cost_rows import Point, layout_pairs
 from evals.cost_table import Prediction, Table
-from strategy.calibration import Calibration, Factor
+from strategy.calibration import Calibration, Factor, HeldOut
 
 Grid = NDArray[np.float64]
-HeldOut = Literal["configuration", "model", "gpu"]
 HELD_OUT: tuple[HeldOut, ...] = ("configuration", "model", "gpu")
 
-TPOT_SCALE = 0.1
+TPOT_SCALE = 0.06
 """Relative error of TPOT beyond which a point counts less than quadratically."""
-TTFT_SCALE = 0.2
-TTFT_WEIGHT = 0.5
+TTFT_SCALE = 0.1
+TTFT_WEIGHT = 0.3
 """Weight of a TTFT over that of a TPOT: it scatters more from run to run."""
 ORDER_SCALE = 0.1
 """Error of the ratio of two layouts' throughputs (a logarithm) beyond which a pair counts less than quadratically."""
-ORDER_WEIGHT = 1.0
+ORDER_WEIGHT = 2.0
 """Weight of a pair of layouts with the same GPUs and load over that of a TPOT."""
 FOLDS = 5
 MAX_STEPS = 40

@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evals.cost_metrics import Errors
+    from evals.cost_rows import Point
 
 FOLDER = Annotated[
     Path, typer.Option("--calibration", help="Folder of the measured tables.", exists=True, file_okay=False)
@@ -39,10 +45,21 @@ def fit_factors(calibration: FOLDER, out: Annotated[Path, typer.Option(help="Fil
     )
     summary = f"{used.sum()} measured serving points, {figures}"
     head = out.read_text(encoding="utf-8").partition(MARK)[0]
-    lines = [f'fit: {{status: derived, source: "{summary}"}}', "factors:"]
+    lines = [f'fit: {{status: derived, source: "{summary}"}}', *_coverage(read.points, seen), "factors:"]
     lines += [f"- {_flow(factor.model_dump(exclude_defaults=True))}" for factor in found.factors()]
     out.write_text(head + MARK + "\n".join(lines) + "\n", encoding="utf-8")
     typer.echo(f"{len(found.factors())} factors written to {out.name}: {summary}")
+
+
+def _coverage(points: "Sequence[Point]", seen: "Mapping[str, Errors]") -> Iterator[str]:
+    """What was fitted, and the errors where it was held out."""
+    yield f"fitted_models: [{', '.join(sorted({p.problem.model.name for p in points}))}]"
+    yield f"fitted_gpus: [{', '.join(sorted({p.gpu for p in points}))}]"
+    yield "errors:"
+    for name, found in seen.items():
+        held_out = name.removeprefix("whole ").removesuffix("s held out")
+        if held_out != name:
+            yield f"- {{held_out: {held_out}, tpot: {found.tpot_mape:.1f}, ttft: {found.ttft_mape:.1f}}}"
 
 
 def _flow(fields: dict[str, object]) -> str:

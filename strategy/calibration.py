@@ -156,6 +156,17 @@ class EngineConstants:
     """Decode steps for which a prompt is held back under DP attention, until other replicas have prompts as well."""
 
 
+HeldOut = Literal["configuration", "model", "gpu"]
+
+
+class Error(Frozen):
+    """Mean relative errors on measured serving points of which the fit had seen nothing of one kind, in percent."""
+
+    held_out: HeldOut
+    tpot: float
+    ttft: float
+
+
 class Calibration(Frozen):
     """Every fitted or measured constant of the cost model."""
 
@@ -172,6 +183,17 @@ class Calibration(Frozen):
     """Constants fitted on serving points, on top of the efficiencies."""
     calibrated_archs: tuple[str, ...] = ()
     """Architectures on which efficiencies were fitted; others are extrapolated."""
+
+    fitted_models: tuple[str, ...] = ()
+    """Models whose serving points were fitted."""
+    fitted_gpus: tuple[str, ...] = ()
+    errors: tuple[Error, ...] = ()
+
+    def error_of(self, model: str, gpu: str) -> Error | None:
+        """The error to expect for a model on a GPU: the largest of the kinds that it is new in."""
+        new = {"configuration": True, "model": model not in self.fitted_models, "gpu": gpu not in self.fitted_gpus}
+        found = [error for error in self.errors if new[error.held_out]]
+        return max(found, key=lambda error: error.tpot, default=None)
 
     def replaced(self, **fields: Any) -> "Calibration":
         """A calibration with other fields and nothing remembered (a copy would keep what was looked up before)."""

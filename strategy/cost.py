@@ -208,10 +208,25 @@ class _Deployment:
         cluster, first = self.problem.cluster, self.strategy.first_rank(pool)
         return span(pool, "stage", cluster, first).units > 1 or p2p_crosses(pool, cluster, first)
 
+    def _error_notes(self) -> list[str]:
+        """How far such estimates were from measurements."""
+        gpu, model = self.problem.cluster.gpu, self.problem.model
+        error = self.calibration.error_of(model.name, gpu.key)
+        if error is None:
+            return []
+        seen = {
+            "configuration": f"other configurations of {model.name} on {gpu.name}, or like them, were fitted",
+            "model": f"{model.name} was not among the models fitted",
+            "gpu": f"{gpu.name} was not among the GPUs fitted",
+        }[error.held_out]
+        return [
+            f"{seen}: such estimates were off by {error.tpot:.0f} % of TPOT and {error.ttft:.0f} % of TTFT on average"
+        ]
+
     def _notes(self, concurrency: int) -> list[str]:
         """What widens the uncertainty of these numbers."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
-        notes = []
+        notes = [*self._error_notes()]
         if gpu.arch not in self.calibration.calibrated_archs:
             notes.append(f"kernel efficiencies were not fitted on {gpu.arch}: those of other GPUs are assumed")
         if not self.calibration.fabrics_of(gpu):

@@ -19,6 +19,7 @@ from strategy.cost import curve
 
 HEADER = [
     "concurrency",
+    "measured_on",
     "backend",
     "model_path",
     "system",
@@ -90,7 +91,7 @@ def table(points: list[Point]) -> Table:
     [
         ((64, 1, 8, 8), (8, 1, 1, 8)),  # tp 8 and ep 8 multiplied
         ((1, 64, 8, 8), (1, 8, 1, 8)),
-        ((4, 4, 1, 16), (1, 4, 1, 4)),
+        ((4, 4, 1, 16), (4, 1, 1, 4)),
         ((8, 1, 8, 1), (8, 1, 8, 1)),
         ((8, 0, 1, 8), (8, 1, 1, 8)),
     ],
@@ -101,6 +102,15 @@ def test_layouts_are_read_as_they_are_meant(stated: tuple[int, ...], meant: tupl
     found = read_degrees(row(pp_size=1, **dict(zip(names, stated, strict=True))), "", moe=True)
 
     assert (found.tp, found.dp, found.moe_tp, found.ep) == meant
+
+
+@pytest.mark.parametrize(("engine", "day"), [("trtllm", "2026-02-05"), ("vllm", "2026-04-21")])
+def test_dp_attention_is_believed_where_measurements_show_it(engine: str, day: str) -> None:
+    stated = {"tp_size": 4, "pp_size": 1, "attention_dp_size": 4, "moe_tp_size": 1, "moe_ep_size": 16}
+
+    found = read_degrees(row(backend=engine, measured_on=day, **stated), "", moe=True)
+
+    assert (found.tp, found.dp, found.ep) == (1, 4, 4)
 
 
 def test_rows_that_cannot_be_priced_say_why() -> None:

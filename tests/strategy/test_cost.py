@@ -206,6 +206,31 @@ def test_hardware_without_measurements_is_priced_and_said_to_be() -> None:
     assert any("no measured collectives" in note for note in e.notes)
 
 
+@pytest.mark.parametrize(
+    ("model", "gpu", "reason"),
+    [
+        ("llama-3.1-70b", "h100-sxm", "or like them, were fitted"),
+        ("llama-2-70b", "h100-sxm", "llama-2-70b was not among the models fitted"),
+        ("llama-3.1-70b", "l40s", "was not among the GPUs fitted"),
+    ],
+)
+def test_an_estimate_says_how_far_such_estimates_were_off(model: str, gpu: str, reason: str) -> None:
+    asked = problem(model, gpu)
+
+    notes = estimate(planned(asked, TP8), asked, calibration(), concurrency=4).notes
+
+    assert any(reason in note and "off by" in note for note in notes)
+
+
+def test_what_was_never_fitted_is_less_certain() -> None:
+    known, new = (calibration().error_of("llama-3.1-70b", gpu) for gpu in ("h100-sxm", "l40s"))
+
+    assert known is not None
+    assert new is not None
+    assert known.tpot < new.tpot
+    assert known.ttft < new.ttft
+
+
 @pytest.mark.parametrize("field", ["memory_tb_per_s", "bf16_tflops", "scale_up_gb_per_s", "nic_gb_per_s"])
 @pytest.mark.parametrize("gpu", ["h100-sxm", "mi300x", "l40s"])
 def test_faster_hardware_is_never_slower(gpu: str, field: str) -> None:
