@@ -17,7 +17,7 @@ from evals.cost_rows import Point
 from strategy.build import build
 from strategy.calibration import ENGINE_QUANTITIES, Calibration
 from strategy.cost import Server
-from strategy.fleet import balanced
+from strategy.fleet import balanced, front_ends
 from strategy.passes import PassTime
 from strategy.serving import Demand, steady_state
 from strategy.strategy import Phase
@@ -132,7 +132,8 @@ class Table:
     packed: Grid
     prefill_replicas: Grid
     disaggregated: NDArray[np.bool_]
-    decode_servers: Grid
+    behind: Grid
+    """Attention replicas behind each front end."""
     balanced: NDArray[np.bool_]
     transfer_ms: Grid
     measured_ttft_ms: Grid
@@ -183,7 +184,7 @@ class Table:
             prefill_replicas=self.prefill_replicas,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
-            front_ms=engine["front_ms"] * (self.batches[:, -1] * self.decode_servers - 1),
+            front_ms=engine["front_ms"] * np.maximum(self.batches[:, -1] * self.behind - 1, 0.0),
             interference=engine["interference"],
             held_steps=np.where(self.balanced, engine["balance_steps"], 0.0),
         )
@@ -292,7 +293,7 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
         packed=np.array([server.packed_prompts for server in servers]),
         prefill_replicas=np.array([s.prefill_servers / s.decode_servers for s in servers]),
         disaggregated=np.array([p.strategy.disaggregated for p in points]),
-        decode_servers=np.array([float(s.decode_servers) for s in servers]),
+        behind=np.array([s.decode_servers / front_ends(s.dag.strategy) for s in servers]),
         balanced=np.array([balanced(server.prefill_pool) for server in servers]),
         transfer_ms=np.array([server.transfer_ms for server in servers]),
         measured_ttft_ms=np.array([p.ttft_ms for p in points]),

@@ -63,6 +63,11 @@ def packed_prompts(work: Workload, pool: Pool) -> float:
     return max(1.0, (pool.chunk_tokens or PREFILL_BUDGET_TOKENS) // new_tokens(work))
 
 
+def front_ends(strategy: Strategy) -> int:
+    """Servers that requests enter by."""
+    return 1 if strategy.disaggregated else strategy.pools[0].replicas
+
+
 def balanced(pool: Pool) -> bool:
     """Whether attention replicas of a pool run their passes in step."""
     return pool.attention.dp_size > 1
@@ -267,6 +272,8 @@ class Plants:
     """Attention replicas that decode."""
     prefill_servers: Grid
     """Attention replicas that prefill."""
+    front_ends: Grid
+    """Servers that requests enter by: each replica has its own, a disaggregated deployment one."""
     balanced: NDArray[np.bool_]
     """Whether attention replicas share their steps, so that engines hold prompts back to fill several replicas at once."""
     disaggregated: NDArray[np.bool_]
@@ -309,7 +316,7 @@ class Plants:
             prefill_replicas=self.prefill_servers / self.decode_servers,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
-            front_ms=self.engine.front_ms * (batch * self.decode_servers - 1),
+            front_ms=self.engine.front_ms * np.maximum(batch * self.decode_servers / self.front_ends - 1, 0.0),
             interference=self.engine.interference,
             held_steps=np.where(self.balanced, self.engine.balance_steps, 0.0),
         )
@@ -390,6 +397,7 @@ class Fleet:
             transfer_ms=_column(handed),
             decode_servers=decoders,
             prefill_servers=prefillers,
+            front_ends=_column(front_ends(strategy) for strategy in self.strategies),
             balanced=_column(balanced(pool) for pool in prefill) > 0,
             disaggregated=disaggregated,
             max_concurrency=fitting,

@@ -41,7 +41,7 @@ class Demand:
     burst: Grid | float = 0.0
     """Share of requests that arrive with all others at once, and wait for half of them."""
     front_ms: Grid | float = 0.0
-    """Time that the other requests of the whole deployment add to a first token in its front end."""
+    """Time that the other requests of one front end add to a first token there."""
     interference: Grid | float = 1.0
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
     held_steps: Grid | float = 0.0

@@ -139,6 +139,7 @@ class Halves:
             transfer_ms=self.transfer_ms[first][:, None],
             decode_servers=decoders,
             prefill_servers=prefillers,
+            front_ends=np.ones_like(decoders),
             balanced=np.zeros_like(apart),
             disaggregated=apart,
             max_concurrency=fitting,
