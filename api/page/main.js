@@ -17,6 +17,9 @@ import { drawVerdict } from "/page/verdict.js";
 
 const PARTS = { verdict: "Result", "dag-section": "Graph", gpus: "GPUs", memory: "Memory", timeline: "Time", choice: "Alternatives", deploy: "Deploy", sources: "Sources" };
 
+const GONE = new Set([404, 422]);
+/* How the server says that it has no such run, or never could. */
+
 let asking = null;
 
 const editor = new Editor(byId("editor"), { onPicture: drawEdited, share: () => location.href });
@@ -55,7 +58,7 @@ async function saved(run, text, signal) {
   try {
     return await client.savedRun(run, progress.tell, signal);
   } catch (error) {
-    if (error.status !== 404 || !text) throw error;
+    if (!GONE.has(error.status) || !text) throw error;
     return client.plan(text, progress.tell, signal);
   }
 }

@@ -87,8 +87,8 @@ export function problem(error, { again, enterKey }) {
 }
 
 // Where in the request it is wrong, when the server says so.
-function pointed({ errors = [] }) {
-  return errors.slice(0, 3).filter((one) => one.detail).map((one) => h("p", { class: "fix" }, h("code", null, one.pointer || "/"), ` ${one.detail}`));
+function pointed({ errors = [], detail = "" }) {
+  return errors.slice(0, 3).filter((one) => one.detail && !detail.includes(one.detail)).map((one) => h("p", { class: "fix" }, h("code", null, one.pointer || "/"), ` ${one.detail}`));
 }
 
 function retryButton(again, wait) {

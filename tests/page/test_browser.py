@@ -1,7 +1,7 @@
 """The page in a real browser, as people use it. Skipped, with the reason, where there is no Chromium."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import resources
 from importlib.util import find_spec
 from typing import Any
@@ -10,39 +10,12 @@ import pytest
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = api.expect
+expect.set_options(timeout=60_000)
 
 REQUEST = "Llama 3.1 8B on 1x4 L40S, 1k in, 200 out"
 BROKEN = ("inputs: [qkv, 'sync:kv']", "inputs: [qkv]")
 WAIT_MS = 60_000
 Open = Callable[..., Any]
-
-
-@pytest.fixture
-def open_page(browser: Any, url: str) -> Iterator[Open]:
-    """A page of its own; whatever the browser complains about fails the test."""
-    complaints: list[str] = []
-    contexts = []
-
-    def heard(said: Any) -> None:
-        # A refused request is told by the page; that the browser logs it as well is no complaint.
-        if said.type in {"error", "warning"} and "status of 4" not in said.text:
-            complaints.append(said.text)
-
-    def opened(path: str = "/", *, bypass_csp: bool = False, **options: Any) -> Any:
-        context = browser.new_context(bypass_csp=bypass_csp, **options)
-        contexts.append(context)
-        context.set_default_timeout(WAIT_MS)
-        page = context.new_page()
-        page.on("console", heard)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else complaints.append(asked.url))
-        page.goto(f"{url}{path}")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def planned(open_page: Open, text: str = REQUEST, **options: Any) -> Any:
