@@ -83,8 +83,9 @@ def compared(passes: Passes, ranked: Sequence[Candidate]) -> tuple[Estimate, tup
     """The price of the first of `ranked`, and alternatives to it: the front, then the nearest that miss the limits, each with why it lost."""
     best, others = ranked[0], ranked[1:]
     met, missed = [c for c in ranked if c.meets_slo], [c for c in others if not c.meets_slo]
-    shown = [c for c in front(met) if c is not best]
-    shown += [c for c in met if c is not best]
+    parted = best.strategy.disaggregated
+    shown = [c for c in met if c.strategy.disaggregated != parted][:1]  # the other kind of serving, where there is one
+    shown += [c for c in (*front(met), *met) if c is not best]
     chosen = _distinct(shown, best)[: MAX_ALTERNATIVES - 2] + _distinct(missed, best)[:2]
     bar, *priced = _estimated(passes, [best, *chosen])
     others_told = (_alternative(passes.problem, best, bar, c, one) for c, one in zip(chosen, priced, strict=True))

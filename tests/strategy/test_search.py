@@ -1,5 +1,8 @@
 """The embedded planner: legal, deterministic, honest about what does not fit."""
 
+import subprocess
+import sys
+
 import pytest
 
 from knowledge.calibration import calibration
@@ -174,3 +177,27 @@ def test_more_requests_a_second_than_the_cluster_serves_is_infeasible() -> None:
 
     assert slow.best is None
     assert fine.best is not None
+
+
+ANSWER = """
+from knowledge.calibration import calibration
+from knowledge.resolve import resolve
+from strategy.request import Request
+from strategy.search import search, what_if
+
+request = {"model": "mixtral-8x7b", "cluster": {"gpu": "h100-sxm", "gpus_per_host": 8}, "workload": {"isl": 2048, "osl": 256}}
+found = search(resolve(Request.model_validate(request)).problem, calibration())
+print(found.best.dag.model_dump_json(), found.estimate.model_dump_json(), found.alternatives, what_if(found, calibration()))
+"""
+
+
+def test_another_process_with_other_hashes_gives_the_same_bytes() -> None:
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", ANSWER], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "77")
+    ]
+
+    assert answers[0] == answers[1]
+    assert len(answers[0]) > 1000
