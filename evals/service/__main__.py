@@ -3,14 +3,14 @@
 import json
 import os
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evals.service import benches
-from evals.service.benches import BENCHES, Output
+from evals.service.benches import BENCHES, FULL, Output, Sizes
 from evals.version import commit
 
 RECORD = Path(__file__).with_name("record.json")
@@ -33,10 +33,10 @@ def main(
     add: Annotated[bool, typer.Option("--add", help="add to what is in the table: counts are summed")] = False,
 ) -> None:
     """Run parts and write the table; exit 1 when something did not hold."""
-    benches.KILLS = kills or benches.KILLS
+    sizes = FULL if kills is None else replace(FULL, kills=kills)
     faults = 0
     for name in parts or BENCHES:
-        found = measured(name, seed)
+        found = measured(name, seed, sizes)
         typer.echo(f"{name}: {json.dumps(found['facts'])}")
         for fault in found["faults"]:
             typer.echo(f"  FAULT {fault}")
@@ -46,13 +46,13 @@ def main(
         raise typer.Exit(1)
 
 
-def measured(name: str, seed: int | None) -> Output:
+def measured(name: str, seed: int | None, sizes: Sizes = FULL) -> Output:
     """One part, with when and where."""
     bench = BENCHES[name]
     before = os.getloadavg()[0]
     code = commit()
     with tempfile.TemporaryDirectory() as folder:
-        found = bench.run(Path(folder), bench.seed if seed is None else seed)
+        found = bench.run(Path(folder), bench.seed if seed is None else seed, sizes)
     load = f"{before:.0f} to {os.getloadavg()[0]:.0f} on {os.cpu_count()}"
     return {**found, "at": datetime.now(UTC).isoformat(timespec="minutes")[:16], "commit": code, "load": load}
 

