@@ -1,7 +1,8 @@
 """Questions about the small graph inside one block, and about who uses the block. Safe on cyclic or dangling graphs."""
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 
 from strategy.dag import AnyNode, Block, edges
 from strategy.mesh import AXES, Axis
@@ -148,15 +149,20 @@ def pools_of(subject: Subject, block: str) -> list[Pool]:
     return list(pools.values())
 
 
-def replica_axes(pools: Iterable[Pool]) -> dict[Axis, int]:
+def replica_axes(pools: Iterable[Pool]) -> Mapping[Axis, int]:
     """Axes whose groups hold ranks of several attention replicas in one of the pools, with how many replicas that has."""
+    return _replica_axes(tuple(pools))
+
+
+@lru_cache(maxsize=256)
+def _replica_axes(pools: tuple[Pool, ...]) -> Mapping[Axis, int]:
     found: dict[Axis, int] = {}
     for pool in pools:
         if pool.attention.dp_size > 1:
             found |= {
                 axis: pool.attention.dp_size for axis in AXES if axis not in found and crosses_replicas(pool, axis)
             }
-    return found
+    return MappingProxyType(found)
 
 
 def crosses_replicas(pool: Pool, axis: Axis) -> bool:

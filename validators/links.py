@@ -89,6 +89,14 @@ class Links:
         return _common_layers(*(_by_layers(self.subject, branch) for _, branch, _ in self.subject.branches()))
 
     @cached_property
+    def _handed(self) -> frozenset[tuple[str, str]]:
+        return _ends(self.handoffs)
+
+    @cached_property
+    def _kept(self) -> dict[Phase, frozenset[tuple[str, str]]]:
+        return {phase: _ends(pairs) for phase, pairs in self.caches.items()}
+
+    @cached_property
     def refused(self) -> dict[str, str]:
         """Code of the rule that refuses a link, by the link's pointer."""
         found = {joined.path: self._refused_by(joined) for joined in self.joined}
@@ -99,23 +107,30 @@ class Links:
 
     def _refused_by(self, joined: Joined) -> str:
         phases, loop = (joined.source.phase, joined.target.phase), joined.link.loop
-        ends = (joined.source.place, joined.target.place)
+        ends = (joined.source.place.path, joined.target.place.path)
         if phases == ("decode", "prefill"):
             return "PH003"
         if phases[0] == phases[1] and not loop:
             return "PH001"
         if phases == ("prefill", "decode"):
-            kept = carries_token(joined) or (carries_kv(joined) and (ends in self.handoffs or not self.handoffs))
+            kept = carries_token(joined) or (carries_kv(joined) and (ends in self._handed or not self._handed))
             return "PH002" if loop or not kept else ""
         if phases == ("prefill", "prefill"):
-            return "" if ends in self.caches["prefill"] else "PH010"
-        return "" if ends in self.caches["decode"] or carries_token(joined) else "PH005"
+            return "" if ends in self._kept["prefill"] else "PH010"
+        return "" if ends in self._kept["decode"] or carries_token(joined) else "PH005"
 
     def lacks(self, source: str, target: str) -> bool:
         """Whether nothing stands in for a link that is missing: a link that is refused and has one of its ends is told by itself."""
-        links = self.subject.dag.links
-        refused = [links[int(path.rpartition("/")[2])] for path in self.refused]
-        return not any(link.source == source or link.target == target for link in refused)
+        return source not in self._refused_ends and target not in self._refused_ends
+
+    @cached_property
+    def _refused_ends(self) -> frozenset[str]:
+        links = [self.subject.dag.links[int(path.rpartition("/")[2])] for path in self.refused]
+        return frozenset(end for link in links for end in (link.source, link.target))
+
+
+def _ends(pairs: Pairs) -> frozenset[tuple[str, str]]:
+    return frozenset((writer.path, reader.path) for writer, reader in pairs)
 
 
 def _by_layers(subject: Subject, branch: Branch) -> list[tuple[int, int, Place, Place]]:

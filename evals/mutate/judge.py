@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 
 
 _STATE = Reason("order: a link or loop that no step reads, which an engine would have to keep or wait for")
-_DECLARED = frozenset({"pool-field", "degree", "stages"})
+_DECLARED = frozenset({"pool-field", "degree", "stages", "phases"})
 _MESH = Reason("layout: the declared meshes contradict each other or the engines' groups", _DECLARED)
 REASONS: dict[str, Reason] = {
     "AT007": _MESH,

@@ -19,7 +19,7 @@ from validators.subject import Place, Subject
     sources=("S1 §8.2, §3.4, §4.3",),
     knowledge="dag-document.md#edge-kinds",
     settles=("X4",),
-    requires=frozenset({"DG001", "DG002", "DG007", "PH007", "PH008"}),
+    requires=frozenset({"DG001", "DG002", "DG003", "DG007", "PH007", "PH008"}),
     passes=lambda: [example("send to recv by pipeline, cache to attention by sync", dense)],
     fails=lambda: [
         example(

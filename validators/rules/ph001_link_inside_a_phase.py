@@ -15,7 +15,7 @@ from validators.subject import Subject
     hint="delete it; inside a branch nodes are joined by `inputs`, and state for the next step goes with loop: true",
     sources=("S1 §1",),
     knowledge="decode.md#separate-branches",
-    requires=frozenset({"DG001", "DG002"}),
+    requires=frozenset({"DG001", "DG002", "DG007"}),
     passes=lambda: [
         example("links join branches and steps", dense),
         example("chunks of a prompt", lambda: dense(chunk_tokens=512)),

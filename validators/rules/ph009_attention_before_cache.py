@@ -14,7 +14,7 @@ from validators.subject import Subject
     stage="graph",
     severity="error",
     message="block `{block}`: `{node}` does not wait for `{update}`, so it may read the cache before this token is in it",
-    hint="let `{node}` also read `sync:{update}`",
+    hint="let `{node}` {change}",
     sources=("S1 §7.2", "S4: updates of the cache are committed first"),
     knowledge="decode.md#write-before-read",
     requires=frozenset({"DG001", "DG002", "DG012"}),
@@ -30,4 +30,12 @@ def attention_before_cache(subject: Subject) -> Iterator[Hit]:
             same_block = update.block.name == reader.block.name
             if same_block and update.node.id not in waits and reader.path not in told:
                 told.add(reader.path)
-                yield Hit(f"{reader.path}/inputs", block=reader.block.name, node=reader.node.id, update=update.node.id)
+                as_data = update.node.id in {edge.source for edge in edges(reader.node)}
+                change = f"read `sync:{update.node.id}`" + (f" instead of `{update.node.id}`" if as_data else "")
+                yield Hit(
+                    f"{reader.path}/inputs",
+                    block=reader.block.name,
+                    node=reader.node.id,
+                    update=update.node.id,
+                    change=change,
+                )

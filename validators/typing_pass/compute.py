@@ -150,13 +150,9 @@ def _attention(site: Site, node: AnyNode, data: Data) -> Tensor:
     heads = tuple(d for d in site.digits.of("tp") if d not in spread)
     site.need_letter(node, query_source, query, heads, ("F",), "heads split over tp")
     site.need_letter(node, query_source, query, spread, ("R",), "all_gather of Q over dcp")
-    if bool(node.partial) != (bool(spread) or not cached):
-        needed = (
-            "partial: true, as the cache is split by positions"
-            if spread
-            else "partial: true only over part of the context"
-        )
-        raise site.stop(node, "content", needed=needed, found=f"partial: {str(bool(node.partial)).lower()}")
+    if not node.partial and (spread or not cached):
+        needed = "partial: true, as " + ("the cache is split by positions" if spread else "it sees part of the context")
+        raise site.stop(node, "content", needed=needed, found="partial: false")
     for source, value in keys:
         _need_same_tokens(site, node, query, source, value)
     content = "latent_context" if node.form == "absorbed" else "context"
