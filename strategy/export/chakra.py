@@ -9,7 +9,11 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact, NodeCost, Plan
@@ -21,6 +25,8 @@ from strategy.strategy import Phase
 SCHEMA_VERSION = "0.0.4"
 MAX_NODES = 1_000_000
 COMP, SEND, RECV, COLL = 4, 5, 6, 7
+SYNC = 1
+"""Kind of an edge that carries no data."""
 COLLECTIVE_TYPES = {
     "all_reduce": 0,
     "step_sync": 0,
@@ -85,6 +91,7 @@ class RankWriter:
         return self.count - 1
 
 
+@lru_cache(maxsize=4096)
 def _attribute(name: str, kind: Kind, value: int | str) -> bytes:
     number = VALUE_FIELDS[kind]
     content = string(number, value) if isinstance(value, str) else integer(number, value)
@@ -191,15 +198,11 @@ def _inputs(traced: Trace) -> Iterator[tuple[list[int], list[int]]]:
     """For each node in order: sources on its own rank that it reads, and those it only waits for."""
     expanded = traced.expanded
     own = expanded.rank[traced.source] == expanded.rank[traced.target]
-    columns = (traced.source[own].tolist(), traced.target[own].tolist(), traced.kind[own].tolist())
-    edges, at = list(zip(*columns, strict=True)), 0
-    for index in range(expanded.num_nodes):
-        data: list[int] = []
-        sync: list[int] = []
-        while at < len(edges) and edges[at][1] == index:
-            (sync if edges[at][2] == 1 else data).append(edges[at][0])
-            at += 1
-        yield data, sync
+    sources, waits = traced.source[own].tolist(), (traced.kind[own] == SYNC).tolist()
+    bounds = np.searchsorted(traced.target[own], np.arange(expanded.num_nodes + 1)).tolist()
+    for first, last in pairwise(bounds):
+        edges = range(first, last)
+        yield [sources[k] for k in edges if not waits[k]], [sources[k] for k in edges if waits[k]]
 
 
 def _send(message: Message) -> list[Attribute]:

@@ -1,5 +1,7 @@
 """The few lines of protobuf's wire format that a writer of Chakra traces needs."""
 
+from functools import lru_cache
+
 
 def varint(value: int) -> bytes:
     """A non-negative integer, seven bits a byte, lowest first."""
@@ -21,6 +23,7 @@ def chunk(field: int, content: bytes) -> bytes:
     return varint(field << 3 | 2) + varint(len(content)) + content
 
 
+@lru_cache(maxsize=4096)
 def string(field: int, value: str) -> bytes:
     """A string field."""
     return chunk(field, value.encode())
