@@ -74,16 +74,11 @@ def sums_in_two_steps(rng: Random, document: Document) -> None:
         for node in [n for n in block["nodes"] if n["op"] == "all_reduce" and n["axis"] == "tp"]:
             if rng.random() < 0.5:
                 dim = rng.choice(("tokens", "hidden"))
-                whole = {
-                    "id": f"{node['id']}_whole",
-                    "op": "all_gather",
-                    "axis": "tp",
-                    "dim": dim,
-                    "inputs": [node["id"]],
-                }
-                _reread(block, node["id"], whole["id"])
+                whole = f"{node['id']}_whole"
+                gather = {"id": whole, "op": "all_gather", "axis": "tp", "dim": dim, "inputs": [node["id"]]}
+                _reread(block, node["id"], whole)
                 node.update(op="reduce_scatter", dim=dim)
-                block["nodes"].insert(block["nodes"].index(node) + 1, whole)
+                block["nodes"].insert(block["nodes"].index(node) + 1, gather)
 
 
 def shards_sent(_rng: Random, document: Document) -> None:

@@ -187,7 +187,8 @@ def traits(model: ModelSpec, strategy: Strategy) -> list[str]:
     found = [*_model_traits(model), "disaggregated" if strategy.disaggregated else "colocated"]
     if strategy.disaggregated and (prefill.attention, prefill.pp_size) != (decode.attention, decode.pp_size):
         found.append("disaggregated, different degrees")
-    for phase, pool in (("prefill", prefill), ("decode", decode)):
+    used: tuple[tuple[Phase, Pool], ...] = (("prefill", prefill), ("decode", decode))
+    for phase, pool in used:
         found.append(f"{phase} {' x '.join(combination(pool, phase)) or 'one rank'}")
     for pool in strategy.pools:
         found += _pool_traits(model, pool)

@@ -268,7 +268,7 @@ def _root(site: Site, axis: Axis, value: Value) -> Ints:
     """[ranks]: who sends in each rank's group: the one that has rows, where the others have padding only, else the first."""
     members = site.ranks.members(axis)
     rows = value.rows if isinstance(value, Tensor | Tokens) else np.zeros((site.ranks.count, 1), dtype=np.int64)
-    has = (rows >= 0).any(axis=1)[members]
+    has = np.asarray((rows >= 0).any(axis=1))[members]
     first = np.where(has.sum(axis=1) == 1, has.argmax(axis=1), 0)
     return np.asarray(members[np.arange(len(members)), first][site.ranks.group_of(axis)])
 

@@ -37,7 +37,12 @@ def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
         attention = _attention_nodes(graph)
         for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)
-            if axis in crossing and graph.near(node.id, attention) and not feeds_cache(graph, node.id):
+            if (
+                axis is not None
+                and axis in crossing
+                and graph.near(node.id, attention)
+                and not feeds_cache(graph, node.id)
+            ):
                 yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossing[axis])
 
 

@@ -26,7 +26,7 @@ def cache_across_replicas(subject: Subject) -> Iterator[Hit]:
         crossing = replica_axes(pools_of(subject, graph.block.name))
         for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)
-            if axis in crossing and feeds_cache(graph, node.id):
+            if axis is not None and axis in crossing and feeds_cache(graph, node.id):
                 yield Hit(graph.path_of(node), node=node.id, op=node.op, axis=axis, replicas=crossing[axis])
 
 
