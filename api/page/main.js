@@ -85,15 +85,16 @@ async function present(result) {
   byId("dag-section").hidden = !result.dag;
   toggleExamples(result.status === "needs_clarification");
   for (const id of ["gpus", "memory", "timeline", "choice", "deploy"]) byId(id).hidden = true;
-  if (result.dag) {
-    state.document = JSON.stringify({ dag: result.dag, request: result.request });
-    await redrawDag();
-  }
+  if (result.dag) state.document = JSON.stringify({ dag: result.dag, request: result.request });
+  const drawn = result.dag ? redrawDag() : null;
+  // What needs no picture is drawn while the server makes it.
+  drawSources(result);
+  if (result.dag) drawTimeline(byId("timeline"), result.estimate);
+  await drawn;
   drawVerdict(byId("verdict"), result, {
     pools: state.picture?.pools ?? [], onAsk: askChange, onWords: addWords, link: () => location.href, onFinding: goToFinding,
     deploy: () => byId("deploy").scrollIntoView(),
   });
-  drawSources(result);
   if (result.dag) await presentPlan(result);
   else closeEditor();
   drawJump();
@@ -103,7 +104,6 @@ async function presentPlan(result) {
   const { pools } = state.picture;
   drawGpus(byId("gpus"), pools);
   drawMemory(byId("memory"), pools, result.estimate);
-  drawTimeline(byId("timeline"), result.estimate);
   drawChoice(byId("choice"), result, planName());
   drawDeploy(byId("deploy"), state.document, result.request?.engine).then(drawJump, failed);
   if (!byId("editor").hidden) await openEditor();
