@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +187,12 @@ def _end_with_parent() -> None:
     """Let a worker not outlive a run that was killed: its queue would never tell it."""
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def solve_task(task: Task) -> Entry:
