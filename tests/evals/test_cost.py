@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evals.cost_choices import degrees, gpus_of
-from evals.cost_factors import Key
-from evals.cost_fit import TPOT_SCALE, Fit, fit, shipped
+from evals.cost_factors import Key, prior
+from evals.cost_fit import Fit, fit, shipped
 from evals.cost_metrics import errors, orders, regret
 from evals.cost_plots import residuals, scatter
 from evals.cost_rows import Point, UnusableRowError, read_degrees, read_point, read_points
@@ -164,7 +164,9 @@ def test_the_fit_recovers_factors_that_made_the_measurements(table: Table) -> No
     found = fit(made, np.ones(len(made.points)))
 
     after = made.predict(found.logs)[1]
-    assert np.abs(after / tpot - 1).max() < TPOT_SCALE
+    before = made.predict(np.array([prior(key)[0] for key in made.keys]))[1]
+    assert np.abs(after / tpot - 1).max() < 0.1
+    assert np.abs(after / tpot - 1).mean() < 0.5 * np.abs(before / tpot - 1).mean()
 
 
 def test_predictions_that_are_right_leave_no_error_no_regret_and_no_wrong_order(table: Table) -> None:
