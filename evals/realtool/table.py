@@ -36,6 +36,8 @@ def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
         "",
         "## The tools",
         "",
+        "Plans that a tool was not asked about since their files last changed are not counted.",
+        "",
         "| tool | export | asked of it | plans | accepted | date |",
         "|---|---|---|---|---|---|",
         *(_row(judge, *said[judge.name]) for judge in JUDGES),
