@@ -1,7 +1,13 @@
 """What faulty models and servers do, by name: one function each from a request to an answer.
 
-`KIND` says what a behaviour may lead to at best: `repaired` (the model's own plan stands), `fallback` (only the planner's can), or
-`either`.
+`Hope` says what a behaviour may lead to at best: `repaired` (the model's own plan stands), `fallback` (only the planner's can), or
+`either`. `about` names the gotcha that a behaviour stands for: G1 to G24 are the rows on structured output, retries and timeouts in the list of
+what the libraries really do; `rows()` is the table. What each row is about, in short:
+
+G1 shape errors, fences, thoughts - G2 usage of what does not parse - G3 tool calls without result - G4 replies that were cut - G5 finish_reason length -
+G6 refusals - G7 bodies that are no chat message - G8 context overflow - G9, G10, G12 strict schemas - G11 lost recursive schemas - G13 schema wrapping -
+G14 other paths for some names - G15 max_tokens - G16, G18 no usage, no tokenizer - G17 streams unasked - G19 empty keys - G20 retries, Retry-After - G21 what is
+not worth a retry - G22 retries that multiply - G23 step timeouts - G24 silence and dripping.
 """
 
 import copy
@@ -63,6 +69,15 @@ def behaviours() -> tuple[Behaviour, ...]:
     return tuple(_ALL)
 
 
+def rows() -> dict[int, tuple[str, ...]]:
+    """Row of the gotcha table -> the behaviours that stand for it."""
+    named = {
+        number: tuple(b.name for b in _ALL if f"G{number}" in b.about.replace(",", " ").split())
+        for number in range(1, 25)
+    }
+    return dict(sorted(named.items()))
+
+
 def _behaviour(about: str, hope: Hope) -> Callable[[Make], Make]:
     def register(make: Make) -> Make:
         _ALL.append(Behaviour(make.__name__.strip("_").replace("_", "-"), about, hope, make))
@@ -91,6 +106,11 @@ def good(script: Script) -> Say:
     return text(script.strategy_answer)
 
 
+def good_always(script: Script) -> Behave:
+    """The right answer, for ever."""
+    return lambda _asked: good(script)
+
+
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Say:
     """An error body as the API writes it."""
     body = json.dumps({"error": {"message": message, "code": code, "type": "x", "param": None}}).encode()
@@ -108,6 +128,15 @@ _first("prose", "G1", Say("I would choose tensor parallelism over all GPUs."))
 _first("empty-content", "G1", Say(""))
 _first("null-content", "G7", Say(None))
 _first("bad-json", "G1", Say('{"why": "because", "strategy": {'))
+_first(
+    "duplicate-names", "G1", Say('{"why": "a", "why": "b", "strategy": {"pools": []}, "graph": null, "citations": []}')
+)
+_first(
+    "broken-and-billed",
+    "G2",
+    Say('{"why": "a", "strategy": {"pools": [{"name"', usage={**USAGE, "completion_tokens": 700}),
+)
+_first("shape-and-billed", "G2", Say('{"strategy": {"pools": "TP8"}}', usage={**USAGE, "completion_tokens": 700}))
 _first("json-list", "G1", Say("[1, 2, 3]"))
 _first("two-objects", "G1", Say('{"why": "a"}{"why": "b"}'))
 _first("not-a-number", "G1", Say('{"why": "a", "strategy": NaN, "graph": null, "citations": []}'))
@@ -152,6 +181,29 @@ def _fenced(script: Script) -> Behave:
 @_behaviour("G1", "repaired")
 def _thinks_aloud(script: Script) -> Behave:
     return lambda _asked: Say(f'<think>Eight heads {{"tp": 8}}</think>\n{json.dumps(script.strategy_answer)}')
+
+
+@_behaviour("G1", "repaired")
+def _explains_around_the_answer(script: Script) -> Behave:
+    return lambda _asked: Say(
+        f"Here is my plan.\n```json\n{json.dumps(script.strategy_answer)}\n```\nIt keeps TPOT low."
+    )
+
+
+@_behaviour("G1", "repaired")
+def _thinks_without_a_beginning(script: Script) -> Behave:
+    """As chat templates do that open the think block themselves."""
+    return lambda _asked: Say(f"I could take {{tp: 8}}.\n</think>\n{json.dumps(script.strategy_answer)}")
+
+
+@_behaviour("G4", "repaired")
+def _leaves_out_what_goes_without_saying(script: Script) -> Behave:
+    """As servers without a strict format do: whole JSON, but only the fields that the model found worth writing."""
+    pools = [
+        {name: pool[name] for name in ("replicas", "pp_size", "attention")}
+        for pool in script.strategy_answer["strategy"]["pools"]
+    ]
+    return lambda _asked: text({"strategy": {"pools": pools}})
 
 
 @_behaviour("G7", "repaired")
@@ -231,6 +283,38 @@ def _loose(schema: Any) -> Iterator[str]:
             yield "optional property"
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         yield from _loose(part)
+
+
+@_behaviour("G11, G13", "repaired")
+def _sees_the_whole_schema(script: Script) -> Behave:
+    """Answers only when the schema arrives whole: nothing recursive that a helper emptied, no helper's own wrapping."""
+
+    def behave(asked: Asked) -> Say:
+        schema = asked.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        whole = bool(schema.get("$defs", {}).get("WireBlock", {}).get("properties", {}).get("nodes", {}).get("items"))
+        return good(script) if whole else error(500, "the schema lost its nodes")
+
+    return behave
+
+
+@_behaviour("G19", "repaired")
+def _asks_for_no_key(script: Script) -> Behave:
+    """A local server: whatever stands for a key is fine, as long as the request comes."""
+    return good_always(script)
+
+
+@_behaviour("G22", "fallback")
+def _counts_requests(_script: Script) -> Behave:
+    """Fails with 500, and with 401 from the third request on: retries of several layers would be seen as such."""
+    return lambda asked: (
+        error(500, "boom") if asked.turn < 2 else error(401, f"request {asked.turn + 1} for one question")
+    )
+
+
+@_behaviour("G23", "fallback")
+def _answers_when_the_run_is_over(script: Script) -> Behave:
+    """Slower than every limit: one limit on the call and one on the run, none on a step of the graph."""
+    return lambda _asked: Say(json.dumps(script.strategy_answer), delay_s=LONG_S)
 
 
 @_behaviour("G14", "repaired")
