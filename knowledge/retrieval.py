@@ -227,10 +227,12 @@ def _markdown_paths(folder: Path) -> Iterator[Path]:
 def _describe(path: Path, prefix: str, folder: Path) -> _File | Skipped:
     name = prefix + path.relative_to(folder).as_posix()
     try:
-        real = path.resolve(strict=True)
-        if not real.is_relative_to(folder.resolve()):
-            return Skipped(name, "links to a file outside the folder")
-        status = real.stat()
+        real, status = path, path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            real = path.resolve(strict=True)
+            if not real.is_relative_to(folder.resolve()):
+                return Skipped(name, "links to a file outside the folder")
+            status = real.stat()
     except (OSError, RuntimeError):
         return Skipped(name, "cannot be read")
     if not stat.S_ISREG(status.st_mode):

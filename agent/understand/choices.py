@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from agent.understand.notes import Notes
-from agent.understand.scan import Scan, compiled
+from agent.understand.scan import COUNT, Scan, compiled
 from strategy.model import Dtype
 
 _ENGINES = {
@@ -20,7 +20,7 @@ _OBJECTIVES = {
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
-        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?\s+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:response|responses|answers?|tokens?))\b"
     ),
     "throughput": compiled(
@@ -53,6 +53,9 @@ _SERVING = {
         r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:on|in)\s+(?:separate|different)\s+\w{1,10}\b"
     ),
 }  # fmt: skip
+_SPLIT = compiled(
+    rf"(?<![\w.]){COUNT}\s*x?\s*(?:nodes?|hosts?|gpus?|servers?|machines?|boxes)?\s*(?:for|to|do)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+)
 _DTYPES: dict[str, Dtype] = {
     "fp32": "fp32", "float32": "fp32", "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8",
     "float8": "fp8", "e4m3": "fp8", "int8": "int8", "mxfp4": "mxfp4", "nvfp4": "nvfp4", "fp4": "nvfp4", "int4": "int4",
@@ -68,13 +71,19 @@ _PAIRED: dict[str, Dtype] = {"w4a16": "bf16", "w8a8": "int8", "w8a16": "bf16"}
 """What such a name says of the activations."""
 _D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|half[- ]precision|(?:4|8|16)[- ]?bits?)"
 _NOUN = {
-    "kv": r"(?:kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
+    "kv": r"(?:cache\s+kv|kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
 _JOIN = r"\s*(?:=|:|\bin\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\s)*\s*"
 _NAMED = {
-    field: (compiled(rf"\b{_D}[- ]*{noun}\b"), compiled(rf"\b{noun}{_JOIN}{_D}\b")) for field, noun in _NOUN.items()
+    field: (
+        compiled(
+            rf"\b{_D}(?:\s+(?:for|in|pour|für|para|per)\s+(?:the\s+|le\s+|la\s+|den\s+|el\s+|o\s+|il\s+)?|[- ]*){noun}\b"
+        ),
+        compiled(rf"\b{noun}{_JOIN}{_D}\b"),
+    )
+    for field, noun in _NOUN.items()
 }
 _BARE = compiled(rf"\b{_D}\b(?:[- ](?:block|checkpoint|quanti[sz]ed|quanti[sz]ation|model|mode))*")
 
@@ -82,6 +91,9 @@ _BARE = compiled(rf"\b{_D}\b(?:[- ](?:block|checkpoint|quanti[sz]ed|quanti[sz]at
 def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
     """Engine, objective and serving as fields of a `Request` document."""
     found: dict[str, object] = {}
+    for match in scan.take(_SPLIT):
+        found["serving"] = "disaggregated"
+        notes.assume(f"ignored: `{scan.words(match.span())}` (the plan sizes the pools of prefill and decode itself)")
     for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
         value = _choice(scan, field, options, notes)
         if value is not None:

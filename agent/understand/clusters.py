@@ -25,6 +25,7 @@ _ANOTHER = rf"(?P<again>{COUNT})"
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*racks?\b")),
     ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*racks?\s+(?:of|with)\s+{_MAKE}{_G}")),
+    ("whole_rack", compiled(rf"\b(?:an?\s+)?(?:full|whole|entire|complete)\s+{_MAKE}{_G}[- ]*racks?\b|{_G}[- ]*(?:full|whole|entire|complete)?[- ]*rack\b|\b(?:full|whole|entire|complete)\s+racks?\s+of\s+{_G}")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})\s*(?:x|\*|by)\s*(?P<n>{COUNT})\s*(?:x|\*)?[- ]*{_MAKE}{_G}(?:[- ]*{_HOST}\b)?")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}{_EACH}(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|per\s+{_HOST}))?")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?P<n>{COUNT})(?:x|[- ]gpus?)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
@@ -121,7 +122,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         listed = ", ".join(f"`{n}`" for n in near)
         notes.ask("gpu", f"GPU `{name}` is not in the catalogue; nearest names: {listed}")
         return None
-    keys = list(dict.fromkeys(_preferred(m.keys) for m in mentions))
+    keys = list(dict.fromkeys(_preferred(m.keys, scan.original) for m in mentions))
     if len(keys) > 1:
         notes.ask(
             "gpu",
@@ -135,10 +136,11 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
     return keys[0] if keys else None
 
 
-def _preferred(keys: tuple[str, ...]) -> str:
-    """Of several variants the SXM one, then the one with more memory."""
+def _preferred(keys: tuple[str, ...], text: str) -> str:
+    """Of several variants the one whose memory the text gives, then the SXM one, then the one with more memory."""
+    said = {int(n) for n in re.findall(r"(?<![\w.])(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b", text.lower())}
     sizes = {key: max((int(n) for n in re.findall(r"(\d+)g", key)), default=0) for key in keys}
-    return min(keys, key=lambda key: ("sxm" not in key, -sizes[key], len(key), key))
+    return min(keys, key=lambda key: (sizes[key] not in said, "sxm" not in key, -sizes[key], len(key), key))
 
 
 def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
@@ -170,7 +172,7 @@ _HALF = compiled(
 _BEFORE = compiled(
     rf"(?P<n>{COUNT})(?:\s+(?!(?:on|in|at|with|for|using|per|via|of|and|or|users?|requests?|tokens?|tok|in|out|input|output|ms|s|k)\b)[^\W\d_]{{2,16}}){{1,2}}\s+{_MAKE}{_G}"
 )
-_BEHIND = compiled(rf"{_G}\s*[(:x,]?\s*(?P<n>\d{{1,6}})\s*(?:[぀-ヿ一-鿿가-힣]|{_GPUS}\b)")
+_BEHIND = compiled(rf"{_G}\s*[(:x,]?\s*(?P<n>\d{{1,6}})\s*(?:\(|,|[぀-ヿ一-鿿가-힣]|{_GPUS}\b)")
 
 
 def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:
@@ -196,6 +198,7 @@ def _shape(kind: str, match: re.Match[str]) -> Shape:
     n, h = groups.get("n"), groups.get("h")
     return {
         "rack": Shape(racks=n),
+        "whole_rack": Shape(racks=1),
         "hosts_gpus": Shape(hosts=h, per_host=n),
         "total_hosts": Shape(total=n, hosts=h),
         "per_host": Shape(per_host=n),

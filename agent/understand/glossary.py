@@ -11,7 +11,7 @@ _WORDS: dict[str, str] = {
     "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
     r"menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto\s+(?:i|gli|il)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
-    "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소",
+    "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
     "about": r"ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|約|около|roughly|approximately",
     # traffic
     "in ": r"(?:in|en|de|d'|na|no)\s+(?:ingresso|entr[ée]e|entrada)",
@@ -49,9 +49,10 @@ _WORDS: dict[str, str] = {
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
     "lowest cost": r"(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
-    r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
+    r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:o\s+)?menos\s+gpus?(?:\s+poss[íi]ve(?:l|is)|\s+posibles?)?|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
     "latency": r"latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
     "throughput": r"durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
+    "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
     "with": r"mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*\d)",
     "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)",
@@ -110,13 +111,16 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
 )  # fmt: skip
 
 
+_SPACES = re.compile(r"(?<=\S) {2,}")
+
+
 def in_english(text: str) -> str:
     """The text with the words and notations above in the form that the extractors read."""
     for pattern, english in _RULES:
         text = pattern.sub(partial(_replacement, english), text)
     for pattern, plain in _NOTATIONS:
         text = pattern.sub(plain, text)
-    return text
+    return _SPACES.sub(" ", text)
 
 
 def _replacement(english: str, match: re.Match[str]) -> str:

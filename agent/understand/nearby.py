@@ -21,6 +21,11 @@ _TIME = re.compile(r"(?:ms|msecs?|milli\w*|s|secs?|seconds?)$", re.IGNORECASE)
 _PARTS = frozenset({",", "/", "and", "und", "et", "y", "e", "plus", "with", "then"})
 APART = 3.0
 """Words that part what they stand between count this much."""
+_USERS = re.compile(r"(?:users?|requests?|streams?|sessions?|chats?|clients?|people|sequences?)$")
+_ELSE = re.compile(
+    r"(?:[kmgt]i?b|gigs?|gbps|gpus?|cards?|nodes?|hosts?|servers?|machines?|x|layers?|w|kw|watts?|hours?|days?|min|minutes?|percent|replicas?|stages?|way|bits?)$"
+)
+"""Units of things that are neither tokens nor users."""
 FARTHEST = 6
 """Words that may stand between a number and the word that names it."""
 
@@ -39,7 +44,7 @@ CUES: Mapping[str, Cue] = {
     "osl": Cue(compiled(r"^(?:out|output|outputs|osl|answers?|repl(?:y|ies)|responses?|completions?|generat\w+|summar(?:y|ies)|labels?|decode|produces?|returns?)$"), "length"),
     "ttft_ms": Cue(compiled(r"^(?:ttft|first|starts?|begins?|begin)$"), "time"),
     "tpot_ms": Cue(compiled(r"^(?:tpot|itl|between|every|each|per|inter|stream\w*)$"), "time"),
-    "concurrency": Cue(compiled(r"^(?:concurrent|concurrency|simultaneous\w*|parallel|once)$"), "count"),
+    "concurrency": Cue(compiled(r"^(?:concurrent|concurrency|simultaneous\w*|once)$"), "count"),
 }  # fmt: skip
 
 
@@ -93,6 +98,10 @@ def _kind(match: re.Match[str]) -> str:
     unit = (match["unit"] or "").lower()
     if _TIME.match(unit):
         return "time"
+    if _USERS.match(unit):
+        return "users"
+    if _ELSE.match(unit):
+        return "else"
     if unit in _LENGTH_UNITS or unit.startswith("tok"):
         return "number" if unit == "" else "length"
     return "other"
@@ -101,9 +110,7 @@ def _kind(match: re.Match[str]) -> str:
 def _fits(kind: str, wants: str) -> bool:
     if wants == "time":
         return kind == "time"
-    if wants == "length":
-        return kind in ("length", "number", "other")
-    return kind in ("number", "other")
+    return kind in (("length", "number", "other") if wants == "length" else ("number", "users"))
 
 
 def _value(match: re.Match[str], wants: str) -> float:

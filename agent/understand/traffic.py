@@ -58,6 +58,10 @@ _HOW_MANY = compiled(
     r"(?<![\w.,])\d{1,9}(?:\.\d{1,3})?\s?(?:m|million|thousand)?\s+(?:documents|docs|prompts|articles|questions|conversations|transcripts|requests|inputs|files|pages|queries)\b(?!\s+(?:of\s+)?\d*\s*tok)(?!\s*(?:/|per|a|in\s+flight|at\s+once|concurr|each\s+s))"
 )
 """A number of texts, not of tokens."""
+_BECOMES = compiled(
+    rf"{_length('a')}{_TOK}\s+(?:[a-z]+\s+){{0,2}}?(?:becomes?|into|turn(?:ed|s)?\s+into|->|→|yields?|gives?|summari[sz]ed\s+(?:to|into|in))\s+(?:about\s+|an?\s+)?{_length('b')}{_TOK}(?:\s+[a-z]+)?"
+)
+"""`30,000-token reports become 600-token abstracts`."""
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 
 _LOAD = (
@@ -68,7 +72,7 @@ _LOAD = (
     compiled(rf"\b(?:max\s+)?(?:concurrency|conc)(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
     compiled(rf"(?P<n>{COUNT})\s*(?:requests?|sequences?|users?|sessions?)\s*(?:in\s+flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
-    compiled(r"(?<=[- \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
+    compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
@@ -106,6 +110,7 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     prefix = _prefix(scan, notes)
     pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_IN_ORDER)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BECOMES)]
     pairs += [(_tokens(m), _tokens(m)) for m in scan.take(_EQUAL)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_PAIR) if _is_pair(m)]
     pairs += [(int(m["a"]) * K, int(m["b"]) * K) for m in scan.take(_GLUED)]

@@ -125,7 +125,7 @@ _PAST = compiled(
     r"we\s+(?:once\s+)?(?:ran|had|tried|were\s+running)|früher|bisher|auparavant|antes)\b[^;.\n]{0,200}?(?:;|\.\s|\n|,?\s*\b(?:but\s+)?(?:now|today|this\s+time|jetzt|maintenant|ahora)\b)"
 )
 _MARKER = compiled(
-    r"[\s,;.(-]*(?:\b(?:(?:oh|no+|er+|uh+),?\s+wait|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
+    r"[\s,;.(-]*(?:\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
     r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is)\s+)*"
 )
 _NUMBER = compiled(
