@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from strategy.dag import AllToAll, Expert, Routing
-from strategy.execute.ranks import blocks_of, whole
+from strategy.execute.ranks import whole
 from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, same_rows
 from strategy.execute.values import (
     MAX_ELEMENTS,
@@ -194,8 +194,8 @@ def _expert_ffn(site: Site, copies: Copies) -> Floats:
     parts = site.ranks.size("moe_tp")
     assert real is not None
     whole(real.expert_intermediate_size, site.ranks.real_size("moe_tp"), "columns of each expert")
-    columns = blocks_of(moe.expert_intermediate_size, parts)
-    gate_up, down = site.shards.full("experts_gate_up", site.layer), site.shards.full("experts_down", site.layer)
+    gate_up, down = site.shards.experts(site.layer, parts)
+    half = gate_up.shape[2] // 2
     expert = copies.slot % moe.num_experts
     part = site.ranks.place("moe_tp")[copies.holder]
     together = expert * parts + part
@@ -203,11 +203,9 @@ def _expert_ffn(site: Site, copies: Copies) -> Floats:
     found, starts = np.unique(together[order], return_index=True)
     out = np.empty_like(copies.data)
     for key, some in zip(found, np.split(order, starts[1:]), strict=True):
-        up, mine = gate_up[key // parts], columns[key % parts]
-        x = copies.data[some]
-        gate = x @ up[:, mine]
-        hidden = gate / (1.0 + np.exp(-gate)) * (x @ up[:, mine + moe.expert_intermediate_size])
-        out[some] = hidden @ down[key // parts][mine]
+        both = copies.data[some] @ gate_up[key]
+        gate = both[:, :half]
+        out[some] = gate / (1.0 + np.exp(-gate)) * both[:, half:] @ down[key]
     return out
 
 

@@ -32,7 +32,8 @@ def reshard_cache(model: ModelSpec, written: Written, target: Ranks, sequences: 
     """Every decode rank gets its KV heads of its sequences [decode ranks, n] from the prefill ranks that hold them."""
     rows = np.unique(written.rows[written.rows >= 0])
     keys, values = (_whole(model, part, written, rows) for part in (written.keys, written.values))
-    found = padded([np.isin(rows // SPAN, some).nonzero()[0] for some in sequences])
+    wanted = (rows[None, :, None] // SPAN == sequences[:, None, :]).any(axis=2)
+    found = padded([some.nonzero()[0] for some in wanted])
     index = np.maximum(found, 0)[:, :, None]
     held = _held(model, target)
     taken = held[:, None, :]

@@ -89,7 +89,7 @@ def _linear(site: Site, node: Linear, arrived: Arrived) -> Value:
     data, passed = x.data, None
     if attention.kind == "mla" and node.weight == "kv_b":
         needs_width(x, attention.kv_lora_rank + attention.qk_rope_head_dim, "`kv_b` (latent and RoPE part)")
-        data, passed = np.split(data, [attention.kv_lora_rank], axis=-1)
+        data, passed = data[..., : attention.kv_lora_rank], data[..., attention.kv_lora_rank :]
     if data.shape[-1] != weight.shape[-2]:
         raise RunError(f"`{node.weight}` split {node.split} takes {weight.shape[-2]} features, got {data.shape[-1]}")
     out = data @ weight
@@ -106,7 +106,7 @@ def _per_head(name: str, x: Tensor, weight: Floats, nope: int) -> Tensor:
     taken = per_head[..., :nope] if name == "w_uk" else per_head
     if taken.shape[-1] != weight.shape[2]:
         raise RunError(f"`{name}` takes {weight.shape[2]} features a head, got {taken.shape[-1]}")
-    out = np.einsum("rnai,raio->rnao", taken, np.broadcast_to(weight, (len(x.data), *weight.shape[1:])))
+    out = (taken.transpose(0, 2, 1, 3) @ weight).transpose(0, 2, 1, 3)
     if name == "w_uk":
         out = np.concatenate([out, per_head[..., nope:]], axis=-1)
     return Tensor(out.reshape(*x.data.shape[:2], -1), x.rows, name, x.heads and Heads(x.heads.query))
@@ -120,7 +120,7 @@ def _norm(site: Site, node: Norm, arrived: Arrived) -> Value:
     before, data, after = _normed_part(site, node.weight, x)
     if data.shape[-1] != len(weight):
         raise RunError(f"`{node.weight}` takes {len(weight)} features, got {data.shape[-1]}")
-    scaled = data / np.sqrt(np.mean(data * data, axis=-1, keepdims=True) + EPSILON) * weight
+    scaled = data / np.sqrt(np.add.reduce(data * data, axis=-1, keepdims=True) / len(weight) + EPSILON) * weight
     parts = [part for part in (before, scaled, after) if part is not None]
     return Tensor(scaled if len(parts) == 1 else np.concatenate(parts, axis=-1), x.rows, node.weight)
 

@@ -20,7 +20,10 @@ from strategy.execute.values import Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.model import ModelSpec
 from strategy.result import Departure, Proof
-from strategy.strategy import Phase
+from strategy.strategy import Phase, Pool
+
+MAX_KEPT_BYTES = 4_000_000
+"""Shards of one pool and phase that wait for the next proof."""
 
 
 def prove(dag: Dag, model: ModelSpec, *, seed: int = 0, steps: int = 2) -> Proof:
@@ -39,7 +42,11 @@ def prove(dag: Dag, model: ModelSpec, *, seed: int = 0, steps: int = 2) -> Proof
             return Proof(
                 passed=False, max_abs_error=UNBOUNDED, ranks=0, sequences=0, steps=steps, departure=_told(fault)
             )
-        return trial.verdict()
+        try:
+            return trial.verdict()
+        finally:
+            for shards in trial.shards.values():
+                shards.forget_beyond(MAX_KEPT_BYTES)
 
 
 @dataclass
@@ -96,11 +103,11 @@ def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
         model, dag.strategy, ring=any(node.op == "send" and node.axis for b in dag.blocks for node in b.nodes)
     )
     program = read_program(dag, model, scaled.real_pools, steps)
-    weights = _weights(scaled.model, seed)
-    ranks = {
-        phase: Ranks(pool, scaled.real_pools[phase], _first_rank(scaled, phase)) for phase, pool in scaled.pools.items()
+    shards = {
+        phase: _shards(scaled.model, model, seed, pool, scaled.real_pools[phase], _first_rank(scaled, phase), phase)
+        for phase, pool in scaled.pools.items()
     }
-    shards = {phase: Shards(scaled.model, model, weights, ranks[phase], phase) for phase in ranks}
+    ranks = {phase: held.ranks for phase, held in shards.items()}
     prompts = _prompts(scaled.model.vocab_size, seed, tuple(map(int, prompt_lengths(scaled))))
     return _Trial(program, scaled, ranks, shards, Batch(prompts, scaled.first_chunk), seed, steps)
 
@@ -114,6 +121,14 @@ def _prompts(vocab_size: int, seed: int, lengths: tuple[int, ...]) -> list[Ints]
 def _weights(model: ModelSpec, seed: int) -> Weights:
     """Kept for the next proof of the same scaled model: its arrays are read only."""
     return Weights(model, seed)
+
+
+@lru_cache(maxsize=16)
+def _shards(
+    small: ModelSpec, model: ModelSpec, seed: int, pool: Pool, real: Pool, first_rank: int, phase: Phase
+) -> Shards:
+    """The weights as the ranks of a mesh hold them, for every document of that mesh: what a document does with them is run anew."""
+    return Shards(small, model, _weights(small, seed), Ranks(pool, real, first_rank), phase)
 
 
 @lru_cache(maxsize=4)

@@ -29,9 +29,11 @@ class Shards:
         self._model = model
         self._real = real_model
         self.weights = weights
-        self._ranks = ranks
+        self.ranks = ranks
         self._held: dict[tuple[str, str, int | None], Floats] = {}
         self._columns: dict[str, Ints] = {}
+        self._experts: dict[tuple[int | None, int], tuple[Floats, Floats]] = {}
+        self._heads: dict[tuple[str, str], Heads | None] = {}
 
     def axes_of(self, name: str) -> tuple[Axis, ...]:
         """The axes over whose ranks a weight is split, slowest first.
@@ -39,7 +41,7 @@ class Shards:
         Attention that is sliced over cp as well is cut by tp first: a rank's heads are then among those that its tp place had in
         prefill, so the cache it filled there holds their K and V.
         """
-        pool = self._ranks.pool
+        pool = self.ranks.pool
         gathered = pool.attention.dp_size > 1
         if name in ("gate_up", "down") and gathered and pool.dense_ffn == "gathered":
             return ("stage",)
@@ -49,22 +51,27 @@ class Shards:
 
     def parts(self, name: str) -> int:
         """Shards of a split weight."""
-        return math.prod(self._ranks.size(axis) for axis in self.axes_of(name))
+        return math.prod(self.ranks.size(axis) for axis in self.axes_of(name))
 
     def place(self, name: str) -> Ints:
         """[ranks]: which of its shards each rank holds."""
-        place = np.zeros(self._ranks.count, dtype=np.int64)
+        place = np.zeros(self.ranks.count, dtype=np.int64)
         for axis in self.axes_of(name):
-            place = place * self._ranks.size(axis) + self._ranks.place(axis)
+            place = place * self.ranks.size(axis) + self.ranks.place(axis)
         return place
 
     def heads(self, name: str, split: str) -> Heads | None:
         """Which heads every rank has of the result of a linear; None when it yields none."""
+        if (name, split) not in self._heads:
+            self._heads[name, split] = self._find_heads(name, split)
+        return self._heads[name, split]
+
+    def _find_heads(self, name: str, split: str) -> Heads | None:
         attention = self._model.attention
         if name not in (*QUERIES, "kv_b", "qkv") or split == "row":
             return None
         parts, place = (
-            (self.parts(name), self.place(name)) if split == "column" else (1, np.zeros(self._ranks.count, int))
+            (self.parts(name), self.place(name)) if split == "column" else (1, np.zeros(self.ranks.count, int))
         )
         query = blocks_of(attention.num_heads, parts)[place]
         if attention.kind == "gqa":
@@ -77,6 +84,30 @@ class Shards:
         if key not in self._held:
             self._held[key] = self._cut(name, split, layer)
         return self._held[key]
+
+    def experts(self, layer: int | None, parts: int) -> tuple[Floats, Floats]:
+        """Gate and up `[experts * parts, hidden, 2 * columns]` and down `[experts * parts, columns, hidden]`: part by part of each expert."""
+        key = (layer, parts)
+        if key not in self._experts:
+            self._experts[key] = self._cut_experts(layer, parts)
+        return self._experts[key]
+
+    def _cut_experts(self, layer: int | None, parts: int) -> tuple[Floats, Floats]:
+        gate_up, down = self.full("experts_gate_up", layer), self.full("experts_down", layer)
+        width = down.shape[1]
+        columns = blocks_of(width, parts)
+        both = gate_up[:, :, np.concatenate([columns, columns + width], axis=1)].transpose(0, 2, 1, 3)
+        return (
+            np.ascontiguousarray(both).reshape(-1, *both.shape[2:]),
+            down.reshape(-1, width // parts, down.shape[2]),
+        )
+
+    def forget_beyond(self, limit: int) -> None:
+        """Keep the shards for the next proof only when they take at most `limit` bytes."""
+        copies = sum(shard.nbytes for shard in list(self._held.values()) if shard.base is None)
+        if copies + sum(gate_up.nbytes for gate_up, _ in list(self._experts.values())) > limit:
+            self._held.clear()
+            self._experts.clear()
 
     def full(self, name: str, layer: int | None) -> Floats:
         """The whole weight, as replicated weights are held."""
@@ -100,6 +131,8 @@ class Shards:
             return full[blocks_of(len(full), parts)][place]
         if full.ndim != 2:
             raise RunError(f"`{name}` is no matrix and cannot be split by {split}")
+        if parts == 1:
+            return full[None]
         if split == "column":
             shards = full[:, self.columns(name, full.shape[1])]
             return np.ascontiguousarray(shards.transpose(1, 0, 2))[place]
@@ -125,7 +158,7 @@ class Shards:
 
     def _check_real(self, name: str) -> None:
         """The real weight must split into whole units too, whatever the scaled one does."""
-        parts = math.prod(self._ranks.real_size(axis) for axis in self.axes_of(name))
+        parts = math.prod(self.ranks.real_size(axis) for axis in self.axes_of(name))
         attention = self._real.attention
         if name in HEADS_INSIDE:
             whole(attention.num_heads, parts, f"attention heads of `{name}`")

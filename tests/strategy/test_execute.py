@@ -10,8 +10,10 @@ from strategy.build import build
 from strategy.dag import Dag
 from strategy.errors import InputError
 from strategy.execute import prove
+from strategy.execute.ranks import Ranks
 from strategy.execute.reference import run_reference
 from strategy.execute.scale import MAX_WIDTH, prompt_lengths, scale
+from strategy.execute.shards import Shards
 from strategy.execute.weights import Weights
 from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe, Window
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
@@ -53,6 +55,7 @@ EVERY_SECOND = tuple(range(0, 80, 2))
 SLIDING = LLAMA_70B.model_copy(update={"window": Window(kind="sliding", size_tokens=128, layers=EVERY_SECOND)})
 CHUNKED = LLAMA_70B.model_copy(update={"window": Window(kind="chunked", size_tokens=8192, layers=EVERY_SECOND)})
 TIED = LLAMA_70B.model_copy(update={"tie_word_embeddings": True})
+LLAMA_SMALL = LLAMA_70B.model_copy(update={"hidden_size": 64, "vocab_size": 128, "intermediate_size": 128})
 
 
 def load(name: str) -> Dag:
@@ -312,3 +315,36 @@ def test_router_weights_are_applied_by_the_experts_or_by_the_combine(by_experts,
         next(node for node in moe["nodes"] if node.get("role") == "combine")["apply_router_weight"] = True
 
     assert prove(Dag.model_validate(document), DEEPSEEK_V3).passed == (by_experts != by_combine)
+
+
+def with_split(dag: Dag, name: str, split: str) -> Dag:
+    """The same document with another split of one weight."""
+    data = dag.model_dump(mode="json")
+    for block in data["blocks"]:
+        for node in block["nodes"]:
+            if node.get("weight") == name:
+                node["split"] = split
+    return Dag.model_validate(data)
+
+
+def test_what_one_proof_keeps_for_the_next_hides_no_mistake_of_it():
+    strategy = plan(DEEPSEEK_V3, dp=2, tp=4, experts=(1, 8, 1))
+    sound = build(DEEPSEEK_V3, strategy)
+    broken = with_split(sound, "attention_out", "replicated")
+
+    told = [prove(dag, DEEPSEEK_V3) for dag in (broken, sound, broken, sound)]
+
+    assert [proof.passed for proof in told] == [False, True, False, True]
+    assert told[:2] == told[2:]
+
+
+def test_shards_are_kept_only_while_they_are_small():
+    pool = plan(LLAMA_70B, tp=4).pools[0]
+    shards = Shards(LLAMA_SMALL, LLAMA_70B, Weights(LLAMA_SMALL, seed=0), Ranks(pool, pool))
+    held = shards.take("qkv", "column", 0)
+
+    shards.forget_beyond(held.nbytes)
+    assert shards.take("qkv", "column", 0) is held
+
+    shards.forget_beyond(held.nbytes - 1)
+    assert shards.take("qkv", "column", 0) is not held
