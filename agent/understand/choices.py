@@ -9,7 +9,7 @@ from strategy.model import Dtype
 
 _ENGINES = {
     "vllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d[\w.]*)?"),
-    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?lang\b(?:\s+v?\d[\w.]*)?"),
+    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d[\w.]*)?"),
     "trtllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d[\w.]*)?"),
 }  # fmt: skip
 _OBJECTIVES = {
@@ -21,7 +21,7 @@ _OBJECTIVES = {
     ),
     "latency": compiled(
         r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
-        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:response|responses|answers?|tokens?))\b"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:possible\s+)?(?:response|responses|answers?|tokens?))\b"
     ),
     "throughput": compiled(
         r"\b(?:(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
@@ -44,13 +44,14 @@ _EMPHASIS = {
 }
 _SERVING = {
     "colocated": compiled(
-        r"(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
+        r"(?:\b(?:no|not|never|don'?t|do\s+not|without|avoid)\s+(?:\w+\s+)?(?:split|separat\w{1,4})\s+(?:the\s+)?prefill\s*(?:and|/|from)\s*(?:the\s+)?decode\b)|(?:\bprefill\s+and\s+decode\s+(?:\w+\s+){0,3}(?:together|on\s+the\s+same)\b)|(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
         r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
     ),
     "disaggregated": compiled(
         r"\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
         r"\bseparate\s+(?:pools?\s+(?:for|of)\s+)?prefill\s+(?:and|from)\s+decode(?:\s+pools?)?\b|\bp/d\s+split\b|"
-        r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:on|in)\s+(?:separate|different)\s+\w{1,10}\b"
+        r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:\w+\s+){0,3}(?:on|in|into|onto)\s+(?:separate|different|distinct|dedicated|their\s+own)\s+\w{1,10}\b|"
+        r"\b(?:split|divided|separated)\s+into\s+(?:a\s+)?prefill\s+and\s+(?:a\s+)?decode(?:\s+(?:pools?|groups?|clusters?))?\b|\b(?:separate|dedicated|distinct)\s+prefill\s+(?:and|/)\s+decode(?:\s+\w{1,10})?\b"
     ),
 }  # fmt: skip
 _SPLIT = compiled(
@@ -75,7 +76,7 @@ _NOUN = {
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
-_JOIN = r"\s*(?:=|:|\bin\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\s)*\s*"
+_JOIN = r"\s*(?:=|:|\bin\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
 _NAMED = {
     field: (
         compiled(

@@ -18,7 +18,7 @@ _MARK = "\ue000"
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 _HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
-_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of|with|having|each|has|x)?[ ,(]*"
+_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x)?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 _ANOTHER = rf"(?P<again>{COUNT})"
 
@@ -30,12 +30,14 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}{_EACH}(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|per\s+{_HOST}))?")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?P<n>{COUNT})(?:x|[- ]gpus?)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}{_EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{_G}|{_GPUS}))?(?:\s*each)?")),
+    ("hosts_gpus", compiled(rf"{_G}[ ,:x]*(?P<h>{COUNT})[- ]*{_HOST}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?\s*each\b")),
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
     ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
+    ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
     ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
-    ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
+    ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
     ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
@@ -50,9 +52,15 @@ _TOTAL = compiled(
     rf"|(?P<m>{COUNT})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
-    rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b"
+    rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
-_HOSTS = compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b")
+_HOSTS = compiled(
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?!\s*(?:x|gpus?))"
+)
+_SUCH = compiled(
+    rf"\b(?:there\s+are|we\s+(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such)\b"
+)
+"""A number of the hosts that were described before."""
 _NIC = re.compile(
     r"(?P<n>\d{1,4})\s*(?P<u>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)(?:\s*(?:per|/)\s*GPU)?\s*(?:of\s+)?"
     r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
@@ -157,9 +165,11 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
-        found += [Shape(per_host=count_of(m["n"] or m["m"])) for m in scan.take(_PER_HOST)]
+        found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_PER_HOST)]
+        if any(shape.per_host for shape in found):
+            found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_SUCH)]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
-        found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_HOSTS)]
+        found += [Shape(hosts=count_of(m["h"] or m["k"])) for m in scan.take(_HOSTS)]
         if not found:
             found += _near(scan, notes)
     scan.take(re.compile(rf"{_MAKE}{_G}"))

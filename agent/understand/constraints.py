@@ -35,7 +35,7 @@ _NO = compiled(
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
 )
 _OFF = compiled(
-    rf"(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off|forbidden|banned|excluded|not\s+allowed|not\s+wanted)\b"
+    rf"\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off|forbidden|banned|excluded|not\s+allowed|not\s+wanted)\b"
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
@@ -94,8 +94,9 @@ def _forbidden(scan: Scan) -> list[str]:
             for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp")
             if k != kept and (k, kept) != ("dp", "dp_attention")
         ]
-    for match in [*scan.take(_NO), *scan.take(_OFF)]:
-        kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(match["list"])]
+    lists = [m["list"] for m in scan.take(_NO)] + [m["list"] or m["out"] for m in scan.take(_OFF)]
+    for words in lists:
+        kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(words)]
     return list(dict.fromkeys(kinds))
 
 

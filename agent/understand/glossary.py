@@ -8,8 +8,8 @@ from functools import partial
 
 _WORDS: dict[str, str] = {
     # comparing
-    "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
-    r"menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto\s+(?:i|gli|il)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
+    "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
+    r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto\s+(?:i|gli|il)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
     "about": r"ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|約|около|roughly|approximately",
@@ -18,7 +18,7 @@ _WORDS: dict[str, str] = {
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
     "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
     "answers": r"antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
-    "prompt": r"eingaben?|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
+    "prompt": r"eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
     "output": r"ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
     "in": r"rein|hinein|erin",
     "out": r"raus|heraus|uit|eruit",
@@ -30,6 +30,12 @@ _WORDS: dict[str, str] = {
     r"requ[êe]tes?\s+simultan[ée]es|usuarios\s+(?:concurrentes|simult[áa]neos)|(?:peticiones|solicitudes)\s+simult[áa]neas|utenti\s+(?:simultanei|concorrenti|contemporanei)|"
     r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей|동시\s*사용자",
     "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
+    "users": r"(?:be)?nutzern?|anwendern?|utilisat(?:eurs?|rices)|usuari[oa]s?|utenti|usu[áa]rios?|用户|ユーザー|사용자|пользовател(?:ей|я|и|ям)",
+    "at once": r"gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
+    r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
+    "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
+    "are": r"sind|sont|sono|são",
+    "long": r"lang(?=\s*[,.;]|$)",
     # latency
     "first token": r"(?:(?:das|dem|der|le|el|il|o|het)\s+)?(?:erste[nsmr]?|premier|primer|primo|primeiro|eerste|pierwszy|первый|первого|最初の|第一个|首个?|첫(?:\s*번째)?)\s*(?:tokens?|jetons?|トークン|토큰|词元|токен(?:а|ов)?)",
     "between tokens": r"(?:zwischen\s+(?:den\s+|zwei\s+)?tokens?|entre\s+(?:les\s+|deux\s+|los\s+|dos\s+|os\s+|dois\s+)?(?:jetons?|tokens?)|tra\s+(?:i\s+|due\s+)?tokens?|tussen\s+(?:de\s+)?tokens?|(?:token|词元)(?:之)?间(?:的?(?:延迟|间隔))?|トークン間|토큰\s*(?:간|사이))",
@@ -38,13 +44,16 @@ _WORDS: dict[str, str] = {
     "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
     r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
     r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
-    "per token": r"(?:pro|je)\s+token|par\s+(?:jeton|token)|por\s+(?:token|ficha)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
+    "per user": r"(?:pro|je)\s+users|par\s+users?|par\s+utilisateur|por\s+users|per\s+utente|на\s+(?:users|пользователя|каждого\s+пользователя)|每(?:个|位)?\s*users|ユーザー(?:あたり|ごと)|users\s*(?:あたり|ごと|당)",
+    "per second": r"(?:pro|je)\s+sekunde|par\s+seconde|por\s+segundo|al\s+secondo|в\s+секунду|每秒(?=\s*$|\s*[,，。、])",
+    "per token": r"(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
+    "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
     "lowest latency": r"(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
     r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
-    r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|低遅延|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
+    r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "highest throughput": r"(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
     "lowest cost": r"(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
@@ -54,18 +63,19 @@ _WORDS: dict[str, str] = {
     "throughput": r"durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
     "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
-    "with": r"mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*\d)",
-    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)",
+    "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
+    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
+    "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
     "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+\w*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
-    "pipeline parallelism": r"parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
-    "tensor parallelism": r"parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
-    "expert parallelism": r"parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
-    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*分离|分离式?部署",
-    "one": r"(?:une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
-    "two": r"두(?=\s*[대개장])|двух|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
-    "three": r"세(?=\s*[대개장])|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
-    "four": r"네(?=\s*[대개장])|четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
-    "eight": r"восьми|восемь|acht|huit|ocho|otto|oito|八(?=[台张块枚])",
+    "pipeline parallelism": r"конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
+    "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
+    "expert parallelism": r"экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
+    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
+    "one": r"(?:одн(?:ой|ом|у|а|им|ну)|une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
+    "two": r"두(?=\s*(?:[대개장]|nodes))|двух|двумя|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
+    "three": r"세(?=\s*(?:[대개장]|nodes))|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
+    "four": r"네(?=\s*(?:[대개장]|nodes))|четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
+    "eight": r"여덟(?=\s*(?:[대개장]|nodes))|восьми|восемь|acht|huit|ocho|otto|oito|八(?=[台张块枚])",
     "sixteen": r"sechzehn|seize|diecis[ée]is|sedici|dezesseis|zestien|十六",
     "6": r"half\s+a\s+dozen",
     "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
@@ -75,6 +85,14 @@ _WORDS: dict[str, str] = {
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
+_GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][bB]\d{3})"
+"""How GPUs are written, for notations that have to tell them from other words."""
+_FOREMOST = (
+    r"am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
+    r"la\s+prioridad|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
+    r"优先|为先|最重要|重視|优先级最高|優先|우선|중시"
+)
+"""What is said behind the thing that matters most."""
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})|(?={_CJK})(?:{words})(?![A-Za-z])" if re.search(_CJK, words) else rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE), english)
@@ -82,12 +100,25 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )  # fmt: skip
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bnodes\s*(?P<h>\d{1,4})\s*(?:nodes|台|대)"), r" \g<h> nodes "),
+    (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each)[^\s\d]*\s*(?P<h>\d{{1,4}})\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<h>\d{{1,4}})\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"nodes\s*\(\s*(?:각|各|each)\s*(?P<n>\d{1,4})\s*(?:개|장|枚|张|cards)?\s*\)"), r"nodes with \g<n> each "),
+    (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{_GPU})"), r"\g<g>-\g<m>GB"),
+    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
+    (re.compile(r"(?:\b|(?<=\dx))(?P<g>A100|H20)-(?P<m>40|80|96|141)(?![\w.])", re.IGNORECASE), r"\g<g>-\g<m>GB"),
+    (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
+    (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
+    (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
+    (re.compile(rf"\b(?P<what>latency|throughput)\s*(?:is\s+|ist\s+|est\s+|es\s+|è\s+|é\s+|の?)?(?:{_FOREMOST})", re.IGNORECASE), r"\g<what> first "),
+    (re.compile(r"(?:追求|注重|优先考虑|优先保证)\s*(?P<what>latency|throughput)"), r" \g<what> first "),
+    (re.compile(r"(?P<n>\d)\s*人"), r"\g<n> "),
     (re.compile(r"(?<=[A-Za-z])\s*(?:为|是|は|を|が|가|이|을|를)\s*(?=\d)"), " "),
     (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
     (re.compile(r"\bw/\s*", re.IGNORECASE), "with "),
     (re.compile(r"\b(?P<word>max|min|ca|approx|avg|mind|incl)\.(?=\s*\d)", re.IGNORECASE), r"\g<word>"),
     (re.compile(r"(?P<kind>(?:pipeline|tensor|expert)\s+parallelism|disaggregated|PP|TP|EP|DP)\s*(?:は|を|も|은|는|을|를)?\s*(?:使わない|使わずに?|使用しない|なし(?:で|に)?|無し|없이|없음|사용\s*안\s*함|쓰지\s*(?:말|않)\w*|不用|不要|禁用)"), r" without \g<kind> "),
-    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|秒間)\s*(?:钟\s*)?(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개)?의?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps)"), r" \g<n> requests per second "),
+    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|seconds\s*당|秒間)\s*(?:钟\s*)?(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개)?의?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps)"), r" \g<n> requests per second "),
     (re.compile(r"(?P<h>\d{1,6})\s*台\s*(?P<n>\d{1,4})\s*卡\s*(?P<g>[A-Za-z]\w{1,12})"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"(?P<h>\d{1,6})\s*x\s*\(\s*(?P<n>\d{1,4})\s*x?\s*(?P<g>[^()]{1,30})\)"), r"\g<h>x\g<n> \g<g>"),  # 2x(8xH200)
     (re.compile(r"(?<=[\sA-Za-z])(?:は|を|が|で|に|の|は|을|를|은|는|이|가)(?=\s)"), " "),
@@ -103,9 +134,10 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[，、；。：]"), ", "),
     (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
+    (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])"), " "),
     (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
     (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
-    (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",}]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
+    (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",{}\[\]]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
     (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table
     (re.compile(r"\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d{1,9}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> \g<unit>"),
 )  # fmt: skip

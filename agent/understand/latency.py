@@ -17,12 +17,12 @@ _BETWEEN = (
 _TTFT = (
     r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]token(?:[- ]latency)?|"
     r"(?:answers?|responses?|repl(?:y|ies)|output|generation|streaming)\s+(?:to\s+|should\s+|must\s+|(?:has|have|needs?)\s+to\s+)?(?:start|begin)s?\b|"
-    r"\bprefill(?=\s*(?:[:=<≤]|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
+    r"\bprefill(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
 _TPOT = (
     r"(?:\b(?:tpot|itl|tbt)(?:_ms|_s)?\b|inter[- ]token(?:[- ]latency)?|time[- ](?:per|between)[- ](?:output[- ])?tokens?|"
     r"(?:per|each|between)[- ](?:output[- ]|generated[- ]|decoded[- ]|new[- ])?tokens?(?:[- ]latency)?|token[- ]latency|decode[- ]latency|decode\s+step|"
-    r"\bdecode(?=\s*(?:[:=<≤]|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
+    r"\bdecode(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
 _LABEL_FIRST = r"{0}{1}{2}"
 _LABELLED = {
@@ -42,7 +42,7 @@ _SUB_SECOND = compiled(
     rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)"
 )
 _SPEED = compiled(
-    r"(?P<n>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
+    r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
     r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps(?:\s*(?:/|per|for\s+(?:each|every))\s*(?:user|stream|request|session)s?|\s+each|\s*/\s*u)\b"
 )
@@ -100,7 +100,7 @@ def _speeds(scan: Scan, notes: Notes) -> list[float]:
     """Tokens per second for one user, as milliseconds per token."""
     found = []
     for match in scan.take(_SPEED):
-        speed = float(match["n"] or match["m"])
+        speed = float((match["n"] or match["m"]).replace(",", ""))
         said = scan.words(match.span())
         if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
             notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")

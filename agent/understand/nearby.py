@@ -73,17 +73,32 @@ def _nearest_field(scan: Scan, clause: SPAN, span: SPAN, match: re.Match[str], w
     reach: dict[str, float] = {}
     for words, behind in ((before, 0.0), (after, 0.5)):
         steps = 0.0
-        for word in words:
+        for at, word in enumerate(words):
             steps += APART if word.lower() in _PARTS else 1.0
             if word[0].isdigit():
                 break
             for field, cue in CUES.items():
-                if cue.words.match(word) and _fits(kind, cue.wants):
+                if (
+                    cue.words.match(word)
+                    and _fits(kind, cue.wants)
+                    and not _of_place(words, at, reverse=words is before)
+                ):
                     reach.setdefault(field, steps + behind)
     best = min(reach, key=lambda f: reach[f], default=None)
     if best is None or best not in wanted or not _named_token(best, before, after):
         return None
     return best
+
+
+_AFTER_IN = compiled(r"^(?:and|und|et|y|e|out|tokens?|tok|about|around|up|is|of|avg|average|[\W\d].*)$")
+
+
+def _of_place(words: list[str], at: int, *, reverse: bool) -> bool:
+    """Whether an `in` is said of a place (`12 in Zurich`), not of a prompt; `words` run away from the number."""
+    if words[at].lower() not in ("in", "out"):
+        return False
+    following = at - 1 if reverse else at + 1
+    return 0 <= following < len(words) and not _AFTER_IN.match(words[following])
 
 
 def _named_token(field: str, before: list[str], after: list[str]) -> bool:

@@ -17,8 +17,9 @@ _SAME = str.maketrans(
 
 NUMBER_WORDS = {
     "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
-    "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "dozen": 12, "sixteen": 16, "twenty-four": 24, "thirty-two": 32,
-    "sixty-four": 64, "hundred": 100,
+    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12, "fourteen": 14, "fifteen": 15, "sixteen": 16, "eighteen": 18,
+    "twenty": 20, "twenty-four": 24, "thirty": 30, "thirty-two": 32, "forty": 40, "forty-eight": 48, "fifty": 50, "sixty": 60,
+    "sixty-four": 64, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
     "ein": 1, "eine": 1, "einer": 1, "einem": 1, "zwei": 2, "vier": 4, "acht": 8, "sechzehn": 16,
     "un": 1, "une": 1, "deux": 2, "quatre": 4, "huit": 8, "seize": 16, "dos": 2, "cuatro": 4, "ocho": 8,
 }  # fmt: skip

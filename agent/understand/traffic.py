@@ -23,13 +23,15 @@ def _length(group: str, *, alone: bool = True) -> str:
 _N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
 _IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
+_IN_ALONE = r"ins?(?=\s*(?:[-,;:./&+|)=>]|$|\n|and\b|out\b|tokens?\b|~|≈|avg\b|average\b|about\b|up\b|is\b|\d))"
+"""`in` is a length's name only where no place follows (`12 in Zurich`)."""
 _INPUT = (
-    r"(?:in(?:put)?s?|prompts?|prefill|contexts?|ctx|documents?|docs?|isl|requests?\s+of|questions?|"
+    rf"(?:inputs?|{_IN_ALONE}|prompts?|prefill|contexts?|ctx|documents?|docs?|isl|requests?\s+of|questions?|contracts?|reports?|papers?|emails?|tickets?|texts?|"
     r"articles?|conversations?|histor(?:y|ies)|code\s*bases?|transcripts?|sen[dt]s?|sending)"
 )
 _OUTPUT = (
     r"(?:out(?:put)?s?|osl|generat(?:ed|ion|ions|e|ing)|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decode|"
-    r"new|gens?)"
+    r"new\s+tokens|gens?)"
 )
 _PAIR = compiled(
     rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_length('a', alone=False)}"
@@ -44,7 +46,7 @@ _ISL = (
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
-    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
+    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?|yields?|yielding)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
 )  # fmt: skip
 _IN_ORDER = compiled(
     rf"\b{_INPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('a')}{_TOK}[ ,;/&+]*(?:and\s+)?(?:an?\s+)?{_OUTPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('b')}{_TOK}"
@@ -66,12 +68,13 @@ _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)
 
 _LOAD = (
     compiled(
-        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel|simultaneous|in-flight|active)\s*(?:requests?|users?|sessions?|"
+        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
     ),
-    compiled(rf"\b(?:max\s+)?(?:concurrency|conc)(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
-    compiled(rf"(?P<n>{COUNT})\s*(?:requests?|sequences?|users?|sessions?)\s*(?:in\s+flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
+    compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
+    compiled(rf"(?P<n>{COUNT})\s*(?:req(?:uest)?s?|sequences?|users?|sessions?)\s*(?:in[- ]?flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
+    compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
@@ -81,7 +84,7 @@ _RATE = compiled(
     r"|(?P<short>rps|qps|req/s|rpm|qpm))"
 )
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?"
+    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (

@@ -33,7 +33,7 @@ _NO_QUANTITY = (
     compiled(r"\b(?:rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
     compiled(r"\b24\s*/\s*7(?:/365)?\b|\b\d{2}(?:\.\d{1,4})?\s*%\s*(?:up-?time|availability|sla)\b|\b(?:sla|up-?time|availability)\s+(?:of\s+)?\d{2}(?:\.\d{1,4})?\s*%"),
-    compiled(rf"(?<![\w.]){COUNT}\s+(?:people|persons|colleagues|employees|engineers|developers|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b"),
+    compiled(rf"(?<![\w.]){COUNT}\s+(?:people|persons|colleagues|employees|engineers|developers|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"),
 )  # fmt: skip
 
 
@@ -86,6 +86,7 @@ _ABOUT = compiled(
 )
 _WORDED = compiled(
     rf"(?<![\w-])(?P<n>{'|'.join(sorted(_DIGITS, key=len, reverse=True))})[- ]+(?P<scale>hundred|thousand|million)s?\b"
+    rf"(?:\s+and\s+(?P<tens>{'|'.join(w for w, n in _DIGITS.items() if n >= 10)}))?"
 )
 _UNIT_AHEAD = r"(?=\s*(?:-?\s*(?:tok|input|output|prompt|context|answer|response|in\b|out\b|ms\b|milli|s\b|sec|users?\b|req|concurr|chars?|gpus?\b|words?\b|long\b)|$|[,;.)]))"
 _RANGE = compiled(
@@ -103,7 +104,8 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         return f"{amount:g}"
 
     def worded(match: re.Match[str]) -> str:
-        return f"{_DIGITS[match['n'].lower()] * _SCALES[match['scale'].lower()]}"
+        tens = _DIGITS[match["tens"].lower()] if match["tens"] else 0
+        return f"{_DIGITS[match['n'].lower()] * _SCALES[match['scale'].lower()] + tens}"
 
     def larger(match: re.Match[str]) -> str:
         low, high = float(match["a"]), float(match["b"])
@@ -122,7 +124,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
 
 _PAST = compiled(
     r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far|up\s+to\s+now|before\s+that|we\s+used\s+to|"
-    r"we\s+(?:once\s+)?(?:ran|had|tried|were\s+running)|früher|bisher|auparavant|antes)\b[^;.\n]{0,200}?(?:;|\.\s|\n|,?\s*\b(?:but\s+)?(?:now|today|this\s+time|jetzt|maintenant|ahora)\b)"
+    r"we\s+(?:once\s+)?(?:ran|had|tried|were\s+running)|früher|bisher|auparavant|antes)\b[^;.\n]{0,200}?(?:;|\.\s|\n|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b)"
 )
 _MARKER = compiled(
     r"[\s,;.(-]*(?:\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
@@ -149,6 +151,7 @@ def without_past(text: str, notes: Notes) -> str:
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
+    text = _DECIDED.sub(lambda m: _decided(m, notes), text)
     for _ in range(4):
         match = next((m for m in _MARKER.finditer(text) if _corrects(text, m, vocabularies) is not None), None)
         if match is None:
@@ -158,6 +161,21 @@ def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
         notes.assume(f"`{' '.join(text[start : match.end() + 12].split())}`: read what was said last")
         text = text[:start] + text[match.end() :]
     return text
+
+
+_DECIDED = compiled(
+    rf"(?P<first>{_NUMBER.pattern})(?P<what>\s*x?\s*[a-z]{{1,2}}\d{{1,3}}\w{{0,3}}(?:\s+gpus?)?)?\s*\??\s*(?:,|\bor\b|\bor\s+maybe\b|\bmaybe\b|\bdo\s+we\s+need\b|\s)+(?P<second>{_NUMBER.pattern})"
+    rf"(?P<again>\s*x?\s*[a-z]{{1,2}}\d{{1,3}}\w{{0,3}}(?:\s+gpus?)?)?\s*\?[^\w\n]*(?:\w{{1,6}}\s+){{0,2}}?(?:let'?s\s+)?(?:pick|go\s+(?:with|for)|take|choose|use|make\s+it|say|call\s+it|assume)\s+(?P<last>{_NUMBER.pattern})(?P<named>\s*x?\s*[a-z]{{1,2}}\d{{1,3}}\w{{0,3}})?"
+)
+"""A question that the text answers itself: `8 H200? or 16? pick 16`."""
+
+
+def _decided(match: re.Match[str], notes: Notes) -> str:
+    """The number that was settled on, with what was counted."""
+    if match["last"] not in (match["first"], match["second"]):
+        return match.group()
+    notes.assume(f"`{' '.join(match.group().split())}`: read what was said last")
+    return match["last"] + (match["named"] or match["what"] or match["again"] or "")
 
 
 def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabulary]) -> int | None:

@@ -12,7 +12,12 @@ from strategy.request import Request
 
 Json = dict[str, Any]
 DATA = Path(__file__).parent.parent / "data"
-FILES = ("understanding_held.yaml", "understanding_adversarial.yaml", "understanding_fresh.yaml")
+FILES = (
+    "understanding_held.yaml",
+    "understanding_adversarial.yaml",
+    "understanding_fresh.yaml",
+    "understanding_unseen.yaml",
+)
 ASSUMED = {
     "isl": "isl ",
     "osl": "osl ",
