@@ -40,6 +40,10 @@ _ACTIVATION_COEFFICIENT = {1: 10, 2: 6}
 MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.9, "trtllm": 0.9}
 """Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
 
+SGLANG_LEAST_SHARE = 0.5
+"""Share of what weights and buffers leave that SGLang's cache gets at least: where weights nearly fill its fraction, deployments raise it
+(DeepSeek-R1 fp8 on four B200 served loads without waiting that need 0.93 and more; on eight, with a full cache, it waited as 0.9 does)."""
+
 
 RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.5, "sglang": 0.75, "trtllm": 1.0}
 """Share of a request's output tokens that an engine sets cache aside for, on average over its running requests: vLLM admits by what is
@@ -226,8 +230,8 @@ def stage_memory(problem: Problem, pool: Pool) -> list[StageMemory]:
 def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, weights_bytes: float, buffer_bytes: float = 0.0) -> float:
     """Bytes left for the cache beside weights, activations and communication buffers on one rank; negative when they do not fit.
 
-    vLLM's fraction of the GPU covers all of them, SGLang's covers weights and cache (buffers live in the rest), TensorRT-LLM's is the
-    share of what is left that the cache may take.
+    vLLM's fraction of the GPU covers all of them, SGLang's covers weights and cache (buffers live in the rest; weights that it does not
+    hold are refused, weights that leave little of it raise it), TensorRT-LLM's is the share of what is left that the cache may take.
     """
     fraction, of_free = memory_fraction(engine)
     capacity = gpu.memory_gb * 1e9
@@ -235,7 +239,8 @@ def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, weights_bytes: float, b
     if of_free:
         return free * fraction
     if engine == "sglang":
-        return min(free, capacity * fraction - weights_bytes)
+        within = capacity * fraction - weights_bytes
+        return min(free, max(within, free * SGLANG_LEAST_SHARE) if within > 0 else within)
     return free - capacity * (1 - fraction)
 
 

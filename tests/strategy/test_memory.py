@@ -7,6 +7,7 @@ from knowledge.catalogue import find_gpu
 from knowledge.resolve import resolve_model
 from strategy.hardware import Cluster
 from strategy.memory import (
+    RUNTIME_BYTES,
     admitted,
     kv_budget_bytes,
     kv_bytes_per_sequence,
@@ -186,6 +187,16 @@ def test_buffers_of_sglang_live_outside_its_fraction() -> None:
 
     assert with_buffers == without == pytest.approx(gpu.memory_gb * 1e9 * 0.9 - 60e9)
     assert kv_budget_bytes(gpu, "sglang", 60e9, 40e9) < without
+
+
+def test_sglang_gets_half_of_what_crowding_weights_leave() -> None:
+    gpu = find_gpu("b200-sxm")
+    capacity = gpu.memory_gb * 1e9
+
+    crowded, too_many = (kv_budget_bytes(gpu, "sglang", share * capacity, 1e9) for share in (0.88, 0.91))
+
+    assert crowded == pytest.approx((0.12 * capacity - 1e9 - RUNTIME_BYTES) / 2)
+    assert too_many == pytest.approx(-0.01 * capacity)
 
 
 def test_llama_70b_in_fp8_fits_one_h100() -> None:
