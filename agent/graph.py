@@ -121,7 +121,7 @@ async def run(asked: Request | str, deps: Deps | None = None, *, on_event: OnEve
     context = Run(deps or default_deps(), on_event)
     config: Any = {"recursion_limit": recursion_limit(context.deps.settings)}
     final = await _graph().ainvoke(state, config, context=context)
-    return Result.model_validate(final["result"])
+    return context.once("result", final["result"], lambda: Result.model_validate(final["result"]))
 
 
 def run_sync(asked: Request | str, deps: Deps | None = None, *, on_event: OnEvent | None = None) -> Result:

@@ -5,9 +5,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 
 from agent.deps import Deps
 from agent.events import Event, EventType, OnEvent
@@ -35,6 +35,8 @@ from strategy.result import (
     Usage,
 )
 from strategy.strategy import describe
+
+Value = TypeVar("Value")
 
 _RULE_CODE = re.compile(r"[A-Z]{2,4}\d{3}")
 _EXTRA_QUERY = {
@@ -115,6 +117,16 @@ class Run:
     deps: Deps
     on_event: OnEvent | None = None
     started: float = field(default_factory=time.monotonic)
+    _read: dict[str, tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
+    """What was read last out of parts of the state, each with the part: parts are replaced, never changed in place."""
+
+    def once(self, part: str, raw: object, read: Callable[[], Value]) -> Value:
+        """`read()`, again only when `raw` is another object than at the last call for that part."""
+        kept = self._read.get(part)
+        if kept is None or kept[0] is not raw:
+            kept = self._read[part] = (raw, read())
+        value: Value = kept[1]
+        return value
 
     def emit(self, kind: EventType, **data: Any) -> None:
         """Tell the listener, if there is one."""
@@ -135,7 +147,7 @@ async def read_request(state: State, run: Run) -> Update:
     read_usage: dict[str, Any] = {}
     if "request" in state:
         request, assumptions = Request.model_validate(state["request"]), tuple[str, ...]()
-        _, decided = run.deps.resolve(request)
+        problem, decided = run.deps.resolve(request)
     else:
         found, question, assumptions = await asyncio.to_thread(run.deps.understand, state["text"])
         if run.deps.reader is not None and is_open(question, assumptions):
@@ -151,11 +163,12 @@ async def read_request(state: State, run: Run) -> Update:
             }
         request = found
         try:
-            _, decided = run.deps.resolve(request)
+            problem, decided = run.deps.resolve(request)
         except InputError as error:
             asked = f"{error}; {error.hint}" if error.hint else str(error)
             return {"question": asked, "assumptions": list(assumptions), "read_usage": read_usage}
     document = request.model_dump(mode="json", exclude_unset=True)
+    run.once("problem", document, lambda: problem)
     noted = list(dict.fromkeys([*assumptions, *decided]))
     run.emit("understood", request=document, assumptions=noted)
     asks = "model" if run.deps.model else "planner"
@@ -252,7 +265,9 @@ async def ask(state: State, run: Run) -> Update:
         )
     except ProposalError as error:
         proposal = Proposal(outcome="failed", text=str(error))
-    return {"proposal": proposal.model_dump(mode="json"), **_recorded(state, proposer.name, proposal, started)}
+    document = proposal.model_dump(mode="json")
+    run.once("proposal", document, lambda: proposal)
+    return {"proposal": document, **_recorded(state, proposer.name, proposal, started)}
 
 
 def model_time_s(state: State, run: Run) -> float:
@@ -283,7 +298,7 @@ def brief_of(state: State, run: Run) -> Brief:
         escalate=state.get("escalate", False),
         evidence=_evidence(state, run),
         write_graph=run.deps.write_graph,
-        layouts=Proposal.model_validate(state["planned"]).layouts if "planned" in state else (),
+        layouts=proposal_of(state, run, "planned").layouts if "planned" in state else (),
         tokens_left=run.deps.settings.token_budget - tokens_of(state),
     )
 
@@ -300,7 +315,7 @@ def shown_findings(findings: Sequence[Finding], *, limit: int, way_out: bool) ->
 
 
 def _evidence(state: State, run: Run) -> tuple[str, ...]:
-    planned = Proposal.model_validate(state["planned"]) if run.deps.show_evidence and "planned" in state else None
+    planned = proposal_of(state, run, "planned") if run.deps.show_evidence and "planned" in state else None
     if planned is None or planned.strategy is None:
         return ()
     return evidence_lines(planned.strategy, planned.estimate, planned.alternatives)
@@ -334,7 +349,7 @@ def fingerprint(proposal: Proposal) -> str:
 
 async def judge(state: State, run: Run) -> Update:
     """Findings, proof and price of the proposal. Only a clean verdict is accepted."""
-    proposal = Proposal.model_validate(state["proposal"])
+    proposal = proposal_of(state, run)
     if proposal.dag is None or proposal.strategy is None:
         return _noted(state, run, proposal, proposal.findings, None, None, accepted=False)
     known = state.get("planned_verdict")
@@ -441,7 +456,7 @@ def plan_repair(state: State, run: Run) -> Update:
 async def next_best(state: State, run: Run) -> Update:
     """After the model: its own strategy with the canonical graph, once, if it wrote a graph; then the planner."""
     reason = stop_reason(state, run) or state.get("reason", "")
-    proposal = Proposal.model_validate(state["proposal"])
+    proposal = proposal_of(state, run)
     in_time = model_time_s(state, run) > 0
     if in_time and proposal.wrote_graph and proposal.strategy is not None and not state.get("rebuilt"):
         canonical = await asyncio.to_thread(_canonical, proposal, problem_of(state, run))
@@ -453,7 +468,7 @@ async def next_best(state: State, run: Run) -> Update:
                 "reason": reason,
                 "assumptions": [*state["assumptions"], note],
             }
-    planned = Proposal.model_validate(state["planned"])
+    planned = proposal_of(state, run, "planned")
     return {**_replaced(state, "planner", planned), "asks": "planner_fallback", "reason": reason}
 
 
@@ -479,6 +494,7 @@ def conclude(state: State, run: Run) -> Update:
     """The result of the run, and its event."""
     result = _result(state, run)
     document = result.model_dump(mode="json")
+    run.once("result", document, lambda: result)
     run.emit("result", status=result.status, origin=result.origin)
     return {"result": document}
 
@@ -494,8 +510,8 @@ def _result(state: State, run: Run) -> Result:
             usage=usage_of(state),
         )
     if planned_infeasible(state) and "proposal" not in state:
-        return _infeasible(state, run, Proposal.model_validate(state["planned"]))
-    proposal = Proposal.model_validate(state["proposal"])
+        return _infeasible(state, run, proposal_of(state, run, "planned"))
+    proposal = proposal_of(state, run)
     if state["accepted"]:
         return _valid(state, run, proposal)
     if proposal.infeasible is not None:
@@ -520,7 +536,7 @@ def _valid(state: State, run: Run, proposal: Proposal) -> Result:
     common, problem = _common(state), problem_of(state, run)
     common["assumptions"] = tuple(dict.fromkeys([*common["assumptions"], *proposal.assumptions]))
     estimate = Estimate.model_validate(state["estimate"]) if state["estimate"] else None
-    planned = Proposal.model_validate(state["planned"]) if "planned" in state else proposal
+    planned = proposal_of(state, run, "planned") if "planned" in state else proposal
     others = (*_yardstick(planned, estimate), *planned.alternatives)
     alternatives = tuple(a for a in others if a.strategy != proposal.strategy)
     why = proposal.text if state["asks"] == "model" else state.get("reason", "")
@@ -606,7 +622,14 @@ def _citations(state: State, proposal: Proposal) -> tuple[Citation, ...]:
 
 def problem_of(state: State, run: Run) -> Problem:
     """The request of this run, resolved."""
-    return run.deps.resolve(Request.model_validate(state["request"]))[0]
+    asked = state["request"]
+    return run.once("problem", asked, lambda: run.deps.resolve(Request.model_validate(asked))[0])
+
+
+def proposal_of(state: State, run: Run, part: Literal["proposal", "planned"] = "proposal") -> Proposal:
+    """The candidate before the judge, or the planner's own."""
+    raw = state[part]
+    return run.once(part, raw, lambda: Proposal.model_validate(raw))
 
 
 def sections_of(state: State) -> tuple[Shown, ...]:

@@ -443,3 +443,37 @@ def run_sync_problem(found: Deps) -> Problem:
     request, _, _ = found.understand(TEXT)
     assert request is not None
     return found.resolve(request)[0]
+
+
+def test_a_run_resolves_its_request_once_and_its_result_is_what_its_state_holds():
+    real = default_deps()
+    asked: list[Request] = []
+
+    def resolve(request: Request) -> tuple[Problem, tuple[str, ...]]:
+        asked.append(request)
+        return real.resolve(request)
+
+    events: list[Event] = []
+    request = Request.model_validate(
+        {
+            "model": "llama-3.1-8b",
+            "cluster": {"gpu": "h100-sxm", "gpus_per_host": 1},
+            "workload": {"isl": 256, "osl": 32},
+        }
+    )
+    context = Run(dataclasses.replace(real, resolve=resolve), events.append)
+    final = asyncio.run(build_graph().ainvoke({"request": request.model_dump(mode="json")}, context=context))
+
+    assert len(asked) == 1
+    kept = context.once("result", final["result"], lambda: None)
+    assert kept == Result.model_validate(final["result"])
+
+
+def test_what_was_read_of_a_part_is_read_again_when_the_part_is_replaced():
+    context, first, second = Run(default_deps()), {"a": 1}, {"a": 1}
+
+    told = [context.once("part", raw, lambda raw=raw: [raw]) for raw in (first, first, second)]
+
+    assert told[0] is told[1]
+    assert told[2] is not told[1]
+    assert told[2][0] is second
