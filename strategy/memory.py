@@ -41,8 +41,8 @@ MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.9, "trtllm": 0.
 """Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
 
 SGLANG_LEAST_SHARE = 0.5
-"""Share of what weights and buffers leave that SGLang's cache gets at least: where weights nearly fill its fraction, deployments raise it
-(DeepSeek-R1 fp8 on four B200 served loads without waiting that need 0.93 and more; on eight, with a full cache, it waited as 0.9 does)."""
+"""Share of what weights and buffers leave that SGLang's cache gets at least: where weights nearly fill its fraction, deployments seem to
+raise it, which is inferred (DeepSeek-R1 fp8 on four B200 served loads without waiting that need 0.93 and more; on eight, with a full cache, it waited as 0.9 does)."""
 
 
 RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.5, "sglang": 0.75, "trtllm": 1.0}
