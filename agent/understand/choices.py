@@ -8,9 +8,9 @@ from agent.understand.scan import COUNT, Scan, compiled
 from strategy.model import Dtype
 
 _ENGINES = {
-    "vllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d[\w.]*)?"),
-    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d[\w.]*)?"),
-    "trtllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d[\w.]*)?"),
+    "vllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "trtllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
@@ -20,7 +20,7 @@ _OBJECTIVES = {
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
-        r"\b(?:(?:lowest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:possible\s+)?(?:response|responses|answers?|tokens?))\b"
     ),
     "throughput": compiled(
@@ -29,7 +29,7 @@ _OBJECTIVES = {
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
-_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything))"
+_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
 _EMPHASIS = {
     name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")

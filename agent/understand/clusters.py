@@ -18,7 +18,7 @@ _MARK = "\ue000"
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 _HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
-_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x)?[ ,(]*"
+_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 _ANOTHER = rf"(?P<again>{COUNT})"
 
@@ -28,7 +28,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("whole_rack", compiled(rf"\b(?:an?\s+)?(?:full|whole|entire|complete)\s+{_MAKE}{_G}[- ]*racks?\b|{_G}[- ]*(?:full|whole|entire|complete)?[- ]*rack\b|\b(?:full|whole|entire|complete)\s+racks?\s+of\s+{_G}")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})\s*(?:x|\*|by)\s*(?P<n>{COUNT})\s*(?:x|\*)?[- ]*{_MAKE}{_G}(?:[- ]*{_HOST}\b)?")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}{_EACH}(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|per\s+{_HOST}))?")),
-    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?P<n>{COUNT})(?:x|[- ]gpus?)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:of\s+(?:our|the|my|these|those)\s+)?(?P<n>{COUNT})(?:x|[- ](?:gpus?|way))[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}{_EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{_G}|{_GPUS}))?(?:\s*each)?")),
     ("hosts_gpus", compiled(rf"{_G}[ ,:x]*(?P<h>{COUNT})[- ]*{_HOST}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?\s*each\b")),
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
@@ -55,8 +55,12 @@ _PER_HOST = compiled(
     rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
 _HOSTS = compiled(
-    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?!\s*(?:x|gpus?))"
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
+_SOME_CLUSTER = compiled(
+    rf"\b(?:an?|the|our)\s+{_MAKE}{_G}[- ]*(?:clusters?|pools?|farms?|fleets?|environment|setup|infrastructure)\b"
+)
+"""Says which GPU it is, not how many."""
 _SUCH = compiled(
     rf"\b(?:there\s+are|we\s+(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such)\b"
 )
@@ -137,11 +141,20 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
             f"the text names {len(keys)} kinds of GPU ({', '.join(keys)}): which one? All GPUs of a plan are equal",
         )
         return None
+    if keys and _is_pcie(keys[0], scan.original, gpus):
+        notes.ask("gpu", f"the text says PCIe: is the GPU `{keys[0].replace('-sxm', '-pcie')}` or `{keys[0]}`?")
+        return None
     for mention in mentions:
         words = scan.words(mention.span)
         if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
+
+
+def _is_pcie(key: str, text: str, gpus: Vocabulary) -> bool:
+    """Whether the text speaks of PCIe, not of SXM, although the name alone reads as an SXM card that is sold as both."""
+    said = text.lower()
+    return "pcie" in said and "sxm" not in said and "-sxm" in key and key.replace("-sxm", "-pcie") in gpus.names
 
 
 def _preferred(keys: tuple[str, ...], text: str) -> str:
@@ -162,6 +175,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     found += _halves(scan, mentions) if mentions else []
     if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
+    scan.take(_SOME_CLUSTER)
     for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:

@@ -11,7 +11,7 @@ _KINDS: dict[str, str] = {
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:,|nor|or|and)\s))",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:(?:,|nor|or|and)\s|[.;)]|$|off\b|disabled\b)))",
     "ep": r"(?:ep(?:_size)?|expert[-_ ]parallel(?:ism)?(?:_size)?)",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
@@ -31,7 +31,7 @@ _OWN = r"\w|[-_ ]*(?:=|:|\d|(?:must|should|shall|is|are|(?:seems|sounds)|has|of|
 _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
-    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+away\s+from)\s+(?:any\s+|the\s+|use\s+)?"
+    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+away\s+from)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
 )
 _OFF = compiled(

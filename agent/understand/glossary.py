@@ -9,7 +9,7 @@ from functools import partial
 _WORDS: dict[str, str] = {
     # comparing
     "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
-    r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto\s+(?:i|gli|il)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
+    r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto(?:\s+(?:i|gli|il)\b)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
     "about": r"ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|約|около|roughly|approximately",
@@ -31,6 +31,7 @@ _WORDS: dict[str, str] = {
     r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей|동시\s*사용자",
     "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
     "users": r"(?:be)?nutzern?|anwendern?|utilisat(?:eurs?|rices)|usuari[oa]s?|utenti|usu[áa]rios?|用户|ユーザー|사용자|пользовател(?:ей|я|и|ям)",
+    "people": r"personnes|personas|persone|pessoas|personen|leute|mitarbeiter(?:n|innen)?|employés|empleados|человек",
     "at once": r"gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
     r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
     "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
@@ -49,6 +50,7 @@ _WORDS: dict[str, str] = {
     "per token": r"(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
+    "quantized": r"量子化|量化|양자화",
     "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
     "lowest latency": r"(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
@@ -56,7 +58,7 @@ _WORDS: dict[str, str] = {
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "highest throughput": r"(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
-    "lowest cost": r"(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
+    "lowest cost": r"cost[oe]\s+m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
     r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:o\s+)?menos\s+gpus?(?:\s+poss[íi]ve(?:l|is)|\s+posibles?)?|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
     "latency": r"latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
@@ -64,13 +66,13 @@ _WORDS: dict[str, str] = {
     "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
-    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con))|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
+    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+\w*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
+    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
     "pipeline parallelism": r"конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
     "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
-    "expert parallelism": r"экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
-    "disaggregated": r"disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
+    "expert parallelism": r"paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
+    "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
     "one": r"(?:одн(?:ой|ом|у|а|им|ну)|une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
     "two": r"두(?=\s*(?:[대개장]|nodes))|двух|двумя|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
     "three": r"세(?=\s*(?:[대개장]|nodes))|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
@@ -100,9 +102,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )  # fmt: skip
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bnodes\s*(?P<h>\d{1,4})\s*(?:nodes|台|대)"), r" \g<h> nodes "),
-    (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each)[^\s\d]*\s*(?P<h>\d{{1,4}})\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
-    (re.compile(rf"(?P<h>\d{{1,4}})\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
+    (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"한\s*(?=[장개대])"), " 1 "),
+    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?\s*(?P<n>x\s*\d{{1,4}})\s*\(\s*(?P<m>\d{{2,3}})\s*GB?\s*\)", re.IGNORECASE), r"\g<g> \g<m>GB \g<n>"),
+    (re.compile(r"(?<=\d)\s*(?:percent|per\s+cent|prozent|pour\s+cent|por\s+ciento|per\s+cento|por\s+cento|процент(?:ов|а)?)\b", re.IGNORECASE), "%"),
+    (re.compile(r"\b(?:a|one)\s+seconds?\s+and\s+a\s+half\b|\bone\s+and\s+a\s+half\s+seconds?\b", re.IGNORECASE), "1.5 seconds"),
     (re.compile(r"nodes\s*\(\s*(?:각|各|each)\s*(?P<n>\d{1,4})\s*(?:개|장|枚|张|cards)?\s*\)"), r"nodes with \g<n> each "),
     (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{_GPU})"), r"\g<g>-\g<m>GB"),
     (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
@@ -114,6 +120,8 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:追求|注重|优先考虑|优先保证)\s*(?P<what>latency|throughput)"), r" \g<what> first "),
     (re.compile(r"(?P<n>\d)\s*人"), r"\g<n> "),
     (re.compile(r"(?<=[A-Za-z])\s*(?:为|是|は|を|が|가|이|을|를)\s*(?=\d)"), " "),
+    (re.compile(r"(?<![\w.])\.(?=\d{1,3}\s?(?:ms|s|sec|k)\b)"), "0."),
+    (re.compile(r"\b(?P<what>latency|throughput)\s*>{1,3}\s*(?=throughput|latency|cost)", re.IGNORECASE), r"\g<what> first, not "),
     (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
     (re.compile(r"\bw/\s*", re.IGNORECASE), "with "),
     (re.compile(r"\b(?P<word>max|min|ca|approx|avg|mind|incl)\.(?=\s*\d)", re.IGNORECASE), r"\g<word>"),
@@ -134,7 +142,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[，、；。：]"), ", "),
     (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
-    (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])"), " "),
+    (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])|(?<=[0-9])(?=[一-鿿])"), " "),
     (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
     (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
     (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",{}\[\]]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON

@@ -15,7 +15,7 @@ _BETWEEN = (
     r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )
 _TTFT = (
-    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]token(?:[- ]latency)?|"
+    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]tokens?(?:[- ]latency)?|"
     r"(?:answers?|responses?|repl(?:y|ies)|output|generation|streaming)\s+(?:to\s+|should\s+|must\s+|(?:has|have|needs?)\s+to\s+)?(?:start|begin)s?\b|"
     r"\bprefill(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )

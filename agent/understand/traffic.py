@@ -39,14 +39,15 @@ _PAIR = compiled(
 )
 _GLUED = compiled(r"(?<![\w.])(?P<a>\d{1,3})k(?P<b>\d{1,3})k(?![\w])")
 _ISL = (
-    compiled(rf"\b(?:isl|(?:input|prompt|context|ctx|prefill)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
+    compiled(rf"\b(?:isl|(?:input|prompt|context|ctx|prefill)(?:[-_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b{_INPUT}{_IS}{_N}{_TOK}"),
+    compiled(rf"\beach\s+(?:(?:of|with|around|about|having|has|some|being)\s+|~\s*)*{_N}[- ]*tokens?\b|\b{_N.replace('<n', '<e')}[- ]*tokens?\s+(?:each|apiece)\b"),
 )  # fmt: skip
 _OSL = (
-    compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
-    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?{_OUTPUT}(?:\s+tokens?|\s+length)?\b"),
-    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?|yields?|yielding)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
+    compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[-_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
+    compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?(?:{_OUTPUT}|(?<=tokens )(?:come\s+back|back|(?:are\s+)?(?:returned|generated|produced)))(?:\s+tokens?|\s+length)?\b"),
+    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?|yields?|yielding|answered\s+(?:in|with|by)(?:\s+some)?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
 )  # fmt: skip
 _IN_ORDER = compiled(
     rf"\b{_INPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('a')}{_TOK}[ ,;/&+]*(?:and\s+)?(?:an?\s+)?{_OUTPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('b')}{_TOK}"
@@ -75,6 +76,7 @@ _LOAD = (
     compiled(rf"(?P<n>{COUNT})\s*(?:req(?:uest)?s?|sequences?|users?|sessions?)\s*(?:in[- ]?flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
+    compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
@@ -143,7 +145,7 @@ def _is_pair(match: re.Match[str]) -> bool:
 
 
 def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:
-    return [_tokens(m) for pattern in patterns for m in scan.take(pattern)]
+    return [_tokens(m, "n" if m["n"] else "e") for pattern in patterns for m in scan.take(pattern)]
 
 
 def _load(scan: Scan, notes: Notes) -> dict[str, object]:

@@ -17,6 +17,8 @@ FILES = (
     "understanding_adversarial.yaml",
     "understanding_fresh.yaml",
     "understanding_unseen.yaml",
+    "understanding_unseen_2.yaml",
+    "understanding_unseen_3.yaml",
 )
 ASSUMED = {
     "isl": "isl ",

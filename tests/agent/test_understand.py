@@ -117,3 +117,33 @@ def test_texts_that_were_written_by_hand_and_kept_apart_are_understood_field_by_
     assert len(outputs) >= 120
     assert 1 - sum(map(len, wrong.values())) / total >= 0.95, wrong
     assert {text: output["silent"] for text, output in outputs.items() if output["silent"]} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu", "hosts", "per_host"),
+    [
+        ("DeepSeek-V3 on 16 H20 with 141 GB of memory", "h20-141g", 2, 8),
+        ("DeepSeek-V3 在16张141G的H20上", "h20-141g", 2, 8),
+        ("Kimi-K2 on 8 H200? or do we need 16? pick 16", "h200-sxm", 2, 8),
+        ("DeepSeek-V3: H200 8개짜리 서버 두 대", "h200-sxm", 2, 8),
+        ("DeepSeek-V3: 서버 4대에 각각 H200 8개씩 있습니다", "h200-sxm", 4, 8),
+        ("DeepSeek-V3 with vllm 8 H200", "h200-sxm", 1, 8),
+        ("DeepSeek-V3. Our nodes have eight H200 each and there are two of them.", "h200-sxm", 2, 8),
+    ],
+)
+def test_the_cluster_is_the_one_that_is_described(text: str, gpu: str, hosts: int, per_host: int) -> None:
+    request = understand(text).request
+    assert request is not None
+    assert (request.cluster.gpu, request.cluster.hosts, request.cluster.gpus_per_host) == (gpu, hosts, per_host)
+
+
+def test_a_number_before_a_place_is_no_prompt_length() -> None:
+    found = understand("We are a team of 12 in Zurich with a new 8-way H200 server for Qwen3-235B-A22B")
+    assert found.request is not None
+    assert (found.request.workload.isl, found.request.cluster.gpus_per_host) == (4096, 8)
+
+
+def test_pcie_in_the_text_but_not_in_the_name_is_asked_about() -> None:
+    found = understand("mixtral 8x7b, 2xH100 NVL? nah PCIe, 1k/200")
+    assert found.request is None
+    assert "h100-pcie" in (found.question or "")
