@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from knowledge.catalogue import gpus
+from knowledge.catalogue import SAFE_LOADER, gpus
 from strategy.calibration import Calibration
 from strategy.errors import KnowledgeError
 
@@ -22,7 +22,8 @@ def calibration() -> Calibration:
 
 
 def _read(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(files("knowledge").joinpath("data", name).read_text(encoding="utf-8"))
+    text = files("knowledge").joinpath("data", name).read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.load(text, Loader=SAFE_LOADER)  # noqa: S506
     return loaded
 
 

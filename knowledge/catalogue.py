@@ -23,7 +23,8 @@ from strategy.model import ModelSpec, Provenance, Status
 from strategy.parameters import active_parameters, parameters
 
 DATA = Path(__file__).parent / "data"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""PyYAML's safe loader, in C where it was built with it: ten times as fast, and start-up reads tens of files."""
 _NEAREST = 3
 _MAX_NAME = 200
 _VENDORS = ("nvidia", "amd", "google", "instinct", "tesla", "cloud")
@@ -132,8 +133,7 @@ def _summary(key: str) -> ModelSummary:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        # A safe loader, the one in C where it was built.
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE_LOADER)  # noqa: S506
     except (OSError, yaml.YAMLError) as error:
         raise KnowledgeError(f"catalogue file `{path.name}` cannot be read: {error}") from error
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from knowledge.catalogue import SAFE_LOADER
 from knowledge.markdown import Passage, passages
 from knowledge.vocabulary import terms
 
@@ -180,7 +181,7 @@ def _weighted_terms(section: Section) -> list[str]:
 @cache
 def _asked() -> dict[str, str]:
     """Section reference -> other words in which people ask about it; only for our own pages."""
-    pages = yaml.safe_load(ASKED.read_text(encoding="utf-8"))
+    pages = yaml.load(ASKED.read_text(encoding="utf-8"), Loader=SAFE_LOADER)  # noqa: S506
     return {f"{page}#{anchor}": words for page, sections in pages.items() for anchor, words in sections.items()}
 
 

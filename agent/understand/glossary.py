@@ -4,7 +4,7 @@ Only words of this trade and the small words around numbers are here: a text is 
 """
 
 import re
-from functools import partial
+from functools import cache, partial
 
 _WORDS: dict[str, str] = {
     # comparing
@@ -96,10 +96,6 @@ _FOREMOST = (
 )
 """What is said behind the thing that matters most."""
 _CJK = r"[぀-ヿ一-鿿가-힣]"
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})|(?={_CJK})(?:{words})(?![A-Za-z])" if re.search(_CJK, words) else rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE), english)
-    for english, words in _WORDS.items()
-)  # fmt: skip
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
@@ -154,9 +150,22 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
 _SPACES = re.compile(r"(?<=\S) {2,}")
 
 
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The words as patterns: compiled for the first text, since a process that reads none should not wait for them."""
+    return tuple((re.compile(_bounded(words), re.IGNORECASE), english) for english, words in _WORDS.items())
+
+
+def _bounded(words: str) -> str:
+    """Words that stand alone, and those of scripts without spaces wherever they stand."""
+    if not _CJK_CHARACTER.search(words):
+        return rf"(?<![^\W_])(?:{words})(?![^\W_])"
+    return rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])|(?:{words})(?<={_CJK})|(?={_CJK})(?:{words})(?![A-Za-z])"
+
+
 def in_english(text: str) -> str:
     """The text with the words and notations above in the form that the extractors read."""
-    for pattern, english in _RULES:
+    for pattern, english in _rules():
         text = pattern.sub(partial(_replacement, english), text)
     for pattern, plain in _NOTATIONS:
         text = pattern.sub(plain, text)

@@ -1,5 +1,7 @@
 """Text to request: the table of texts, and what must hold for any text."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,11 @@ def test_pcie_in_the_text_but_not_in_the_name_is_asked_about() -> None:
     found = understand("mixtral 8x7b, 2xH100 NVL? nah PCIe, 1k/200")
     assert found.request is None
     assert "h100-pcie" in (found.question or "")
+
+
+def test_the_patterns_of_texts_are_not_compiled_by_a_process_that_reads_none() -> None:
+    code = "import agent.understand.assemble, agent.understand.glossary as g; print(g._rules.cache_info().currsize)"
+
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+
+    assert said.stdout.strip() == "0"
