@@ -6,6 +6,7 @@ People put the words between a number and its name in more ways than patterns ca
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.understand.notes import Notes
 from agent.understand.scan import SPAN, Scan, compiled, number_of
@@ -28,6 +29,8 @@ _ELSE = re.compile(
 """Units of things that are neither tokens nor users."""
 FARTHEST = 6
 """Words that may stand between a number and the word that names it."""
+FARTHEST_CHARACTERS = 240
+"""Room for that many long words: no number looks back over a whole text."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,10 @@ def _nearest_field(scan: Scan, clause: SPAN, span: SPAN, match: re.Match[str], w
     """The field whose word is nearest; None when there is none, or when two are as near."""
     kind = _kind(match)
     unit_is_word = match["unit"] is not None and kind == "other"
-    before = [w.group() for w in _TOKEN.finditer(scan.original[clause[0] : span[0]])][-FARTHEST:][::-1]
+    near = max(clause[0], span[0] - FARTHEST_CHARACTERS)
+    before = [w.group() for w in _TOKEN.finditer(scan.original, near, span[0])][-FARTHEST:][::-1]
     end = span[0] + len(match["n"]) if unit_is_word else span[1]
-    after = [w.group() for w in _TOKEN.finditer(scan.original[end : clause[1]])][:FARTHEST]
+    after = [w.group() for w in islice(_TOKEN.finditer(scan.original, end, clause[1]), FARTHEST)]
     reach: dict[str, float] = {}
     for words, behind in ((before, 0.0), (after, 0.5)):
         steps = 0.0
