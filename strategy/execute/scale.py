@@ -6,9 +6,9 @@ one shrinks to about that.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import count, product
 
 import numpy as np
 
@@ -22,6 +22,7 @@ MAX_REPLICAS = 2
 """Independent replicas share nothing and run one program: two of them show that they are independent."""
 PROMPT_TOKENS = 4
 """Mean prompt length without context parallelism; the lengths themselves differ."""
+MIN_WINDOW_TOKENS = 3
 SCALED_GROUPS = 4
 """Expert groups of node-limited routing, at most."""
 SCALED_DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
@@ -61,7 +62,8 @@ def scale(model: ModelSpec, strategy: Strategy, *, ring: bool = False) -> Scaled
     pools = {phase: _with_redundancy(pool) for phase, pool in pools.items()}
     unit = _shared_tokens(pools["prefill"])
     chunk = None if pools["prefill"].chunk_tokens is None else 2 if unit == 1 else unit
-    return Scaled(small, pools, model, real, _num_sequences(list(pools.values())), unit, chunk)
+    scaled = Scaled(small, pools, model, real, _num_sequences(list(pools.values())), unit, chunk)
+    return replace(scaled, model=_with_window(scaled))
 
 
 def _shared_tokens(pool: Pool) -> int:
@@ -169,9 +171,18 @@ def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec
         update["moe"] = _scaled_moe(
             model.moe, math.lcm(*(e.ep_size for e in experts)), math.lcm(*(e.tp_size for e in experts)), unit
         )
-    if model.window is not None:
-        update["window"] = model.window.model_copy(update={"size_tokens": 3})
     return model.model_copy(update=update)
+
+
+def _with_window(scaled: Scaled) -> ModelSpec:
+    """A window shorter than the prompts, at whose border no phase and no chunk starts: attention over chunks forgets nothing in between."""
+    model = scaled.model
+    if model.window is None:
+        return model
+    starts = prompt_lengths(scaled) if scaled.unit_tokens > 1 else np.array([], dtype=np.int64)
+    borders = {*map(int, starts), *([scaled.first_chunk] if scaled.first_chunk else [])}
+    size = next(n for n in count(MIN_WINDOW_TOKENS) if all(border % n for border in borders))
+    return model.model_copy(update={"window": model.window.model_copy(update={"size_tokens": size})})
 
 
 def _scaled_moe(moe: Moe, ep_size: int, tp_size: int, width: int) -> Moe:
@@ -270,6 +281,6 @@ def prompt_lengths(scaled: Scaled) -> Ints:
     return lengths.ravel()
 
 
-def _longer_prompts(count: int, tp_size: int) -> int:
+def _longer_prompts(prompts: int, tp_size: int) -> int:
     """How many of the prompts of one replica are twice as long: some, and so many that tp ranks can share the rows evenly."""
-    return tp_size * max(1, count // 4 // tp_size)
+    return tp_size * max(1, prompts // 4 // tp_size)

@@ -380,3 +380,23 @@ def test_node_limited_routing_reaches_few_groups():
     )
 
     assert np.abs(limited - free).max() > 1e-3
+
+
+def handed_over(link: dict[str, Any]) -> bool:
+    return link["source"] == "prefill.attention_prefill.kv" and link["target"].startswith("decode.")
+
+
+@pytest.mark.parametrize("order", ["contiguous", "zigzag"])
+@pytest.mark.parametrize("cp", [2, 3, 4, 6])
+@pytest.mark.parametrize("chunk", [None, 2048])
+def test_decode_starts_inside_a_window(order, cp, chunk):
+    """Or attention over chunks would need nothing of what prefill left, and a lost hand-over would not be seen."""
+    kind = "cp_allgather" if chunk else "cp_ring"
+    strategy = plan(cp=cp, sp_kind=kind, cp_decode_use="replicate", cp_order=order, chunk_tokens=chunk)
+    model = GQA.model_copy(update={"window": Window(kind="chunked", size_tokens=64, layers=tuple(range(8)))})
+    document = build(model, strategy).model_dump(mode="json")
+    document["links"] = [link for link in document["links"] if not handed_over(link)]
+
+    departure = prove(Dag.model_validate(document), model).departure
+    assert departure is not None
+    assert departure.node.startswith("decode.")
