@@ -76,7 +76,7 @@ def _kills_on_sqlite(folder: Path, seed: int, sizes: Sizes) -> Output:
 
 
 def _kills_on_postgres(folder: Path, seed: int, sizes: Sizes) -> Output:
-    with postgres(folder) as url:
+    with postgres() as url:
         return outcome_of(kill_cluster(folder, url, sizes.kills, seed))
 
 
@@ -89,7 +89,7 @@ def _leavings_on_sqlite(folder: Path, _seed: int, sizes: Sizes) -> Output:
 
 def _leavings_on_postgres(folder: Path, _seed: int, sizes: Sizes) -> Output:
     with ExitStack() as stack:
-        url, model = stack.enter_context(postgres(folder)), stack.enter_context(slow_model(SLOW_MODEL_S))
+        url, model = stack.enter_context(postgres()), stack.enter_context(slow_model(SLOW_MODEL_S))
         settings = {"MESHWRIGHT_DATABASE": url, **_asking(model.url)}
         apis = [Process("serve", {**settings, "MESHWRIGHT_RUN_SLOTS": "0"}, folder) for _ in range(2)]
         workers = [Process("worker", settings, folder) for _ in range(2)]

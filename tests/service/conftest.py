@@ -45,10 +45,6 @@ def http(api: Process) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in [folder, *folder.parents][:3]:
-        if parent.stat().st_mode & 0o055 != 0o055 and parent != Path("/"):
-            parent.chmod(0o755)
-    with postgres(folder) as url:
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
         yield url
