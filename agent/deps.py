@@ -120,11 +120,11 @@ def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
     from agent.understand import understand
     from knowledge.calibration import calibration
     from knowledge.resolve import resolve
-    from knowledge.retrieval import Library
+    from knowledge.retrieval import library
     from strategy.cost import estimate
     from validators.validate import validate
 
-    library, constants = Library(knowledge), calibration()
+    pages, constants = library(knowledge), calibration()
 
     def resolved(request: Request) -> tuple[Problem, tuple[str, ...]]:
         found = resolve(request)
@@ -135,7 +135,7 @@ def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
         return found.request, found.question, found.assumptions
 
     def sections(query: str, k: int) -> tuple[Shown, ...]:
-        return tuple(Shown(ref=s.ref, title=s.title, text=s.text) for s in library.search(query, k))
+        return tuple(Shown(ref=s.ref, title=s.title, text=s.text) for s in pages.search(query, k))
 
     return Deps(
         resolve=resolved,

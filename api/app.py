@@ -16,7 +16,7 @@ from api.guard import Guard
 from api.metrics import Metrics
 from api.openapi import describe
 from api.replies import respond
-from api.routes import catalog, chat, health, page, rules, runs, strategies
+from api.routes import catalog, chat, health, knowledge, page, rules, runs, strategies
 from api.settings import Settings
 from api.tools import add_tools, no_tools
 from api.version import version
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         chat.router,
         rules.router,
         catalog.router,
+        knowledge.router,
         health.router,
         page.router,
     ):

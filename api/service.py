@@ -80,6 +80,18 @@ class Judgement(Frozen):
     proof: Proof | None
 
 
+class KnowledgeSection(Frozen):
+    """A section of the knowledge base, as answers cite it."""
+
+    ref: str
+    """`file.md#anchor`"""
+    title: str
+    page: str
+    """Title of the page that it is on."""
+    text: str
+    """Markdown."""
+
+
 def fit(kind: type[T], data: object, what: str) -> T:
     """`data` as a value of `kind`. Raises `ShapeError` with a JSON pointer for every place that does not fit."""
     try:
@@ -348,6 +360,19 @@ def catalog_record(kind: Kind, name: str) -> dict[str, Any]:
     except UnknownNameError as error:
         raise MissingResourceError(str(error), hint=error.hint) from None
     return found.model_dump(mode="json")
+
+
+def knowledge_section(settings: Settings, ref: str) -> KnowledgeSection:
+    """A section of the knowledge base, as citations name it. Raises `MissingResourceError`."""
+    from knowledge.retrieval import library
+
+    pages = library(settings.knowledge)
+    found = pages.get(ref)
+    if found is None:
+        raise MissingResourceError(
+            f"the knowledge base has no section `{ref[:80]}`", hint=_nearest(ref[:200], pages.refs())
+        )
+    return KnowledgeSection(ref=found.ref, title=found.title, page=found.page, text=found.text)
 
 
 def _model(dag: Dag, problem: Problem | None) -> ModelSpec:

@@ -84,6 +84,12 @@ def cite(refs: Iterable[str], shown: Collection[str]) -> Citations:
     return Citations(accepted, tuple(refused))
 
 
+@cache
+def library(folders: tuple[Path, ...] = ()) -> "Library":
+    """The one library over our pages and `folders` of this process."""
+    return Library(folders)
+
+
 class Library:
     """Sections of our pages and of `folders`, searchable; safe to share between threads."""
 

@@ -44,11 +44,11 @@ def check_artifacts(
 ) -> tuple[Finding, ...]:
     """Everything in which `artifacts` differ from `strategy`; nothing when they start exactly the plan.
 
-    `engine` is the one inside Dynamo (vLLM unless given). Redundant experts of TensorRT-LLM are slots beyond `num_experts`, and are
+    `engine` is the one inside Dynamo (vLLM unless given); every other target is, or has, an engine of its own. Redundant experts of TensorRT-LLM are slots beyond `num_experts`, and are
     compared only when that is known.
     """
     files = tuple(artifacts)
-    inside = engine or INSIDE.get(target, "vllm")
+    inside = INSIDE.get(target) or engine or "vllm"
     try:
         deployed = read_back(target, files, num_experts=num_experts)
     except InputError as error:

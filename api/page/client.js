@@ -156,5 +156,8 @@ function fileName(format, type) {
   return `${format === "json" || format === "yaml" ? "dag" : format}.${suffix}`;
 }
 
+// A section of the knowledge base by its reference.
+export const section = async (ref) => (await read(await request(`/v1/knowledge?ref=${encodeURIComponent(ref)}`))).json();
+
 // A document to begin with.
 export const sample = async () => (await read(await request("/page/sample.yaml"))).text();

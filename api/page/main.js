@@ -10,6 +10,7 @@ import { drawGpus } from "/page/gpus.js";
 import { beginGraph, fold, goToFinding, recolour, redrawDag, usePicture } from "/page/graph.js";
 import { pack, readLink, unpack, writeLink } from "/page/permalink.js";
 import * as progress from "/page/progress.js";
+import { reading } from "/page/reader.js";
 import { drawExamples, toggle as toggleExamples } from "/page/start.js";
 import { collapsed, planName, state, timesOf } from "/page/state.js";
 import { beginTheme } from "/page/theme.js";
@@ -112,7 +113,7 @@ async function presentPlan(result) {
 function drawSources({ citations }) {
   if (!citations.length) { byId("sources").hidden = true; return; }
   show(byId("sources"), title("sources-title", "Read more in the knowledge base"),
-    h("ul", { class: "cites" }, citations.map((cite) => h("li", null, h("span", null, cite.title || cite.ref), h("code", null, cite.ref)))));
+    h("ul", { class: "cites" }, citations.map((cite) => h("li", null, reading(cite)))));
 }
 
 // A way to each part of a long page; the one in view is marked.

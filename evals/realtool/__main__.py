@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evals.realtool.environments import ROOT, UnavailableError
-from evals.realtool.files import Corpus, export_all
+from evals.realtool.files import Corpus, export_all, unserved
 from evals.realtool.judges import JUDGES, Judge, Paths, Said, Verdict
 from evals.realtool.kept import Kept
 from evals.realtool.plans import planned
@@ -22,6 +22,9 @@ def main(
     tools: Annotated[list[str] | None, typer.Argument(help="Tools to ask; all unless named.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Models to plan for; the catalogue unless given.")] = None,
     seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
+    new: Annotated[
+        bool, typer.Option("--new", help="Ask only about files that the tool has not accepted before.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="File for the table; stdout unless given.")] = None,
     folder: Annotated[Path, typer.Option(help="Where environments are made.")] = ROOT / ".realtool",
     astra_sim: Annotated[
@@ -41,14 +44,16 @@ def main(
     corpus = export_all(planned(seed, names=tuple(model or ())))
     _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} deployments")
     paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
-    kept = Kept(paths.folder / "said", corpus, seed)
-    said = {judge.name: kept.after(judge.name, _judged(judge, corpus, paths)) for judge in asked}
-    page = table(corpus, {judge.name: kept.latest(judge.name) for judge in JUDGES}, seed)
+    kept = Kept(paths.folder / "said", corpus)
+    for judge in asked:
+        kept.after(judge, _judged(judge, kept.unasked(judge) if new else corpus, paths))
+    said = {judge.name: kept.latest(judge) for judge in JUDGES}
+    page = table(corpus, said, seed)
     if out is None:
         sys.stdout.write(page)
     else:
         out.write_text(page, encoding="utf-8")
-    raise typer.Exit(0 if _clean(corpus, said) else 1)
+    raise typer.Exit(0 if _clean(corpus, {judge.name: said[judge.name][1] for judge in asked}) else 1)
 
 
 def _asked(names: list[str]) -> list[Judge]:
@@ -76,7 +81,7 @@ def _judged(judge: Judge, corpus: Corpus, paths: Paths) -> Said:
 
 def _clean(corpus: Corpus, said: dict[str, Said]) -> bool:
     refused = [one for ones in said.values() if not isinstance(ones, str) for one in ones if not one.accepted]
-    return not refused and not any(one.differs for one in corpus.exports)
+    return not refused and not unserved(corpus) and not any(one.differs for one in corpus.exports)
 
 
 def _tell(line: str) -> None:

@@ -45,6 +45,8 @@ class Corpus:
 
     plans: dict[str, Plan] = field(default_factory=dict)
     exports: list[Written] = field(default_factory=list)
+    answers: set[str] = field(default_factory=set)
+    """Plans that are the planner's answers; the others were drawn by chance."""
 
     def of(self, target: str) -> Iterator[Written]:
         """Exports that can be written; traces and pictures one at a time, since all of them together would fill the memory."""
@@ -63,11 +65,22 @@ class Corpus:
         return told
 
 
+def unserved(corpus: Corpus) -> list[Written]:
+    """Answers of the planner that the very engine they were planned for cannot express: there should be none."""
+    refused = (one for one in corpus.exports if one.refused and one.plan in corpus.answers)
+    return [one for one in refused if _named_engine(corpus.plans[one.plan]) == one.target]
+
+
+def _named_engine(plan: Plan) -> str | None:
+    return plan.problem.engine if plan.problem else None
+
+
 def export_all(planned: Iterable[Planned]) -> Corpus:
     """Write the deployments of every plan and read them back."""
     corpus = Corpus()
     for one in planned:
         corpus.plans[one.name] = one.plan
+        corpus.answers |= {one.name} if one.by_planner else set()
         corpus.exports += [exported(one, target) for target in DEPLOYMENTS]
     return corpus
 

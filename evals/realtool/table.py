@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from evals.realtool.files import Corpus
+from evals.realtool.files import Corpus, unserved
 from evals.realtool.judges import JUDGES, Judge, Said
 from validators.artifacts import DEPLOYMENTS
 
@@ -17,8 +17,9 @@ def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
     gpus = {plan.gpu.key for plan in corpus.plans.values() if plan.gpu is not None}
     drawn = (
         f"{len(corpus.plans)} valid plans ({kinds['colocated']} colocated, {kinds['disaggregated']} disaggregated) of {len(models)} models "
-        f"on {len(gpus)} kinds of accelerators, drawn from the search space"
+        f"on {len(gpus)} kinds of accelerators: {len(corpus.answers)} answers of the planner, the others drawn from the search space"
     )
+    lost = unserved(corpus)
     lines = [
         "# Exports before the real tools",
         "",
@@ -33,6 +34,9 @@ def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
         "| export | written | equal to the plan | refused |",
         "|---|---|---|---|",
         *(_own(corpus, target) for target in DEPLOYMENTS),
+        "",
+        f"Answers of the planner to a request that names an engine which that engine cannot express: {len(lost)}.",
+        *(f"- `{one.plan}`: {one.refused}" for one in lost[:SHOWN]),
         "",
         "## The tools",
         "",

@@ -104,12 +104,27 @@ def test_a_record_is_found_by_any_of_its_names(client: TestClient) -> None:
     assert by_key.json()["num_layers"] == 32
 
 
+def test_a_cited_section_can_be_read(client: TestClient) -> None:
+    found = client.get("/v1/knowledge", params={"ref": "collectives.md#message-sizes"}).json()
+
+    assert (found["page"], found["title"]) == ("Collectives", "Message sizes")
+    assert "all-reduce" in found["text"]
+
+
+def test_a_section_that_is_not_there_is_told_with_what_may_be_meant(client: TestClient) -> None:
+    answer = client.get("/v1/knowledge", params={"ref": "collectives.md#message-size"})
+
+    assert_problem(answer, 404)
+    assert "collectives.md#message-sizes" in str(answer.json())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nowhere", 404),
         ("GET", "/v1/rules/XX999", 404),
         ("GET", "/v1/catalog/models/llama-9", 404),
+        ("GET", "/v1/knowledge", 422),
         ("GET", "/v1/catalog/cars", 422),
         ("GET", "/v1/strategies", 405),
         ("DELETE", "/v1/rules", 405),

@@ -131,6 +131,17 @@ def test_deploy_tabs_are_reached_by_arrow_keys_and_a_refusal_says_why(open_page:
     expect(page.locator("#deploy [role=tabpanel]").first).to_contain_text("sglang")
 
 
+def test_a_source_opens_to_its_text_and_leads_on(open_page: Open) -> None:
+    page = planned(open_page)
+    page.get_by_role("button", name="Sources").click()
+    source = page.locator("#sources details").first
+
+    source.locator("summary").click()
+
+    expect(source.locator(".prose")).to_contain_text(re.compile(r"\w+ \w+ \w+ \w+"))
+    expect(source.locator(".prose p").nth(1)).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [360, 390, 768, 1440])
 def test_nothing_is_wider_than_the_screen(open_page: Open, width: int) -> None:
     page = planned(open_page, viewport={"width": width, "height": 800})

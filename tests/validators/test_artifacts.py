@@ -152,6 +152,22 @@ def test_an_edited_file_is_found_to_differ(
     assert {finding.code for finding in check_artifacts(target, edited, made.strategy, **experts)} == codes
 
 
+@pytest.mark.parametrize("target", ["vllm", "sglang", "trtllm"])
+def test_stages_are_read_as_the_target_makes_them_whatever_engine_the_request_names(target: Target) -> None:
+    asked = problem("deepseek-v3", "h200-sxm", 2, "sglang")
+    assert asked is not None
+    for cut in (30, 31):
+        attention = AttentionMesh(tp_size=8)
+        experts = ExpertMesh(tp_size=8)
+        pool = Pool(
+            pp_size=2, stages=((0, cut), (cut, 61)), attention=attention, experts=experts, ep_lowering="replicated"
+        )
+        made = Plan(build(asked.model, Strategy(pools=(pool,))), asked.model, asked)
+        files = FORMATS[target].write(made)
+
+        assert check_artifacts(target, files, made.strategy, engine=made.engine, num_experts=256) == ()
+
+
 def test_servers_that_share_gpus_or_ports_are_found() -> None:
     small = Pool(replicas=2, stages=((0, 32),), attention=AttentionMesh(tp_size=2))
     asked = problem("llama-3.1-8b", "h100-sxm", 1, None)
