@@ -64,6 +64,22 @@ class ModelSummary:
         return self.provenance.status
 
 
+@dataclass(frozen=True)
+class Instance:
+    """A machine that is sold as a whole: its name as a pattern, its GPU and how many (None: the `n` of the name), over how many hosts."""
+
+    name: str
+    gpu: str
+    gpus: int | None = None
+    hosts: int = 1
+
+
+@cache
+def instances() -> tuple[Instance, ...]:
+    """Cloud machines by the providers' names."""
+    return tuple(Instance(**row) for row in _read_yaml(DATA / "instances.yaml"))
+
+
 @cache
 def models() -> Mapping[str, Record]:
     """Every model record by key, in order of key. Raises `KnowledgeError` when a file of ours is broken."""

@@ -8,9 +8,9 @@ from agent.understand.scan import COUNT, Scan, compiled
 from strategy.model import Dtype
 
 _ENGINES = {
-    "vllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
-    "sglang": compiled(r"(?<!not )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
-    "trtllm": compiled(r"(?<!not )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "vllm": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "sglang": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "trtllm": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
@@ -20,25 +20,28 @@ _OBJECTIVES = {
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
-        r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:possible\s+)?(?:response|responses|answers?|tokens?))\b"
     ),
     "throughput": compiled(
-        r"\b(?:(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
+        r"\b(?:(?:squeez\w{1,3}|wring\w{0,4}|get\w{0,4}|push\w{0,4})\s+(?:out\s+)?(?:every|as\s+many|the\s+most)\s+(?:possible\s+)?tokens?(?:\s+(?:per|/|a)\s*s(?:ec(?:ond)?)?)?(?:\s+(?:out|as\s+possible))?|(?:offline|overnight|nightly)\s+batch\w*|batch\s+(?:inference|processing|job)|latency\s+(?:is\s+)?(?:irrelevant|unimportant|does\s*n[o']t\s+matter)|(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
         r"maximi[sz](?:e|ing)\s+(?:the\s+)?(?:total\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|throughput[- ](?:optimi[sz]ed|optimal|first|oriented)|"
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
 _MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
+_GOAL = r"(?:(?:goals?|priorit(?:y|ies)|objectives?|optimi[sz]ation\s+target|optimi[sz]e(?:d)?|focus|aim)\s*(?:is|are|:|=|->|for|on|at|,)?\s*(?:the\s+|on\s+|for\s+|to\s+)*(?:(?:low|lowest|minimal|minimum|min|high|highest|max|maximum|best)\s+)?)"
 _EMPHASIS = {
-    name: compiled(rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words}))\b")
+    name: compiled(
+        rf"\b(?:(?:{words})\s+{_MORE}|{_PRIORITY}\s+(?:the\s+)?(?:{words})|{_GOAL}(?:{words})|(?:{words})\s+(?:is\s+)?(?:the\s+|our\s+|my\s+|a\s+)?(?:main\s+|top\s+|first\s+|highest\s+|primary\s+|#1\s+)?(?:goal|priority|objective|target|focus|concern)(?!\s*(?::|=|of|is\s+\d|\d)))\b"
+    )
     for name, words in (
         (
             "latency",
             r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|speed|first\s+token|interactivity",
         ),
-        ("throughput", r"throughput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
+        ("throughput", r"throughput|tput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
         ("min_gpus", r"costs?|price|money|budget|gpu\s+count|hardware"),
     )
 }
@@ -51,11 +54,14 @@ _SERVING = {
         r"\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
         r"\bseparate\s+(?:pools?\s+(?:for|of)\s+)?prefill\s+(?:and|from)\s+decode(?:\s+pools?)?\b|\bp/d\s+split\b|"
         r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:\w+\s+){0,3}(?:on|in|into|onto)\s+(?:separate|different|distinct|dedicated|their\s+own)\s+\w{1,10}\b|"
-        r"\b(?:split|divided|separated)\s+into\s+(?:a\s+)?prefill\s+and\s+(?:a\s+)?decode(?:\s+(?:pools?|groups?|clusters?))?\b|\b(?:separate|dedicated|distinct)\s+prefill\s+(?:and|/)\s+decode(?:\s+\w{1,10})?\b"
+        r"\b(?:split|divided|separated)\s+into\s+(?:a\s+)?prefill\s+and\s+(?:a\s+)?decode(?:\s+(?:pools?|groups?|clusters?))?\b|\bprefill\s*(?:and|/|&|from)\s*(?:the\s+)?decode\s+(?:should\s+|to\s+|must\s+|will\s+)?(?:be\s+|live\s+|run\s+|are\s+|sit\s+|go\s+|kept\s+)*(?:separated?|apart|split|disjoint|in\s+different|on\s+(?:different|separate|distinct|their\s+own)\s+\w{1,10})\b|\b(?:separate|dedicated|distinct)\s+prefill\s+(?:and|/)\s+decode(?:\s+\w{1,10})?\b"
     ),
 }  # fmt: skip
+_UNITS = r"nodes?|hosts?|gpus?|servers?|machines?|boxes|instances?"
 _SPLIT = compiled(
-    rf"(?<![\w.]){COUNT}\s*x?\s*(?:nodes?|hosts?|gpus?|servers?|machines?|boxes)?\s*(?:for|to|do)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+    rf"(?<![\w.]){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+    rf"|\b(?:prefill|decode)(?:ing)?\s*(?:on|over|in|gets?|uses?|takes?|with|:|=)\s*(?:the\s+)?(?:(?:other|remaining)\s+(?:{COUNT}\b(?:\s*(?:{_UNITS})\b)?|(?:{_UNITS})\b)|{COUNT}\s*(?:other\s+)?(?:{_UNITS})\b)"
+    r"|\b\d{1,3}p\d{1,3}d\b|\bp/?d\s*(?:ratio\s*)?\d{1,2}\s*:\s*\d{1,2}\b"
 )
 _DTYPES: dict[str, Dtype] = {
     "fp32": "fp32", "float32": "fp32", "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8",
@@ -72,7 +78,7 @@ _PAIRED: dict[str, Dtype] = {"w4a16": "bf16", "w8a8": "int8", "w8a16": "bf16"}
 """What such a name says of the activations."""
 _D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|half[- ]precision|(?:4|8|16)[- ]?bits?)"
 _NOUN = {
-    "kv": r"(?:cache\s+kv|kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
+    "kv": r"(?:dtype[-_ ]kv|cache\s+kv|kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }

@@ -16,7 +16,7 @@ _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?)"
+_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?|chassis)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
@@ -57,6 +57,47 @@ _PER_HOST = compiled(
 _HOSTS = compiled(
     rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
+_LABELLED = (
+    (
+        "per_host",
+        compiled(
+            r"(?:\b|--)(?:gpus|cards|accelerators)[-_ ]per[-_ ](?:host|node|server|machine)s?\s*[:= ]\s*(?P<n>\d{1,4})\b"
+        ),
+    ),
+    (
+        "hosts",
+        compiled(
+            r"(?:\b|--)(?:n_?nodes|(?:num(?:ber)?[-_ ](?:of[-_ ])?)?(?:nodes|hosts|servers|machines)(?:[-_ ](?:num|count))?)\s*[:=]\s*(?P<h>\d{1,4})\b(?!\s*(?:x|\*|gpus?))"
+        ),
+    ),
+    (
+        "total",
+        compiled(
+            r"\b(?:gpu|accelerator|card|device)s?[-_ ]?(?:num|count|number|qty|quantity|total)\s*[:=]\s*(?P<n>\d{1,6})\b"
+        ),
+    ),
+    (
+        "total",
+        compiled(
+            r"\b(?:num(?:ber)?|n|count|total|qty)[-_ ]?(?:of[-_ ])?(?:gpus|cards|accelerators|devices)\s*[:=]\s*(?P<n>\d{1,6})\b"
+        ),
+    ),
+)
+"""Numbers behind their names, as configurations give them; no GPU that follows on the next line is counted by them."""
+_INSIDE = compiled(
+    rf"\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?"
+)
+"""Speaks of hosts, not of how many there are."""
+_VAGUE = compiled(
+    rf"\b(?P<words>(?:a\s+few|few|several|some|many|multiple|various|a\s+(?:bunch|number|handful|lot)\s+of|lots\s+of|plenty\s+of)\s+(?:of\s+(?:our|the|my)\s+)?{_MAKE}(?:{_G}|{_HOST}))"
+)
+_WE_HAVE = compiled(
+    r"\b(?:(?:we|i)(?:'ve)?\s+(?:have|own|got|hold|rent)|there\s+are|available\s*[:=]?)\s+(?:got\s+)?(?:only\s+|just\s+)?(?P<n>\d{1,5})(?=\s*(?:$|[.,;!)]|in\s+total|available))"
+)
+_LOOSE_HOSTS = compiled(
+    rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|the\b|users?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{_HOST}\b"
+)
+"""A number of hosts with words between that nobody here knows: `3 equal nodes`."""
 _SOME_CLUSTER = compiled(
     rf"\b(?:an?|the|our)\s+{_MAKE}{_G}[- ]*(?:clusters?|pools?|farms?|fleets?|environment|setup|infrastructure)\b"
 )
@@ -134,7 +175,11 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         listed = ", ".join(f"`{n}`" for n in near)
         notes.ask("gpu", f"GPU `{name}` is not in the catalogue; nearest names: {listed}")
         return None
-    keys = list(dict.fromkeys(_preferred(m.keys, scan.original) for m in mentions))
+    keys = list(
+        dict.fromkeys(
+            _sized(_preferred(m.keys, scan.original), gpus, scan.original[m.span[1] :][:16]) for m in mentions
+        )
+    )
     if len(keys) > 1:
         notes.ask(
             "gpu",
@@ -149,6 +194,19 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
+
+
+def _sized(key: str, gpus: Vocabulary, behind: str) -> str:
+    """The sibling of a GPU whose memory is given beside its name (`H20 (141 GB)`)."""
+    family = key.partition("-")[0]
+    siblings = [k for k in gpus.names if k.partition("-")[0] == family and k.rpartition("-")[0] != ""]
+    said = re.match(
+        r"[\s,(]{0,4}(?:with\s|x\s?\d{1,3}\W)?[\s,(]{0,4}(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b", behind.lower()
+    )
+    fits = [k for k in siblings if said is not None and f"{said[1]}g" in k]
+    if said is None or not fits or f"{said[1]}g" in key:
+        return key
+    return next((k for k in fits if "sxm" in k), fits[0])
 
 
 def _is_pcie(key: str, text: str, gpus: Vocabulary) -> bool:
@@ -171,7 +229,11 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
         start, end = mention.span
         marked = marked[:start] + _MARK * (end - start) + marked[end:]
     scan.text = marked
-    found = []
+    found = [_shape(kind, m) for kind, pattern in _LABELLED for m in scan.take(pattern)]
+    scan.take(_INSIDE)
+    for match in scan.take(_VAGUE) if mentions else ():
+        words = scan.words(match.span("words"))
+        notes.ask("cluster", f"how many are `{words}`: how many GPUs are there, and how many in each host?")
     found += _halves(scan, mentions) if mentions else []
     if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
@@ -180,10 +242,13 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
         found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_PER_HOST)]
+        found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_LOOSE_HOSTS)]
         if any(shape.per_host for shape in found):
             found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_SUCH)]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"] or m["k"])) for m in scan.take(_HOSTS)]
+        if not found:
+            found += [Shape(total=count_of(m["n"])) for m in scan.take(_WE_HAVE)]
         if not found:
             found += _near(scan, notes)
     scan.take(re.compile(rf"{_MAKE}{_G}"))
@@ -196,7 +261,9 @@ _HALF = compiled(
 _BEFORE = compiled(
     rf"(?P<n>{COUNT})(?:\s+(?!(?:on|in|at|with|for|using|per|via|of|and|or|users?|requests?|tokens?|tok|in|out|input|output|ms|s|k)\b)[^\W\d_]{{2,16}}){{1,2}}\s+{_MAKE}{_G}"
 )
-_BEHIND = compiled(rf"{_G}\s*[(:x,]?\s*(?P<n>\d{{1,6}})\s*(?:\(|,|[぀-ヿ一-鿿가-힣]|{_GPUS}\b)")
+_BEHIND = compiled(
+    rf"{_G}\s*(?P<sep>[(:x,;|/])?\s*(?P<n>\d{{1,6}})\s*(?:[(,;|]|(?(sep)$|(?!))|[぀-ヿ一-鿿가-힣]|{_GPUS}\b)"
+)
 
 
 def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:

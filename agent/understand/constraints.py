@@ -11,7 +11,7 @@ _KINDS: dict[str, str] = {
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:(?:,|nor|or|and)\s|[.;)]|$|off\b|disabled\b)))",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:(?:,|nor|or|and)\s|[.;)]|$|off\b|disabled\b)))",
     "ep": r"(?:ep(?:_size)?|expert[-_ ]parallel(?:ism)?(?:_size)?)",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
@@ -31,11 +31,11 @@ _OWN = r"\w|[-_ ]*(?:=|:|\d|(?:must|should|shall|is|are|(?:seems|sounds)|has|of|
 _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
-    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+away\s+from)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
+    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
 )
 _OFF = compiled(
-    rf"\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off|forbidden|banned|excluded|not\s+allowed|not\s+wanted)\b"
+    rf"\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$)))(?!\w)"
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
@@ -46,15 +46,27 @@ _BOUND = compiled(
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
 _SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|set|at|exactly|equal|equals|with|stays?|the)\b){0,8}?"
-_FIX = compiled(rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?![\w%]|\.\d)")
+_FIX = compiled(
+    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
+)
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
+_STAGED = compiled(
+    rf"\b(?:cut|split|divide|partition)\s+(?:the\s+)?(?:layers|model)\s+(?:in|into|over)\s+(?P<n>{COUNT})\s+(?:pipeline\s+|pp\s+)?(?:stages?|parts?)\b"
+)
 _REPLICAS = compiled(
     rf"(?!an?\b)(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
 )
 _GPUS = compiled(
     rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"
 )
+
+
+_OF_THEM = compiled(
+    rf"(?:\b(?:use|using|take|get|have|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
+    r"(?=\d{1,5}\s+(?:x\s*)?(?:gpus?|cards?|accelerators?|(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3})s?\b(?!\s*(?:-\w+\s*)?(?:nodes?|servers?|hosts?|box|machines?|systems?)))"
+)
+"""`3 of the 8 GPUs`: the cluster has 8, the plan uses 3."""
 
 
 def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
@@ -81,12 +93,26 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
 
 def find_gpu_limit(scan: Scan, notes: Notes) -> dict[str, int]:
     """`use only 4 of the GPUs`, read before the cluster is, so that 4 is not taken for its size."""
-    used = notes.one_of("gpus", [count_of(m["n"]) for m in scan.take(_GPUS)])
+    used = notes.one_of("gpus", [count_of(m["n"]) for pattern in (_OF_THEM, _GPUS) for m in scan.take(pattern)])
     return {} if used is None else {"gpus": used}
 
 
+_UNCUT = compiled(
+    r"\b(?:no|not|never|don'?t|do\s+not|without|avoid|rather\s+not|won'?t|shouldn'?t)\s+(?:to\s+|be\s+|want\s+(?:to\s+)?)?(?:cut|cutting|split|splitting|divide|dividing)\s+(?:the\s+|any\s+)?(?P<what>layers|experts|matrices|tensors|heads|sequences?)\b(?:\s+(?:into|in|over|across)\s+(?:several\s+)?(?:pipeline\s+)?\w{3,10})?"
+)
+_UNCUT_KINDS = {
+    "layers": "pp",
+    "experts": "ep",
+    "matrices": "tp",
+    "tensors": "tp",
+    "heads": "tp",
+    "sequence": "sp",
+    "sequences": "sp",
+}
+
+
 def _forbidden(scan: Scan) -> list[str]:
-    kinds: list[str] = []
+    kinds = [_UNCUT_KINDS[m["what"].lower()] for m in scan.take(_UNCUT)]
     for match in scan.take(_ONLY):
         kept = next(name.removeprefix("b_") for name, words in match.groupdict().items() if words)
         kinds += [
@@ -94,7 +120,7 @@ def _forbidden(scan: Scan) -> list[str]:
             for k in ("tp", "pp", "ep", "sp", "dp", "dp_attention", "dcp")
             if k != kept and (k, kept) != ("dp", "dp_attention")
         ]
-    lists = [m["list"] for m in scan.take(_NO)] + [m["list"] or m["out"] for m in scan.take(_OFF)]
+    lists = [m["list"] for m in scan.take(_NO)] + [m["list"] or m["out"] or m["tried"] for m in scan.take(_OFF)]
     for words in lists:
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(words)]
     return list(dict.fromkeys(kinds))
@@ -126,6 +152,8 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
                 f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention"
             )
         stated.setdefault(_FIELDS[kind], []).append(degree)
+    for match in scan.take(_STAGED):
+        stated.setdefault("pp_size", []).append(count_of(match["n"]))
     for match in scan.take(_STAGES):
         stated.setdefault("pp_size", []).append(count_of(match["n"]))
     for match in scan.take(_REPLICAS):

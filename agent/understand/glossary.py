@@ -8,7 +8,7 @@ from functools import cache, partial
 
 _WORDS: dict[str, str] = {
     # comparing
-    "under": r"unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
+    "under": r"menos\s+que|poniżej|pod(?=\s+\d)|altında|kurang\s+dari|dưới|менше|av\s+högst|högst|lavere\s+enn|hasta(?=\s+\d)|até(?=\s+\d)|em\s+até|bis\s+zu(?=\s+\d)|jusqu'[àa](?=\s+\d)|unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
     r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto(?:\s+(?:i|gli|il)\b)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
@@ -18,21 +18,21 @@ _WORDS: dict[str, str] = {
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
     "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
     "answers": r"antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
-    "prompt": r"eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
-    "output": r"ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
-    "in": r"rein|hinein|erin",
-    "out": r"raus|heraus|uit|eruit",
-    "tokens": r"jetons?|fichas|词元|トークン|토큰|токен(?:ов|а|ы)?|tokenów|tokeny",
+    "prompt": r"giriş\w*|girdi\w*|vstup\w*|indata|inndata|masukan|đầu\s+vào|вхід\w*|syöte\w*|bemenet\w*|eingabe|eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
+    "output": r"çıkış\w*|çıktı\w*|výstup\w*|utdata|uddata|keluaran|đầu\s+ra|вихід\w*|kimenet\w*|ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
+    "in": r"进(?=\s*[,，/、0-9]|$)|rein|hinein|erin",
+    "out": r"出(?=\s*[,，/、0-9]|$)|raus|heraus|uit|eruit",
+    "tokens": r"token(?:er|ů|y|e|i|ler|ов)|токен(?:ів|и)|jetonů|jetons?|fichas|词元|トークン|토큰|токен(?:ов|а|ы)?|tokenów|tokeny",
     "requests per minute": r"anfragen\s+(?:pro|je)\s+minute|requ[êe]tes?\s+(?:par|/)\s+minute|(?:peticiones|solicitudes)\s+por\s+minuto|(?:requisições|pedidos)\s+por\s+minuto|richieste\s+al\s+minuto|запрос(?:ов|а)\s+в\s+минуту",
     "requests per second": r"anfragen\s+(?:pro|je)\s+sekunde|requ[êe]tes?\s+(?:par|/)\s+seconde|(?:peticiones|solicitudes)\s+por\s+segundo|richieste\s+al\s+secondo|"
     r"(?:requisições|pedidos)\s+por\s+segundo|verzoeken\s+per\s+seconde|请求/秒|个?请求每秒|リクエスト/秒|запрос(?:ов|а)\s+в\s+секунду",
-    "concurrent users": r"gleichzeitige[nr]?\s+(?:nutzer|benutzer|anfragen|user)n?|parallele[nr]?\s+(?:nutzer|anfragen)n?|utilisateurs?\s+(?:simultan[ée]e?s?|concurrents?)|"
+    "concurrent users": r"eşzamanlı\s+(?:kullanıcı|istek)\w*|souběžn\w+\s+(?:uživatel\w*|požadavk\w*)|(?:równoczesnych|jednoczesnych|współbieżnych)\s+(?:użytkowników|zapytań)|samtidig[ae]?\s+(?:användare|brugere|brukere|förfrågningar)|pengguna\s+(?:bersamaan|serentak|simultan)|người\s+dùng\s+(?:đồng\s+thời|cùng\s+lúc)|одночасних\s+(?:користувачів|запитів)|одновременных\s+запросов|gelijktijdige\s+(?:requests|aanvragen|verzoeken)|samanaikais\w+\s+käyttäj\w+|egyidejű\s+felhasználó\w*|utilizatori\s+simultani|utilizadores\s+(?:simult[âa]neos|em\s+simult[âa]neo)|requisições\s+simult[âa]neas|richieste\s+(?:simultanee|contemporanee)|مستخدم(?:ًا)?\s+متزامن(?:ًا)?|समवर्ती\s+उपयोगकर्ता|gleichzeitige[nr]?\s+(?:nutzer|benutzer|anfragen|user)n?|parallele[nr]?\s+(?:nutzer|anfragen)n?|utilisateurs?\s+(?:simultan[ée]e?s?|concurrents?)|"
     r"requ[êe]tes?\s+simultan[ée]es|usuarios\s+(?:concurrentes|simult[áa]neos)|(?:peticiones|solicitudes)\s+simult[áa]neas|utenti\s+(?:simultanei|concorrenti|contemporanei)|"
     r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей|동시\s*사용자",
     "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
-    "users": r"(?:be)?nutzern?|anwendern?|utilisat(?:eurs?|rices)|usuari[oa]s?|utenti|usu[áa]rios?|用户|ユーザー|사용자|пользовател(?:ей|я|и|ям)",
-    "people": r"personnes|personas|persone|pessoas|personen|leute|mitarbeiter(?:n|innen)?|employés|empleados|человек",
-    "at once": r"gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
+    "users": r"kullanıcı\w*|uživatel\w*|użytkownik\w*|användare|brugere|brukere|pengguna|người\s+dùng|користувач\w*|käyttäj\w+|felhasználó\w*|utilizadores|(?:be)?nutzern?|anwendern?|utilisat(?:eurs?|rices)|usuari[oa]s?|utenti|usu[áa]rios?|用户|ユーザー|사용자|пользовател(?:ей|я|и|ям)",
+    "people": r"(?:ko)?llegen|kolleg(?:en|innen)|collègues|colegas|colleghi|人員|名(?=\s*[同で])|osób|lidí|kişi|personer|orang|usuários|personnes|personas|persone|pessoas|personen|leute|mitarbeiter(?:n|innen)?|employés|empleados|человек",
+    "at once": r"同時(?:に)?(?:接続|利用)?(?=\s*\d)|samtidigt|samtidig|tegelijk(?:ertijd)?|aynı\s+anda|současně|jednocześnie|równocześnie|одночасно|en\s+simultané|de\s+forma\s+simultánea|simultáneamente|zur\s+selben\s+zeit|zugleich|все\s+сразу|вместе|gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
     r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
     "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
     "are": r"sind|sont|sono|são",
@@ -53,26 +53,28 @@ _WORDS: dict[str, str] = {
     "quantized": r"量子化|量化|양자화",
     "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
-    "lowest latency": r"(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
+    "lowest latency": r"(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
     r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
-    "highest throughput": r"(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
+    "highest throughput": r"en\s+yüksek\s+verim\w*|co\s+nejvyšší\s+propustnost|hög(?:sta)?\s+(?:möjliga\s+)?genomströmning|möglichst\s+(?:hoher|viel)\s+durchsatz|so\s+viel\s+durchsatz\s+wie\s+möglich|吞吐(?:量)?(?:为主|第一)|スループット(?:を)?(?:最大化|最優先)|처리량(?:을)?\s*(?:최대로|극대화)|(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
     "lowest cost": r"cost[oe]\s+m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
     r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:o\s+)?menos\s+gpus?(?:\s+poss[íi]ve(?:l|is)|\s+posibles?)?|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
-    "latency": r"latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
-    "throughput": r"durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
+    "latency": r"opóźnieni[ae]|gecikme\w*|latence|zpoždění|latens|latenci|độ\s+trễ|затримк[аи]|задержк[уи]|latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
+    "throughput": r"przepustowoś\w+|verim\w*|propustnost|genomströmning|gennemløb|пропускн\w+\s+(?:здатність|способность)|вазао|durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
     "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
-    "nodes": r"knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
+    "nodes": r"sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
+    "without": r"niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
     "pipeline parallelism": r"конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
     "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
     "expert parallelism": r"paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
-    "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を)?(?:分離|分ける)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
+    "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
+    "rack": r"랙|ラック|机柜|机架|стойк\w{1,3}|armoires?|baies?|schrank|schränke",
+    " one ": r"(?<=[랙대장개])\s*하나(?:에서|로|를|의)?|(?<=rack)\s*하나(?:에서|로|를|의)?",
     "one": r"(?:одн(?:ой|ом|у|а|им|ну)|une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
     "two": r"두(?=\s*(?:[대개장]|nodes))|двух|двумя|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
     "three": r"세(?=\s*(?:[대개장]|nodes))|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
@@ -81,7 +83,7 @@ _WORDS: dict[str, str] = {
     "sixteen": r"sechzehn|seize|diecis[ée]is|sedici|dezesseis|zestien|十六",
     "6": r"half\s+a\s+dozen",
     "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
-    "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
+    "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:\d-gpu|nvidia|amd|[lhabm]\w*\d))",
     "half a": r"(?:einem?r?\s+)?halbe[rnsm]?|une?\s+demie?|la\s+moiti[ée]\s+d[e'](?:une?)?|medio|media(?=\s+nodo)|meio|半(?:台|个)(?=\s*\w)",
     "cards": r"grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
     "80GB": r"80\s*Go",
@@ -91,13 +93,17 @@ _GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][
 """How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
     r"am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
-    r"la\s+prioridad|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
+    r"la\s+prioridad|a\s+prioridade|prioritaire|topprioriteit|de\s+prioriteit|prioriteit|priorytet\w*|öncelik\w*|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
     r"优先|为先|最重要|重視|优先级最高|優先|우선|중시"
 )
 """What is said behind the thing that matters most."""
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<!\d),(?=\S)|(?<=\d),(?=[^\s\d])"), ", "),
+    (re.compile(r"(?<=\d)\s+d(?:e\s+|')(?=[a-zà-ÿ]{3})", re.IGNORECASE), " "),  # 100 d'utilisateurs
+    (re.compile(r"(?<=\d)\s+(?:adet|tane|stück|stk\.?|sztuk\w{0,2}|kus\w{0,2}|штук\w{0,2})(?=\s)", re.IGNORECASE), " "),
+    (re.compile(rf"(?P<g>{_GPU}(?:\s+NVL\d+)?)\s*rack\s+one\b", re.IGNORECASE), r"one \g<g> rack"),
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
     (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
@@ -143,7 +149,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
     (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",{}\[\]]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
     (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table
-    (re.compile(r"\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d{1,9}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> \g<unit>"),
+    (re.compile(r"(?<!\d)(?<!\d )\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d{1,9}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> \g<unit>"),
 )  # fmt: skip
 
 

@@ -12,10 +12,13 @@ _STAT = r"(?:\(?\s*(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile|median|mean|average|a
 _BETWEEN = (
     rf"(?:\s|{_STAT}|[:=<>≤⩽~≈(-]|(?:under|below|within|less|than|at|most|maximum|max|of|is|to|be|should|must|has|have|needs?|wants?|stays?|keep|kept|remains?|lies?|under|no|more|up|"
     r"around|about|target|targets|limit|budget|slo|sla|latency|latencies|lower|not|exceed|exceeding|in|by|time|unter|moins|de|menos|a|has|arrives?|en|em|an|the|within|"
-    r"appears?|comes?|delivered|never|above|over|smaller|the|tolerance)\b){0,10}?"
+    r"appears?|comes?|delivered|for|longer|later|wait(?:s|ing)?|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )
 _TTFT = (
-    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]tokens?(?:[- ]latency)?|"
+    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]tokens?(?:[- ](?:latency|time|delay))?|first\s+(?:words?|characters?|output|response|reply|answer|chunk|byte|letters?|result|syllable)s?\b|"
+    r"(?:something|anything|text|words?|output|(?:an?\s+|the\s+)?(?:answer|reply|response)|results?|streaming|typing|it)\s+(?:appears?|shows?(?:\s+up)?|starts?|begins?|arrives?|is\s+(?:visible|seen|shown)|comes\s+back)\b|"
+    r"(?:empty|blank)\s+(?:screen|page|window)|(?:initial|start[- ]?up|reaction|waiting)\s+(?:delay|latency|wait|response|token|pause|time)|prefill\s+(?:latency|time)|starts?\s+(?:answering|typing|streaming|responding|writing|talking)|"
+    r""
     r"(?:answers?|responses?|repl(?:y|ies)|output|generation|streaming)\s+(?:to\s+|should\s+|must\s+|(?:has|have|needs?)\s+to\s+)?(?:start|begin)s?\b|"
     r"\bprefill(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
@@ -28,7 +31,7 @@ _LABEL_FIRST = r"{0}{1}{2}"
 _LABELLED = {
     "ttft": (
         compiled(
-            rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|until\s+(?:the\s+)?)?(?:max\s+)?{_TTFT}"
+            rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|(?:until|before|till|by)\s+(?:they\s+see\s+|we\s+see\s+|i\s+see\s+|users?\s+sees?\s+)?(?:the\s+)?)?(?:max\s+)?{_TTFT}"
         ),
         compiled(rf"{_TTFT}{_BETWEEN}{_T}"),
     ),
@@ -42,8 +45,9 @@ _SUB_SECOND = compiled(
     rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)"
 )
 _SPEED = compiled(
-    r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))\s*\+?\s*(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
+    r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))\s*\+?\s*(?:(?:output|generated|decode[d]?|new)\s+)?(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
+    r"|tokens?\s+(?:at|of|:)\s*(?P<at>\d{1,4}(?:\.\d{1,3})?)\s*/\s*s(?:ec)?\b(?P<each>\s*(?:/|per|for\s+each|each)\s*(?:user|stream|request|session)?s?)?"
     r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps(?:\s*(?:/|per|for\s+(?:each|every))\s*(?:user|stream|request|session)s?|\s+each|\s*/\s*u)\b"
 )
 FASTEST_READER = 300.0
@@ -100,7 +104,7 @@ def _speeds(scan: Scan, notes: Notes) -> list[float]:
     """Tokens per second for one user, as milliseconds per token."""
     found = []
     for match in scan.take(_SPEED):
-        speed = float((match["n"] or match["m"]).replace(",", ""))
+        speed = float((match["n"] or match["m"] or match["at"]).replace(",", ""))
         said = scan.words(match.span())
         if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
             notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")

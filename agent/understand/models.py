@@ -11,6 +11,8 @@ from strategy.model import Dtype
 NICKNAMES = {
     "r1": "deepseek-r1", "dsr1": "deepseek-r1", "v3": "deepseek-v3", "dsv3": "deepseek-v3", "ds-v3": "deepseek-v3",
     "ds-r1": "deepseek-r1", "k2": "kimi-k2", "maverick": "llama-4-maverick", "scout": "llama-4-scout",
+    "k2.5": "kimi-k2.5", "k2-thinking": "kimi-k2.5", "l4 maverick": "llama-4-maverick", "l4 scout": "llama-4-scout",
+    "l3.3-70b": "llama-3.3-70b", "l3.1-70b": "llama-3.1-70b", "l3.1-8b": "llama-3.1-8b", "l3.1-405b": "llama-3.1-405b",
     "gptoss 120b": "gpt-oss-120b", "gptoss 20b": "gpt-oss-20b", "oss 120b": "gpt-oss-120b",
 }  # fmt: skip
 """What people say for short, and the catalogue name (or the start of it) that they mean."""
@@ -108,10 +110,31 @@ def _narrowed(mention: Mention, scan: Scan) -> Mention:
     """A size before the name (`32B Qwen3`) tells its family apart."""
     start, end = mention.span
     size = _SIZE_BEFORE.search(scan.text[max(0, start - 12) : start])
-    if len(mention.keys) == 1 or size is None:
+    if len(mention.keys) == 1:
         return mention
-    keys = tuple(k for k in mention.keys if size["n"].lower() in pieces(k))
-    return Mention(simplest(keys), (start - len(size.group()), end), exact=False) if keys else mention
+    if size is not None:
+        keys = tuple(k for k in mention.keys if size["n"].lower() in pieces(k))
+        return Mention(simplest(keys), (start - len(size.group()), end), exact=False) if keys else mention
+    return _told_apart(mention, scan)
+
+
+_APART = 28
+"""Characters around a family's name in which its other words may stand (`v3.2 deepseek`, `nemo 12B from Mistral`)."""
+_NEIGHBOUR = compiled(r"(?<![\w.])(?:[a-z]{1,9}[\d.]*\d[a-z]?|[a-z]{4,9}|\d{1,3}(?:\.\d)?b|\d\.\d)(?![\w.]*\w)")
+
+
+def _told_apart(mention: Mention, scan: Scan) -> Mention:
+    """A family's name with the words that tell its models apart, wherever they stand beside it."""
+    start, end = mention.span
+    low, high = max(0, start - _APART), end + _APART
+    keys, reach = mention.keys, [start, end]
+    for word in [*[*_NEIGHBOUR.finditer(scan.text, low, start)][::-1], *_NEIGHBOUR.finditer(scan.text, end, high)]:
+        fewer = tuple(k for k in keys if word.group().lower() in pieces(k))
+        if fewer and len(fewer) < len(keys):
+            keys, reach = fewer, [min(reach[0], word.start()), max(reach[1], word.end())]
+    if len(simplest(keys)) != 1:
+        return mention
+    return Mention(simplest(keys), (reach[0], reach[1]), exact=False)
 
 
 def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:

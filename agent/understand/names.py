@@ -169,5 +169,11 @@ def _versions(parts: Sequence[str]) -> list[tuple[int, ...]]:
 
 def _close_together(text: str, words: Sequence[Word]) -> bool:
     """Whether only separators of a name stand between neighbours."""
-    gaps = (text[a.span[1] : b.span[0]] for a, b in pairwise(words))
-    return all(re.fullmatch(r"[ \t]{0,2}|[ ]?[-_/.:][ ]?", gap) is not None for gap in gaps)
+    return all(_joins(text[a.span[1] : b.span[0]], a.text, b.text) for a, b in pairwise(words))
+
+
+def _joins(gap: str, before: str, after: str) -> bool:
+    """Whether a name goes on over a gap; a single digit behind a digit is another number (`V3 / 2 x H200`) unless a hyphen ties it."""
+    if re.fullmatch(r"[ \t]{0,2}|[ ]?[-_][ ]?|[/.:]", gap) is None:
+        return False
+    return gap in ("-", "_") or not (before[-1].isdigit() and re.fullmatch(r"\d|\d{1,3}x", after))

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from agent.understand.glossary import in_english
+from agent.understand.numerals import in_digits
 
 MAX_CHARACTERS = 8_000
 """A request is a sentence or a page; what comes after this many characters is not read."""
@@ -36,7 +37,7 @@ class Scan:
 
     def __init__(self, text: str) -> None:
         clean = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).translate(_SAME)
-        self.original = in_english("".join(c if c.isprintable() or c in "\n\t" else " " for c in clean))
+        self.original = in_english(in_digits("".join(c if c.isprintable() or c in "\n\t" else " " for c in clean)))
         self.text = self.original
 
     def take(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:

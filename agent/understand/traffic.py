@@ -26,7 +26,7 @@ _IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\
 _IN_ALONE = r"ins?(?=\s*(?:[-,;:./&+|)=>]|$|\n|and\b|out\b|tokens?\b|~|≈|avg\b|average\b|about\b|up\b|is\b|\d))"
 """`in` is a length's name only where no place follows (`12 in Zurich`)."""
 _INPUT = (
-    rf"(?:inputs?|{_IN_ALONE}|prompts?|prefill|contexts?|ctx|documents?|docs?|isl|requests?\s+of|questions?|contracts?|reports?|papers?|emails?|tickets?|texts?|"
+    rf"(?:inputs?|{_IN_ALONE}|prompts?|prefills?|contexts?|ctx|documents?|docs?|isl|requests?\s+of|questions?|contracts?|reports?|papers?|emails?|tickets?|texts?|"
     r"articles?|conversations?|histor(?:y|ies)|code\s*bases?|transcripts?|sen[dt]s?|sending)"
 )
 _OUTPUT = (
@@ -37,6 +37,23 @@ _PAIR = compiled(
     rf"(?:(?:isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?|isl,?\s*osl)\s*(?:=|:|of|is)?\s*)?{_length('a', alone=False)}"
     rf"{_TOK}\s*(?:/|:|->|→)\s*{_length('b')}(?!\s*(?:s\b|sec))(?:\s*(?:tokens?|isl\s*/\s*osl|in(?:put)?\s*/\s*out(?:put)?))?"
 )
+_TOTALS = compiled(
+    r"(?<![\w.,])(?:\d{1,3}(?:[,_]\d{3})+|\d{1,12}(?:\.\d{1,3})?)\s*(?:k|m|b|bn|million|billion)?\s*(?:(?:output|input|total|generated|prompt|prefill|decode|aggregate)\s+)?(?:tokens?|toks?)\s*(?:of\s+\w{3,12}\s+|in\s+total\s+)?(?:(?:per|an?|every|each)\s+|/\s*)(?:hours?|days?|minutes?|min|months?|weeks?|h|d)\b"
+)
+"""A volume of tokens over time is no length of anything."""
+_SO_LONG = compiled(
+    r"(?P<n>\d{1,3}(?:[,_]\d{3})+|\d{1,9}(?:\.\d{1,3})?)\s?(?P<nk>k|m)?[- ]tok(?:en)?s?\s+(?:(?!of\b|in\b|out\b|per\b|and\b|for\b|each\b)[a-z]{3,12}\s+)?(?P<what>(?!of\b|in\b|out\b|per\b|and\b|for\b|each\b|or\b|back\b)[a-z]{3,16})"
+)
+_OF_LENGTH = compiled(
+    r"\b(?P<what>[a-z]{4,16})\s+(?:(?:that\s+)?(?:are|is|have|has|average|averaging|take|contain|run\s+to|of|with|at|around|about|roughly|typically|usually|on\s+average|up\s+to|some|approximately|~)\s+){1,4}(?P<n>\d{1,3}(?:[,_]\d{3})+|\d{1,9}(?:\.\d{1,3})?)\s?(?P<nk>k|m)?[- ]?tok(?:en)?s?\b"
+)
+_OUTPUT_WORD = compiled(
+    r"(?:out(?:put)?s?|generat\w*|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decod\w+|abstracts?|translations?|labels?|verdicts?|drafts?|results?|extracts?|captions?|comments?|reviews?|letters?|stories|story|code|functions?|patch(?:es)?|snippets?|minutes|recommendations?|explanations?|headlines?|classifications?|suggestions?|thoughts?|reasoning|digests?)$"
+)
+_NO_TEXT = compiled(
+    r"(?:batch(?:es)?|budgets?|windows?|blocks?|pages?|chunks?|limits?|throughput|rates?|speeds?|caches?|seconds?|users?|tokens?|level|size|parallel\w*|gpus?|nodes?)$"
+)
+"""Words whose size is no prompt's and no answer's."""
 _GLUED = compiled(r"(?<![\w.])(?P<a>\d{1,3})k(?P<b>\d{1,3})k(?![\w])")
 _ISL = (
     compiled(rf"\b(?:isl|(?:input|prompt|context|ctx|prefill)(?:[-_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
@@ -47,7 +64,8 @@ _ISL = (
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[-_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de|reasoning|thinking|generated)[- ]+)?(?:{_OUTPUT}|(?<=tokens )(?:come\s+back|back|(?:are\s+)?(?:returned|generated|produced)))(?:\s+tokens?|\s+length)?\b"),
-    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?|yields?|yielding|answered\s+(?:in|with|by)(?:\s+some)?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
+    compiled(rf"{_N}{_TOK}\s+back\b"),
+    compiled(rf"\b(?:{_OUTPUT}{_IS}|into\s+|(?:and\s+)?(?:gets?|getting|receiv(?:es?|ing)|returns?|returning|producing|produces?|yields?|yielding|answered\s+(?:in|with|by)(?:\s+some)?)\s+(?:back\s+)?(?:about\s+)?){_N}{_TOK}(?:\s+back\b)?"),
 )  # fmt: skip
 _IN_ORDER = compiled(
     rf"\b{_INPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('a')}{_TOK}[ ,;/&+]*(?:and\s+)?(?:an?\s+)?{_OUTPUT}(?:\s+(?:len(?:gth)?|tokens?|size))?\s*[=:]?\s*{_length('b')}{_TOK}"
@@ -76,21 +94,31 @@ _LOAD = (
     compiled(rf"(?P<n>{COUNT})\s*(?:req(?:uest)?s?|sequences?|users?|sessions?)\s*(?:in[- ]?flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
+    compiled(rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,16}}\s+){{0,4}}(?:at\s+(?:once|(?:a|the\s+same|any|any\s+(?:one|given)|one)\s+(?:time|moment|instant|point))|simultaneously|concurrently)\b"),
+    compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
     compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
+_PEOPLE = compiled(
+    rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,14}}\s+)?(?P<who>people|persons|folks|developers|devs|engineers|traders|analysts|agents|researchers|testers|operators|writers|colleagues|clinicians|doctors|lawyers|readers|seats|clients|workers|coders|programmers|scientists|teammates|callers|players)\b"
+)
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
     rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k)?\s*(?:"
     r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
-    r"|(?P<short>rps|qps|req/s|rpm|qpm))"
+    r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
+_EVERY = compiled(
+    rf"(?P<n>{COUNT})\s+(?:new\s+)?(?:req(?:uest)?|quer(?:y|ies)|prompt|call|message|question|job|document)s?\s+(?:arrives?\s+|comes?\s+(?:in\s+)?|is\s+sent\s+)?(?:every|each|per|in)\s+(?P<m>\d{{1,4}}(?:\.\d{{1,3}})?|other)\s+(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)s?\b"
+)
+"""`one request every 2 seconds`."""
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
+    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
+    compiled(r"(?<![\w.,])(?P<n>0?\.\d{1,3})(?P<p>\b)\s*(?:(?:kv|prefix|cache)[- _]?(?:cache\s+)?(?:reuse|hits?|hit[- _](?:rate|ratio)|sharing|caching)|(?:hit|reuse)[- _](?:rate|ratio))\b"),
     compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
 )  # fmt: skip
 
@@ -113,16 +141,23 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     """What the text says of the workload, and nothing else."""
     load = _load(scan, notes)
     prefix = _prefix(scan, notes)
+    for match in scan.take(_TOTALS):
+        notes.assume(
+            f"ignored: `{scan.words(match.span())}` (a total throughput is no limit here; the plan maximises it)"
+        )
     pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_IN_ORDER)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BECOMES)]
     pairs += [(_tokens(m), _tokens(m)) for m in scan.take(_EQUAL)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_PAIR) if _is_pair(m)]
     pairs += [(int(m["a"]) * K, int(m["b"]) * K) for m in scan.take(_GLUED)]
-    outputs = _lengths(scan, _OSL[:2])
+    outputs = _lengths(scan, _OSL[:3])
     scan.take(_HOW_MANY)
     inputs = _lengths(scan, (*_ISL, _LONG))
-    outputs += _lengths(scan, _OSL[2:])
+    outputs += _lengths(scan, _OSL[3:])
+    if not (pairs or inputs) or not (pairs or outputs):
+        more = _described(scan, notes)
+        inputs, outputs = inputs or ([] if pairs else more["isl"]), outputs or ([] if pairs else more["osl"])
     isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
     osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
     if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and {isl, osl} & {
@@ -131,6 +166,27 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume("1k tokens are 1,024 tokens")
     lengths = {name: value for name, value in (("isl", isl), ("osl", osl)) if value is not None}
     return {**lengths, **load, **prefix}
+
+
+def _described(scan: Scan, notes: Notes) -> dict[str, list[int]]:
+    """Lengths of texts that have another name than prompt and answer: what is written back is an answer, all else is read."""
+    found: dict[str, list[int]] = {"isl": [], "osl": []}
+    for pattern in (_SO_LONG, _OF_LENGTH):
+        for match in pattern.finditer(scan.text):
+            if _NO_TEXT.match(match["what"]):
+                continue
+            back = re.search(
+                r"\b(?:back|returns?|returning|generat\w+|produc\w+|writes?|writing|answer\w*|repl\w+)\s+(?:\w+\s+){0,3}$",
+                scan.text[max(0, match.start() - 40) : match.start()],
+                re.IGNORECASE,
+            )
+            field = "osl" if _OUTPUT_WORD.match(match["what"]) or back else "isl"
+            found[field].append(_tokens(match))
+            notes.assume(f"`{scan.words(match.span())}` read as {field} {found[field][-1]}")
+            scan.eat(match.span())
+    return {
+        name: list(dict.fromkeys(values))[:1] if len(set(values)) == 1 else values for name, values in found.items()
+    }
 
 
 def _tokens(match: re.Match[str], group: str = "n") -> int:
@@ -150,8 +206,15 @@ def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:
 
 def _load(scan: Scan, notes: Notes) -> dict[str, object]:
     """Concurrency or request rate; both together are asked about."""
-    rates = [_rate(m) for m in scan.take(_RATE)] + [float(m["n"]) for m in scan.take(_RATE_LABEL)]
+    rates = (
+        [_every(m) for m in scan.take(_EVERY)]
+        + [_rate(m) for m in scan.take(_RATE)]
+        + [float(m["n"]) for m in scan.take(_RATE_LABEL)]
+    )
     counts = [_count(m["n"]) for pattern in _LOAD for m in scan.take(pattern)]
+    for match in () if counts or rates else scan.take(_PEOPLE):
+        counts.append(count_of(match["n"]))
+        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests: all of them at once")
     for match in scan.take(_BATCH):
         counts.append(count_of(match["n"]))
         notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests")
@@ -172,16 +235,24 @@ def _count(words: str) -> int:
     return round(float(words[:-1]) * 1000) if words.lower().endswith("k") else count_of(words)
 
 
+def _every(match: re.Match[str]) -> float:
+    span = 2.0 if match["m"].lower() == "other" else float(match["m"])
+    return count_of(match["n"]) / (span * _SECONDS[match["unit"][0].lower()])
+
+
 def _rate(match: re.Match[str]) -> float:
     """Requests per second."""
     words = match["n"]
     amount = float(number_of(words)) if words[0].isdigit() else float(count_of(words))
-    unit = (match["unit"] or ("min" if (match["short"] or "").lower() in {"rpm", "qpm"} else "s"))[0].lower()
+    unit = (match["unit"] or ("min" if (match["short"] or "").lower() in {"rpm", "qpm", "r/m", "r/min"} else "s"))[
+        0
+    ].lower()
     return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
 
 
+_SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|ing)|repeat\w*|identical|the\s+same|in\s+common|overlap\w*|unchanged|boilerplate|system\s+prompt)"
 _PREFIX_LOOSE = compiled(
-    r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%(?=[^;\n.%]{0,60}\b(?:cache[ds]?|prefix(?:es)?|shared|reused)\b)[^;\n.%]{0,60}?\b(?:cache[ds]?|prefix(?:es)?|shared|reused)\b(?:\s+(?:cache|hits?))?"
+    rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )
 _SHARES = {
     "half": 0.5,
@@ -205,7 +276,7 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
     for pattern in _PREFIX:
         for match in scan.take(pattern):
             number = float(match["n"])
-            ratios.append(number / 100 if match["p"] or number > 1 else number)
+            ratios.append(number / 100 if match["p"] == "%" or number > 1 else number)
     for match in () if ratios else scan.take(_PREFIX_LOOSE):
         ratios.append(float(match["n"]) / 100)
         notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")

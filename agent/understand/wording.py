@@ -7,15 +7,16 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from agent.understand.instances import with_plain_hosts
 from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
-from agent.understand.scan import COUNT, EATEN, Scan, compiled
+from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, Scan, compiled
 
 
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Scan:
     """The text as the extractors read it."""
-    scan = Scan(text)
-    plain = with_plain_numbers(spelled(scan.original, models.families, notes), notes)
+    scan = Scan(with_plain_hosts(with_plain_tables(text[:MAX_CHARACTERS]), notes))
+    plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
     scan.original = corrected(plain, (models, gpus), notes)
     scan.text = without_past(without_dates(scan.original), notes)
     return scan
@@ -33,18 +34,65 @@ _NO_QUANTITY = (
     compiled(r"\b(?:rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
     compiled(r"\b24\s*/\s*7(?:/365)?\b|\b\d{2}(?:\.\d{1,4})?\s*%\s*(?:up-?time|availability|sla)\b|\b(?:sla|up-?time|availability)\s+(?:of\s+)?\d{2}(?:\.\d{1,4})?\s*%"),
-    compiled(rf"(?<![\w.]){COUNT}\s+(?:people|persons|colleagues|employees|engineers|developers|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"),
+    compiled(rf"(?<![\w.])(?:(?:company|firm|team|group|department|organi[sz]ation|staff|agency|startup|office)\s+(?:of|with)\s+(?:about\s+|some\s+)?{COUNT}\s+(?:people|persons|users)\b)|(?<![\w.]){COUNT}\s+(?:employees|staff|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"),
 )  # fmt: skip
+
+
+_DENIED = compiled(r"\b(?:fp8|fp4|nvfp4|bf16|fp16|int8|int4|awq|gptq)\s*\?\s*(?:no|nope|nein|non)\b")
+"""A question that is answered with no: `GLM-4.5 FP8? no, the plain one`."""
 
 
 def without_dates(text: str) -> str:
     """The text with dates, times, years, rooms and ages eaten: numbers that measure nothing of a plan."""
-    for pattern in _NO_QUANTITY:
+    for pattern in (*_NO_QUANTITY, _DENIED):
         text = pattern.sub(lambda m: EATEN * len(m.group()), text)
     return text
 
 
 # --- numbers that are about right ---------------------------------------------------------------------------------------
+
+_PARTS = {"half": 500, "third": 1000 / 3, "quarter": 250, "fifth": 200, "tenth": 100, "eighth": 125}
+_PART_OF_SECOND = compiled(
+    rf"(?<![\w.])(?:(?P<times>two|three|2|3|a|an|one|1)[- ])?(?P<part>{'|'.join(_PARTS)})s?\s+(?:of\s+)?(?:an?\s+|one\s+)?seconds?\b(?!\s+token)"
+)
+_AND_A_PART = compiled(
+    rf"(?<![\w.])(?P<n>\d{{1,3}}|an?|one)\s+(?:(?P<unit>seconds?)\s+)?and\s+(?:a\s+|one\s+)?(?P<part>{'|'.join(_PARTS)})(?:\s+(?P<behind>seconds?))?\b"
+)
+
+
+_TABLE = re.compile(
+    r"^[ \t]*\|?(?P<head>[^|\n]+(?:\|[^|\n]+)+)\|?[ \t]*\n(?:[ \t]*\|?[-:| \t]+\|?[ \t]*\n)?[ \t]*\|?(?P<row>[^|\n]+(?:\|[^|\n]+)+)\|?[ \t]*$",
+    re.MULTILINE,
+)
+
+
+def with_plain_tables(text: str) -> str:
+    """A table of a header and one row as `name: value` pairs."""
+
+    def pairs(match: re.Match[str]) -> str:
+        names, values = ([cell.strip() for cell in match[part].split("|")] for part in ("head", "row"))
+        if len(names) != len(values) or len(names) < 3 or any(c.isdigit() for name in names for c in name):
+            return match.group()
+        return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+
+    return _TABLE.sub(pairs, text)
+
+
+def with_plain_seconds(text: str) -> str:
+    """`a third of a second` and `2 and a half seconds` in milliseconds and seconds."""
+
+    def part(match: re.Match[str]) -> str:
+        times = {"two": 2, "2": 2, "three": 3, "3": 3}.get((match["times"] or "").lower(), 1)
+        return f"{times * _PARTS[match['part'].lower()]:.0f} ms"
+
+    def more(match: re.Match[str]) -> str:
+        if not (match["unit"] or match["behind"]):
+            return match.group()
+        whole = int(match["n"]) if match["n"].isdigit() else 1
+        return f"{whole + _PARTS[match['part'].lower()] / 1000:.3g} seconds"
+
+    return _PART_OF_SECOND.sub(part, _AND_A_PART.sub(more, text))
+
 
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "k": 1000, "million": 1_000_000}
 _VAGUE = {
@@ -60,55 +108,26 @@ _VAGUE = {
     "a quarter of a": 0.25,
     "quarter": 0.25,
 }
-_DIGITS = {
-    "one": 1,
-    "a": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "twelve": 12,
-    "fifteen": 15,
-    "twenty": 20,
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "eighty": 80,
-}
 _ABOUT = compiled(
     rf"(?<![\w-])(?P<how>{'|'.join(sorted(_VAGUE, key=len, reverse=True))})[- ]+(?:of\s+)?(?P<scale>dozen|hundred|thousand|million|k)s?\b(?:\s+of\b)?"
 )
-_WORDED = compiled(
-    rf"(?<![\w-])(?P<n>{'|'.join(sorted(_DIGITS, key=len, reverse=True))})[- ]+(?P<scale>hundred|thousand|million)s?\b"
-    rf"(?:\s+and\s+(?P<tens>{'|'.join(w for w, n in _DIGITS.items() if n >= 10)}))?"
-)
 _UNIT_AHEAD = r"(?=\s*(?:-?\s*(?:tok|input|output|prompt|context|answer|response|in\b|out\b|ms\b|milli|s\b|sec|users?\b|req|concurr|chars?|gpus?\b|words?\b|long\b)|$|[,;.)]))"
 _RANGE = compiled(
-    r"(?<![\w.,/-])(?:between\s+|from\s+)?(?P<a>\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
+    r"(?<![\w.,/-])(?:between\s+|from\s+)?(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
     + _UNIT_AHEAD
 )
 
 
 def with_plain_numbers(text: str, notes: Notes) -> str:
-    """`a few hundred`, `two thousand` and `2-4k` as one number each; what that took for granted is noted."""
+    """`a few hundred` and `2-4k` as one number each; what that took for granted is noted."""
 
     def about(match: re.Match[str]) -> str:
         amount = _VAGUE[match["how"].lower()] * _SCALES[match["scale"].lower()]
         notes.assume(f"`{match.group().strip()}` read as {amount:g}")
         return f"{amount:g}"
 
-    def worded(match: re.Match[str]) -> str:
-        tens = _DIGITS[match["tens"].lower()] if match["tens"] else 0
-        return f"{_DIGITS[match['n'].lower()] * _SCALES[match['scale'].lower()] + tens}"
-
     def larger(match: re.Match[str]) -> str:
-        low, high = float(match["a"]), float(match["b"])
+        low, high = (float(match[end].replace(",", "")) for end in "ab")
         scale = match["bk"] or ""
         if low * (1000 if match["ak"] else 1) >= high * (1000 if scale else 1) and not (
             scale and not match["ak"] and low < high
@@ -117,7 +136,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         notes.assume(f"`{match.group().strip()}` read as its upper end, {match['b']}{scale}")
         return f"{match['b']}{scale}"
 
-    return _RANGE.sub(larger, _WORDED.sub(worded, _ABOUT.sub(about, text)))
+    return _RANGE.sub(larger, _ABOUT.sub(about, text))
 
 
 # --- the past and corrections -------------------------------------------------------------------------------------------
@@ -133,6 +152,7 @@ _MARKER = compiled(
 _NUMBER = compiled(
     r"(?<![\w.])(?:\d{1,6}|one|two|three|four|five|six|seven|eight|ten|twelve|sixteen|thirty-two)(?![\w.]*\d)(?!\w)"
 )
+_GOAL = compiled(r"\b(?:latency|throughput)\b")
 _DEGREE = compiled(r"\s*\b(?P<kind>tp|pp|ep|dp|cp)[ =]?\d{1,5}\b")
 _COUNT_AHEAD = re.compile(rf"\s*(?:{_NUMBER.pattern})?\s*(?:x\b)?\s*$", re.IGNORECASE)
 _COUNT_BEFORE = re.compile(rf"(?:{_NUMBER.pattern})\s*(?:x\s*)?$", re.IGNORECASE)
@@ -142,6 +162,8 @@ def without_past(text: str, notes: Notes) -> str:
     """The text without what it says was so before (`last year we ran X; now ...`)."""
 
     def forget(match: re.Match[str]) -> str:
+        if "again" in match.group().lower():
+            return match.group()
         if any(c.isdigit() for c in match.group()):
             notes.assume(f"ignored: `{' '.join(match.group().split())[:80]}` (told as past)")
         return EATEN * len(match.group())
@@ -188,6 +210,9 @@ def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabular
             start = old[-1].span[0]
             count = _COUNT_BEFORE.search(before[:start]) if _NUMBER.match(after.lstrip()) else None
             return count.start() if count is not None else start
+    goals = list(_GOAL.finditer(before))
+    if _GOAL.match(after) is not None and goals and len(before) - goals[-1].end() <= 40:
+        return goals[-1].start()
     degree = _DEGREE.match(after)
     if degree is not None:
         same = [m for m in _DEGREE.finditer(before) if m["kind"].lower() == degree["kind"].lower()]
@@ -332,6 +357,20 @@ _FAMILY_WORD = compiled(
 _LONG_WORD = compiled(r"(?<![\w/.-])[a-z]{6,16}(?![\w/])")
 
 
+_SLIPS_MEANT = {
+    slip: meant
+    for meant, slips in {
+        "input": "inut imput inpt inputt intput", "output": "ouput outut outpt outputt ouptut otuput", "token": "tokn toekn", "tokens": "tokns toekns tokes",
+        "users": "usres uesrs userss usr usrs", "prompt": "promt prmopt promtp", "model": "modle modell", "vllm": "vlm vllmm", "people": "ppl poeple",
+        "throughput": "tput thruput", "latency": "lat latncy", "nodes": "noeds nods", "with": "wiht wtih", "under": "undr", "request": "requst reqest",
+        "requests": "reqests requsts",
+    }.items()
+    for slip in slips.split()
+}  # fmt: skip
+_SHORT_SLIPS = compiled(rf"(?<![\w/.=-])(?:{'|'.join(_SLIPS_MEANT)})(?![\w/-]|\.\w)")
+"""Slips in words too short to be corrected by distance, and what the trade clips."""
+
+
 def spelled(text: str, families: frozenset[str], notes: Notes) -> str:
     """The text with mistyped words of the trade and names of model families put right, one slip in each (two in long ones)."""
 
@@ -343,6 +382,7 @@ def spelled(text: str, families: frozenset[str], notes: Notes) -> str:
         notes.assume(f"`{match.group()}` read as {meant}")
         return meant
 
+    text = _SHORT_SLIPS.sub(lambda m: _SLIPS_MEANT[m.group().lower()], text)
     text = _FAMILY_WORD.sub(lambda m: right(m, sorted(families)), text)
     return _LONG_WORD.sub(lambda m: right(m, _TRADE), text)
 
