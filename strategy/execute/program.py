@@ -1,6 +1,7 @@
 """The document read as a program: blocks in execution order, links resolved, every layer accounted for on the real ranges."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from strategy.dag import RESIDUAL, AnyNode, Block, Branch, Dag, Edge, Link, edges
@@ -12,7 +13,7 @@ MAX_LAYERS = 20_000
 MAX_EXECUTIONS = 60_000
 """Node executions of one proof; a document that needs more is refused."""
 LAYERS_EACH = 2
-"""Layers that run for each different (blocks, stage, kind) of a layer."""
+"""Layers that run for each different (likeness, stage, kind) of a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,8 @@ class Program:
     boundary: dict[Phase, str | None]
     layers: tuple[int, ...]
     """Layers that run; they stand for all layers of the same kind."""
-    wires: dict[End, list[Wire]] = field(default_factory=dict)
+    wires: dict[End, list[Wire]]
     """Links by target."""
-
-    def stamps(self, phase: Phase) -> frozenset[str]:
-        """Names of the blocks that a branch stamps."""
-        return frozenset({use.block for use in self.sequence[phase]} | {self.boundary[phase] or ""})
 
 
 def read_program(dag: Dag, model: ModelSpec, pools: dict[Phase, Pool], steps: int) -> Program:
@@ -87,18 +84,15 @@ def read_program(dag: Dag, model: ModelSpec, pools: dict[Phase, Pool], steps: in
     routines = _routines(dag)
     owners = {phase: _owners(pool, model.num_layers) for phase, pool in pools.items()}
     stamped = {phase: _layer_blocks(dag.branch(phase), phase, model.num_layers) for phase in pools}
-    layers = _chosen_layers(model, stamped, owners)
+    wires = _wires(dag, routines, stamped)
+    layers = _chosen_layers(model, _likenesses(routines, stamped, wires), owners)
     sequence = {
         phase: _sequence(dag.branch(phase), routines, stamped[phase], layers, owners[phase], pools[phase])
         for phase in pools
     }
     _bound_work(routines, sequence, steps)
-    program = Program(routines, sequence, {phase: _boundary(dag, phase, routines) for phase in pools}, layers)
-    stamped_names = {phase: program.stamps(phase) for phase in pools}
-    for link in dag.links:
-        wire = _wire(link, routines, stamped_names)
-        program.wires.setdefault(wire.target, []).append(wire)
-    return program
+    boundary = {phase: _boundary(dag, phase, routines) for phase in pools}
+    return Program(routines, sequence, boundary, layers, wires)
 
 
 def _routines(dag: Dag) -> dict[str, Routine]:
@@ -185,20 +179,62 @@ def _layer_blocks(branch: Branch, phase: Phase, num_layers: int) -> list[tuple[s
     return found
 
 
-def _chosen_layers(
-    model: ModelSpec, stamped: dict[Phase, list[tuple[str, ...]]], owners: dict[Phase, list[int]]
-) -> tuple[int, ...]:
-    """Layers that stand for all: the first few of each (blocks, stages, FFN kind, window). Others are run by the same program."""
+def _likenesses(
+    routines: dict[str, Routine], stamped: dict[Phase, list[tuple[str, ...]]], wires: dict[End, list[Wire]]
+) -> list[object]:
+    """Per layer, what it computes: the same for two layers whose blocks and links between them differ in names alone."""
+    numbers: dict[object, int] = {}
+    shapes = {name: numbers.setdefault(_shape(routine), len(numbers)) for name, routine in routines.items()}
+    by_source: dict[tuple[Phase, str], list[Wire]] = {}
+    for wire in (wire for several in wires.values() for wire in several):
+        by_source.setdefault((wire.source.phase, wire.source.block), []).append(wire)
+    known: dict[object, object] = {}
+    found = []
+    for blocks in zip(*stamped.values(), strict=True):
+        if blocks not in known:
+            uses = {
+                (phase, name): index
+                for phase, names in zip(stamped, blocks, strict=True)
+                for index, name in enumerate(names)
+            }
+            inside = frozenset(
+                (_place(wire.source, uses, routines), _place(wire.target, uses, routines), wire.kind, wire.loop)
+                for use in uses
+                for wire in by_source.get(use, [])
+                if wire.target[:2] in uses
+            )
+            known[blocks] = tuple(tuple(shapes.get(name, name) for name in names) for names in blocks), inside
+        found.append(known[blocks])
+    return found
+
+
+def _shape(routine: Routine) -> object:
+    """A block without its names."""
+    places = {RESIDUAL: -1, **{step.node.id: index for index, step in enumerate(routine.steps)}}
+    nodes = tuple(
+        (
+            tuple(value for name, value in step.node.__dict__.items() if name not in ("id", "inputs")),
+            tuple((places[edge.source], edge.kind) for edge in step.edges),
+        )
+        for step in routine.steps
+    )
+    return nodes, places[routine.output]
+
+
+def _place(end: End, uses: dict[tuple[Phase, str], int], routines: dict[str, Routine]) -> tuple[Phase, int, int]:
+    """One end of a link without names: phase, position of the block in the layer, position of the node in the block."""
+    nodes = [step.node.id for step in routines[end.block].steps]
+    return end.phase, uses[end.phase, end.block], nodes.index(end.node)
+
+
+def _chosen_layers(model: ModelSpec, likenesses: list[object], owners: dict[Phase, list[int]]) -> tuple[int, ...]:
+    """Layers that stand for all: the first few of each (likeness, stages, FFN kind, window). Others are run by the same program."""
     windowed = frozenset(model.window.layers) if model.window else frozenset()
     dense = frozenset(range(model.num_layers)) if model.moe is None else frozenset(model.dense_layers)
     seen: dict[object, int] = {}
     chosen = []
     for layer in range(model.num_layers):
-        kind = (
-            *((blocks[layer], owners[phase][layer]) for phase, blocks in stamped.items()),
-            layer in dense,
-            layer in windowed,
-        )
+        kind = (likenesses[layer], *(stages[layer] for stages in owners.values()), layer in dense, layer in windowed)
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] <= LAYERS_EACH:
             chosen.append(layer)
@@ -245,6 +281,21 @@ def _bound_work(routines: dict[str, Routine], sequence: dict[Phase, tuple[Stampe
     total = nodes["prefill"] + steps * nodes["decode"]
     if total > MAX_EXECUTIONS:
         raise RunError(f"the proof would execute {total} nodes, more than {MAX_EXECUTIONS}")
+
+
+def _wires(
+    dag: Dag, routines: dict[str, Routine], stamped: dict[Phase, list[tuple[str, ...]]]
+) -> dict[End, list[Wire]]:
+    """Links by target."""
+    names: dict[Phase, frozenset[str]] = {}
+    for phase, layers in stamped.items():
+        branch = dag.branch(phase)
+        names[phase] = frozenset({branch.embed, branch.head, branch.boundary or "", *chain(*layers)})
+    found: dict[End, list[Wire]] = {}
+    for link in dag.links:
+        wire = _wire(link, routines, names)
+        found.setdefault(wire.target, []).append(wire)
+    return found
 
 
 def _wire(link: Link, routines: dict[str, Routine], stamped: dict[Phase, frozenset[str]]) -> Wire:

@@ -366,12 +366,14 @@ def test_thousands_of_layers_in_thousands_of_blocks_are_refused():
     edit = llama()
     names = []
     for index in range(200):
-        twin = {**edit.block("ffn"), "name": f"ffn{index}"}
+        more = [{"id": f"more{i}", "op": "add", "inputs": ["in", "in"]} for i in range(index % 35)]
+        twin = {**edit.block("ffn"), "name": f"ffn{index}", "nodes": [*edit.block("ffn")["nodes"], *more]}
         edit.document["blocks"].append(twin)
         names.append(twin["name"])
     many = [stamp(i, i + 1, *names[i % 140 : i % 140 + 60]) for i in range(80)]
     edit.layers("prefill", many)
     edit.layers("decode", many)
+    edit.document["links"] = []
 
     proof = edit.prove()
 
