@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,13 +31,25 @@ def is_busy(run: dict[str, Any]) -> bool:
     return run["status"] in ("queued", "running")
 
 
+@contextmanager
+def _beside(work: Callable[[], None], over: threading.Event) -> Iterator[None]:
+    """Another thread works until the block ends, and is told that by `over`."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class Client:
     """Keeps some runs in flight, and asks again with the same key when a process dies under its request."""
 
     def __init__(self, apis: Sequence[Process]) -> None:
         self._apis = apis
         self._http = httpx.Client(timeout=20)
-        self._open = True
+        self._over = threading.Event()
         self.runs: dict[str, str] = {}
         """Idempotency key -> run."""
         self._replays: list[str] = []
@@ -45,13 +57,8 @@ class Client:
     @contextmanager
     def submitting(self) -> Iterator[None]:
         """Submit from another thread until the block ends."""
-        thread = threading.Thread(target=self._submit, daemon=True)
-        thread.start()
-        try:
+        with _beside(self._submit, self._over):
             yield
-        finally:
-            self._open = False
-            thread.join()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -102,7 +109,7 @@ class Client:
 
     def _submit(self) -> None:
         number = 0
-        while self._open:
+        while not self._over.is_set():
             busy = [run_id for run_id in list(self.runs.values())[-IN_FLIGHT:] if self._is_busy(run_id)]
             if len(busy) < IN_FLIGHT:
                 number += 1
@@ -144,19 +151,14 @@ class Follower:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._open = True
+        self._over = threading.Event()
         self._read: dict[str, list[tuple[int, str]]] = {}
 
     @contextmanager
     def following(self) -> Iterator[None]:
         """Follow from another thread until the block ends."""
-        thread = threading.Thread(target=self._follow, daemon=True)
-        thread.start()
-        try:
+        with _beside(self._follow, self._over):
             yield
-        finally:
-            self._open = False
-            thread.join()
 
     @property
     def followed(self) -> int:
@@ -170,7 +172,7 @@ class Follower:
         ]
 
     def _follow(self) -> None:
-        while self._open:
+        while not self._over.is_set():
             newest = next(reversed(list(self._client.runs.values())), None)
             if newest is None or newest in self._read:
                 time.sleep(0.05)

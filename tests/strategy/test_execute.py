@@ -15,8 +15,9 @@ from strategy.execute.reference import run_reference
 from strategy.execute.scale import MAX_WIDTH, prompt_lengths, scale
 from strategy.execute.shards import Shards
 from strategy.execute.weights import Weights
-from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe, Window
+from strategy.model import GqaAttention, ModelSpec, Moe, Window
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
+from validators.examples_moe import DEEPSEEK_V3
 
 DOCUMENTS = Path(__file__).parent / "documents"
 LLAMA_70B = ModelSpec(
@@ -35,18 +36,6 @@ QWEN_235B = ModelSpec(
     attention=GqaAttention(num_heads=64, num_kv_heads=4, head_dim=128, qk_norm=True),
     intermediate_size=None,
     moe=Moe(num_experts=128, top_k=8, expert_intermediate_size=1536),
-)
-DEEPSEEK_V3 = ModelSpec(
-    name="deepseek-v3",
-    hidden_size=7168,
-    num_layers=61,
-    vocab_size=129_280,
-    attention=MlaAttention(
-        num_heads=128, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128
-    ),
-    intermediate_size=18_432,
-    moe=Moe(num_experts=256, top_k=8, expert_intermediate_size=2048, shared_intermediate_size=2048),
-    dense_layers=(0, 1, 2),
 )
 NO_QUERY_LATENT = DEEPSEEK_V3.model_copy(
     update={"attention": DEEPSEEK_V3.attention.model_copy(update={"q_lora_rank": None, "num_heads": 16})}

@@ -10,9 +10,10 @@ import yaml
 from strategy.build import build
 from strategy.dag import Dag
 from strategy.execute import prove
-from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GqaAttention, ModelSpec
 from strategy.result import Proof
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
+from validators.examples_moe import DEEPSEEK_V3
 
 DOCUMENTS = Path(__file__).parent / "documents"
 LLAMA = yaml.safe_load((DOCUMENTS / "llama-3.1-70b-tp4-pp2.yaml").read_text())
@@ -26,18 +27,7 @@ MODELS = {
         attention=GqaAttention(num_heads=64, num_kv_heads=8, head_dim=128),
         intermediate_size=28_672,
     ),
-    "deepseek-v3": ModelSpec(
-        name="deepseek-v3",
-        hidden_size=7168,
-        num_layers=61,
-        vocab_size=129_280,
-        attention=MlaAttention(
-            num_heads=128, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128
-        ),
-        intermediate_size=18_432,
-        moe=Moe(num_experts=256, top_k=8, expert_intermediate_size=2048, shared_intermediate_size=2048),
-        dense_layers=(0, 1, 2),
-    ),
+    "deepseek-v3": DEEPSEEK_V3,
 }
 
 

@@ -14,14 +14,14 @@ from strategy.legality import (
     replicated_lowering_ok,
     uncovered_layers,
 )
-from strategy.model import Checkpoint, GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GqaAttention, ModelSpec, Moe
 from strategy.request import Precision
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool
-from validators.examples import DENSE, GPU, MOE, pool
+from validators.examples import DENSE, FP8_BLOCK, GPU, MOE, pool
+from validators.examples_moe import DEEPSEEK_V3
 
 FP8 = Precision(weights="fp8", activations="bf16", kv="bf16")
 POWERS = {2**n for n in range(10)}
-BLOCK = Checkpoint(weights="fp8", block=(128, 128))
 
 
 def gqa(
@@ -36,7 +36,7 @@ def gqa(
         attention=attention,
         intermediate_size=ff,
         moe=moe,
-        checkpoint=BLOCK,
+        checkpoint=FP8_BLOCK,
     )
 
 
@@ -44,19 +44,6 @@ def routed(experts: int, width: int) -> Moe:
     return Moe(num_experts=experts, top_k=2, expert_intermediate_size=width)
 
 
-DEEPSEEK = ModelSpec(
-    name="deepseek-v3",
-    hidden_size=7168,
-    num_layers=61,
-    vocab_size=129_280,
-    attention=MlaAttention(
-        num_heads=128, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128
-    ),
-    intermediate_size=18_432,
-    moe=Moe(num_experts=256, top_k=8, expert_intermediate_size=2048, shared_intermediate_size=2048),
-    dense_layers=(0, 1, 2),
-    checkpoint=BLOCK,
-)
 MODELS = {
     "llama-3.1-8b": (gqa(32, 8, 14_336, 128_256), [1, 2, 4, 8, 16, 32]),
     "llama-3.1-405b": (gqa(128, 8, 53_248, 128_256), [1, 2, 4, 8, 16, 32, 64, 128]),
@@ -64,7 +51,7 @@ MODELS = {
     "qwen3-coder-480b": (gqa(96, 8, None, 151_936, moe=routed(160, 2560)), [1, 2, 4, 8, 16, 32]),
     "mixtral-8x22b": (gqa(48, 8, None, 32_768, moe=routed(8, 16_384)), [1, 2, 4, 8, 16]),
     "minimax-m2.5": (gqa(48, 8, None, 200_064, moe=routed(256, 1536)), [1, 2, 4, 8, 16, 24, 48]),
-    "deepseek-v3": (DEEPSEEK, [1, 2, 4, 8, 16, 32, 64, 128]),
+    "deepseek-v3": (DEEPSEEK_V3, [1, 2, 4, 8, 16, 32, 64, 128]),
 }
 
 
@@ -77,7 +64,7 @@ def test_legal_tp_sizes_are_those_of_the_published_models(name: str) -> None:
 
 
 def test_tp_sizes_stop_at_the_limit() -> None:
-    assert legal_tp_sizes(DEEPSEEK, 8) == [1, 2, 4, 8]
+    assert legal_tp_sizes(DEEPSEEK_V3, 8) == [1, 2, 4, 8]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +116,7 @@ def test_fp8_blocks_limit_tp_as_published_for_deepseek_and_qwen3_32b() -> None:
         ]
         return [tp for tp, one in meshes if fp8_block_rows(model, one, FP8) and fp8_block_columns(model, one, FP8)]
 
-    assert sizes(DEEPSEEK) == [1, 2, 4, 8, 16]
+    assert sizes(DEEPSEEK_V3) == [1, 2, 4, 8, 16]
     assert sizes(qwen) == [1, 2, 4, 8]
 
 
@@ -203,5 +190,5 @@ def test_cluster_rules_are_asked_with_a_cluster(one: Pool, gpus_per_host: int, h
 def test_quantisation_rules_are_asked_with_a_precision() -> None:
     one = Pool(stages=((0, 61),), attention=AttentionMesh(tp_size=32), experts=ExpertMesh(ep_size=32))
 
-    assert illegal(DEEPSEEK, one) is None
-    assert illegal(DEEPSEEK, one, FP8) == "QZ001"
+    assert illegal(DEEPSEEK_V3, one) is None
+    assert illegal(DEEPSEEK_V3, one, FP8) == "QZ001"
