@@ -16,6 +16,8 @@ from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy, 
 from validators.validate import validate
 
 DATA = Path(__file__).parent.parent / "data" / "recipes.yaml"
+UNSTATED = {"isl": 1024, "osl": 1024}
+"""Traffic of a deployment that states none."""
 
 
 def samples() -> Sequence[Sample]:
@@ -70,7 +72,7 @@ def request_of(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": row["model"],
         "cluster": cluster,
-        "workload": {key: row[key] for key in ("isl", "osl", "concurrency") if key in row},
+        "workload": {**UNSTATED, **{key: row[key] for key in ("isl", "osl", "concurrency") if key in row}},
         "precision": {"weights": row["weights"]} if row["weights"] else {},
         "engine": row["engine"],
     }
