@@ -12,7 +12,7 @@ from validators.subject import Subject
     code="EP018",
     stage="layout",
     severity="warning",
-    message="ep_size={ep_size} exceeds the {domain} GPU(s) of one {fabric} domain: dispatch and combine cross the NICs",
+    message="ep_size={ep_size} exceeds the {domain} GPU(s) of one {fabric} domain: dispatch and combine leave it",
     hint="use node-limited or hierarchical all_to_all kernels, or ep_size <= {domain}",
     sources=("deepep: docs/legacy.md (43-58 GB/s over RDMA, 153-158 GB/s over NVLink on H800)",),
     knowledge="expert-parallelism.md#across-hosts",
