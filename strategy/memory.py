@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
 from strategy.model import ModelSpec, WeightClass
@@ -17,7 +18,7 @@ from strategy.ops import attention_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Engine, Precision, Problem
 from strategy.result import MemoryGb
-from strategy.strategy import Pool, Strategy
+from strategy.strategy import AttentionMesh, Pool, Strategy
 from strategy.work import ROUTING_BYTES, kv_elements_per_token, split_size
 
 GIB = 2**30
@@ -139,6 +140,30 @@ def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> li
     return totals
 
 
+def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
+    """Weight bytes of every stage beyond `stage_weight_bytes`, where a DAG keeps dense FFNs whole on ranks that could split them."""
+    model, precision = problem.model, problem.precision
+    if model.intermediate_size is None:
+        return [0.0] * len(pool.stages)
+    whole = _dense_ffn_bytes(
+        model, precision, pool.model_copy(update={"attention": AttentionMesh(), "dense_ffn": "local"})
+    )
+    repeated = np.zeros(model.num_layers)
+    shares = {block.name: sum(_ffn_share(node) for node in block.nodes) for block in dag.blocks}
+    for phase in pool.phases:
+        for stamp in dag.branch(phase).layers:
+            held = repeated[slice(*stamp.range)]
+            np.maximum(held, sum(shares.get(name, 0.0) for name in stamp.blocks), out=held)
+    beyond = whole - _dense_ffn_bytes(model, precision, pool)
+    return [float(repeated[start:end].sum() * beyond) for start, end in pool.stages]
+
+
+def _ffn_share(node: AnyNode) -> float:
+    """Share of a dense FFN's weights that a node keeps whole on every rank."""
+    whole = isinstance(node, Linear) and node.split == "replicated"
+    return {"gate_up": 2 / 3, "down": 1 / 3}.get(node.weight, 0.0) if whole else 0.0
+
+
 def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightClass, ranks: int) -> float:
     rows = split_size(model.vocab_size, ranks)
     return rows * model.hidden_size * weight_bytes_per_element(model, precision, weight_class)
@@ -207,11 +232,13 @@ def comm_bytes(pool: Pool) -> float:
     return (342 if pool.ranks_per_replica == 2 else 392) * MIB
 
 
-def stage_memory(problem: Problem, pool: Pool) -> list[StageMemory]:
-    """Memory of the fullest rank of every stage of `pool` for the problem's workload and engine."""
+def stage_memory(problem: Problem, pool: Pool, dag: Dag | None = None) -> list[StageMemory]:
+    """Memory of the fullest rank of every stage of `pool` for the problem's workload and engine; with what a `dag` splits less than it could."""
     model, precision, work = problem.model, problem.precision, problem.workload
     tokens = work.isl + (work.osl if "decode" in pool.phases else 0)
     weights = stage_weight_bytes(model, precision, pool)
+    if dag is not None:
+        weights = [sum(pair) for pair in zip(weights, repeated_ffn_bytes(dag, problem, pool), strict=True)]
     kv = kv_bytes_per_sequence(model, precision, pool, tokens)
     act, comm = activation_bytes(model, precision, pool, work.isl), comm_bytes(pool)
     return [

@@ -5,6 +5,8 @@ import pytest
 
 from knowledge.catalogue import find_gpu
 from knowledge.resolve import resolve_model
+from strategy.build import build
+from strategy.dag import Dag
 from strategy.hardware import Cluster
 from strategy.memory import (
     RUNTIME_BYTES,
@@ -131,6 +133,22 @@ def test_stages_hold_their_own_layers_and_the_ends_the_vocabulary() -> None:
     # A tied table is stored once on one stage, and on both ends of a pipeline.
     assert stage_weight_bytes(tied, BF16, pool(80))[0] == pytest.approx(whole[0] - 128_256 * 8192 * 2)
     assert stage_weight_bytes(tied, BF16, Pool(pp_size=2, stages=((0, 40), (40, 80)))) == pytest.approx(halves)
+
+
+def test_a_dag_that_keeps_ffns_whole_needs_their_room() -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", 4)
+    layout = pool(80, attention=AttentionMesh(tp_size=4))
+    document = build(asked.model, Strategy(pools=(layout,))).model_dump(mode="json")
+    (split,) = stage_memory(asked, layout, Dag.model_validate(document))
+    for node in next(block for block in document["blocks"] if block["name"] == "ffn")["nodes"]:
+        if node.get("weight") in ("gate_up", "down"):
+            node["split"] = "replicated"
+
+    (whole,) = stage_memory(asked, layout, Dag.model_validate(document))
+
+    assert split == stage_memory(asked, layout)[0]
+    assert whole.weights_bytes - split.weights_bytes == pytest.approx(80 * 3 * 8192 * 28_672 * 2 * 3 / 4)
+    assert whole.kv_budget_bytes < 0 < split.kv_budget_bytes
 
 
 def test_reserve_is_of_all_memory_for_vllm_and_of_free_memory_for_trtllm() -> None:

@@ -44,7 +44,7 @@ def overfull_memory(subject: Subject) -> Iterator[Hit]:
     if problem is None:
         return
     for path, pool in subject.pools():
-        stages = stage_memory(problem, pool)
+        stages = stage_memory(problem, pool, subject.dag)
         overfull = [(stage, memory) for stage, memory in enumerate(stages) if memory.kv_budget_bytes <= 0]
         for stage, memory in overfull:
             yield Hit(
