@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.settings import Settings, variables
+from strategy.capabilities import TABLE, Capabilities
 from strategy.engine_limits import HANDOFFS
-from strategy.export.capabilities import TABLE, Capabilities
 from validators.registry import Example, Rule, catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def engines_page() -> str:
     lines = [
         "# Engines",
         "",
-        "What each engine can express, as `strategy/export/capabilities.py` has it and exports, search and the EN rules use it. Written by",
+        "What each engine can express, as `strategy/capabilities.py` has it and exports, search and the EN rules use it. Written by",
         "`make docs`. Dynamo runs workers of vLLM, SGLang and TensorRT-LLM on NVIDIA GPUs and takes their columns.",
         "",
         f"| | {' | '.join(f'{row.title} {row.version}' for row in rows)} |",
@@ -112,7 +112,9 @@ def engines_page() -> str:
 
 def _handoff_lines() -> list[str]:
     """Limits between two pools, which depend on both."""
-    told = [f"- {engine}: {' '.join((inspect.getdoc(limit) or '').split())}" for engine, limit in HANDOFFS.items()]
+    told = [
+        f"- {connector}: {' '.join((inspect.getdoc(limit) or '').split())}" for connector, limit in HANDOFFS.items()
+    ]
     return ["Between a prefill and a decode pool:", "", *told]
 
 

@@ -1,72 +1,81 @@
-"""What each serving engine cannot run, beyond what no engine can: pure predicates, keyed by engine.
+"""What a serving engine cannot run, beyond what no engine can: pure predicates over its row in `strategy.capabilities`.
 
-Engines move; each predicate names the source it was read from (vLLM 0.33.0, SGLang 0.5.23, TensorRT-LLM mapping.py @b35ac1b6).
+A predicate is the truth behind one rule; the row says whether the rule speaks about the engine, and holds the facts that the predicate asks.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
+from strategy.capabilities import Capabilities, capabilities
+from strategy.hardware import Cluster
 from strategy.model import ModelSpec
 from strategy.request import Engine
 from strategy.strategy import Pool
 
-Holds = Callable[[ModelSpec, Pool], bool]
-DpLayout = Literal["outer", "inner"]
-
-DP_LAYOUT: dict[Engine, DpLayout] = {"vllm": "outer", "sglang": "inner", "trtllm": "inner"}
-"""Where attention replicas lie: outside the pipeline stages or inside them (RL010)."""
+Holds = Callable[[Capabilities, ModelSpec, Pool], bool]
 
 
-def dp_layout_fits(pool: Pool, engine: Engine) -> bool:
+def dp_layout_fits(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
     """Attention replicas of several stages are laid out as the engine does it (RL010)."""
-    return pool.attention.dp_size == 1 or pool.pp_size == 1 or pool.dp_layout == DP_LAYOUT[engine]
+    return pool.attention.dp_size == 1 or pool.pp_size == 1 or pool.dp_layout == row.dp_layout
 
 
-def vllm_experts_span_stage(_model: ModelSpec, pool: Pool) -> bool:
-    """With expert parallelism on, experts spread over all ranks of a stage and are not cut (EN001; fused_moe/config.py:1226-1245)."""
+def experts_span_stage(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
+    """Where expert parallelism is a switch, experts spread over all ranks of a stage and are not cut (EN001)."""
     experts = pool.experts
-    return experts is None or experts.ep_size in (1, pool.width)
+    return row.ep_over_part or experts is None or experts.ep_size in (1, pool.width)
 
 
-def vllm_context_parallel_is_mla(model: ModelSpec, pool: Pool) -> bool:
-    """Prefill context parallelism exists for MLA models only (EN005; v1/worker/gpu/pcp_manager.py:156-230)."""
-    return pool.attention.cp_size == 1 or model.attention.kind == "mla"
+def context_parallelism_fits(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
+    """Prefill context parallelism exists for the kind of attention (EN005)."""
+    return pool.attention.cp_size == 1 or model.attention.kind in row.cp_attention
 
 
-def sglang_expert_copies(_model: ModelSpec, pool: Pool) -> bool:
-    """Copies of experts (moe_dp) fill the stage with ep alone, in one pipeline stage, one for each cp rank (EN009; parallel_hook.py:170-192)."""
+def expert_copies_fit(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
+    """Copies of experts fill the stage with ep alone, in one pipeline stage, one for each cp rank (EN009)."""
     experts, cp_size = pool.experts, pool.attention.cp_size
     if experts is None or experts.dp_size == 1:
         return True
     whole = experts.ep_size == 1 or experts.ep_size * experts.dp_size == pool.width
-    return whole and pool.pp_size == 1 and cp_size in (1, experts.dp_size)
+    return row.expert_copies and whole and pool.pp_size == 1 and cp_size in (1, experts.dp_size)
 
 
-def sglang_token_shards(model: ModelSpec, pool: Pool) -> bool:
-    """Layer-norm sequence parallelism: dense Qwen3 only, one pipeline stage (EN012; layernorm_sp_hook.py:109-188)."""
+def token_shards_exist(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
+    """Tokens are sharded between tp collectives for dense models of the row's families only, in one pipeline stage (EN012)."""
     if pool.sp_kind != "megatron":
         return True
-    return model.moe is None and model.name.lower().startswith("qwen3") and pool.pp_size == 1
+    known = bool(row.token_shards) and model.name.lower().startswith(row.token_shards)
+    return known and model.moe is None and pool.pp_size == 1
 
 
-def trtllm_meshes(_model: ModelSpec, pool: Pool) -> bool:
-    """No copies of experts, and attention DP takes all of tp or nothing (EN014; mapping.py MappingBase)."""
+def meshes_fit(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
+    """Copies of experts, and attention DP beside tp, only where the engine has them (EN014)."""
     copies = pool.experts is not None and pool.experts.dp_size > 1
-    return not copies and (pool.attention.dp_size == 1 or pool.attention.tp_size == 1)
+    mixed = pool.attention.dp_size > 1 and pool.attention.tp_size > 1
+    return (row.expert_copies or not copies) and (row.tp_beside_dp or not mixed)
 
 
-def trtllm_all_to_all(_model: ModelSpec, pool: Pool) -> bool:
-    """all_to_all between experts needs attention DP (EN015; aiconfigurator sdk/models/helpers.py:256-310)."""
+def all_to_all_fits(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
+    """all_to_all between the experts of ranks that all hold the same tokens, only where the engine does that (EN015)."""
     spread = pool.experts is not None and pool.experts.ep_size > 1 and pool.ep_lowering == "all_to_all"
-    return not spread or pool.attention.dp_size > 1
+    return not spread or pool.attention.dp_size > 1 or "all_to_all" in row.lowerings_alone
 
 
-ENGINE_LIMITS: dict[Engine, dict[str, Holds]] = {
-    "vllm": {"EN001": vllm_experts_span_stage, "EN005": vllm_context_parallel_is_mla},
-    "sglang": {"EN009": sglang_expert_copies, "EN012": sglang_token_shards},
-    "trtllm": {"EN014": trtllm_meshes, "EN015": trtllm_all_to_all},
+def runs_on(row: Capabilities, cluster: Cluster) -> bool:
+    """The engine runs on the accelerator (EN019)."""
+    return cluster.gpu.vendor in row.accelerators
+
+
+LIMITS: dict[str, Holds] = {
+    "EN001": experts_span_stage,
+    "EN005": context_parallelism_fits,
+    "EN009": expert_copies_fit,
+    "EN012": token_shards_exist,
+    "EN014": meshes_fit,
+    "EN015": all_to_all_fits,
+    "RL010": dp_layout_fits,
 }
-"""Limits by engine and rule code."""
+"""Limits of one pool by the code of their rule."""
 
 
 # --- the cache between two pools ----------------------------------------------------------------------------------------------------
@@ -134,19 +143,21 @@ def without_context_parallelism(pool: Pool) -> dict[str, Any]:
     return {"attention": merged, "sp_kind": "none", "cp_decode_use": None}
 
 
-HANDOFFS: dict[Engine, Handoff] = {"vllm": vllm_handoff}
-"""Limits between two pools by engine; engines that are not listed have none that we know."""
+HANDOFFS: dict[str, Handoff] = {"nixl": vllm_handoff}
+"""Limits between two pools by the connector that a row names."""
 
 
 def hands_over(model: ModelSpec, prefill: Pool, decode: Pool, engine: Engine | None) -> bool:
     """Whether the engine's connector can hand the cache over (EN018)."""
-    limit = None if engine is None else HANDOFFS.get(engine)
-    return limit is None or limit(model, prefill, decode) is None
+    connector = None if engine is None else capabilities(engine).handoff
+    return connector is None or HANDOFFS[connector](model, prefill, decode) is None
 
 
-def engine_illegal(model: ModelSpec, pool: Pool, engine: Engine | None) -> str | None:
+def engine_illegal(model: ModelSpec, pool: Pool, engine: Engine | None, cluster: Cluster | None = None) -> str | None:
     """Code of the first engine rule that refuses `pool`, or None; nothing is refused when no engine is named."""
     if engine is None:
         return None
-    broken = (code for code, holds in ENGINE_LIMITS[engine].items() if not holds(model, pool))
-    return next(broken, None if dp_layout_fits(pool, engine) else "RL010")
+    row = capabilities(engine)
+    if cluster is not None and not runs_on(row, cluster):
+        return "EN019"
+    return next((code for code in row.rules if code in LIMITS and not LIMITS[code](row, model, pool)), None)

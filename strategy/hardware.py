@@ -5,6 +5,8 @@ from typing import Literal
 from strategy.model import Provenance
 from strategy.values import Degree, Frozen, Positive, Size
 
+Vendor = Literal["nvidia", "amd", "tpu"]
+
 
 class GpuSpec(Frozen):
     """One accelerator. Compute rates are dense (not sparse); None means the device cannot do it."""
@@ -29,6 +31,11 @@ class GpuSpec(Frozen):
     gpus_per_host: Degree
     tdp_w: Positive | None = None
     provenance: Provenance
+
+    @property
+    def vendor(self) -> Vendor:
+        """Whose software stack it has."""
+        return "amd" if self.arch.startswith("gfx") else "tpu" if self.arch.startswith("tpu") else "nvidia"
 
     def tflops(self, dtype: str) -> float | None:
         """Dense peak for operands of `dtype`, or None when the device lacks it."""

@@ -4,6 +4,7 @@ All sizes are for the fullest rank of each pipeline stage. Two choices are conse
 its full length (isl + osl), and engine buffers are counted whether or not an engine frees them.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +41,9 @@ _ACTIVATION_COEFFICIENT = {1: 10, 2: 6}
 
 MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.9, "trtllm": 0.9}
 """Share of the GPU that an engine may fill by default; for TensorRT-LLM the share of what is free after loading that KV may take."""
+
+MOST_FRACTION = 0.99
+"""Engines refuse a whole GPU."""
 
 SGLANG_LEAST_SHARE = 0.5
 """Share of what weights and buffers leave that SGLang's cache gets at least: where weights nearly fill its fraction, deployments seem to
@@ -269,6 +273,25 @@ def kv_budget_bytes(gpu: GpuSpec, engine: Engine | None, weights_bytes: float, b
         within = capacity * fraction - weights_bytes
         return min(free, max(within, free * SGLANG_LEAST_SHARE) if within > 0 else within)
     return free - capacity * (1 - fraction)
+
+
+def fraction_to_say(problem: Problem, pool: Pool, engine: Engine) -> float:
+    """The memory fraction, as `engine` counts it, that gives the cache on every stage's fullest rank what the plan counts on.
+
+    Engines' own defaults differ from what is planned with: vLLM 0.33 fills 0.92, SGLang guesses from its batch sizes.
+    """
+    capacity = problem.cluster.gpu.memory_gb * 1e9
+    shares = [_fraction_of(stage, capacity, engine) for stage in stage_memory(problem, pool)]
+    return min(MOST_FRACTION, math.ceil(round(1000 * max(shares), 6)) / 1000)
+
+
+def _fraction_of(stage: StageMemory, capacity: float, engine: Engine) -> float:
+    """See `kv_budget_bytes` for what each engine's fraction covers."""
+    cache = max(0.0, stage.kv_budget_bytes)
+    buffers = stage.activation_bytes + stage.comm_bytes + stage.runtime_bytes
+    if engine == "trtllm":
+        return cache / max(cache, capacity - stage.weights_bytes - buffers, 1.0)
+    return (stage.weights_bytes + cache + (0.0 if engine == "sglang" else buffers)) / capacity
 
 
 def admitted(problem: Problem, fitting: NDArray[np.float64]) -> NDArray[np.float64]:

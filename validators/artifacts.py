@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any, get_args
 
+from strategy.capabilities import Target
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact
-from strategy.export.capabilities import Target
 from strategy.export.readback import (
     PoolDegrees,
     degrees_of,

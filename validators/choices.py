@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.legality import divisors, legal_tp_sizes
 from strategy.request import Engine, Precision
 from strategy.strategy import ExpertMesh, Pool
@@ -19,6 +20,13 @@ def listed(values: Sequence[object]) -> str:
 def engine_of(subject: Subject) -> Engine | None:
     """The engine that the request names."""
     return None if subject.problem is None else subject.problem.engine
+
+
+def engine_row(subject: Subject, code: str) -> Capabilities | None:
+    """What is known of the request's engine, where rule `code` is about it."""
+    engine = engine_of(subject)
+    row = None if engine is None else capabilities(engine)
+    return row if row is not None and code in row.rules else None
 
 
 def precision_of(subject: Subject) -> Precision:

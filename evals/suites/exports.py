@@ -8,9 +8,9 @@ from evals.suites.recipes import deployed, request_of
 from evals.suites.recipes import samples as recipes
 from knowledge.resolve import resolve
 from strategy.build import build
+from strategy.capabilities import Target, capabilities
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
-from strategy.export.capabilities import Target, capabilities
 from strategy.export.express import nearest
 from strategy.request import Engine, Problem, Request
 from strategy.strategy import Strategy, describe_strategy

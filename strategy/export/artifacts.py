@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from strategy.dag import Dag
-from strategy.hardware import GpuSpec
+from strategy.hardware import GpuSpec, Vendor
 from strategy.model import ModelSpec
 from strategy.request import Engine, Precision, Problem
 from strategy.strategy import Phase, Strategy
 
-Vendor = Literal["nvidia", "amd", "tpu"]
 DEFAULT_GPUS_PER_HOST = 8
 """Hosts of a plan that comes without a request."""
 
@@ -94,8 +93,7 @@ class Plan:
     @property
     def vendor(self) -> Vendor:
         """Who makes the accelerator; NVIDIA when no request says."""
-        arch = "" if self.gpu is None else self.gpu.arch
-        return "amd" if arch.startswith("gfx") else "tpu" if arch.startswith("tpu") else "nvidia"
+        return "nvidia" if self.gpu is None else self.gpu.vendor
 
     @property
     def amd(self) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.errors import InputError
 from strategy.export import sglang, trtllm, vllm
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import require
 from strategy.export.placement import hosts_of_replica
 from strategy.export.shell import Flags, headline, role

@@ -7,10 +7,10 @@ An obstacle is a field of a pool, the reason, and the change of the pool that re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from strategy.capabilities import TABLE, Capabilities
 from strategy.engine_limits import HANDOFFS, without_context_parallelism
 from strategy.errors import InputError
 from strategy.export.artifacts import Plan
-from strategy.export.capabilities import TABLE, Capabilities
 from strategy.legality import ep_divides, has_dense_ffn
 from strategy.model import ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy, describe
@@ -304,10 +304,9 @@ _CHECKS: tuple[Check, ...] = (
 
 def _require_handoff(engine: Capabilities, plan: Plan) -> None:
     """Limits of the connector between two pools."""
-    limit = HANDOFFS.get(engine.inside)
-    if not plan.strategy.disaggregated or limit is None:
+    if not plan.strategy.disaggregated or engine.handoff is None:
         return
-    found = limit(plan.model, plan.strategy.pool_for("prefill"), plan.strategy.pool_for("decode"))
+    found = HANDOFFS[engine.handoff](plan.model, plan.strategy.pool_for("prefill"), plan.strategy.pool_for("decode"))
     if found is None:
         return
     reason, pair = found

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import require
 from strategy.export.shell import Flags, headline
 from strategy.export.vllm import arguments, partition
@@ -86,4 +86,4 @@ def engine_kwargs(flags: Flags) -> dict[str, Any]:
 def _value(value: str | None) -> Any:
     if value is None:
         return True
-    return json.loads(value) if value.isdigit() or value.startswith("{") else value
+    return json.loads(value) if value.replace(".", "", 1).isdigit() or value.startswith("{") else value

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from strategy.capabilities import Target
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact
-from strategy.export.capabilities import Target
 from strategy.export.shell import Command, layers_of_stages, read_commands
 from strategy.strategy import ExpertMesh, Pool, Strategy
 

@@ -6,8 +6,8 @@ servers (`--dp-size` would keep them on one host). Only full flag names: shorter
 
 from collections.abc import Iterator
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import online_weights, require
 from strategy.export.placement import Placed, place
 from strategy.export.shell import (
@@ -26,6 +26,7 @@ from strategy.export.shell import (
 )
 from strategy.export.vllm import trust_flags
 from strategy.legality import has_dense_ffn
+from strategy.memory import fraction_to_say
 from strategy.strategy import DispatchModes, Pool
 
 PORT = 30000
@@ -63,6 +64,7 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
         *_expert_flags(plan, pool),
         *_precision_flags(plan, engine),
         *_length_flags(plan, pool),
+        *_memory_flags(plan, pool),
         *_handoff_flags(plan, pool),
     )
 
@@ -122,6 +124,11 @@ def _length_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
     if pool.chunk_tokens is not None:
         # SGLang divides this among the attention replicas.
         yield "--chunked-prefill-size", str(pool.chunk_tokens * pool.attention.dp_size)
+
+
+def _memory_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
+    if plan.problem is not None:
+        yield "--mem-fraction-static", f"{fraction_to_say(plan.problem, pool, 'sglang'):g}"
 
 
 def _handoff_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:

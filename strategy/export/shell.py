@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from strategy.capabilities import Capabilities
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities
 from strategy.export.placement import Placed
 from strategy.legality import even_stages
 from strategy.request import Engine

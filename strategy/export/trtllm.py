@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import require
 from strategy.export.placement import Placed, place
 from strategy.export.shell import (
@@ -26,6 +26,7 @@ from strategy.export.shell import (
     visible_gpus,
 )
 from strategy.export.vllm import trust_flags
+from strategy.memory import MEMORY_FRACTION, fraction_to_say
 from strategy.strategy import Pool
 
 YAML = "application/yaml"
@@ -66,7 +67,7 @@ def configuration(plan: Plan, engine: Capabilities, pool: Pool) -> dict[str, Any
     if layers:
         config["pp_partition"] = list(layers_of_stages(pool))
     config |= _expert_config(plan, pool)
-    config["kv_cache_config"] = {"free_gpu_memory_fraction": 0.9, **_cache_dtype(plan, engine)}
+    config["kv_cache_config"] = {"free_gpu_memory_fraction": _memory_fraction(plan, pool), **_cache_dtype(plan, engine)}
     return config | _length_config(plan, pool) | _handoff_config(plan, pool)
 
 
@@ -82,6 +83,10 @@ def _expert_config(plan: Plan, pool: Pool) -> dict[str, Any]:
         slots = moe.num_experts + pool.redundant_experts
         inner["load_balancer"] = {"num_slots": slots, "layer_updates_per_iter": LAYER_UPDATES}
     return config | {"moe_config": inner}
+
+
+def _memory_fraction(plan: Plan, pool: Pool) -> float:
+    return MEMORY_FRACTION["trtllm"] if plan.problem is None else fraction_to_say(plan.problem, pool, "trtllm")
 
 
 def _cache_dtype(plan: Plan, engine: Capabilities) -> dict[str, str]:

@@ -8,10 +8,10 @@ switch on the hybrid balancer.
 import json
 from collections.abc import Iterator
 
+from strategy.capabilities import Capabilities, capabilities
 from strategy.engine_limits import vllm_pushes
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact, Plan
-from strategy.export.capabilities import Capabilities, capabilities
 from strategy.export.express import online_weights, require
 from strategy.export.placement import Placed, place
 from strategy.export.shell import (
@@ -27,6 +27,7 @@ from strategy.export.shell import (
     uneven_layers,
     visible_gpus,
 )
+from strategy.memory import fraction_to_say
 from strategy.strategy import DispatchMode, Pool
 
 PORT = 8000
@@ -63,6 +64,7 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
         *_expert_flags(plan, pool),
         *_precision_flags(plan, engine),
         *_length_flags(plan, pool),
+        *_memory_flags(plan, pool),
         *_handoff_flags(plan, pool),
     )
 
@@ -122,6 +124,11 @@ def _length_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
     if pool.chunk_tokens is not None:
         yield "--enable-chunked-prefill", None
         yield "--max-num-batched-tokens", str(pool.chunk_tokens)
+
+
+def _memory_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
+    if plan.problem is not None:
+        yield "--gpu-memory-utilization", f"{fraction_to_say(plan.problem, pool, 'vllm'):g}"
 
 
 def _handoff_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:

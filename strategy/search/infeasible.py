@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from strategy.capabilities import able_on, capabilities
+from strategy.engine_limits import runs_on
 from strategy.hardware import Cluster
 from strategy.legality import divisors, illegal, legal_ep_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
@@ -123,6 +125,9 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
     fixed, model = problem.constraints.fix, problem.model
     pool = _asked_pool(problem)
     code = illegal(model, pool, problem.precision, problem.cluster, engine=problem.engine)
+    if not _engine_runs(problem):
+        yield _engine_limit(problem)
+        return
     legal_tp = legal_tp_sizes(model, problem.cluster.gpus, engine=problem.engine)
     if fixed.tp_size is not None and fixed.tp_size not in legal_tp:
         heads = model.attention.num_heads
@@ -145,6 +150,18 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
             name=code or "CH007", required=pool.world_size, available=problem.cluster.gpus, unit="GPUs",
             message=f"no legal strategy on {problem.cluster.gpus} GPUs has {_asked(problem.constraints)}; legal tp_size: {_listed(legal_tp)}",
         )  # fmt: skip
+
+
+def _engine_runs(problem: Problem) -> bool:
+    return problem.engine is None or runs_on(capabilities(problem.engine), problem.cluster)
+
+
+def _engine_limit(problem: Problem) -> Limit:
+    assert problem.engine is not None
+    gpu, title = problem.cluster.gpu, capabilities(problem.engine).title
+    able = ", ".join(able_on(gpu.vendor)) or "none that we know flags of"
+    text = f"{title} does not run on {gpu.name}; engines that do: {able}"
+    return Limit(name="EN019", required=None, available=None, unit="", message=text)
 
 
 def _asked_pool(problem: Problem) -> Pool:
@@ -197,7 +214,16 @@ def _kinds_of_change(problem: Problem, priced: Priced, plan: Planned) -> list[It
 
 
 def _free_degrees(problem: Problem) -> list[Iterator[Patch]]:
+    if not _engine_runs(problem):
+        return [_other_engine(problem)]
     return [_nearest_degrees(problem), _freed_degrees(problem), _allowed_again(problem)]
+
+
+def _other_engine(problem: Problem) -> Iterator[Patch]:
+    """An engine that runs on the accelerator, else none."""
+    for engine in (*able_on(problem.cluster.gpu.vendor), None):
+        told = "name no engine" if engine is None else f"serve with {engine}"
+        yield {"engine": engine}, told, problem.model_copy(update={"engine": engine})
 
 
 def _any_serving(problem: Problem) -> Iterator[Patch]:

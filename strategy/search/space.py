@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from strategy.capabilities import capabilities
 from strategy.engine_limits import hands_over
-from strategy.export.capabilities import capabilities
 from strategy.export.express import nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import PREFILL_BUDGET_TOKENS

@@ -9,11 +9,12 @@ import yaml
 
 from knowledge.resolve import resolve
 from strategy.build import build
+from strategy.capabilities import TABLE, capabilities
 from strategy.errors import InputError, UnknownNameError
 from strategy.export import FORMATS, Plan, exporter
-from strategy.export.capabilities import TABLE, capabilities
 from strategy.export.express import nearest, obstacles
 from strategy.legality import illegal
+from strategy.memory import fraction_to_say, stage_memory
 from strategy.request import Request
 from strategy.strategy import AttentionMesh, DispatchModes, ExpertMesh, Pool, Strategy
 
@@ -69,6 +70,7 @@ vllm serve meta-llama/Meta-Llama-3.1-70B \\
   --dtype bfloat16 \\
   --kv-cache-dtype bfloat16 \\
   --max-model-len 4608 \\
+  --gpu-memory-utilization 0.9 \\
   --host 0.0.0.0 \\
   --port 8000
 """
@@ -95,6 +97,7 @@ vllm serve meta-llama/Meta-Llama-3.1-70B \\
   --dtype bfloat16 \\
   --kv-cache-dtype bfloat16 \\
   --max-model-len 4608 \\
+  --gpu-memory-utilization 0.9 \\
   --nnodes 2 \\
   --node-rank 1 \\
   --master-addr "${HOST0}" \\
@@ -146,6 +149,7 @@ def test_sglang_counts_attention_replicas_inside_its_tp_size() -> None:
   --dtype bfloat16 \\
   --kv-cache-dtype bfloat16 \\
   --context-length 4608 \\
+  --mem-fraction-static 0.85 \\
   --nnodes 2 \\
   --node-rank 1 \\
   --dist-init-addr "${HOST0}:20000" \\
@@ -539,3 +543,26 @@ def test_context_parallel_ranks_are_what_each_engine_has() -> None:
     for engine, held in (("vllm", repeated), ("sglang", layout), ("trtllm", layout)):
         with pytest.raises(InputError, match=r"cp ranks in decode|prefill context parallelism in no form"):
             files(engine, plan("deepseek-v3", held))
+
+
+@pytest.mark.parametrize("planned_for", [None, "vllm", "sglang", "trtllm"])
+def test_the_cache_that_the_plan_counts_on_is_told_to_each_engine_in_its_own_terms(planned_for: str | None) -> None:
+    asked = {
+        "model": "llama-3.1-8b",
+        "cluster": {"gpu": "h100-sxm"},
+        "workload": {"isl": 4096, "osl": 512},
+        "engine": planned_for,
+    }
+    problem = resolve(Request.model_validate(asked)).problem
+    pool = Pool(stages=((0, 32),), attention=AttentionMesh(tp_size=2))
+    (memory,) = stage_memory(problem, pool)
+    capacity = problem.cluster.gpu.memory_gb * 1e9
+    free = capacity - memory.weights_bytes - memory.activation_bytes - memory.comm_bytes - memory.runtime_bytes
+
+    vllm, sglang, trtllm = (fraction_to_say(problem, pool, engine) for engine in ("vllm", "sglang", "trtllm"))
+
+    assert vllm * capacity - (capacity - free) == pytest.approx(memory.kv_budget_bytes, abs=capacity / 1000)
+    assert sglang * capacity - memory.weights_bytes == pytest.approx(memory.kv_budget_bytes, abs=capacity / 1000)
+    assert trtllm * free == pytest.approx(memory.kv_budget_bytes, abs=capacity / 1000)
+    if planned_for is not None:
+        assert {"vllm": vllm, "sglang": sglang, "trtllm": trtllm}[planned_for] == 0.9

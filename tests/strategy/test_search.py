@@ -201,3 +201,17 @@ def test_another_process_with_other_hashes_gives_the_same_bytes() -> None:
 
     assert answers[0] == answers[1]
     assert len(answers[0]) > 1000
+
+
+@pytest.mark.parametrize(("engine", "gpu", "instead"), [("trtllm", "mi300x", "vllm"), ("vllm", "tpu-v6e", None)])
+def test_an_engine_that_does_not_run_on_the_accelerator_is_refused_with_what_would(
+    engine: str, gpu: str, instead: str | None
+) -> None:
+    asked = {"model": "llama-3.1-8b", "cluster": {"gpu": gpu}, "workload": {"isl": 1024, "osl": 128}, "engine": engine}
+
+    found = search(resolve(Request.model_validate(asked)).problem, calibration())
+
+    assert found.best is None
+    assert found.infeasible is not None
+    assert [limit.name for limit in found.infeasible.limits] == ["EN019"]
+    assert [change.change for change in found.infeasible.nearest] == [{"engine": instead}]

@@ -10,16 +10,17 @@ import pytest
 from knowledge.catalogue import models
 from knowledge.resolve import resolve
 from strategy.build import build
-from strategy.engine_limits import engine_illegal
+from strategy.capabilities import TABLE, Target, capabilities
+from strategy.engine_limits import LIMITS, engine_illegal
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
-from strategy.export.capabilities import Target, capabilities
 from strategy.export.express import obstacles
 from strategy.export.readback import degrees_of, read_back
 from strategy.request import Problem, Request
 from strategy.search.space import pools
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 from validators.artifacts import check_artifacts
+from validators.registry import catalogue
 
 TARGETS: tuple[Target, ...] = ("vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d")
 GPUS = ("h100-sxm", "b200-sxm", "mi300x", "gb200-nvl72", "l40s")
@@ -248,3 +249,11 @@ def test_what_a_rule_about_an_engine_refuses_is_not_exported_to_it() -> None:
                     assert obstacles(capabilities(engine), asked.model, pool), (engine, code, pool)
 
     assert all(refused[engine] >= 20 for engine in ("vllm", "sglang", "trtllm")), refused
+
+
+def test_what_is_known_of_engines_stands_behind_the_rules_about_them() -> None:
+    spoken = {code for row in TABLE.values() for code in row.rules}
+    about_engines = {code for code in catalogue() if code.startswith("EN")} - {"EN006"}  # about flags of Ray files
+
+    assert about_engines | {"RL010"} == spoken
+    assert set(LIMITS) <= spoken

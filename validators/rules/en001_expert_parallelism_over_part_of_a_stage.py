@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import vllm_experts_span_stage
-from validators.choices import engine_of, experts_of
+from strategy.engine_limits import experts_span_stage
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -29,10 +29,11 @@ from validators.subject import Subject
 )
 def expert_parallelism_over_part_of_a_stage(subject: Subject) -> Iterator[Hit]:
     """In vLLM expert parallelism is a switch: on, experts spread whole over every rank of the stage."""
-    if engine_of(subject) != "vllm":
+    row = engine_row(subject, "EN001")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not vllm_experts_span_stage(subject.model, pool):
+        if not experts_span_stage(row, subject.model, pool):
             yield Hit(
                 f"{path}/experts",
                 width=pool.width,

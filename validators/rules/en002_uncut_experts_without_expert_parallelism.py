@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.choices import engine_of, experts_of
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -29,10 +29,12 @@ from validators.subject import Subject
 )
 def uncut_experts_without_expert_parallelism(subject: Subject) -> Iterator[Hit]:
     """Without expert parallelism vLLM cuts every expert over all ranks of the stage, attention replicas included."""
-    if engine_of(subject) != "vllm":
+    row = engine_row(subject, "EN002")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if pool.experts is not None and pool.experts.ep_size == 1 and pool.experts.tp_size != pool.width:
+        switched_off = pool.experts is not None and pool.experts.ep_size == 1 and not row.ep_over_part
+        if switched_off and experts_of(pool).tp_size != pool.width:
             yield Hit(
                 f"{path}/experts/tp_size",
                 width=pool.width,

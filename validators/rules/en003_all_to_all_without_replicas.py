@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.choices import engine_of
+from validators.choices import engine_row
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -27,13 +27,14 @@ from validators.subject import Subject
 )
 def all_to_all_without_replicas(subject: Subject) -> Iterator[Hit]:
     """With one attention replica all ranks hold the same tokens, so vLLM dispatches nothing and sums the experts' outputs."""
-    if engine_of(subject) != "vllm":
+    row = engine_row(subject, "EN003")
+    if row is None:
         return
     for path, pool in subject.pools():
         if (
             pool.experts is not None
             and pool.experts.ep_size > 1
             and pool.attention.dp_size * pool.attention.cp_size == 1
-            and pool.ep_lowering != "replicated"
+            and pool.ep_lowering not in row.lowerings_alone
         ):
             yield Hit(f"{path}/ep_lowering", lowering=pool.ep_lowering)

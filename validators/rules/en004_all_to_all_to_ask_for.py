@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.choices import engine_of
+from validators.choices import engine_row
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -22,11 +22,12 @@ from validators.subject import Subject
 )
 def all_to_all_to_ask_for(subject: Subject) -> Iterator[Hit]:
     """In vLLM the kernels of an all_to_all are a choice of their own, and the default has none."""
-    if engine_of(subject) != "vllm":
+    row = engine_row(subject, "EN004")
+    if row is None:
         return
     for path, pool in subject.pools():
         spread = pool.experts is not None and pool.experts.ep_size > 1 and pool.attention.dp_size > 1
-        if spread and pool.ep_lowering == "all_to_all":
+        if spread and pool.ep_lowering != row.lowerings_replicated[0]:
             yield Hit(f"{path}/ep_lowering", pool=pool.name)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import vllm_context_parallel_is_mla
+from strategy.engine_limits import context_parallelism_fits
 from strategy.strategy import AttentionMesh
-from validators.choices import engine_of
+from validators.choices import engine_row
 from validators.examples_moe import LLAMA_8B, asked, named, planned, with_pool
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -31,8 +31,9 @@ from validators.subject import Subject
 )
 def context_parallelism_without_mla(subject: Subject) -> Iterator[Hit]:
     """VLLM's prefill context parallelism gathers latents and knows no other cache."""
-    if engine_of(subject) != "vllm":
+    row = engine_row(subject, "EN005")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not vllm_context_parallel_is_mla(subject.model, pool):
+        if not context_parallelism_fits(row, subject.model, pool):
             yield Hit(f"{path}/attention/cp_size", cp=pool.attention.cp_size)

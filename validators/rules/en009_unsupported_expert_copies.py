@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import sglang_expert_copies
-from validators.choices import engine_of, experts_of
+from strategy.engine_limits import expert_copies_fit
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
@@ -29,10 +29,11 @@ from validators.subject import Subject
 )
 def unsupported_expert_copies(subject: Subject) -> Iterator[Hit]:
     """SGLang copies experts (moe_dp) only where ep alone fills what the copies leave, without pipeline stages."""
-    if engine_of(subject) != "sglang":
+    row = engine_row(subject, "EN009")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not sglang_expert_copies(subject.model, pool):
+        if not expert_copies_fit(row, subject.model, pool):
             yield Hit(
                 f"{path}/experts",
                 pp=pool.pp_size,

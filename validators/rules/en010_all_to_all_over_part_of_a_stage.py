@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.choices import engine_of, experts_of
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -23,11 +23,13 @@ from validators.subject import Subject
 )
 def all_to_all_over_part_of_a_stage(subject: Subject) -> Iterator[Hit]:
     """SGLang's all_to_all backends set ep_size to the stage width."""
-    if engine_of(subject) != "sglang":
+    row = engine_row(subject, "EN010")
+    if row is None:
         return
     for path, pool in subject.pools():
         if (
-            pool.experts is not None
+            row.all_to_all_spans_stage
+            and pool.experts is not None
             and pool.ep_lowering == "all_to_all"
             and pool.experts.ep_size not in (1, pool.width)
         ):

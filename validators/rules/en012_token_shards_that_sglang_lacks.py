@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import sglang_token_shards
-from validators.choices import engine_of
+from strategy.engine_limits import token_shards_exist
+from validators.choices import engine_row
 from validators.examples_moe import LLAMA_8B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -24,8 +24,9 @@ from validators.subject import Subject
 )
 def token_shards_that_sglang_lacks(subject: Subject) -> Iterator[Hit]:
     """SGLang shards tokens between tp collectives for the architectures on its list only."""
-    if engine_of(subject) != "sglang":
+    row = engine_row(subject, "EN012")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not sglang_token_shards(subject.model, pool):
+        if not token_shards_exist(row, subject.model, pool):
             yield Hit(f"{path}/sp_kind", model=subject.model.name, pp=pool.pp_size)

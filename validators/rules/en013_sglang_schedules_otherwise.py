@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.choices import engine_of
+from validators.choices import engine_row
 from validators.examples_moe import LLAMA_8B, QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -24,16 +24,17 @@ from validators.subject import Subject
 )
 def sglang_schedules_otherwise(subject: Subject) -> Iterator[Hit]:
     """SGLang stops overlapping the schedule with pipelines, and divides the chunk size by the attention replicas."""
-    if engine_of(subject) != "sglang":
+    row = engine_row(subject, "EN013")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if pool.pp_size > 1:
+        if pool.pp_size > 1 and not row.overlaps_stages:
             what = "with several stages SGLang prepares a batch only when the one before it is done"
             yield Hit(
                 f"{path}/pp_size", pool=pool.name, what=what, repair="expect some time between steps, or use one stage"
             )
         dp = pool.attention.dp_size
-        if dp > 1 and pool.chunk_tokens is not None:
+        if dp > 1 and pool.chunk_tokens is not None and row.divides_chunks:
             what = f"SGLang divides chunked_prefill_size by {dp} attention replicas"
             repair = f"set chunked_prefill_size to {pool.chunk_tokens * dp} for chunks of {pool.chunk_tokens} (our export does)"
             yield Hit(f"{path}/chunk_tokens", pool=pool.name, what=what, repair=repair)

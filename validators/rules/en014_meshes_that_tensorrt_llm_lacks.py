@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import trtllm_meshes
-from validators.choices import engine_of, experts_of
+from strategy.engine_limits import meshes_fit
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.nearest import nearest_fit
 from validators.registry import Hit, rule
@@ -25,10 +25,11 @@ from validators.subject import Subject
 )
 def meshes_that_tensorrt_llm_lacks(subject: Subject) -> Iterator[Hit]:
     """TensorRT-LLM writes both meshes as one tp: moe_tp x moe_ep fills it, and attention DP takes all of it."""
-    if engine_of(subject) != "trtllm":
+    row = engine_row(subject, "EN014")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not trtllm_meshes(subject.model, pool):
+        if not meshes_fit(row, subject.model, pool):
             yield Hit(
                 f"{path}",
                 dp=pool.attention.dp_size,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import trtllm_all_to_all
-from validators.choices import engine_of, experts_of
+from strategy.engine_limits import all_to_all_fits
+from validators.choices import engine_row, experts_of
 from validators.examples_moe import QWEN3_30B, asked, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -24,10 +24,11 @@ from validators.subject import Subject
 )
 def all_to_all_without_attention_dp(subject: Subject) -> Iterator[Hit]:
     """TensorRT-LLM dispatches between attention replicas; without them all ranks hold the same tokens."""
-    if engine_of(subject) != "trtllm":
+    row = engine_row(subject, "EN015")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not trtllm_all_to_all(subject.model, pool):
+        if not all_to_all_fits(row, subject.model, pool):
             yield Hit(
                 f"{path}/ep_lowering",
                 width=pool.width,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.engine_limits import HANDOFFS
 from strategy.strategy import Strategy, describe_strategy
-from validators.choices import engine_of
+from validators.choices import engine_row
 from validators.examples import about, disaggregated, example, problem
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -34,11 +34,10 @@ from validators.subject import Subject
 )
 def handoff_that_vllm_lacks(subject: Subject) -> Iterator[Hit]:
     """NIXL in vLLM moves whole KV heads to ranks that hold at least as many, and knows no stages or cp ranks that receive."""
-    engine, strategy = engine_of(subject), subject.dag.strategy
-    limit = None if engine is None else HANDOFFS.get(engine)
-    if limit is None or not strategy.disaggregated:
+    row, strategy = engine_row(subject, "EN018"), subject.dag.strategy
+    if row is None or row.handoff is None or not strategy.disaggregated:
         return
-    found = limit(subject.model, strategy.pool_for("prefill"), strategy.pool_for("decode"))
+    found = HANDOFFS[row.handoff](subject.model, strategy.pool_for("prefill"), strategy.pool_for("decode"))
     if found is not None:
         why, pair = found
         yield Hit("/strategy/pools", why=why, nearest=describe_strategy(Strategy(pools=pair)))

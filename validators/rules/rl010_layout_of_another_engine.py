@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from strategy.engine_limits import DP_LAYOUT, dp_layout_fits
+from strategy.engine_limits import dp_layout_fits
+from validators.choices import engine_row
 from validators.examples import MOE, about, example, moe, problem
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -28,12 +29,12 @@ from validators.subject import Subject
 )
 def layout_of_another_engine(subject: Subject) -> Iterator[Hit]:
     """Attention replicas outside or inside the stages give other groups for the same degrees, so the layout is the engine's."""
-    engine = None if subject.problem is None else subject.problem.engine
-    if engine is None:
+    row = engine_row(subject, "RL010")
+    if row is None:
         return
     for path, pool in subject.pools():
-        if not dp_layout_fits(pool, engine):
-            yield Hit(f"{path}/dp_layout", layout=pool.dp_layout, engine=engine, wanted=DP_LAYOUT[engine])
+        if not dp_layout_fits(row, subject.model, pool):
+            yield Hit(f"{path}/dp_layout", layout=pool.dp_layout, engine=row.engine, wanted=row.dp_layout)
 
 
 def _two_stages(layout: str) -> Subject:

@@ -1,7 +1,7 @@
 """What each engine and version can express, as data: one row an engine, one field a question.
 
-`strategy.export.express` reads the rows; the rules of the EN family ask the same of a plan whose request names an engine. Rows were
-read from the released packages (vLLM 0.33.0, SGLang 0.5.23, Ray 2.60.0, ai-dynamo 1.6.1), the modelservice chart, and TensorRT-LLM's
+Exports (`strategy.export.express`), the search (`strategy.engine_limits`) and the rules of the EN family read the same rows; `rules` says
+which of those rules speak about an engine. Rows were read from the released packages (vLLM 0.33.0, SGLang 0.5.23, Ray 2.60.0, ai-dynamo 1.6.1), the modelservice chart, and TensorRT-LLM's
 sources (mapping.py, llm_args.py).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from strategy.errors import InputError
-from strategy.export.artifacts import Vendor
+from strategy.hardware import Vendor
 from strategy.request import Engine
 from strategy.strategy import CpDecodeUse, EpLowering, SpKind
 
@@ -70,6 +70,14 @@ class Capabilities:
     """Environment variable or configuration key that takes the layers of each stage."""
     kv_dtypes: Mapping[str, str]
     """Our names of cache types to the engine's."""
+    rules: tuple[str, ...]
+    """Rules about the engine."""
+    handoff: Literal["nixl"] | None = None
+    """The connector between two pools, where its limits are known (`strategy.engine_limits.HANDOFFS`)."""
+    overlaps_stages: bool = True
+    """A batch is prepared while the one before it runs, with several stages too."""
+    divides_chunks: bool = False
+    """The chunk size is shared among the attention replicas of a server."""
     online_weights: Mapping[str, str] = field(default_factory=dict)
     """Weight types into which the engine converts a bf16 checkpoint while it loads, to its name for that."""
     tp_across_hosts: bool = True
@@ -108,6 +116,8 @@ _VLLM = Capabilities(
     pp=True,
     uneven_stages="VLLM_PP_LAYER_PARTITION",
     kv_dtypes=_VLLM_KV,
+    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "RL010"),
+    handoff="nixl",
     online_weights={"fp8": "fp8"},
     remote_code=("mimo-7b",),
 )
@@ -138,6 +148,9 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
+    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "RL010"),
+    overlaps_stages=False,
+    divides_chunks=True,
     online_weights={"fp8": "fp8"},
     remote_code=("mimo-7b",),
 )
@@ -168,6 +181,7 @@ _TRTLLM = Capabilities(
     pp=True,
     uneven_stages="pp_partition",
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
+    rules=("EN014", "EN015", "EN019", "RL010"),
     accelerators=("nvidia",),
     remote_code=("mimo-7b",),
 )
@@ -185,6 +199,11 @@ TABLE: Mapping[tuple[Target, str], Capabilities] = {
 """Every engine and version. Dynamo runs workers of the first three and takes their rows."""
 
 LATEST: Mapping[Target, str] = {target: version for target, version in TABLE}  # noqa: C416 - the last row of a target is its latest
+
+
+def able_on(vendor: Vendor) -> tuple[Engine, ...]:
+    """Engines that run on a vendor's accelerators, in the order of the table."""
+    return tuple(row.inside for row in TABLE.values() if row.engine == row.inside and vendor in row.accelerators)
 
 
 def capabilities(engine: Target, version: str | None = None) -> Capabilities:
