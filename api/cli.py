@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-EXPORT_HELP = "json, yaml, mermaid, dot, graphml, npz, chakra, perfetto, or for an engine vllm, sglang, trtllm, ray, dynamo, llm-d"
+EXPORT_HELP = "json, yaml, mermaid, dot, graphml, npz, chakra, perfetto, pftrace, or for an engine vllm, sglang, trtllm, ray, dynamo, llm-d"
 keys = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 app.add_typer(keys, name="keys")
 

@@ -5,9 +5,9 @@ import { copyButton, h, num, show, tabs, title } from "/page/dom.js";
 
 const LABELS = {
   vllm: "vLLM", sglang: "SGLang", trtllm: "TensorRT-LLM", ray: "Ray Serve", dynamo: "Dynamo", "llm-d": "llm-d", yaml: "YAML", json: "JSON",
-  mermaid: "Mermaid", dot: "DOT", graphml: "GraphML", npz: "npz", chakra: "Chakra", perfetto: "Perfetto",
+  mermaid: "Mermaid", dot: "DOT", graphml: "GraphML", npz: "npz", chakra: "Chakra", perfetto: "Perfetto", pftrace: "Perfetto protobuf",
 };
-const ORDER = ["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d", "yaml", "json", "perfetto", "chakra", "mermaid", "dot", "graphml", "npz"];
+const ORDER = ["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d", "yaml", "json", "perfetto", "pftrace", "chakra", "mermaid", "dot", "graphml", "npz"];
 const FIRST_DOCUMENT = "yaml";
 const MAX_SHOWN = 60_000, MAX_TINTED = 20_000;
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,23 @@ class Environment:
             )
         if done.returncode and not (out.exists() and out.stat().st_size):
             raise UnavailableError(f"its driver ended with {done.returncode}: see {out.with_suffix('.log').name}")
+
+
+def npm_file(folder: Path, package: str, version: str, path: str) -> str:
+    """A file of a package of npm, fetched once and unpacked, not installed. Raises `UnavailableError`."""
+    place = folder / "npm" / f"{package}-{version}"
+    if not (place / "package" / path).exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise UnavailableError("npm is not installed")
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            _quietly(npm, "pack", f"{package}@{version}", "--silent", "--pack-destination", str(place))
+        except subprocess.CalledProcessError as error:
+            raise UnavailableError(f"npm has no {package} {version}: {error.stderr[-200:]!r}") from None
+        with tarfile.open(next(place.glob("*.tgz"))) as packed:
+            packed.extractall(place, filter="data")
+    return str(place / "package" / path)
 
 
 def _quietly(*command: str) -> None:

@@ -4,16 +4,19 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.realtool import astra
 from evals.realtool.agree import disagreements
-from evals.realtool.environments import Environment, UnavailableError
-from evals.realtool.files import Corpus, command_tasks, engine_tasks
+from evals.realtool.environments import Environment, UnavailableError, npm_file
+from evals.realtool.files import Corpus, Written, command_tasks, engine_tasks
 
 Tasks = list[dict[str, Any]]
+MERMAID = "11.17.2"
+MOST_TRACED_RANKS = 16
+"""GPUs of a plan whose timeline is read packet by packet in Python."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +143,29 @@ def _chakra(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
     python = Path(_given(paths.chakra_python, "MESHWRIGHT_CHAKRA_PYTHON names no Python with MLCommons' chakra"))
     tasks: Tasks = []
     for one in corpus.of("chakra"):
-        folder = paths.folder / "work" / "chakra" / one.plan
-        folder.mkdir(parents=True, exist_ok=True)
-        traces = [file for file in one.files if file.name.endswith(".et")]
-        for file in traces:
-            (folder / file.name).write_bytes(file.data)
-        tasks.append({"id": one.plan, "files": [str(folder / file.name) for file in traces]})
+        traces = [str(path) for path in _put(paths, "chakra", one) if path.suffix == ".et"]
+        tasks.append({"id": one.plan, "files": traces})
     given = Environment("chakra", paths.folder, interpreter=python)
     return _each(_drive(given, "chakra_reader", tasks, paths, "chakra"))
+
+
+def _perfetto(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
+    small = replace(
+        corpus, plans={n: plan for n, plan in corpus.plans.items() if plan.strategy.world_size <= MOST_TRACED_RANKS}
+    )
+    tasks = [
+        {"id": one.plan, "kind": "perfetto", "path": str(_put(paths, "pftrace", one)[0])} for one in small.of("pftrace")
+    ]
+    return _each(_driven("tools", "graphs", tasks, paths, "perfetto"))
+
+
+def _put(paths: Paths, target: str, one: Written) -> list[Path]:
+    """The files of an export on disk."""
+    folder = paths.folder / "work" / target / one.plan
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in one.files:
+        (folder / file.name).write_bytes(file.data)
+    return [folder / file.name for file in one.files]
 
 
 def _dot(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
@@ -161,7 +179,7 @@ def _graphml(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
 
 
 def _mermaid(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
-    script = _given(paths.mermaid, "MESHWRIGHT_MERMAID names no mermaid.min.js")
+    script = paths.mermaid or npm_file(paths.folder, "mermaid", MERMAID, "dist/mermaid.min.js")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         raise UnavailableError("no Chromium is installed")
@@ -185,7 +203,8 @@ JUDGES = (
     Judge("llm-d", "llm-d modelservice 0.4", "llm-d", "the chart's `values.schema.json`, no unknown key at the top", _llmd),
     Judge("astra-sim", "ASTRA-sim, analytical", "chakra", "every rank prints finished", _astra),
     Judge("chakra", "MLCommons Chakra 1.0.0", "chakra", "its jsonizer reads every rank", _chakra),
+    Judge("perfetto", "Perfetto 0.59.1", "pftrace", f"its protobuf schema reads every packet, as many begins as ends (plans of at most {MOST_TRACED_RANKS} GPUs)", _perfetto),
     Judge("dot", "Graphviz", "dot", "`dot -Tsvg`", _dot),
     Judge("graphml", "networkx", "graphml", "`read_graphml`", _graphml),
-    Judge("mermaid", "Mermaid 11 in Chromium", "mermaid", "`mermaid.render` with default limits", _mermaid),
+    Judge("mermaid", f"Mermaid {MERMAID} in Chromium", "mermaid", "`mermaid.render` with default limits", _mermaid),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from evals.realtool.files import Corpus
 from evals.realtool.judges import Judge, Said, Verdict
@@ -48,9 +49,9 @@ class Kept:
     def _path(self, judge: Judge) -> Path:
         return self.folder / f"{judge.name}.by-plan.json"
 
-    def _read(self, judge: Judge) -> dict[str, list[str]]:
+    def _read(self, judge: Judge) -> dict[str, list[Any]]:
         path = self._path(judge)
-        read: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        read: dict[str, list[Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return read
 
 

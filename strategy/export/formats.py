@@ -12,7 +12,7 @@ from strategy.export.dynamo import to_dynamo
 from strategy.export.graphs import to_dot, to_graphml, to_npz
 from strategy.export.llmd import to_llmd
 from strategy.export.mermaid import to_mermaid
-from strategy.export.perfetto import to_perfetto
+from strategy.export.perfetto import to_perfetto, to_pftrace
 from strategy.export.ray import to_ray
 from strategy.export.sglang import to_sglang
 from strategy.export.trtllm import to_trtllm
@@ -41,6 +41,7 @@ FORMATS: dict[str, Exporter] = {
         Exporter("llm-d", "values of the llm-d modelservice chart", to_llmd),
         Exporter("chakra", "Chakra execution traces, one a rank", to_chakra, priced=True),
         Exporter("perfetto", "a timeline for Perfetto", to_perfetto, priced=True),
+        Exporter("pftrace", "the timeline in Perfetto's own protobuf", to_pftrace, priced=True),
     )
 }
 

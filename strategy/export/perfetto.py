@@ -1,4 +1,4 @@
-"""The timeline as a Chrome trace, which Perfetto and chrome://tracing open: a process a rank, with passes, ops and collectives."""
+"""The timeline for Perfetto, as a Chrome trace (chrome://tracing reads it too) and in its own protobuf: a process a rank, with passes, ops and collectives."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from strategy.export.artifacts import Artifact, Plan
+from strategy.export.protobuf import chunk, integer, string
 from strategy.export.timeline import Floats, Trace, label, schedule, trace
 from strategy.mesh import Coordinate, coordinates
 from strategy.ops import op_kind
@@ -19,12 +20,21 @@ THREADS = ("passes", "ops", "collectives")
 
 def to_perfetto(plan: Plan) -> tuple[Artifact, ...]:
     """`timeline.json`. Times are the cost model's where the plan carries them, else one microsecond a node."""
-    traced = trace(plan)
-    start, end = schedule(traced)
-    shown = _shown_ranks(traced)
-    events = [*_names(plan.strategy, shown), *_passes(traced, start, end, shown), *_slices(traced, start, end, shown)]
+    events, shown = _events(trace(plan))
     document = {"displayTimeUnit": "ms", "otherData": _about(plan, len(shown)), "traceEvents": events}
     return (Artifact("timeline.json", json.dumps(document, separators=(",", ":")), "application/json"),)
+
+
+def to_pftrace(plan: Plan) -> tuple[Artifact, ...]:
+    """`timeline.pftrace`: the same slices in Perfetto's own protobuf."""
+    return (Artifact("timeline.pftrace", b"".join(_packets(_events(trace(plan))[0])), "application/octet-stream"),)
+
+
+def _events(traced: Trace) -> tuple[list[dict[str, Any]], frozenset[int]]:
+    """Events of a Chrome trace, and the ranks that they show."""
+    (start, end), shown = schedule(traced), _shown_ranks(traced)
+    names = _names(traced.dag.strategy, shown)
+    return [*names, *_passes(traced, start, end, shown), *_slices(traced, start, end, shown)], shown
 
 
 def _about(plan: Plan, shown: int) -> dict[str, Any]:
@@ -63,7 +73,7 @@ def _meta(kind: str, rank: int, thread: int, name: str) -> dict[str, Any]:
 
 
 def _passes(traced: Trace, start: Floats, end: Floats, shown: frozenset[int]) -> Iterator[dict[str, Any]]:
-    """One slice for each rank, phase, microbatch and stage."""
+    """One slice for each rank, phase, microbatch and stage; passes that overlap, as those of a pipeline do, lie on threads of their own."""
     expanded = traced.expanded
     phase = np.array([template.phase == "decode" for template in expanded.templates])[expanded.template]
     keys = np.stack([expanded.rank, phase, expanded.microbatch, expanded.stage])
@@ -71,10 +81,25 @@ def _passes(traced: Trace, start: Floats, end: Floats, shown: frozenset[int]) ->
     begins, ends = np.full(places.shape[1], np.inf), np.zeros(places.shape[1])
     np.minimum.at(begins, inverse, start)
     np.maximum.at(ends, inverse, end)
-    for (rank, decode, microbatch, stage), begin, finish in zip(places.T.tolist(), begins, ends, strict=True):
+    taken: dict[int, list[float]] = {}
+    for index in np.lexsort((ends, begins)).tolist():
+        rank, decode, microbatch, stage = places[:, index].tolist()
         if rank in shown:
+            begin, finish = float(begins[index]), float(ends[index])
+            lanes = taken.setdefault(rank, [])
+            known, lane = len(lanes), _lane(lanes, begin, finish)
+            thread = lane and len(THREADS) - 1 + lane
+            if lane and lane == known:
+                yield _meta("thread_name", rank, thread, f"passes {lane + 1}")
             name = f"{'decode' if decode else 'prefill'} stage {stage} microbatch {microbatch}"
-            yield _slice(name, "pass", rank, 0, float(begin), float(finish), {})
+            yield _slice(name, "pass", rank, thread, begin, finish, {})
+
+
+def _lane(taken: list[float], begin: float, end: float) -> int:
+    """The first lane that is free at `begin`, which is taken until `end`."""
+    free = next((lane for lane, until in enumerate(taken) if until <= begin), len(taken))
+    taken[free : free + 1] = [end]
+    return free
 
 
 def _slices(traced: Trace, start: Floats, end: Floats, shown: frozenset[int]) -> Iterator[dict[str, Any]]:
@@ -109,5 +134,59 @@ def _detail(traced: Trace, template: int) -> dict[str, Any]:
 def _slice(
     name: str, kind: str, rank: int, thread: int, start: float, end: float, args: dict[str, Any]
 ) -> dict[str, Any]:
-    times = {"ts": round(start, 3), "dur": round(end - start, 3)}
+    begin = round(start, 3)
+    times = {"ts": begin, "dur": round(round(end, 3) - begin, 3)}  # so that neighbours still meet when both are rounded
     return {"ph": "X", "name": name, "cat": kind, "pid": rank, "tid": thread, **times, "args": args}
+
+
+# --- protobuf -----------------------------------------------------------------------------------------------------------------------
+
+BEGIN, END = 1, 2
+SEQUENCE = 1
+"""One writer, so that packets of equal time keep their order."""
+
+
+def _packets(events: list[dict[str, Any]]) -> Iterator[bytes]:
+    """The events of a Chrome trace as packets of Perfetto's own format (trace_packet.proto): tracks, then begin and end of each slice."""
+    for event in events:
+        if event["ph"] == "M" and event["name"] != "process_sort_index":
+            yield _packet(chunk(60, _track(event)))
+    slices = [event for event in events if event["ph"] == "X"]
+    for event in sorted(slices, key=lambda one: (one["pid"], one["tid"], one["ts"], one["dur"])):
+        track, begin = _thread(event["pid"], event["tid"]), round(1000 * event["ts"])
+        started = integer(9, BEGIN) + integer(11, track) + string(22, event["cat"]) + string(23, event["name"])
+        yield _packet(chunk(11, started + b"".join(map(_note, event["args"].items()))), begin)
+        yield _packet(chunk(11, integer(9, END) + integer(11, track)), begin + round(1000 * event["dur"]))
+
+
+def _packet(content: bytes, nanoseconds: int | None = None) -> bytes:
+    when = b"" if nanoseconds is None else integer(8, nanoseconds)
+    return chunk(1, when + integer(10, SEQUENCE) + content)
+
+
+def _track(event: dict[str, Any]) -> bytes:
+    """A TrackDescriptor: of a process, or of one of its threads."""
+    rank, name = event["pid"], event["args"]["name"]
+    if event["name"] == "process_name":
+        return integer(1, _process(rank)) + chunk(3, integer(1, _id(rank)) + string(6, name))
+    thread = integer(1, _id(rank)) + integer(2, _thread(rank, event["tid"])) + string(5, name)
+    return integer(1, _thread(rank, event["tid"])) + integer(5, _process(rank)) + chunk(4, thread)
+
+
+def _id(rank: int) -> int:
+    """Process ids begin at 1: Perfetto takes 0 for the idle process."""
+    return rank + 1
+
+
+def _process(rank: int) -> int:
+    return _id(rank) << 16
+
+
+def _thread(rank: int, thread: int) -> int:
+    return _process(rank) + thread + 1
+
+
+def _note(item: tuple[str, Any]) -> bytes:
+    """A DebugAnnotation: a number or a text beside its name."""
+    name, value = item
+    return chunk(4, string(10, name) + (integer(3, value) if isinstance(value, int) else string(6, str(value))))

@@ -287,6 +287,22 @@ def test_perfetto_shows_a_process_for_each_rank_with_passes_ops_and_collectives(
         assert passing["dur"] > 0
 
 
+def test_the_protobuf_timeline_holds_the_same_slices_one_after_another_on_each_track() -> None:
+    shown = json.loads(FORMATS["perfetto"].write(TP4_PP2)[0].text)["traceEvents"]
+    packets = [dict(fields(packet)) for _, packet in fields(FORMATS["pftrace"].write(TP4_PP2)[0].data)]
+
+    tracks = [dict(fields(packet[60])) for packet in packets if 60 in packet]
+    events = [(packet[8], dict(fields(packet[11]))) for packet in packets if 11 in packet]
+
+    assert len(tracks) == len({track[1] for track in tracks}) >= 8 * 4
+    assert {event[11] for _, event in events} <= {track[1] for track in tracks}
+    assert sum(event[9] == 1 for _, event in events) == sum(one["ph"] == "X" for one in shown)
+    for track in tracks:
+        mine = [(when, event[9]) for when, event in events if event[11] == track[1]]
+        assert [kind for _, kind in mine] == [1, 2] * (len(mine) // 2)
+        assert mine == sorted(mine, key=lambda one: one[0])
+
+
 def test_without_prices_the_timeline_says_so() -> None:
     document = json.loads(FORMATS["perfetto"].write(replace(TP4_PP2, costs={}))[0].text)
 
