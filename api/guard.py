@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
@@ -59,7 +60,7 @@ class Guard:
     async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
             await self.app(scope, receive, answer)
-        except ClientLeftError:
+        except (ClientLeftError, ClientDisconnect):
             answer.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
             if not isinstance(error, MeshwrightError):

@@ -119,14 +119,14 @@ def _fuzzed(folder: Path, seed: int, sizes: Sizes) -> Output:
         report = fuzz(server.url, sizes.fuzzed, seed)
     statuses = {f"status_{status}": count for status, count in sorted(report.statuses.items())}
     facts = {"requests": report.requests, "slowest_s": report.slowest_s, **statuses}
-    return {"facts": facts, "faults": [*report.faults, *_tracebacks(server)]}
+    return {"facts": facts, "faults": [*report.faults, *tracebacks(server)]}
 
 
 def _attacked(folder: Path, _seed: int, sizes: Sizes) -> Output:
     server = _server(folder)
     with running(server):
         faults = attack(server.url, every=sizes.every)
-        return {"facts": {"resident_mb": server.resident_mb()}, "faults": [*faults, *_tracebacks(server)]}
+        return {"facts": {"resident_mb": server.resident_mb()}, "faults": [*faults, *tracebacks(server)]}
 
 
 def _rude(folder: Path, _seed: int, _sizes: Sizes) -> Output:
@@ -137,7 +137,7 @@ def _rude(folder: Path, _seed: int, _sizes: Sizes) -> Output:
             return {"facts": {"ways": len(RUDENESS), "resident_mb": server.resident_mb()}, "faults": faults}
 
 
-def _tracebacks(server: Process) -> list[str]:
+def tracebacks(server: Process) -> list[str]:
     """Errors that the service did not expect."""
     failed = [line for line in server.events() if line["event"] in ("request_failed", "run_failed", "step_failed")]
     return [f"logged {line['event']} at {line.get('path', line.get('step', ''))}" for line in failed]

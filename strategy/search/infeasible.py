@@ -17,6 +17,7 @@ from strategy.request import Constraints, FixedDegrees, Problem, Slo
 from strategy.result import Change, Infeasible, Limit
 from strategy.search.points import Candidate, Priced, candidate_excess
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe, describe_strategy
+from strategy.values import MAX_DEGREE
 
 MAX_CHANGES = 4
 MAX_HOSTS = 64
@@ -361,8 +362,8 @@ def more_gpus(problem: Problem, most: int) -> Iterator[Patch]:
         per_host = min(full, 2 * per_host)
         yield _with_cluster(problem, per_host, cluster.hosts)
     hosts = cluster.hosts
-    while hosts * full < most:
-        hosts += 1 if hosts < 4 else hosts
+    while hosts * full < most and hosts < MAX_DEGREE:
+        hosts = min(MAX_DEGREE, hosts + 1 if hosts < 4 else 2 * hosts)
         yield _with_cluster(problem, max(full, cluster.gpus_per_host), hosts)
 
 

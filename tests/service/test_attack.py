@@ -1,10 +1,14 @@
 """Generated and hostile requests; the eval suite sends thousands, this a taste of them."""
 
+import socket
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from service_support import wait_for
 
+from evals.service.benches import tracebacks
 from evals.service.fuzz import fuzz
 from evals.service.hostile import attack
 from evals.service.processes import Process, running
@@ -30,6 +34,17 @@ def test_generated_requests_get_the_answers_that_the_document_describes(api: Pro
 def test_hostile_requests_are_answered_in_words_and_in_time(api: Process) -> None:
     assert attack(api.url, every=4) == []
     assert httpx.get(f"{api.url}/readyz").status_code == 200
+    assert tracebacks(api) == []
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_the_service(api: Process) -> None:
+    head = "POST /v1/validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    with socket.create_connection((urlsplit(api.url).hostname, urlsplit(api.url).port)) as leaving:
+        leaving.sendall(f'{head}{{"dag": '.encode())
+
+    assert httpx.get(f"{api.url}/readyz").status_code == 200
+    assert wait_for(lambda: 'status="499"' in httpx.get(f"{api.url}/metrics").text, 5)
+    assert tracebacks(api) == []
 
 
 def test_every_example_of_the_document_works(api: Process) -> None:

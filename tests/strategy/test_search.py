@@ -179,6 +179,15 @@ def test_more_requests_a_second_than_the_cluster_serves_is_infeasible() -> None:
     assert fine.best is not None
 
 
+@pytest.mark.parametrize("hosts", [40_000, 65_536])
+def test_what_no_cluster_can_meet_is_told_for_the_largest_one_too(hosts: int) -> None:
+    tpot = {"tpot_ms": 0.001}
+    result = found(problem("llama-3.1-8b", "h100-sxm", hosts=hosts, slo=tpot))
+
+    assert result.infeasible is not None
+    assert result.infeasible.limits[0].name == "tpot_ms"
+
+
 ANSWER = """
 from knowledge.calibration import calibration
 from knowledge.resolve import resolve
