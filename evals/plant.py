@@ -86,10 +86,10 @@ FAULTS = (
     ),
     Fault(
         name="proof",
-        about="execution on virtual ranks may be off by anything",
+        about="what virtual ranks compute is compared with nothing",
         file="strategy/execute/observe.py",
-        old=r"TOLERANCE = [\d.e-]+",
-        new="TOLERANCE = 1e9",
+        old=r"found = self\.check_logits\(routine, values\) or self\.check_tokens\(moment, out\)",
+        new="found = None",
         suites=("rules",),
         samples=12,
     ),
