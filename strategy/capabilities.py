@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from strategy.errors import InputError
-from strategy.hardware import Vendor
+from strategy.hardware import Fabric, Vendor
 from strategy.request import Engine
 from strategy.strategy import CpDecodeUse, EpLowering, SpKind
 
@@ -42,6 +42,8 @@ class Capabilities:
     """all_to_all sets ep_size to the whole stage."""
     all_to_all_beyond_top_k: bool
     """all_to_all runs only where ep_size exceeds the experts of a token."""
+    all_to_all_fabrics: tuple[Fabric, ...]
+    """What has to join the GPUs of a host for its all_to_all kernels: DeepEP's write into peers' memory over NVLink, MoRI's over xGMI."""
     dp_layout: Literal["outer", "inner"]
     """Attention replicas lie outside or inside the pipeline stages."""
     moe_layout: Literal["moe_tp_fastest", "ep_fastest"] | None
@@ -102,6 +104,7 @@ _VLLM = Capabilities(
     lowerings_cut=("all_gather",),
     all_to_all_spans_stage=True,
     all_to_all_beyond_top_k=False,
+    all_to_all_fabrics=("nvlink", "infinity_fabric"),
     dp_layout="outer",
     moe_layout=None,
     dense_ffn=("local",),
@@ -116,7 +119,7 @@ _VLLM = Capabilities(
     pp=True,
     uneven_stages="VLLM_PP_LAYER_PARTITION",
     kv_dtypes=_VLLM_KV,
-    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "RL010"),
+    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "RL010"),
     handoff="nixl",
     online_weights={"fp8": "fp8"},
     remote_code=("mimo-7b",),
@@ -134,6 +137,7 @@ _SGLANG = Capabilities(
     lowerings_cut=("all_gather",),
     all_to_all_spans_stage=True,
     all_to_all_beyond_top_k=False,
+    all_to_all_fabrics=("nvlink", "infinity_fabric"),
     dp_layout="inner",
     moe_layout="moe_tp_fastest",
     dense_ffn=("local", "gathered"),
@@ -148,7 +152,7 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
-    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "RL010"),
+    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "EN020", "RL010"),
     overlaps_stages=False,
     divides_chunks=True,
     online_weights={"fp8": "fp8"},
@@ -167,6 +171,7 @@ _TRTLLM = Capabilities(
     lowerings_cut=("all_gather",),
     all_to_all_spans_stage=False,
     all_to_all_beyond_top_k=True,
+    all_to_all_fabrics=("nvlink",),
     dp_layout="inner",
     moe_layout="ep_fastest",
     dense_ffn=("local",),
@@ -181,7 +186,7 @@ _TRTLLM = Capabilities(
     pp=True,
     uneven_stages="pp_partition",
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
-    rules=("EN014", "EN015", "EN019", "RL010"),
+    rules=("EN014", "EN015", "EN019", "EN020", "RL010"),
     accelerators=("nvidia",),
     remote_code=("mimo-7b",),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from strategy.capabilities import Capabilities, capabilities
-from strategy.hardware import Cluster
+from strategy.hardware import Cluster, Fabric
 from strategy.model import ModelSpec
 from strategy.request import Engine
 from strategy.strategy import Pool
@@ -57,13 +57,23 @@ def meshes_fit(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
 
 def all_to_all_fits(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
     """all_to_all between the experts of ranks that all hold the same tokens, only where the engine does that (EN015)."""
-    spread = pool.experts is not None and pool.experts.ep_size > 1 and pool.ep_lowering == "all_to_all"
-    return not spread or pool.attention.dp_size > 1 or "all_to_all" in row.lowerings_alone
+    return not exchanges_tokens(pool) or pool.attention.dp_size > 1 or "all_to_all" in row.lowerings_alone
 
 
 def runs_on(row: Capabilities, cluster: Cluster) -> bool:
     """The engine runs on the accelerator (EN019)."""
     return cluster.gpu.vendor in row.accelerators
+
+
+def all_to_all_has_fabric(row: Capabilities, pool: Pool, fabric: Fabric) -> bool:
+    """all_to_all kernels exchange tokens between the GPUs of a host over a fabric that they are written for (EN020)."""
+    return not exchanges_tokens(pool) or fabric in row.all_to_all_fabrics
+
+
+def exchanges_tokens(pool: Pool) -> bool:
+    """Tokens move between ranks by all_to_all."""
+    spread = pool.experts is not None and pool.experts.ep_size > 1
+    return spread and pool.ep_lowering == "all_to_all"
 
 
 LIMITS: dict[str, Holds] = {
@@ -160,4 +170,6 @@ def engine_illegal(model: ModelSpec, pool: Pool, engine: Engine | None, cluster:
     row = capabilities(engine)
     if cluster is not None and not runs_on(row, cluster):
         return "EN019"
+    if cluster is not None and not all_to_all_has_fabric(row, pool, cluster.gpu.scale_up):
+        return "EN020"
     return next((code for code in row.rules if code in LIMITS and not LIMITS[code](row, model, pool)), None)

@@ -6,6 +6,8 @@ from strategy.model import Provenance
 from strategy.values import Degree, Frozen, Positive, Size
 
 Vendor = Literal["nvidia", "amd", "tpu"]
+Fabric = Literal["nvlink", "infinity_fabric", "pcie", "ici"]
+"""What joins the GPUs of a host."""
 
 
 class GpuSpec(Frozen):
@@ -21,7 +23,7 @@ class GpuSpec(Frozen):
     fp8_tflops: Positive | None = None
     fp4_tflops: Positive | None = None
     int8_tflops: Positive | None = None
-    scale_up: Literal["nvlink", "infinity_fabric", "pcie", "ici"]
+    scale_up: Fabric
     scale_up_gb_per_s: Positive
     scale_up_domain: Degree
     """GPUs that reach each other at `scale_up_gb_per_s`; a rack for NVL72, one for PCIe cards."""

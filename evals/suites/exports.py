@@ -11,7 +11,7 @@ from strategy.build import build
 from strategy.capabilities import Target, capabilities
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
-from strategy.export.express import nearest
+from strategy.export.express import Host, nearest
 from strategy.request import Engine, Problem, Request
 from strategy.strategy import Strategy, describe_strategy
 from validators.artifacts import check_artifacts
@@ -57,8 +57,8 @@ async def solve(sample: Sample, _proposer: str) -> Json:
 def _expressible(row: Json, problem: Problem) -> Strategy:
     """The deployment with the lowerings that its engine has (the publications state degrees only); as it is where there are none."""
     strategy = deployed(row["pools"], problem)
-    per_host = problem.cluster.gpus_per_host
-    return nearest(capabilities(row["engine"]), problem.model, strategy, per_host) or strategy
+    host = Host(problem.cluster.gpus_per_host)
+    return nearest(capabilities(row["engine"]), problem.model, strategy, host) or strategy
 
 
 def _written(target: Target, plan: Plan, engine: Engine) -> Json:

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from strategy.capabilities import TABLE, Capabilities
-from strategy.engine_limits import HANDOFFS, without_context_parallelism
+from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, without_context_parallelism
 from strategy.errors import InputError
-from strategy.export.artifacts import Plan
+from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
+from strategy.hardware import Fabric
 from strategy.legality import ep_divides, has_dense_ffn
 from strategy.model import ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy, describe
 
 MAX_CHANGES = 24
+FABRICS: dict[Fabric, str] = {"nvlink": "NVLink", "infinity_fabric": "Infinity Fabric", "pcie": "PCIe", "ici": "ICI"}
 
 
 class Obstacle(NamedTuple):
@@ -28,27 +30,35 @@ class Obstacle(NamedTuple):
     """Fields of the pool to replace."""
 
 
+class Host(NamedTuple):
+    """What a pool runs on, as far as it decides what an engine can do."""
+
+    gpus: int = DEFAULT_GPUS_PER_HOST
+    fabric: Fabric | None = None
+    """None where no request says."""
+
+
 class Question(NamedTuple):
     """A pool before an engine."""
 
     engine: Capabilities
     model: ModelSpec
     pool: Pool
-    gpus_per_host: int
+    host: Host
 
 
 Check = Callable[[Question], Iterator[Obstacle]]
 
 
-def obstacles(engine: Capabilities, model: ModelSpec, pool: Pool, gpus_per_host: int = 8) -> list[Obstacle]:
+def obstacles(engine: Capabilities, model: ModelSpec, pool: Pool, host: Host = Host()) -> list[Obstacle]:
     """Everything in `pool` that `engine` cannot run as planned."""
-    asked = Question(engine, model, pool, gpus_per_host)
+    asked = Question(engine, model, pool, host)
     return [found for check in _CHECKS for found in check(asked)]
 
 
-def nearest(engine: Capabilities, model: ModelSpec, strategy: Strategy, gpus_per_host: int = 8) -> Strategy | None:
+def nearest(engine: Capabilities, model: ModelSpec, strategy: Strategy, host: Host = Host()) -> Strategy | None:
     """`strategy` with each obstacle's change applied until none is left; None when that does not settle."""
-    pools = [_nearest_pool(engine, model, pool, gpus_per_host) for pool in strategy.pools]
+    pools = [_nearest_pool(engine, model, pool, host) for pool in strategy.pools]
     kept = [pool for pool in pools if pool is not None]
     return strategy.model_copy(update={"pools": tuple(kept)}) if len(kept) == len(pools) else None
 
@@ -59,23 +69,27 @@ def require(engine: Capabilities, plan: Plan) -> None:
     found = [
         (f"/strategy/pools/{index}/{obstacle.field}", obstacle.reason)
         for index, pool in enumerate(plan.strategy.pools)
-        for obstacle in obstacles(engine, plan.model, pool, plan.gpus_per_host)
+        for obstacle in obstacles(engine, plan.model, pool, _host(plan))
     ]
     if found:
-        close = nearest(engine, plan.model, plan.strategy, plan.gpus_per_host)
+        close = nearest(engine, plan.model, plan.strategy, _host(plan))
         hint = f"nearest plan {engine.title} can express: {_told(close, plan.strategy)}" if close else ""
         raise InputError(_refused(engine, [reason for _, reason in found]), pointer=found[0][0], hint=hint)
     _require_handoff(engine, plan)
     _require_precision(engine, plan)
 
 
+def _host(plan: Plan) -> Host:
+    return Host(plan.gpus_per_host, None if plan.gpu is None else plan.gpu.scale_up)
+
+
 def _refused(engine: Capabilities, reasons: list[str]) -> str:
     return f"{engine.title} {engine.version} cannot express this plan: {'; '.join(reasons)}"
 
 
-def _nearest_pool(engine: Capabilities, model: ModelSpec, pool: Pool, gpus_per_host: int) -> Pool | None:
+def _nearest_pool(engine: Capabilities, model: ModelSpec, pool: Pool, host: Host) -> Pool | None:
     for _ in range(MAX_CHANGES):
-        found = obstacles(engine, model, pool, gpus_per_host)
+        found = obstacles(engine, model, pool, host)
         if not found:
             return pool
         pool = pool.model_copy(update=found[0].change)
@@ -143,6 +157,9 @@ def _lowering(q: Question) -> Iterator[Obstacle]:
     allowed, why = _lowerings(q, experts)
     if lowering not in allowed:
         reason = f"ep_lowering {lowering} does not happen {why}; {q.engine.title} uses {' or '.join(allowed)}"
+        yield Obstacle("ep_lowering", reason, {"ep_lowering": allowed[0]})
+    elif q.host.fabric is not None and not all_to_all_has_fabric(q.engine, q.pool, q.host.fabric):
+        reason = f"its all_to_all kernels need {' or '.join(map(FABRICS.__getitem__, q.engine.all_to_all_fabrics))} between the GPUs of a host (EN020)"
         yield Obstacle("ep_lowering", reason, {"ep_lowering": allowed[0]})
     elif lowering == "all_to_all" and q.engine.all_to_all_spans_stage and experts.ep_size != q.pool.width:
         reason = f"all_to_all backends set ep_size to the {q.pool.width} ranks of the stage (EN010)"
@@ -278,9 +295,9 @@ def _stages(q: Question) -> Iterator[Obstacle]:
 def _group_in_host(q: Question) -> Iterator[Obstacle]:
     attention = q.pool.attention
     inner = attention.tp_size * attention.cp_size
-    if q.engine.tp_across_hosts or inner <= q.gpus_per_host:
+    if q.engine.tp_across_hosts or inner <= q.host.gpus:
         return
-    tp = q.gpus_per_host
+    tp = q.host.gpus
     change = {
         "attention": AttentionMesh(tp_size=tp),
         "experts": q.pool.experts and ExpertMesh(tp_size=tp),
@@ -310,7 +327,7 @@ def _require_handoff(engine: Capabilities, plan: Plan) -> None:
     if found is None:
         return
     reason, pair = found
-    close = nearest(engine, plan.model, plan.strategy.model_copy(update={"pools": pair}), plan.gpus_per_host)
+    close = nearest(engine, plan.model, plan.strategy.model_copy(update={"pools": pair}), _host(plan))
     told = "" if close is None else f"nearest plan {engine.title} can express: {_told(close, plan.strategy)}"
     raise InputError(_refused(engine, [f"{reason} (EN018)"]), pointer="/strategy/pools", hint=told)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from strategy.capabilities import capabilities
 from strategy.engine_limits import hands_over
-from strategy.export.express import nearest
+from strategy.export.express import Host, nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import PREFILL_BUDGET_TOKENS
 from strategy.model import ModelSpec
@@ -72,7 +72,8 @@ def as_engine_runs_it(problem: Problem, pool: Pool) -> Pool | None:
     """The pool with what the engine decides by itself (rank order, lowering, where dense FFNs run); None when it cannot run it."""
     if problem.engine is None:
         return pool
-    able = nearest(capabilities(problem.engine), problem.model, Strategy(pools=(pool,)), problem.cluster.gpus_per_host)
+    host = Host(problem.cluster.gpus_per_host, problem.cluster.gpu.scale_up)
+    able = nearest(capabilities(problem.engine), problem.model, Strategy(pools=(pool,)), host)
     if able is None:
         return None
     changed = able.pools[0]
@@ -221,7 +222,7 @@ def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
         return
     for ep_size in _expert_sizes(problem, pool.width):
         moe_tp = pool.width // ep_size
-        for lowering in _lowerings(pool, ep_size, moe.top_k):
+        for lowering in _lowerings(problem, pool, ep_size):
             experts = ExpertMesh(ep_size=ep_size, tp_size=moe_tp)
             for local in _dense_choices(problem.model, pool):
                 layout = "outer" if problem.engine in (None, "vllm") else "inner"
@@ -256,11 +257,16 @@ def _expert_sizes(problem: Problem, width: int) -> list[int]:
     ]  # fmt: skip
 
 
-def _lowerings(pool: Pool, ep_size: int, top_k: int) -> list[EpLowering]:
-    """How tokens meet their experts: in place when every rank has them, else exchanged; all_to_all pays only beyond top_k ranks (EP020)."""
+def _lowerings(problem: Problem, pool: Pool, ep_size: int) -> list[EpLowering]:
+    """How tokens meet their experts: in place when every rank has them, else exchanged.
+
+    all_to_all pays only beyond top_k ranks (EP020), and no engine has kernels for it over PCIe (EN020).
+    """
     if pool.width == pool.attention.tp_size:
         return ["replicated"]
-    return ["all_to_all"] if ep_size > top_k else ["all_gather"]
+    moe = problem.model.moe
+    exchanged = moe is not None and ep_size > moe.top_k and problem.cluster.gpu.scale_up != "pcie"
+    return ["all_to_all"] if exchanged else ["all_gather"]
 
 
 def _wanted(pool: Pool, constraints: Constraints) -> bool:
