@@ -6,6 +6,7 @@ Not a ranking: rows come in order of width, and say only what fits and whether t
 from collections.abc import Sequence
 from typing import Any
 
+from strategy.legality import even_stages
 from strategy.memory import max_concurrency, memory_gb
 from strategy.request import Problem
 from strategy.search import Candidate
@@ -14,6 +15,8 @@ from strategy.strategy import Pool, Strategy
 from strategy.values import Frozen
 
 MOST_ROWS = 12
+ALIKE = {"replicas": 1, "stages": (), "chunk_tokens": None}
+"""Fields in which two rows may differ and still say the same to a reader."""
 MOST_PARETO = 300
 """Candidates among which the front is looked for: it compares every pair."""
 
@@ -43,10 +46,10 @@ def layouts(problem: Problem, candidates: Sequence[Candidate]) -> tuple[Layout, 
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """One of the candidates that differ in replicas only: one that meets the limits, with most replicas."""
+    """One of the candidates that differ in replicas, stages and chunks only: one that meets the limits, with most replicas."""
     best: dict[Any, Candidate] = {}
     for candidate in candidates:
-        key = tuple(pool.model_copy(update={"replicas": 1}) for pool in candidate.strategy.pools)
+        key = tuple(pool.model_copy(update=ALIKE) for pool in candidate.strategy.pools)
         known = best.get(key)
         if known is None or (candidate.meets_slo, candidate.gpus) > (known.meets_slo, known.gpus):
             best[key] = candidate
@@ -83,7 +86,8 @@ def _layout(problem: Problem, candidate: Candidate) -> Layout:
 
 def written(pool: Pool, strategy: Strategy) -> dict[str, Any]:
     """A pool as an answer writes it: name, phases and degrees, and what differs from its usual value."""
-    usual = Pool(stages=pool.stages, pp_size=pool.pp_size, microbatches=pool.pp_size)
+    stages = even_stages(pool.stages[-1][1], pool.pp_size)
+    usual = Pool(stages=stages, pp_size=pool.pp_size, microbatches=pool.pp_size)
     document = pool.model_dump(mode="json")
     kept = {"replicas", "pp_size", "attention", "experts"}
     kept |= {"name", "phases"} if strategy.disaggregated else set()

@@ -13,6 +13,7 @@ from agent.deps import Deps
 from agent.events import Event, EventType, OnEvent
 from agent.explain import evidence_lines, explain_infeasible, explain_rejected, explain_valid
 from agent.proposers import Brief, Proposal, Proposer, Shown
+from agent.topics import sections_for
 from agent.understand.reading import is_open, reading_of, with_reading
 from agent.wire import parse_json
 from agent.wishes import unmet
@@ -39,11 +40,6 @@ from strategy.strategy import describe
 Value = TypeVar("Value")
 
 _RULE_CODE = re.compile(r"[A-Z]{2,4}\d{3}")
-_EXTRA_QUERY = {
-    "disaggregated": "disaggregated prefill decode KV transfer",
-    "colocated": "",
-    "auto": "colocated disaggregated",
-}
 MIN_PLANNER_S = 1.0
 """Even a run past its deadline gives the planner this long: it is why the caller gets an answer."""
 READING_SHARE = 0.25
@@ -204,7 +200,7 @@ async def _read_again(
 async def pick_sections(state: State, run: Run) -> Update:
     """Sections about this model's shape and the request's wishes; and the planner's answer when a model is to propose."""
     problem = problem_of(state, run)
-    found = await asyncio.to_thread(run.deps.search_sections, query_of(problem), run.deps.settings.sections_shown)
+    found = await asyncio.to_thread(sections_for, problem, run.deps.search_sections, run.deps.settings.sections_shown)
     run.emit("retrieved", refs=[section.ref for section in found])
     update: Update = {"sections": [section.model_dump() for section in found]}
     if run.deps.model is not None:
@@ -225,21 +221,6 @@ async def _judged(planned: Proposal, problem: Problem, run: Run) -> dict[str, An
         "proof": verdict.proof.model_dump(mode="json") if verdict.proof else None,
         "valid": verdict.valid,
     }
-
-
-def query_of(problem: Problem) -> str:
-    """Search terms: what decides the choice of parallelism for this problem."""
-    model, cluster = problem.model, problem.cluster
-    words = ["tensor parallelism", "pipeline parallelism"]
-    words += ["expert parallelism MoE all_to_all"] if model.moe else ["dense replicas data parallelism"]
-    words += ["MLA latent attention DP attention"] if model.attention.kind == "mla" else ["GQA KV heads"]
-    words += ["across hosts scale-up domain NVLink"] if cluster.hosts > 1 else []
-    words += [
-        _EXTRA_QUERY[problem.serving],
-        problem.engine or "",
-        {"latency": "latency TPOT", "throughput": "throughput batch"}.get(problem.objective, ""),
-    ]
-    return " ".join(word for word in words if word)
 
 
 def planned_infeasible(state: State) -> bool:

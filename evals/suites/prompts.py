@@ -76,7 +76,7 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
         "findings": [finding.model_dump(mode="json") for finding in errors],
         "asked": asked,
         "characters": sum(len(text) for _, text in messages),
-        "untold": untold(messages),
+        "untold": untold(messages, messages_for(Brief(problem=problem, write_graph=True), "json_schema")),
     }
 
 
@@ -99,13 +99,17 @@ def _errors(answer: dict[str, Any], problem: Problem) -> tuple[Finding, ...]:
     return validate(decoded.dag, problem.model, problem).errors
 
 
-def untold(messages: Messages) -> list[str]:
-    """Fields of a pool that an answer states, and ops of the format, that the prompt never names."""
-    text = "\n".join(text for _, text in messages)
+def untold(messages: Messages, asking_for_a_graph: Messages) -> list[str]:
+    """Fields of a pool that an answer states, and ops of the format where a graph is asked for, that the prompt never names."""
     parts = (strict_schema(Answer).get("$defs") or {}).values()
     fields = {name for part in parts for name in part.get("properties", {})} & Pool.model_fields.keys()
     ops = {op for kind in (ComputeOp, CommunicationOp, ControlOp) for op in get_args(kind)}
-    return sorted(name for name in fields | ops if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text))
+    return sorted(_unnamed(fields, messages) | _unnamed(ops, asking_for_a_graph))
+
+
+def _unnamed(names: set[str], messages: Messages) -> set[str]:
+    text = "\n".join(text for _, text in messages)
+    return {name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)}
 
 
 def enough(_sample: Sample, output: dict[str, Any]) -> Score:

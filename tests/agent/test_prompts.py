@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from agent.prompts import full_messages, patch_messages, system_text
+from agent.prompts import full_messages, graph_language, patch_messages, system_text
 from agent.proposers import Brief, Shown
 from strategy.ops import OPS
 from strategy.request import Problem
@@ -38,11 +38,23 @@ def test_findings_point_into_the_answer_and_not_into_the_dag_document(problem: P
     }
 
 
-def test_the_system_text_names_every_op_and_fits_three_pages() -> None:
-    text = system_text()
+def test_the_system_text_names_every_op_where_graphs_are_written_and_fits_two_pages_else() -> None:
+    text = system_text(graphs=True)
 
     assert [op for op in OPS if f"- {op} " not in text] == []
-    assert len(text) < 10_000
+    assert len(text) < 11_500
+    assert len(system_text()) < 6_500
+
+
+def test_a_candidate_with_a_graph_is_mended_by_the_language_of_graphs(problem: Problem, answer: dict[str, Any]) -> None:
+    with_graph, without = (
+        full_messages(Brief(problem=problem, last={**answer, "graph": graph}, findings=(FINDING,)))
+        for graph in ({"blocks": []}, None)
+    )
+
+    assert with_graph[0] == without[0]
+    assert graph_language() in with_graph[1][1]
+    assert graph_language() not in without[1][1]
 
 
 def test_evidence_is_shown_only_when_there_is_some(problem: Problem) -> None:

@@ -161,4 +161,5 @@ def test_all_that_comes_before_the_candidate_is_shared_by_the_prompts_of_a_run()
 
 def test_the_system_text_is_the_same_for_every_problem(problem: Problem) -> None:
     assert full_messages(Brief(problem=problem))[0] == full_messages(Brief(problem=deepseek()))[0]
-    assert tokens(system_text()) < 3_200
+    assert tokens(system_text()) < 2_000
+    assert tokens(system_text(graphs=True)) < 3_500
