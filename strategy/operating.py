@@ -60,14 +60,15 @@ def _stated(problem: Problem) -> float | None:
 
 
 def _between(problem: Problem, points: Curve) -> Grid:
-    """Loads between the one chosen and its neighbour on the other side of the limits."""
+    """Loads between the one chosen and its neighbour on the other side of the limits, or of the rate: latencies are least where just that is carried."""
     meets = _meets(problem, points)
     chosen = _chosen(problem, points, meets)
     rows, last = np.arange(len(chosen)), points.concurrency.shape[1] - 1
-    step = -1 if problem.workload.request_rate is not None else 1
+    rated = problem.workload.request_rate is not None
+    step, found = (-1, _carries(problem, points)) if rated else (1, meets)
     own = points.concurrency[rows, chosen]
     other = points.concurrency[rows, np.clip(chosen + step, 0, last)]
-    other = np.where(meets.any(axis=1), other, own)
+    other = np.where(found.any(axis=1), other, own)
     low, high = np.minimum(own, other)[:, None], np.maximum(own, other)[:, None]
     return np.round(low + (high - low) * np.linspace(0, 1, REFINED_POINTS))
 
