@@ -27,6 +27,8 @@ class Key(NamedTuple):
     attention: str = "*"
     engine: str = "*"
     serving: str = "*"
+    kind: str = "*"
+    shape: str = "*"
 
     def factor(self, value: float) -> Factor:
         """The factor of this key."""
@@ -64,8 +66,8 @@ def node_keys(
     if name == "attention":
         compute, memory, launch = (key._replace(attention=attention) for key in (compute, memory, launch))
         return {
-            "compute_time": [compute, compute._replace(archs=archs)],
-            "memory_time": [memory, memory._replace(archs=archs)],
+            "compute_time": [compute, compute._replace(archs=archs), compute._replace(engine=engine, archs=archs)],
+            "memory_time": [memory, memory._replace(archs=archs), memory._replace(engine=engine, archs=archs)],
             "launch_time": [launch],
         }
     busiest = Key("imbalance", name, phase)
@@ -80,24 +82,35 @@ def node_keys(
 MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "step_sync"})
 
 
+OF_A_KIND = frozenset({"request_ms", "queue"})
+"""Quantities in which models of one attention, dense ones and those with experts, differ on every engine."""
+
+
 def engine_keys(point: Point) -> dict[str, list[Key]]:
     """Factors of every engine quantity."""
     archs, engine, serving = generation(point), point.engine, point.serving
+    model = point.problem.model
+    shape, kinds = {"shape": model.shape}, ({"attention": model.attention.kind}, {"kind": model.kind})
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
-        "prefill_time": [{}, {"archs": archs}],
+        "decode_time": [{}, shape],
+        "prefill_time": [{}, {"archs": archs}, shape],
         "prefill_pass_ms": [{}, {"archs": archs}],
-        "request_ms": [{}, {"serving": serving}, {"archs": archs}],
+        "request_ms": [{}, {"serving": serving}, {"archs": archs}, shape],
         "burst": [{}],
-        "queue": [{}, {"serving": serving}, {"archs": archs}],
+        "queue": [{}, {"serving": serving}, {"archs": archs}, shape],
         "queue_growth": [{}, {"serving": serving}],
         "interference": [{}],
         "front_ms": [{}, {"serving": serving}],
         "balance_steps": [{}],
     }
     return {
-        name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]
+        name: [
+            Key(name),
+            *(Key(name)._replace(**fields) for fields in kinds if name in OF_A_KIND),
+            *(Key(name)._replace(engine=engine, **fields) for fields in chosen),
+        ]
         for name, chosen in own.items()
     }
 
@@ -109,10 +122,14 @@ _START = {
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
     "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 0.6,
-    "balance_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "interference": 0.12, "prefill_time": 0.06,
+    "balance_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "interference": 0.12, "prefill_time": 0.06, "decode_time": 0.06,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; `USUAL_WIDTH` where not listed. Narrower ones fit worse, and foretell models and GPUs
 that were held out better."""
+SHAPE_WIDTH = {"decode_time": 0.05, "prefill_time": 0.1, "request_ms": 0.3, "queue": 0.3}
+"""How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
+KIND_WIDTH = 0.25
+"""How far kinds of models may be from each other."""
 USUAL_WIDTH = 0.18
 PARTICULAR = 0.7
 """Width of particular factors over that of general ones."""
@@ -120,6 +137,10 @@ PARTICULAR = 0.7
 
 def prior(key: Key) -> tuple[float, float]:
     """Expected logarithm of a factor and how far it may be from it."""
+    if key.shape != "*":
+        return 0.0, SHAPE_WIDTH[key.quantity]
+    if key.quantity in OF_A_KIND and (key.attention, key.kind) != ("*", "*"):
+        return 0.0, KIND_WIDTH
     general = not key.archs and key.engine == "*"
     width = _WIDTH.get(key.quantity, USUAL_WIDTH)
     return (math.log(_START.get(key.quantity, 1.0)), width) if general else (0.0, width * PARTICULAR)

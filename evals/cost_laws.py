@@ -96,7 +96,7 @@ def perfect() -> Calibration:
     best = {"compute": 1.0, "memory": 1.0, "overhead_us": 0.0, "half_rows": 0.0, "half_bytes": 0.0}
     efficiencies = tuple(one.model_copy(update=best) for one in calibration().efficiencies)
     free: tuple[FactorQuantity, ...] = (
-        *(name for name in ENGINE_QUANTITIES if name != "prefill_time"),
+        *(name for name in ENGINE_QUANTITIES if name not in ("decode_time", "prefill_time")),
         "message_time",
         "launch_time",
     )

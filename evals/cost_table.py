@@ -171,7 +171,8 @@ class Table:
 
     def _serve(self, decode: Grid, prefill: Grid, engine: dict[str, Grid]) -> tuple[Grid, Grid]:
         """From passes to latencies under load."""
-        steps = decode + engine["decode_step_ms"][:, None] + engine["per_sequence_us"][:, None] * 1e-3 * self.batches
+        steps = decode * engine["decode_time"][:, None]
+        steps = steps + engine["decode_step_ms"][:, None] + engine["per_sequence_us"][:, None] * 1e-3 * self.batches
         passes = prefill * engine["prefill_time"][:, None] + engine["prefill_pass_ms"][:, None]
         load = Demand(
             batch=self.batches[:, -1],

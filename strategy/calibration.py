@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from strategy.hardware import GpuSpec
+from strategy.model import ModelSpec
 from strategy.request import Engine
 from strategy.values import Degree, Frozen, Positive
 
@@ -25,6 +26,7 @@ KernelQuantity = Literal["compute_time", "memory_time", "launch_time", "imbalanc
 EngineQuantity = Literal[
     "decode_step_ms",
     "per_sequence_us",
+    "decode_time",
     "prefill_time",
     "prefill_pass_ms",
     "request_ms",
@@ -105,12 +107,19 @@ class Factor(Frozen):
     engine: EngineKey = "*"
     """`none` holds where no engine is named."""
     serving: Literal["colocated", "disaggregated", "*"] = "*"
+    kind: Literal["dense", "moe", "*"] = "*"
+    shape: str = "*"
+    """Layers, hidden size and heads of the models that were fitted under it, as in `80x8192x64`."""
     value: Positive
 
     def holds(self, context: "Context") -> bool:
         """Whether every selector matches."""
-        own = (self.op, self.phase, self.dtype, self.attention, self.engine, self.serving)
-        asked = (context.op, context.phase, context.dtype, context.attention, context.engine, context.serving)
+        own = (
+            self.op, self.phase, self.dtype, self.attention, self.engine, self.serving, self.kind, self.shape,
+        )  # fmt: skip
+        asked = (
+            context.op, context.phase, context.dtype, context.attention, context.engine, context.serving, context.kind, context.shape,
+        )  # fmt: skip
         return all(one in ("*", other) for one, other in zip(own, asked, strict=True)) and (
             not self.archs or context.arch in self.archs
         )
@@ -126,6 +135,8 @@ class Context(NamedTuple):
     attention: str = ""
     engine: str = "none"
     serving: str = ""
+    kind: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,8 @@ class EngineConstants:
     """Host time of one decode step that kernels do not hide."""
     per_sequence_us: float
     """Host time of one decode step per running sequence (sampling, detokenising, scheduling)."""
+    decode_time: float
+    """Factor on kernel times of decode."""
     prefill_time: float
     """Factor on kernel times of prefill."""
     prefill_pass_ms: float
@@ -249,8 +262,15 @@ class Calibration(Frozen):
             found.setdefault(factor.quantity, []).append(factor)
         return found
 
-    def engine(self, engine: Engine | None, arch: str, *, disaggregated: bool) -> EngineConstants:
-        """Constants of an engine on GPUs of `arch`; the mean of those known where none is named."""
+    def engine(self, engine: Engine | None, arch: str, model: ModelSpec, *, disaggregated: bool) -> EngineConstants:
+        """Constants of an engine that serves `model` on GPUs of `arch`; the mean of those known where none is named."""
         serving = "disaggregated" if disaggregated else "colocated"
-        context = Context(arch=arch, engine=engine or "none", serving=serving)
+        context = Context(
+            arch=arch,
+            engine=engine or "none",
+            serving=serving,
+            attention=model.attention.kind,
+            kind=model.kind,
+            shape=model.shape,
+        )
         return EngineConstants(*(self.factor(name, context) for name in ENGINE_QUANTITIES))

@@ -137,7 +137,9 @@ def estimates(fleet: Fleet, points: Curve) -> list[Estimate]:
 def _deployment(fleet: Fleet, row: int) -> "_Deployment":
     problem, strategy, plants = fleet.problem, fleet.strategies[row], fleet.plants
     disaggregated = bool(plants.disaggregated[row, 0])
-    engine = fleet.calibration.engine(problem.engine, problem.cluster.gpu.arch, disaggregated=disaggregated)
+    engine = fleet.calibration.engine(
+        problem.engine, problem.cluster.gpu.arch, problem.model, disaggregated=disaggregated
+    )
     fits = (int(values[row, 0]) for values in (plants.max_concurrency, plants.resident, plants.decode_servers))
     return _Deployment(problem, fleet.calibration, strategy, engine, disaggregated, *fits)
 
@@ -178,13 +180,13 @@ class _Deployment:
         batch = float(point.decode_batch)
         host = self.engine.decode_step_ms + self.engine.per_sequence_us * 1e-3 * batch
         turns = float(microbatches(self.strategy.pool_for("decode"), np.asarray(batch)))
-        waiting = max(0.0, turns * float(decode.interval_ms[0]) - float(decode.latency_ms[0]))
+        waiting = max(0.0, turns * float(decode.interval_ms[0]) - float(decode.latency_ms[0])) * self.engine.decode_time
         passes = chunks(self.problem.workload, self.strategy.pool_for("prefill"))
         launch = self.engine.prefill_pass_ms * passes + self.engine.request_ms
         return (
             *_shares(prefill, "prefill", self.engine.prefill_time),
             OpShare(phase="prefill", op="host", kind="other", ms=launch),
-            *_shares(decode, "decode", 1.0),
+            *_shares(decode, "decode", self.engine.decode_time),
             OpShare(phase="decode", op="host", kind="other", ms=host),
             *([OpShare(phase="decode", op="pipeline_wait", kind="other", ms=waiting)] if waiting > 1e-9 else []),
         )

@@ -299,7 +299,7 @@ class Plants:
         The points do not depend on what is asked, so a load has one price whether it is asked for alone or on a grid.
         """
         count = points_up_to(most)
-        steps = self.decode_ms(count) + host_ms(self.engine, batch_points(count))
+        steps = self.decode_ms(count) * self.engine.decode_time + host_ms(self.engine, batch_points(count))
         return interpolation(steps)
 
     def demand(self, batch: Grid) -> Demand:
@@ -437,7 +437,9 @@ class Fleet:
 def engine_of(problem: Problem, calibration: Calibration, disaggregated: NDArray[np.bool_]) -> EngineConstants:
     """Constants of the problem's engine, arrays like `disaggregated`."""
     arch = problem.cluster.gpu.arch
-    kinds = [astuple(calibration.engine(problem.engine, arch, disaggregated=apart)) for apart in (False, True)]
+    kinds = [
+        astuple(calibration.engine(problem.engine, arch, problem.model, disaggregated=apart)) for apart in (False, True)
+    ]
     values: Any = (np.where(disaggregated, apart, together) for together, apart in zip(*kinds, strict=True))
     return EngineConstants(*values)
 

@@ -150,6 +150,16 @@ class ModelSpec(Frozen):
         return list(_ffn_runs(self.num_layers, None if self.moe is None else self.dense_layers))
 
     @property
+    def shape(self) -> str:
+        """Layers, hidden size and heads: what fine-tunes and quantisations of one model share."""
+        return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}"
+
+    @property
+    def kind(self) -> FfnKind:
+        """Whether it has routed experts."""
+        return "dense" if self.moe is None else "moe"
+
+    @property
     def num_moe_layers(self) -> int:
         """Layers with routed experts."""
         return 0 if self.moe is None else self.num_layers - len(self.dense_layers)

@@ -86,8 +86,12 @@ def _chosen(problem: Problem, points: Curve, meets: NDArray[np.bool_]) -> NDArra
     """For each deployment the load where the objective is best within the limits, or where they are exceeded least."""
     short = np.maximum(0.0, 1 - points.requests_per_s / (problem.workload.request_rate or 1e-9))
     nearest = (excess(problem.slo, points.ttft_ms, points.tpot_ms) + SHORT * short).argmin(axis=1)
-    lowest = problem.workload.request_rate is not None or problem.objective == "latency"
-    best = (meets if lowest else np.where(meets, points.tokens_per_s_per_gpu, -np.inf)).argmax(axis=1)
+    if problem.workload.request_rate is not None or problem.objective == "latency":
+        best = meets.argmax(axis=1)
+    else:
+        # Small loads are on the grid more than once: the last of them is next to another load.
+        rates = np.where(meets, points.tokens_per_s_per_gpu, -np.inf)
+        best = rates.shape[1] - 1 - rates[:, ::-1].argmax(axis=1)
     return np.asarray(np.where(meets.any(axis=1), best, nearest))
 
 
