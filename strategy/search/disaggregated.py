@@ -44,6 +44,8 @@ PRICED_PAIRS = 40
 """Pairs that become candidates."""
 PREFILL_LOAD = 0.75
 """Share of its capacity up to which a prefill pool answers without a long queue."""
+ENOUGH = 1e12
+"""What carrying a stated rate counts beside requests per second: more than any of them."""
 MAX_BATCH = 1024.0
 """Sequences on an attention replica, beyond which a decode pool is not judged."""
 
@@ -272,18 +274,22 @@ def _counts(halves: Halves, prompts: Grid, requests: Grid, g_first: Index, g_sec
 
 
 def _carried(halves: Halves, pairs: Pairs, prompts: Grid, requests: Grid) -> Grid:
-    """Requests per second that the slower side of each pair carries; per GPU where few GPUs are asked for."""
+    """Requests per second that the slower side of each pair carries; per GPU where few GPUs are asked for, those that carry a stated rate first."""
     rates = np.minimum(pairs.prefillers * prompts[pairs.first], pairs.decoders * requests[pairs.second])
     if halves.problem.objective == "throughput":
         return np.asarray(rates)
-    return np.asarray(
-        rates / (pairs.prefillers * halves.gpus[pairs.first] + pairs.decoders * halves.gpus[pairs.second])
-    )
+    gpus = pairs.prefillers * halves.gpus[pairs.first] + pairs.decoders * halves.gpus[pairs.second]
+    wanted = halves.problem.workload.request_rate
+    first = np.zeros(len(gpus)) if wanted is None else ENOUGH * (rates >= PREFILL_LOAD * wanted)
+    return np.asarray((rates + first) / gpus)
 
 
 def _ranked(problem: Problem, plants: Plants) -> Index:
-    """Rows of deployments from best to worst by the objective, those that miss the limits behind."""
-    found = operate(problem, plants, refined=False)
+    """Rows of deployments from best to worst by the objective, those that miss the limits behind.
+
+    The load is rough, but for a stated rate: the next rough load above it may miss limits that the rate itself does not.
+    """
+    found = operate(problem, plants, refined=problem.workload.request_rate is not None)
     point, gpus = found.point.at((slice(None), 0)), plants.gpus[:, 0]
     tokens = point.tokens_per_s_per_gpu * gpus
     latency = point.ttft_ms + point.tpot_ms * (problem.workload.osl - 1)
