@@ -19,7 +19,7 @@ import yaml
 
 from knowledge.catalogue import SAFE_LOADER
 from knowledge.markdown import Passage, passages
-from knowledge.vocabulary import terms
+from knowledge.vocabulary import asked_terms, terms
 
 if TYPE_CHECKING:
     import bm25s
@@ -31,9 +31,14 @@ MAX_FILE_BYTES = 256 * 1024
 MAX_SECTIONS_PER_FILE = 1_000
 MAX_SECTION_CHARS = 8_000
 MAX_QUERY_CHARS = 2_000
-TITLE_WEIGHT = 3
-PAGE_WEIGHT = 2
-ASKED_WEIGHT = 2
+TITLE_WEIGHT = 6
+PAGE_WEIGHT = 3
+ASKED_WEIGHT = 8
+UNDESCRIBED_WEIGHT = 3
+"""Of the text of a section without words of `asked.yaml` (every section of a user's page): its text has to speak for them."""
+SATURATION = 8.0
+"""BM25's k1, in weighted terms: a term in the title and in the words that people ask with counts for more than in one of them."""
+LENGTH_PENALTY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +165,19 @@ class _State:
         import bm25s  # here, since only a search should pay for a tenth of a second
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for debug messages on import
-        index = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
+        index = bm25s.BM25(method="lucene", k1=SATURATION, b=LENGTH_PENALTY)
         index.index([_weighted_terms(section) for section in self.sections], show_progress=False)
         return index
 
     def search(self, query: str, k: int) -> list[Section]:
-        known = [term for term in dict.fromkeys(terms(query)) if term in self.index.vocab_dict]
-        if not known or k < 1:
+        weights = {term: w for term, w in asked_terms(query).items() if term in self.index.vocab_dict}
+        if not weights or k < 1:
             return []
         # All scores, because `retrieve` fails when k exceeds the sections and returns sections that match nothing.
-        scores = [float(score) for score in self.index.get_scores(known)]
+        groups = {w: [term for term in weights if weights[term] == w] for w in set(weights.values())}
+        scores = [
+            float(sum(parts)) for parts in zip(*(self.index.get_scores(g) * w for w, g in groups.items()), strict=True)
+        ]
         best = sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
         return [replace(self.sections[i], score=round(scores[i], 4)) for i in best if scores[i] > 0]
 
@@ -180,7 +188,7 @@ def _weighted_terms(section: Section) -> list[str]:
         terms(section.title) * TITLE_WEIGHT
         + terms(section.page) * PAGE_WEIGHT
         + asked * ASKED_WEIGHT
-        + terms(section.text)
+        + terms(section.text) * (1 if asked else UNDESCRIBED_WEIGHT)
     )
 
 

@@ -14,7 +14,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "dep": ("dp attention with ep", "dp attention + ep"),
     "tp": ("tensor parallelism", "tensor parallel", "tensor parallel size", "tp size", "attention tp", "attn tp"),
-    "pp": ("pipeline parallelism", "pipeline parallel", "pipeline parallel size", "pp size"),
+    "pp": ("pipeline parallelism", "pipeline parallel", "pipeline parallel size", "pp size", "pipeline", "pipelines", "pipelining", "pipelined"),
     "ep": ("expert parallelism", "expert parallel", "expert parallel size", "enable expert parallel", "ep size"),
     "dp": ("data parallelism", "data parallel", "data parallel size", "dp size"),
     "sp": ("sequence parallelism", "sequence parallel", "sp kind"),
@@ -31,7 +31,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "reducescatter": ("reduce scatter", "rs"),
     "kvhead": ("kv heads", "kv head", "num kv heads", "key value heads", "num key value heads"),
     "kvcache": ("kv cache", "key value cache", "key/value cache"),
-    "ttft": ("time to first token", "first token latency", "ttft ms"),
+    "ttft": ("time to first token", "first token latency", "ttft ms", "first token", "first word", "until something appears"),
     "tpot": ("time per output token", "inter token latency", "itl", "tpot ms"),
     "slo": ("service level", "service level objective", "service levels", "sla"),
     "lmhead": ("lm head", "output head", "unembedding"),
@@ -46,6 +46,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "headdim": ("head dim", "head dimension", "head size"),
     "trtllm": ("tensorrt llm", "trt llm", "tensorrt"),
     "scaleup": ("scale up", "nvlink", "nvswitch", "infinity fabric"),
+    "downproj": ("down proj", "down projection", "o proj", "output projection", "row parallel", "row linear"),
+    "upproj": ("up proj", "gate proj", "gate up", "qkv proj", "column parallel", "column linear"),
     "microbatch": ("micro batch", "micro batches", "microbatches"),
     "lowlatency": ("low latency",),
     "lowering": ("lowerings",),
@@ -68,8 +70,38 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "oom": ("out of memory", "does not fit", "do not fit", "doesn't fit", "too large"),
     "routerweight": ("router weight", "router weights", "gate weight", "gate weights", "gating weight", "routing weight", "routing weights"),
     "deadlock": ("deadlocks", "hang", "hangs", "hung", "stuck"),
-    "same": ("identical", "duplicate", "duplicates", "duplicated", "copies", "copy", "twice"),
-    "chunk": ("slice", "slices", "sliced"),
+    "same": ("identical", "duplicate", "duplicates", "duplicated", "twice"),
+    "replica": ("replicas", "copies", "copy", "model instance", "model instances"),
+    "shard": (
+        "shards", "sharded", "sharding", "cut", "cuts", "slice", "slices", "sliced", "slicing", "split", "splits", "splitting", "partition", "partitions",
+        "partitioned", "divide", "divides", "divided", "dividing", "spread", "spreads", "distribute", "distributes", "distributed",
+    ),
+    "send": ("sends", "sent", "sending", "transfer", "transfers", "transferred", "move", "moves", "moved", "moving", "pass", "passes", "passed", "hand over", "handed over", "handing over", "travel", "travels", "leaves", "ship", "ships", "shipped"),
+    "hold": ("holds", "held", "store", "stores", "stored", "own", "owns", "live", "lives", "reside", "resides", "kept", "keeps", "sits on", "sit on"),
+    "stall": ("stalls", "stalled", "wait", "waits", "waiting", "stutter", "stutters", "freeze", "freezes", "lockstep", "pause", "pauses"),
+    "differ": ("different", "unequal", "other", "mismatch", "mismatched", "not the same", "mixed"),
+    "reduce": ("reduced", "reduces", "reduction", "reductions", "summed", "sum", "sums", "add up", "accumulate", "accumulated"),
+    "active": ("activated", "activates", "activate", "used per token", "chosen", "selected"),
+    "without": ("no", "non", "absent", "missing", "lacks", "lacking"),
+    "network": ("ethernet", "infiniband", "roce", "rdma", "slow network", "slow link", "slow links", "interconnect", "nic", "nics", "fabric", "100g", "200g", "400g", "cable"),
+    "legal": ("allowed", "permitted", "valid", "acceptable", "possible values", "must satisfy", "rules for", "constraint", "constraints", "ok to", "legitimate"),
+    "forbidden": ("refused", "rejected", "invalid", "not allowed", "illegal", "prohibited", "complains", "refuses", "rejects", "error"),
+    "imbalance": ("imbalanced", "unbalanced", "uneven", "unevenly", "skew", "skewed", "hot expert", "hot experts", "popular", "straggler", "stragglers", "hotspot", "more tokens than others"),
+    "idle": ("no work", "without work", "nothing to do", "no tokens", "without tokens", "empty batch", "no requests", "idling", "unused", "starved"),
+    "maximum": ("max", "largest", "biggest", "highest", "upper limit", "limit", "limits", "limited", "cap", "at most"),
+    "minimum": ("min", "smallest", "fewest", "least", "lower limit", "lower bound", "lower bounds"),
+    "users": ("user", "clients", "customers", "concurrent users", "concurrency", "concurrent requests", "sessions"),
+    "traffic": ("load", "demand", "request rate", "arrivals", "qps", "rps"),
+    "volume": ("how much data", "how many bytes", "amount of data", "bytes moved", "bytes sent", "data moved", "payload"),
+    "overhead": ("price", "penalty", "downside", "drawback", "drawbacks", "disadvantage", "disadvantages", "cost of", "what it costs"),
+    "benefit": ("advantage", "advantages", "benefits", "gain", "gains", "saves", "saving", "savings"),
+    "versus": ("vs", "compared to", "difference between", "differences between", "differ", "differs", "differ from", "or rather", "instead of"),
+    "autoscaling": ("autoscale", "autoscaler", "scale with traffic", "scale up and down", "scale out", "scale the number"),
+    "kvpair": ("keys and values", "key and value", "k and v", "kv"),
+    "weights": ("weight", "parameters", "params", "checkpoint"),
+    "duration": ("how long", "time of", "time for", "takes how long", "seconds"),
+    "accuracy": ("accurate", "error bars", "trust", "realistic", "precise", "not considered", "not modelled", "ignored by the model"),
+    "meaning": ("stand for", "stands for", "define", "definition", "explain", "what is a"),
     "quantis": ("quantized", "quantised", "quantization", "quantisation", "quantize"),
 }  # fmt: skip
 """Term -> spellings of it."""
@@ -92,8 +124,31 @@ sure take takes tell think those though through thus together too toward try two
 want wants way ways well went were whatever whether whole whose within without wonder yes yet
 """
 PLAIN_WORDS = frozenset(_PLAIN_WORDS.split())
-"""Words of plain English that our pages happen to hold here and there: rare, so that they would weigh, and about nothing."""
+_WEAK_WORDS = """
+actual add additional affect allow apply avoid bad big bring bug build call care case change check choice choose clear close common complete
+consider contain correct couple create deal decide deploy describe design difference different easy effect end enable entire exist expect
+explain face fact fail fine fit fix force fully general great guess hard help hold hope idea imagine important increase instead issue
+job larger last late learn leave left line list little main manage matter model move nice normal note number old open option
+part particular pass people perform place plain plan point problem produce prove provide question quick read reason recommend reduce
+relate remain require rest result run second select send serve set setup show side size skip slow smart solve speed
+start stay step stop strange stuff suggest suppose switch talk team tell term test thing time total true turn understand upload user value
+warn way week win wish word work world worry worse worst wrong year bit basically anyway currently default exact example existing final
+forever half hit huge lower mode multiple necessary neighbour normally okay original previous proper quickly reach ready
+regular report seriously similar simply specific support sure various view visible wide
+"""
+WEAK_TERMS_WEIGHT = 0.35
+"""Everyday words that our pages use too: they count for less than the trade's own."""
 AXES = "dcp|dep|tep|etp|tp|pp|ep|dp|sp|cp"
+_LEGALITY = re.compile(
+    r"\b\d{1,6}\s+(?:kv\s+)?(?:heads?|experts?|layers?|stages?|gpus?|ranks?|replicas?|cards?|tokens?|(?:sequence|attention|expert)\s+(?:ranks?|groups?))\b"
+)
+_ODD_DEGREE = re.compile(rf"\b(?:{AXES})\s*[=:]?\s*(?:3|5|6|7|9|1[0-57-9]|2[0-35-9])\b")
+_BOTH_PHASES = re.compile(
+    r"(?=.*\bprefill)(?=.*\bdecode)(?=.*\b(?:gpus?|nodes?|hosts?|workers?|pools?|servers?|instances?|replicas?)\b)",
+    re.DOTALL,
+)
+_POOLS = re.compile(r"\b\d{1,3}p\d{1,3}d\b")
+"""Words of plain English that our pages happen to hold here and there: rare, so that they would weigh, and about nothing."""
 
 _SEPARATORS = re.compile(r"[_\-/–\s]+")
 _AXIS_SIZE = re.compile(rf"\b({AXES})\s*[=:]?\s*(\d{{1,5}})\b")
@@ -115,6 +170,32 @@ def terms(text: str) -> list[str]:
         for word in _WORD.findall(plain)
         if word not in STOP_WORDS and word not in PLAIN_WORDS and not _SMALL_NUMBER.fullmatch(word)
     ]
+
+
+@cache
+def weak_terms() -> frozenset[str]:
+    """Terms of everyday words."""
+    return frozenset(_stem(word) for word in _WEAK_WORDS.split()) - SPELLINGS.keys()
+
+
+def asked_terms(question: str) -> dict[str, float]:
+    """Search terms of a question with their weights, and those that its numbers imply.
+
+    `24 heads on 16 GPUs` asks whether one divides the other, `3P1D` how large two pools are.
+    """
+    found = dict.fromkeys(terms(question), 1.0)
+    for term in found.keys() & weak_terms():
+        found[term] = WEAK_TERMS_WEIGHT
+    plain = question.lower()
+    if len(_LEGALITY.findall(plain)) > 1 or (_LEGALITY.search(plain) and _AXIS_SIZE.search(plain)):
+        found |= dict.fromkeys(terms("divisible legal sizes"), 0.7)
+    if _ODD_DEGREE.search(plain):
+        found |= dict.fromkeys(terms("divisible heads odd legal"), 0.7)
+    if _POOLS.search(plain):
+        found |= dict.fromkeys(terms("disaggregated balancing pools prefill decode"), 1.0)
+    elif _BOTH_PHASES.search(plain):
+        found |= dict.fromkeys(terms("disaggregated pools"), 0.5)
+    return found
 
 
 @cache

@@ -11,7 +11,14 @@ from evals.suite import Sample, Score, Suite, measure
 from knowledge.retrieval import Library, cite
 
 DATA = Path(__file__).parent.parent / "data"
-FILES = ("retrieval_questions.yaml", "retrieval_fresh.yaml")
+FILES = (
+    "retrieval_questions.yaml",
+    "retrieval_fresh.yaml",
+    "retrieval_unseen.yaml",
+    "retrieval_unseen_2.yaml",
+    "retrieval_unseen_3.yaml",
+    "retrieval_unseen_4.yaml",
+)
 SHOWN = 5
 
 
