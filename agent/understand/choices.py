@@ -14,7 +14,7 @@ _ENGINES = {
 }  # fmt: skip
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -51,7 +51,7 @@ _SERVING = {
         r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
     ),
     "disaggregated": compiled(
-        r"\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
+        r"\bp/?d\s+(?:is\s+|are\s+|to\s+be\s+)?(?:separat\w+|split|apart|disjoint)\b|\b(?:prefill|decode)\s+(?:pools?|workers?|side|cluster)\b|\b(?:(?:p/d|pd|prefill[-/ ]*(?:and\s+)?decode)[- ]+)?disagg(?:regat\w{1,5})?(?:[- ]+(?:prefill(?:\s*(?:and|/|-)\s*decode)?|serving|pools?|p/d))?\b|"
         r"\bseparate\s+(?:pools?\s+(?:for|of)\s+)?prefill\s+(?:and|from)\s+decode(?:\s+pools?)?\b|\bp/d\s+split\b|"
         r"\b(?:split|separat(?:ed?|ing|e[drs]?))\s+(?:the\s+)?prefill\s*(?:and|/|from|y|et|e|und)\s*(?:the\s+)?decode\b(?:\s+(?:onto|on|into|to)\s+(?:separate|different)\s+\w{1,10})?|\bprefill\s*(?:and|/)\s*decode\s+(?:\w+\s+){0,3}(?:on|in|into|onto)\s+(?:separate|different|distinct|dedicated|their\s+own)\s+\w{1,10}\b|"
         r"\b(?:split|divided|separated)\s+into\s+(?:a\s+)?prefill\s+and\s+(?:a\s+)?decode(?:\s+(?:pools?|groups?|clusters?))?\b|\bprefill\s*(?:and|/|&|from)\s*(?:the\s+)?decode\s+(?:should\s+|to\s+|must\s+|will\s+)?(?:be\s+|live\s+|run\s+|are\s+|sit\s+|go\s+|kept\s+)*(?:separated?|apart|split|disjoint|in\s+different|on\s+(?:different|separate|distinct|their\s+own)\s+\w{1,10})\b|\b(?:separate|dedicated|distinct)\s+prefill\s+(?:and|/)\s+decode(?:\s+\w{1,10})?\b"
@@ -60,6 +60,7 @@ _SERVING = {
 _UNITS = r"nodes?|hosts?|gpus?|servers?|machines?|boxes|instances?"
 _SPLIT = compiled(
     rf"(?<![\w.]){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+    rf"|\b(?:prefill|decode)\s+(?:pools?|workers?|side|cluster|group)\s*(?:of|with|has|gets|on|:|=)?\s*{COUNT}\s*(?:x\s*)?(?:{_UNITS})\b"
     rf"|\b(?:prefill|decode)(?:ing)?\s*(?:on|over|in|gets?|uses?|takes?|with|:|=)\s*(?:the\s+)?(?:(?:other|remaining)\s+(?:{COUNT}\b(?:\s*(?:{_UNITS})\b)?|(?:{_UNITS})\b)|{COUNT}\s*(?:other\s+)?(?:{_UNITS})\b)"
     r"|\b\d{1,3}p\d{1,3}d\b|\bp/?d\s*(?:ratio\s*)?\d{1,2}\s*:\s*\d{1,2}\b"
 )

@@ -35,6 +35,8 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
     ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
+    ("total", compiled(rf"{_G}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{_GPUS}))")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
     ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
@@ -58,6 +60,7 @@ _HOSTS = compiled(
     rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
 _LABELLED = (
+    ("total", compiled(r"--(?:num[-_])?gpus(?:[-_]count)?[= ]+\"?(?P<n>\d{1,4})\b")),
     (
         "per_host",
         compiled(
@@ -85,7 +88,7 @@ _LABELLED = (
 )
 """Numbers behind their names, as configurations give them; no GPU that follows on the next line is counted by them."""
 _INSIDE = compiled(
-    rf"\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?"
+    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?"
 )
 """Speaks of hosts, not of how many there are."""
 _VAGUE = compiled(
@@ -98,6 +101,7 @@ _LOOSE_HOSTS = compiled(
     rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|the\b|users?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{_HOST}\b"
 )
 """A number of hosts with words between that nobody here knows: `3 equal nodes`."""
+_RACK_APART = compiled(rf"(?:(?P<n>{COUNT})\s+|\b(?:our|the|this|full|whole)\s+)racks?\b")
 _SOME_CLUSTER = compiled(
     rf"\b(?:an?|the|our)\s+{_MAKE}{_G}[- ]*(?:clusters?|pools?|farms?|fleets?|environment|setup|infrastructure)\b"
 )
@@ -247,6 +251,8 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
             found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_SUCH)]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"] or m["k"])) for m in scan.take(_HOSTS)]
+        if not found and any("nvl" in scan.words(mention.span).lower() for mention in mentions):
+            found += [Shape(racks=count_of(m["n"] or "one")) for m in scan.take(_RACK_APART)]
         if not found:
             found += [Shape(total=count_of(m["n"])) for m in scan.take(_WE_HAVE)]
         if not found:

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 _WORDS: dict[str, str] = {
     # comparing
-    "under": r"menos\s+que|poniżej|pod(?=\s+\d)|altında|kurang\s+dari|dưới|менше|av\s+högst|högst|lavere\s+enn|hasta(?=\s+\d)|até(?=\s+\d)|em\s+até|bis\s+zu(?=\s+\d)|jusqu'[àa](?=\s+\d)|unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
+    "under": r"maksymaln\w+|maximalt|maksimalt|en\s+fazla|najvýše|tối\s+đa|maksimal|enintään|menos\s+que|poniżej|pod(?=\s+\d)|altında|kurang\s+dari|dưới|менше|av\s+högst|högst|lavere\s+enn|hasta(?=\s+\d)|até(?=\s+\d)|em\s+até|bis\s+zu(?=\s+\d)|jusqu'[àa](?=\s+\d)|unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
     r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto(?:\s+(?:i|gli|il)\b)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
@@ -38,16 +38,16 @@ _WORDS: dict[str, str] = {
     "are": r"sind|sont|sono|são",
     "long": r"lang(?=\s*[,.;]|$)",
     # latency
-    "first token": r"(?:(?:das|dem|der|le|el|il|o|het)\s+)?(?:erste[nsmr]?|premier|primer|primo|primeiro|eerste|pierwszy|первый|первого|最初の|第一个|首个?|첫(?:\s*번째)?)\s*(?:tokens?|jetons?|トークン|토큰|词元|токен(?:а|ов)?)",
+    "first token": r"antwortbeginn|beginn\s+der\s+antwort(?:en)?|(?:la\s+)?(?:respuesta|r[ée]ponse|resposta|risposta)\s+(?:debe|doit|deve)\s+(?:empezar|comenzar|commencer|d[ée]marrer|come[çc]ar|iniziare)|answers\s+(?:debe|doit|deve)\s+(?:empezar|comenzar|commencer|d[ée]marrer|come[çc]ar|iniziare)|första\s+token|første\s+token|první\s+token|ilk\s+token|token\s+pertama|ensimmäinen\s+token|answers\s+(?:soll(?:en)?|muss|müssen)\s+(?:beginnen|starten)|(?:(?:das|dem|der|le|el|il|o|het)\s+)?(?:erste[nsmr]?|premier|primer|primo|primeiro|eerste|pierwszy|первый|первого|最初の|第一个|首个?|첫(?:\s*번째)?)\s*(?:tokens?|jetons?|トークン|토큰|词元|токен(?:а|ов)?)",
     "between tokens": r"(?:zwischen\s+(?:den\s+|zwei\s+)?tokens?|entre\s+(?:les\s+|deux\s+|los\s+|dos\s+|os\s+|dois\s+)?(?:jetons?|tokens?)|tra\s+(?:i\s+|due\s+)?tokens?|tussen\s+(?:de\s+)?tokens?|(?:token|词元)(?:之)?间(?:的?(?:延迟|间隔))?|トークン間|토큰\s*(?:간|사이))",
-    "within": r"innerhalb(?:\s+von)?|binnen|en\s+moins\s+d[e'](?:une?)?|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
+    "within": r"inom|innen(?:for)?|w\s+ciągu|do\s+(?=\d+\s*(?:ms|s))|içinde|nach\s+(?:spätestens|höchstens|maximal)|au\s+bout\s+de|trong|innerhalb(?:\s+von)?|binnen|en\s+moins\s+d[e'](?:une?)?|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
     "one second": r"(?:einer|une|un|una|uma|eine)\s+(?:sekunde|seconde|segundo|secondo)",
     "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
     r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
     r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
     "per user": r"(?:pro|je)\s+users|par\s+users?|par\s+utilisateur|por\s+users|per\s+utente|на\s+(?:users|пользователя|каждого\s+пользователя)|每(?:个|位)?\s*users|ユーザー(?:あたり|ごと)|users\s*(?:あたり|ごと|당)",
     "per second": r"(?:pro|je)\s+sekunde|par\s+seconde|por\s+segundo|al\s+secondo|в\s+секунду|每秒(?=\s*$|\s*[,，。、])",
-    "per token": r"(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
+    "per token": r"na\s+token(?:a)?|per\s+token|token\s+başına|(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
     "quantized": r"量子化|量化|양자화",
@@ -58,24 +58,24 @@ _WORDS: dict[str, str] = {
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "highest throughput": r"en\s+yüksek\s+verim\w*|co\s+nejvyšší\s+propustnost|hög(?:sta)?\s+(?:möjliga\s+)?genomströmning|möglichst\s+(?:hoher|viel)\s+durchsatz|so\s+viel\s+durchsatz\s+wie\s+möglich|吞吐(?:量)?(?:为主|第一)|スループット(?:を)?(?:最大化|最優先)|처리량(?:을)?\s*(?:최대로|극대화)|(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
-    "lowest cost": r"cost[oe]\s+m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
+    "lowest cost": r"co[ûu]ts?\s+(?:le|les)\s+plus\s+bas(?:\s+possibles?)?|cost[eo]\s+(?:lo\s+)?m[áa]s\s+bajo(?:\s+posible)?|cost[oe]\s+(?:il\s+)?pi[ùu]\s+basso|najniższy\s+koszt|lägsta\s+kostnad|en\s+düşük\s+maliyet|最低成本|成本(?:优先|最小)|コスト(?:を)?(?:最小|重視)\w*|비용\s*최소화?|cost[oe]\s+m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
     r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:o\s+)?menos\s+gpus?(?:\s+poss[íi]ve(?:l|is)|\s+posibles?)?|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
-    "latency": r"opóźnieni[ae]|gecikme\w*|latence|zpoždění|latens|latenci|độ\s+trễ|затримк[аи]|задержк[уи]|latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?|задержка",
+    "latency": r"opóźnieni[ae]|gecikme\w*|latence|zpoždění|latens|latenci|độ\s+trễ|затримк[аи]|задержк[уи]|latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?+|задержка",
     "throughput": r"przepustowoś\w+|verim\w*|propustnost|genomströmning|gennemløb|пропускн\w+\s+(?:здатність|способность)|вазао|durchsatz|d[ée]bit|vaz[ãa]o|rendimiento|doorvoer|吞吐量?|スループット|처리량|пропускная\s+способность",
     "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
     "nodes": r"sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
+    "without": r"ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
     "pipeline parallelism": r"конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
     "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
     "expert parallelism": r"paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
-    "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
+    "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?|separat[ieoa]|gescheiden|oddziel\w+|åtskilda|separerade|gesplitst)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
     "rack": r"랙|ラック|机柜|机架|стойк\w{1,3}|armoires?|baies?|schrank|schränke",
     " one ": r"(?<=[랙대장개])\s*하나(?:에서|로|를|의)?|(?<=rack)\s*하나(?:에서|로|를|의)?",
-    "one": r"(?:одн(?:ой|ом|у|а|им|ну)|une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
+    "one": r"jed(?:na|nej|nym|nego|en|nu|né|ním|nom)(?=\s)|ett?(?=\s+[hlabm]\w*\d)|bir(?=\s)|(?:одн(?:ой|ом|у|а|им|ну)|une?\s+seule?|un[ao]?\s+sol[ao]|uma?\s+(?:só|única)|una\s+única|(?:ein(?:e[rmn]?)?\s+)?einzige[rmn]?|eine[rmn]?|einzelne[rmn]?|un['’]|una|uno|uma?|een|单(?:卡|张)?|1\s*枚)(?=\s*[a-z]?\d|\s*(?:[lhab]\d|mi\d|gb\d|h\d|rtx|nvidia|amd))",
     "two": r"두(?=\s*(?:[대개장]|nodes))|двух|двумя|две|два|zwei|deux|dos|due|dois|duas|twee|两|兩|二(?=[台张块枚])",
     "three": r"세(?=\s*(?:[대개장]|nodes))|drei|trois|tres|tre(?=\s)|três|drie|三(?=[台张块枚])",
     "four": r"네(?=\s*(?:[대개장]|nodes))|четыр(?:ех|ёх|е)|vier|quatre|cuatro|quattro|quatro|四(?=[台张块枚])",
@@ -85,14 +85,14 @@ _WORDS: dict[str, str] = {
     "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
     "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:\d-gpu|nvidia|amd|[lhabm]\w*\d))",
     "half a": r"(?:einem?r?\s+)?halbe[rnsm]?|une?\s+demie?|la\s+moiti[ée]\s+d[e'](?:une?)?|medio|media(?=\s+nodo)|meio|半(?:台|个)(?=\s*\w)",
-    "cards": r"grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
+    "cards": r"kart(?:a|y|ach|cie|ami|ę|ě|ou)|kort(?:et|en)?|kartı?|grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
 _GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][bB]\d{3})"
 """How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
-    r"am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
+    r"(?:가장|제일)\s*중요\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
     r"la\s+prioridad|a\s+prioridade|prioritaire|topprioriteit|de\s+prioriteit|prioriteit|priorytet\w*|öncelik\w*|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
     r"优先|为先|最重要|重視|优先级最高|優先|우선|중시"
 )
@@ -100,6 +100,10 @@ _FOREMOST = (
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _CJK_CHARACTER = re.compile(_CJK)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
+    (re.compile(r"(?<!\w)\[(?P<key>[A-Za-z][A-Za-z_ ]{1,20})\]\s*:?\s*(?=[\w.])"), r", \g<key>: "),  # [COUNT] 4
+    (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?)\s*(?:あたり|당|に)?\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?의?\s*(?:请求|請求|リクエスト|요청|requests|req\b)"), r" \g<n> requests per minute "),
+    (re.compile(r"(?<!\d)1\s*(?:秒|seconds)\s*(?:あたり|에|당)\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:件|個|개)?의?\s*(?:リクエスト|요청|请求|requests)"), r" \g<n> requests per second "),
     (re.compile(r"(?<!\d),(?=\S)|(?<=\d),(?=[^\s\d])"), ", "),
     (re.compile(r"(?<=\d)\s+d(?:e\s+|')(?=[a-zà-ÿ]{3})", re.IGNORECASE), " "),  # 100 d'utilisateurs
     (re.compile(r"(?<=\d)\s+(?:adet|tane|stück|stk\.?|sztuk\w{0,2}|kus\w{0,2}|штук\w{0,2})(?=\s)", re.IGNORECASE), " "),
@@ -118,7 +122,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
     (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
-    (re.compile(rf"\b(?P<what>latency|throughput)\s*(?:is\s+|ist\s+|est\s+|es\s+|è\s+|é\s+|の?)?(?:{_FOREMOST})", re.IGNORECASE), r"\g<what> first "),
+    (re.compile(rf"\b(?P<what>latency|throughput)\s*(?:is\s+|ist\s+|est\s+|es\s+|è\s+|é\s+|の|が|이|가|은|는|을|를)?\s*(?:{_FOREMOST})", re.IGNORECASE), r"\g<what> first "),
     (re.compile(r"(?:追求|注重|优先考虑|优先保证)\s*(?P<what>latency|throughput)"), r" \g<what> first "),
     (re.compile(r"(?P<n>\d)\s*人"), r"\g<n> "),
     (re.compile(r"(?<=[A-Za-z])\s*(?:为|是|は|を|が|가|이|을|를)\s*(?=\d)"), " "),

@@ -11,7 +11,7 @@ _PADDING = compiled(
 )
 _CUE = compiled(
     r"\d|\b(?:must|only|never|no|not|without|avoid|require[sd]?|latency|throughput|budget|power|watts?|cost|price|dollars?|sla|slo|spec(?:ulative)?|mtp|lora|"
-    r"offload\w{0,4}|quanti[sz]\w{0,5}|percentile|redundan\w{0,4}|fail\w{0,6}|availability|ethernet|infiniband|nvlink|pcie|roce|utili[sz]ation|at\s+least|at\s+most|priority)\b|\$"
+    r"offload\w{0,4}|quanti[sz]\w{0,5}|percentile|redundan\w{0,4}|fail\w{0,6}|availability|ethernet|infiniband|nvlink|pcie|roce|utili[sz]ation|at\s+least|at\s+most|priority|first\s+token|per\s+token|one\s+second)\b|\$"
 )
 
 

@@ -82,7 +82,7 @@ def _written() -> re.Pattern[str]:
     word = rf"(?:{units}|{scales})"
     return re.compile(
         rf"(?<![^\W_])(?<![-.'])(?:(?P<digits>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s*(?P<scale>{scales})(?:{_AND}(?:{units}))*"
-        rf"|(?:(?:half\s+)?(?:{article})\s+(?={scales}))?{word}(?:{_AND}{word})*){ends}",
+        rf"|(?:(?:half\s+(?:{article})|(?<!of )(?<!half )(?:{article}))\s+(?={scales}))?(?<!of a ){word}(?:{_AND}{word})*){ends}",
         re.IGNORECASE,
     )
 

@@ -92,9 +92,9 @@ _LOAD = (
     ),
     compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
     compiled(rf"(?P<n>{COUNT})\s*(?:req(?:uest)?s?|sequences?|users?|sessions?)\s*(?:in[- ]?flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
-    compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
+    compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams?|seqs|sequences|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
-    compiled(rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,16}}\s+){{0,4}}(?:at\s+(?:once|(?:a|the\s+same|any|any\s+(?:one|given)|one)\s+(?:time|moment|instant|point))|simultaneously|concurrently)\b"),
+    compiled(rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,16}}\s+){{0,4}}(?:at\s+(?:once|(?:a|the\s+same|any|any\s+(?:one|given)|one)\s+(?:time|moment|instant|point))|simultaneously|concurrently|in\s+parallel|in[- ]flight)\b"),
     compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
     compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
@@ -105,7 +105,7 @@ _PEOPLE = compiled(
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
     rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k)?\s*(?:"
-    r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
+    r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?|questions?|documents?|docs?|jobs?|emails?|chats?|conversations?|completions?|generations?|transactions?|searches|lookups?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
 _EVERY = compiled(

@@ -20,6 +20,7 @@ FILES = (
     "understanding_unseen_2.yaml",
     "understanding_unseen_3.yaml",
     "understanding_unseen_4.yaml",
+    "understanding_unseen_5.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
