@@ -10,9 +10,27 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer.core import TyperGroup
+
+from strategy.errors import plainly
 
 EPILOG = "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 input that cannot be used, 3 work that could not be done."
+
+
+class Commands(TyperGroup):
+    """Commands whose usage errors are told in our words alone."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run a command; a bad value is named without the library's prefix."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plainly(error.message)
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     name="meshwright",
     help="Proved, priced and deployable parallel-strategy DAGs for LLM inference.",
     epilog=EPILOG,

@@ -20,6 +20,7 @@ from strategy.errors import (
     ProposalError,
     UnknownNameError,
     UnreadableError,
+    plainly,
 )
 
 REPORT_HINT = "this is a bug of Meshwright: please report it with the input that caused it"
@@ -228,7 +229,7 @@ def _words(detail: ErrorDetails) -> str:
         return "this field is not known; remove it or check its spelling"
     value = repr(detail["input"])
     shown = value if len(value) <= 80 else value[:77] + "..."
-    return f"{detail['msg'].removeprefix('Value error, ')}, got {shown}"
+    return f"{plainly(detail['msg'])}, got {shown}"
 
 
 def _keys(detail: ErrorDetails, data: object) -> list[str | int]:

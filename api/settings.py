@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from agent.settings import LlmSettings, LoopSettings
-from strategy.errors import InputError
+from strategy.errors import InputError, plainly
 
 PREFIX = "MESHWRIGHT_"
 NESTED = "__"
@@ -159,7 +159,7 @@ def _told(error: ValidationError) -> InputError:
     unknown = [_variable(detail["loc"]) for detail in found if detail["type"] == "extra_forbidden"]
     if unknown:
         return _unknown(unknown[0])
-    told = "; ".join(f"{_variable(detail['loc'])}: {detail['msg']}" for detail in found)
+    told = "; ".join(f"{_variable(detail['loc'])}: {plainly(detail['msg'])}" for detail in found)
     return InputError(told, hint="see the settings table in README.md")
 
 

@@ -13,7 +13,7 @@ from knowledge.config_fields import Fields, shorten
 from knowledge.config_layers import EXPERTS, attention_window, dense_layers
 from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
-from strategy.errors import InputError
+from strategy.errors import InputError, plainly
 from strategy.model import Attention, GqaAttention, MlaAttention, ModelSpec, Moe, Provenance
 
 MAX_LAYERS = 4096
@@ -199,4 +199,4 @@ def _contradiction(error: ValidationError) -> InputError:
     """What pydantic found wrong with the fields taken together."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = "/".join(str(part) for part in first["loc"])
-    return InputError(f"config.json: {place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}")
+    return InputError(f"config.json: {place + ': ' if place else ''}{plainly(first['msg'])}")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from knowledge.catalogue import find_gpu, find_model, normalise
 from knowledge.hf_config import CONFIG_KEYS, parse_config
-from strategy.errors import InputError, UnreadableError
+from strategy.errors import InputError, UnreadableError, plainly
 from strategy.hardware import Cluster, GpuSpec
 from strategy.model import Dtype, ModelSpec
 from strategy.quantisation import FULL_PRECISIONS
@@ -213,9 +213,7 @@ def _first_fault(error: ValidationError) -> InputError:
     fault = error.errors(include_url=False, include_context=False)[0]
     place = "".join(f"/{part}" for part in fault["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return InputError(
-        f"model spec: `{place or '/'}`: {fault['msg'].removeprefix('Value error, ')}{more}", pointer=place
-    )
+    return InputError(f"model spec: `{place or '/'}`: {plainly(fault['msg'])}{more}", pointer=place)
 
 
 def _at(pointer: str, action: Callable[[], _Value]) -> _Value:

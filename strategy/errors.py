@@ -59,3 +59,8 @@ class ExecutionError(MeshwrightError):
     def __init__(self, message: str, *, node: str = "") -> None:
         super().__init__(message)
         self.node = node
+
+
+def plainly(message: str) -> str:
+    """What pydantic says, without the `Value error, ` that it puts before words of ours."""
+    return message.removeprefix("Value error, ")

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from strategy.dag import AnyNode, Block, Branch, Branches, Dag, EdgeKind, LayerStamp, Link, Node
-from strategy.errors import InputError, UnreadableError
+from strategy.errors import InputError, UnreadableError, plainly
 from strategy.ops import OPS
 from strategy.request import Request
 from strategy.result import Finding
@@ -443,7 +443,7 @@ def _finding(details: ErrorDetails, body: Any) -> Finding:
         return _not_allowed(pointer, value, str(context.get("expected", "")))
     if kind == "value_error":
         code = "DG001" if "pool names" in details["msg"] else "DG000"
-        return _error(code, pointer, details["msg"].removeprefix("Value error, "), f"change `{_last(pointer)}`")
+        return _error(code, pointer, plainly(details["msg"]), f"change `{_last(pointer)}`")
     code = "DG014" if pointer.startswith("/strategy") and isinstance(value, int | float) else "DG000"
     wanted = _wanted(kind, context)
     return _error(code, pointer, f"`{_last(pointer)}` is {_shown(value)}, not {wanted}", f"write {wanted}")

@@ -18,6 +18,7 @@ from agent.understand.scan import MAX_CHARACTERS, Scan
 from agent.understand.traffic import find_workload
 from agent.understand.wording import scanned
 from knowledge import catalogue
+from strategy.errors import plainly
 from strategy.request import Request
 from strategy.values import Frozen
 
@@ -143,4 +144,4 @@ def _question(notes: Notes, document: dict[str, Any]) -> str | None:
 def _out_of_range(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"`{place}` cannot be {str(first['input'])[:40]}: {first['msg'].lower()}. What shall it be?"
+    return f"`{place}` cannot be {str(first['input'])[:40]}: {plainly(first['msg']).lower()}. What shall it be?"

@@ -16,6 +16,7 @@ from agent.understand.notes import Notes
 from agent.understand.scan import Scan, compiled
 from agent.understand.traffic import find_traffic
 from agent.understand.wording import scanned
+from strategy.errors import plainly
 from strategy.request import Request
 from strategy.values import Frozen
 
@@ -66,7 +67,7 @@ def understand_change(text: str, request: Request, names: Names | None = None) -
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         return ChangedRequest(
-            request=None, question=f"`{place}` cannot be that: {first['msg'].lower()}. What shall it be?"
+            request=None, question=f"`{place}` cannot be that: {plainly(first['msg']).lower()}. What shall it be?"
         )
 
 
