@@ -139,10 +139,12 @@ def export(file: str, *, to: str, output: Path | None) -> None:
 
     exporter(to)
     document = open_document(file, _settings().max_document_bytes)
-    artifacts = service.export(dag_of(document), to, document.request)
     if output is not None:
-        _save({artifact.name: artifact.data for artifact in artifacts}, output)
+        from api.folder import export_files
+
+        _save(export_files(dag_of(document), document.request, to), output)
         return
+    artifacts = service.export(dag_of(document), to, document.request)
     binary = [artifact for artifact in artifacts if isinstance(artifact.content, bytes)]
     if binary and (len(artifacts) > 1 or sys.stdout.isatty()):
         raise InputError(

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from api import service
+from strategy.dag import Dag
 from strategy.errors import InputError
+from strategy.export import exporter
 from strategy.request import Request
 from strategy.result import Estimate, Result
 from strategy.strategy import describe_strategy
@@ -25,6 +27,9 @@ GRAPHS = {
     "graphml": "the graph for network tools",
     "perfetto": "the timeline of every rank, for Perfetto",
 }
+
+MOST_NAMED = 32
+"""Files of one export that are listed one by one."""
 
 
 class Written(NamedTuple):
@@ -56,6 +61,24 @@ def _written(result: Result, to: str, folder: str) -> Written:
     except InputError as error:
         return Written({}, f"{error}{f'; {error.hint}' if error.hint else ''}")
     return Written({f"{folder}{artifact.name}": artifact.data for artifact in made})
+
+
+def export_files(dag: Dag, request: Request | None, to: str) -> dict[str, bytes]:
+    """The files of one export by name, with a page that says what they are. Raises `InputError` where the target cannot express the plan."""
+    files = {artifact.name: artifact.data for artifact in service.export(dag, to, request)}
+    told = "starts the plan" if to in ENGINES else exporter(to).summary
+    model = dag.model if isinstance(dag.model, str) else str(dag.model.get("name", "your model"))
+    shown = [f"`{name}`" for name in files]
+    rows = shown if len(shown) <= MOST_NAMED else [f"{shown[0]} ... {shown[-1]} ({len(shown)} files)"]
+    parts = [f"# {model}: {describe_strategy(dag.strategy)}", "", "| file | what it is |", "| --- | --- |"]
+    parts += [f"| {names} | {ENGINES.get(to, to)}: {told} |" for names in rows]
+    if to in ENGINES:
+        parts += ["", "Each `hostN.sh` runs on host N; what has to be set (addresses) stands at the top of a file."]
+    parts += [
+        "",
+        f"Written by `meshwright export FILE --to {to}`: change the plan and export again rather than edit these files.",
+    ]
+    return {"README.md": ("\n".join(parts) + "\n").encode(), **files}
 
 
 # --- the page ---

@@ -1,7 +1,7 @@
 """The nearest pool that would do: what hints name when several degrees have to change together."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import log2
 
 from strategy.memory import kv_bytes_per_sequence, stage_memory
@@ -22,7 +22,7 @@ def nearest_fit(subject: Subject, pool: Pool) -> str:
     gpus = problem.cluster.gpus
     share = gpus - others if gpus - others > 0 else gpus // len(subject.dag.strategy.pools)
     found = next(_fitting(problem, pool, share), None)
-    return "" if found is None else f", for instance: set pool `{pool.name}` to {json.dumps(_changes(found))}"
+    return "" if found is None else f", for instance: set pool `{pool.name}` to {json.dumps(changes_of(found))}"
 
 
 def _fitting(problem: Problem, pool: Pool, gpus: int) -> Iterator[Pool]:
@@ -54,7 +54,12 @@ def _degrees(pool: Pool) -> tuple[int, ...]:
     return (pool.pp_size, attention.dp_size, attention.tp_size, attention.cp_size, experts.ep_size, experts.tp_size)
 
 
-def _changes(pool: Pool) -> dict[str, object]:
+def pools_to_set(pools: Iterable[Pool]) -> str:
+    """`for instance: set pool ... to {...}; set pool ... to {...}`: whole pools, as a document has them."""
+    return "for instance: " + "; ".join(f"set pool `{pool.name}` to {json.dumps(changes_of(pool))}" for pool in pools)
+
+
+def changes_of(pool: Pool) -> dict[str, object]:
     """The fields that a mistake in degrees may concern, as a document has them."""
     names = {"replicas", "pp_size", "stages", "attention", "experts", "ep_lowering", "sp_kind", "dense_ffn", "lm_head"}
     return pool.model_dump(mode="json", include=names)

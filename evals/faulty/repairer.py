@@ -158,10 +158,11 @@ def _set_field(answer: Json, path: str, name: str, choose: Callable[[Any], Any])
 # --- hints that give values -----------------------------------------------------------------------------------------------
 
 
-@_hint(r"for instance: set pool `([\w-]+)` to (\{.*\})")
-def _whole_pool(answer: Json, _path: str, match: "re.Match[str]") -> bool:
-    pool = next(one for one in answer["strategy"]["pools"] if one["name"] == match[1])
-    pool.update(json.loads(match[2]))
+@_hint(r"for instance: (set pool `.*\})")
+def _whole_pools(answer: Json, _path: str, match: "re.Match[str]") -> bool:
+    for name, fields in re.findall(r"set pool `([\w-]+)` to (\{.*?\})(?=; set pool|$)", match[1]):
+        pool = next(one for one in answer["strategy"]["pools"] if one["name"] == name)
+        pool.update(json.loads(fields))
     return True
 
 

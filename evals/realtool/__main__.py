@@ -47,12 +47,11 @@ def main(
     kept = Kept(paths.folder / "said", corpus)
     for judge in asked:
         kept.after(judge, _judged(judge, kept.unasked(judge) if new else corpus, paths))
-    said = {judge.name: kept.latest(judge) for judge in JUDGES}
-    page = table(corpus, said, seed)
+        said = {judge.name: kept.latest(judge) for judge in JUDGES}
+        if out is not None:
+            out.write_text(table(corpus, said, seed), encoding="utf-8")
     if out is None:
-        sys.stdout.write(page)
-    else:
-        out.write_text(page, encoding="utf-8")
+        sys.stdout.write(table(corpus, said, seed))
     raise typer.Exit(0 if _clean(corpus, {judge.name: said[judge.name][1] for judge in asked}) else 1)
 
 

@@ -25,6 +25,11 @@ SPELLED: dict[str, dict[str, Any]] = {
 """What the engines need of some families beyond our records: sizes of the sparse-attention indexer, which no plan depends on; MiMo's class, a subclass of Qwen2's, comes with its checkpoint; of Step 3.7
 they know the whole multimodal model, whose text part this is."""
 
+WHOLE: dict[str, dict[str, Any]] = {
+    "minimax_m3": {"model_type": "minimax_m3_vl", "architectures": ["MiniMaxM3SparseForConditionalGeneration"]},
+}
+"""Families that the engines know as a multimodal model only, of which our record is the text part."""
+
 
 @dataclass
 class Written:
@@ -113,7 +118,10 @@ def model_folder(model: str, folder: Path) -> str:
     place = folder / "models" / model
     place.mkdir(parents=True, exist_ok=True)
     config = {**models()[model].config}
-    config |= SPELLED.get(config.get("model_type", ""), {})
+    kind = config.get("model_type", "")
+    if kind in WHOLE:
+        config = {**WHOLE[kind], "text_config": config}
+    config |= SPELLED.get(kind, {})
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return str(place.resolve())
 

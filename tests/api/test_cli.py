@@ -274,7 +274,12 @@ def test_a_plan_is_deployed_from_the_files_of_an_export(meshwright: Run, tmp_pat
     assert "vllm serve meta-llama/" in command.stdout
     assert "--max-model-len" in command.stdout
     assert traces.returncode == 0, traces.stderr
-    assert sorted(path.name for path in (tmp_path / "traces").iterdir()) == ["comm_groups.json", "trace.0.et"]
+    assert sorted(path.name for path in (tmp_path / "traces").iterdir()) == [
+        "README.md",
+        "comm_groups.json",
+        "trace.0.et",
+    ]
+    assert "`trace.0.et`" in (tmp_path / "traces" / "README.md").read_text()
 
 
 def test_files_that_are_no_text_need_a_folder_and_unknown_formats_a_name(meshwright: Run, files: Path) -> None:

@@ -6,6 +6,7 @@ from strategy.engine_limits import HANDOFFS
 from strategy.strategy import Strategy, describe_strategy
 from validators.choices import engine_row
 from validators.examples import about, disaggregated, example, problem
+from validators.nearest import pools_to_set
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -15,7 +16,7 @@ from validators.subject import Subject
     stage="strategy",
     severity="error",
     message="vLLM cannot hand the cache over: {why}",
-    hint="use {nearest}",
+    hint="use {nearest}, {repair}",
     sources=(
         "vllm: distributed/kv_transfer/kv_connector/v1/nixl/connector.py:107-125",
         "vllm: distributed/kv_transfer/kv_connector/v1/nixl/base_worker.py:871-889,2727-2730",
@@ -40,4 +41,6 @@ def handoff_that_vllm_lacks(subject: Subject) -> Iterator[Hit]:
     found = HANDOFFS[row.handoff](subject.model, strategy.pool_for("prefill"), strategy.pool_for("decode"))
     if found is not None:
         why, pair = found
-        yield Hit("/strategy/pools", why=why, nearest=describe_strategy(Strategy(pools=pair)))
+        changed = [pool for pool in pair if pool not in strategy.pools]
+        nearest = describe_strategy(Strategy(pools=pair))
+        yield Hit("/strategy/pools", why=why, nearest=nearest, repair=pools_to_set(changed))
