@@ -7,7 +7,7 @@ A batch exits 0 once every line has its answer; the answers carry their own stat
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -20,7 +20,7 @@ EPILOG = "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 in
 class Commands(TyperGroup):
     """Commands whose usage errors are told in our words alone."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (the library keeps the class of its contexts to itself)
         """Run a command; a bad value is named without the library's prefix."""
         try:
             return super().invoke(ctx)

@@ -164,8 +164,9 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
 
 def _ffn_share(node: AnyNode) -> float:
     """Share of a dense FFN's weights that a node keeps whole on every rank."""
-    whole = isinstance(node, Linear) and node.split == "replicated"
-    return {"gate_up": 2 / 3, "down": 1 / 3}.get(node.weight, 0.0) if whole else 0.0
+    if not isinstance(node, Linear) or node.split != "replicated":
+        return 0.0
+    return {"gate_up": 2 / 3, "down": 1 / 3}.get(node.weight, 0.0)
 
 
 def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightClass, ranks: int) -> float:
