@@ -20,7 +20,7 @@ EPILOG = "Exit status: 0 yes, 1 no (infeasible, findings, a question back), 2 in
 class Commands(TyperGroup):
     """Commands whose usage errors are told in our words alone."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (the library keeps the class of its contexts to itself)
+    def invoke(self, ctx: Any) -> Any:
         """Run a command; a bad value is named without the library's prefix."""
         try:
             return super().invoke(ctx)
