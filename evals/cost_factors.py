@@ -90,12 +90,14 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
     """Factors of every engine quantity."""
     archs, engine, serving = generation(point), point.engine, point.serving
     model = point.problem.model
-    shape, kinds = {"shape": model.shape}, ({"attention": model.attention.kind}, {"kind": model.kind})
+    shape = {"shape": model.shape}
+    typed = {**shape, "dtype": point.weights}
+    kinds = ({"attention": model.attention.kind}, {"kind": model.kind})
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
-        "decode_time": [{}, shape],
-        "prefill_time": [{}, {"archs": archs}, shape],
+        "decode_time": [{}, shape, typed],
+        "prefill_time": [{}, {"archs": archs}, shape, typed],
         "prefill_pass_ms": [{}, {"archs": archs}],
         "request_ms": [{}, {"serving": serving}, {"archs": archs}, shape],
         "burst": [{}],
@@ -122,7 +124,8 @@ _START = {
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
     "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 0.6,
-    "balance_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "interference": 0.12, "prefill_time": 0.06, "decode_time": 0.06,
+    "balance_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "compute_time": 0.09, "memory_time": 0.09, "interference": 0.12,
+    "prefill_time": 0.06, "decode_time": 0.06,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; `USUAL_WIDTH` where not listed. Narrower ones fit worse, and foretell models and GPUs
 that were held out better."""
@@ -132,7 +135,8 @@ KIND_WIDTH = 0.25
 """How far kinds of models may be from each other."""
 USUAL_WIDTH = 0.18
 PARTICULAR = 0.7
-"""Width of particular factors over that of general ones."""
+"""Width of particular factors over that of general ones; `_PARTICULAR` where listed there."""
+_PARTICULAR = {"launch_time": 1.4, "compute_time": 1.4, "memory_time": 1.4}
 
 
 def prior(key: Key) -> tuple[float, float]:
@@ -143,4 +147,6 @@ def prior(key: Key) -> tuple[float, float]:
         return 0.0, KIND_WIDTH
     general = not key.archs and key.engine == "*"
     width = _WIDTH.get(key.quantity, USUAL_WIDTH)
-    return (math.log(_START.get(key.quantity, 1.0)), width) if general else (0.0, width * PARTICULAR)
+    if general:
+        return math.log(_START.get(key.quantity, 1.0)), width
+    return 0.0, width * _PARTICULAR.get(key.quantity, PARTICULAR)

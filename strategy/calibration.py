@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from strategy.hardware import GpuSpec
-from strategy.model import ModelSpec
+from strategy.model import Dtype, ModelSpec
 from strategy.request import Engine
 from strategy.values import Degree, Frozen, Positive
 
@@ -262,11 +262,14 @@ class Calibration(Frozen):
             found.setdefault(factor.quantity, []).append(factor)
         return found
 
-    def engine(self, engine: Engine | None, arch: str, model: ModelSpec, *, disaggregated: bool) -> EngineConstants:
-        """Constants of an engine that serves `model` on GPUs of `arch`; the mean of those known where none is named."""
+    def engine(
+        self, engine: Engine | None, arch: str, model: ModelSpec, weights: Dtype, *, disaggregated: bool
+    ) -> EngineConstants:
+        """Constants of an engine that serves `model` in `weights` on GPUs of `arch`; the mean of those known where none is named."""
         serving = "disaggregated" if disaggregated else "colocated"
         context = Context(
             arch=arch,
+            dtype=weights,
             engine=engine or "none",
             serving=serving,
             attention=model.attention.kind,

@@ -12,7 +12,17 @@ import numpy as np
 from strategy.calibration import Calibration, EngineConstants
 from strategy.collectives import p2p_crosses, span
 from strategy.dag import Dag
-from strategy.fleet import Curve, Fleet, Passes, chunks, decode_load, microbatches, packed_prompts, prefill_load
+from strategy.fleet import (
+    Curve,
+    Fleet,
+    Passes,
+    chunks,
+    constants_of,
+    decode_load,
+    microbatches,
+    packed_prompts,
+    prefill_load,
+)
 from strategy.memory import memory_gb
 from strategy.operating import load_grid, operate
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
@@ -137,9 +147,7 @@ def estimates(fleet: Fleet, points: Curve) -> list[Estimate]:
 def _deployment(fleet: Fleet, row: int) -> "_Deployment":
     problem, strategy, plants = fleet.problem, fleet.strategies[row], fleet.plants
     disaggregated = bool(plants.disaggregated[row, 0])
-    engine = fleet.calibration.engine(
-        problem.engine, problem.cluster.gpu.arch, problem.model, disaggregated=disaggregated
-    )
+    engine = constants_of(problem, fleet.calibration, disaggregated=disaggregated)
     fits = (int(values[row, 0]) for values in (plants.max_concurrency, plants.resident, plants.decode_servers))
     return _Deployment(problem, fleet.calibration, strategy, engine, disaggregated, *fits)
 

@@ -299,8 +299,7 @@ class Plants:
         The points do not depend on what is asked, so a load has one price whether it is asked for alone or on a grid.
         """
         count = points_up_to(most)
-        steps = self.decode_ms(count) * self.engine.decode_time + host_ms(self.engine, batch_points(count))
-        return interpolation(steps)
+        return interpolation(step_ms(self.engine, self.decode_ms(count), batch_points(count)))
 
     def demand(self, batch: Grid) -> Demand:
         """The load that `batch` requests in flight put on each decoding attention replica."""
@@ -333,9 +332,9 @@ class Plants:
         return Curve(asked, ttft_ms, served.tpot_ms, requests_per_s, rate, served.decode_batch, served.prefill_share)
 
 
-def host_ms(engine: EngineConstants, batch: Grid) -> Grid:
-    """What the engine adds to a decode step over `batch` sequences."""
-    return engine.decode_step_ms + engine.per_sequence_us * 1e-3 * batch
+def step_ms(engine: EngineConstants, kernels_ms: Grid, batch: Grid) -> Grid:
+    """A decode step over `batch` sequences: its kernels as the engine runs them, and what the engine adds."""
+    return kernels_ms * engine.decode_time + engine.decode_step_ms + engine.per_sequence_us * 1e-3 * batch
 
 
 def points_up_to(most: float) -> int:
@@ -434,12 +433,15 @@ class Fleet:
         return [found[n] for n in range(len(seats))]
 
 
+def constants_of(problem: Problem, calibration: Calibration, *, disaggregated: bool) -> EngineConstants:
+    """Constants of the problem's engine for its model, weights and GPU."""
+    arch, weights = problem.cluster.gpu.arch, problem.precision.weights
+    return calibration.engine(problem.engine, arch, problem.model, weights, disaggregated=disaggregated)
+
+
 def engine_of(problem: Problem, calibration: Calibration, disaggregated: NDArray[np.bool_]) -> EngineConstants:
     """Constants of the problem's engine, arrays like `disaggregated`."""
-    arch = problem.cluster.gpu.arch
-    kinds = [
-        astuple(calibration.engine(problem.engine, arch, problem.model, disaggregated=apart)) for apart in (False, True)
-    ]
+    kinds = [astuple(constants_of(problem, calibration, disaggregated=apart)) for apart in (False, True)]
     values: Any = (np.where(disaggregated, apart, together) for together, apart in zip(*kinds, strict=True))
     return EngineConstants(*values)
 

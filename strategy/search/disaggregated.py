@@ -21,10 +21,10 @@ from strategy.fleet import (
     batch_points,
     chunks,
     engine_of,
-    host_ms,
     packed_prompts,
     points_up_to,
     running_at_once,
+    step_ms,
     transfer_ms,
 )
 from strategy.legality import kv_shards_fit
@@ -203,8 +203,8 @@ def _decode_rates(halves: Halves) -> Grid:
     work, apart = halves.problem.workload, np.ones((1, 1), dtype=np.bool_)
     most = MAX_BATCH if work.concurrency is None else float(min(MAX_BATCH, work.concurrency))
     batches = batch_points(points_up_to(most))
-    steps = halves.passes.decode_ms(halves.seats, len(batches))
-    steps = steps + host_ms(engine_of(halves.problem, halves.passes.calibration, apart), batches)
+    kernels = halves.passes.decode_ms(halves.seats, len(batches))
+    steps = step_ms(engine_of(halves.problem, halves.passes.calibration, apart), kernels, batches)
     allowed = (steps <= (halves.problem.slo.tpot_ms or np.inf)) & (batches <= halves.room[:, None]) & (batches <= most)
     if halves.problem.objective == "latency":
         allowed &= batches == 1

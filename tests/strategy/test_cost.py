@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from knowledge.calibration import calibration
-from knowledge.catalogue import find_gpu
+from knowledge.catalogue import find_gpu, find_model
 from knowledge.resolve import resolve_model
 from strategy.build import build
+from strategy.calibration import Factor
 from strategy.cost import curve, estimate
 from strategy.dag import AllReduce, Block, Dag
 from strategy.hardware import Cluster
+from strategy.model import Dtype, ModelSpec
 from strategy.passes import pass_time
 from strategy.request import Engine, Precision, Problem, Slo, Workload
+from strategy.result import Estimate
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 from strategy.work import Load
 
@@ -268,3 +271,35 @@ def test_what_does_not_fit_is_priced_as_if_it_did() -> None:
     assert 10 < e.tpot_ms < 200
     assert e.ttft_ms < 10_000
     assert any("does not fit" in note for note in e.notes)
+
+
+def test_a_factor_of_a_shape_and_a_type_holds_for_them_alone() -> None:
+    ours, other = find_model("llama-3.1-70b"), find_model("llama-3.1-8b")
+    factors = (
+        Factor(quantity="decode_time", engine="vllm", shape=ours.shape, value=2.0),
+        Factor(quantity="decode_time", engine="vllm", shape=ours.shape, dtype="fp8", value=3.0),
+    )
+    constants = calibration().replaced(factors=factors)
+
+    def decode_time(model: ModelSpec, weights: Dtype, engine: Engine | None = "vllm") -> float:
+        return constants.engine(engine, "sm90", model, weights, disaggregated=False).decode_time
+
+    assert ours.shape == "80x8192x64"
+    assert decode_time(ours, "bf16") == 2.0
+    assert decode_time(ours, "fp8") == 6.0
+    assert decode_time(other, "fp8") == decode_time(ours, "fp8", None) == decode_time(ours, "fp8", "sglang") == 1.0
+
+
+def test_kernel_times_of_decode_grow_by_their_factor_in_the_estimate_and_its_parts() -> None:
+    asked = problem("llama-3.1-8b", "h100-sxm")
+    dag = planned(asked, Pool(stages=((0, 32),)))
+    none = calibration().replaced(factors=())
+    slow = calibration().replaced(factors=(Factor(quantity="decode_time", shape=asked.model.shape, value=1.5),))
+
+    before, after = (estimate(dag, asked, constants, concurrency=1) for constants in (none, slow))
+
+    def kernels(found: Estimate) -> float:
+        return sum(one.ms for one in found.breakdown if one.phase == "decode" and one.op != "host")
+
+    assert kernels(after) == pytest.approx(1.5 * kernels(before), rel=0.01)
+    assert after.tpot_ms - before.tpot_ms == pytest.approx(0.5 * kernels(before), rel=0.05)
