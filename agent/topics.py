@@ -36,6 +36,7 @@ def questions(problem: Problem) -> Iterator[str]:
         yield "PCIe cards without NVLink: pipeline or tensor parallelism"
     elif cluster.gpus > cluster.domain:
         yield "keep tensor parallelism inside the scale-up domain, across hosts"
+    yield f"{model.name} on {cluster.gpu.name}"  # measured facts, and what users wrote about their own machines
     if model.moe is None:
         yield "tensor parallelism or replicas"
     elif model.attention.kind == "mla":

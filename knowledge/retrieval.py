@@ -9,12 +9,13 @@ import logging
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from knowledge.catalogue import SAFE_LOADER
@@ -31,6 +32,8 @@ MAX_FILE_BYTES = 256 * 1024
 MAX_SECTIONS_PER_FILE = 1_000
 MAX_SECTION_CHARS = 8_000
 MAX_QUERY_CHARS = 2_000
+MOST_REMEMBERED = 512
+"""Questions whose answers are kept while no page changes."""
 TITLE_WEIGHT = 6
 PAGE_WEIGHT = 3
 ASKED_WEIGHT = 8
@@ -151,6 +154,8 @@ class _State:
     files: tuple[_File, ...]
     contents: dict[_File, tuple[tuple[Section, ...], tuple[Skipped, ...]]]
     skipped: tuple[Skipped, ...]
+    remembered: dict[tuple[str, int], list[Section]] = field(default_factory=dict)
+    """Answers to questions."""
 
     @cached_property
     def by_ref(self) -> dict[str, Section]:
@@ -170,16 +175,24 @@ class _State:
         return index
 
     def search(self, query: str, k: int) -> list[Section]:
+        """The best sections; remembered, since the same few questions are asked for every request of a kind."""
+        found = self.remembered.get((query, k))
+        if found is None:
+            found = self._searched(query, k)
+            if len(self.remembered) >= MOST_REMEMBERED:
+                self.remembered.clear()
+            self.remembered[query, k] = found
+        return list(found)
+
+    def _searched(self, query: str, k: int) -> list[Section]:
         weights = {term: w for term, w in asked_terms(query).items() if term in self.index.vocab_dict}
         if not weights or k < 1:
             return []
         # All scores, because `retrieve` fails when k exceeds the sections and returns sections that match nothing.
         groups = {w: [term for term in weights if weights[term] == w] for w in set(weights.values())}
-        scores = [
-            float(sum(parts)) for parts in zip(*(self.index.get_scores(g) * w for w, g in groups.items()), strict=True)
-        ]
-        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
-        return [replace(self.sections[i], score=round(scores[i], 4)) for i in best if scores[i] > 0]
+        scores = np.sum([self.index.get_scores(group) * w for w, group in groups.items()], axis=0)
+        best = np.argsort(-scores, kind="stable")[:k].tolist()
+        return [replace(self.sections[i], score=round(float(scores[i]), 4)) for i in best if scores[i] > 0]
 
 
 def _weighted_terms(section: Section) -> list[str]:
