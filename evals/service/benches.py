@@ -39,7 +39,7 @@ class Sizes:
 
 
 FULL = Sizes()
-SHORT = Sizes(kills=3, leavings=2, repeats=5, plans=16, crowd=24, soak=100, fuzzed=100, every=8)
+SHORT = Sizes(kills=3, leavings=2, repeats=5, plans=32, crowd=24, soak=100, fuzzed=100, every=8)
 """A minute or so of processor time over `SHORT_PARTS`."""
 SHORT_PARTS = (
     "kills-sqlite",
