@@ -30,6 +30,12 @@ def planned() -> Thread:
     return talk(FIRST)[0]
 
 
+@pytest.fixture(scope="module")
+def split() -> Thread:
+    """One whose plan is split in a way that no change of prices moves."""
+    return talk(f"{FIRST}, TP must be 4, colocated")[0]
+
+
 def request_after(planned: Thread, *messages: str) -> Request:
     """What is planned after more messages."""
     thread, replies = talk(*messages, thread=planned)
@@ -127,7 +133,6 @@ def test_why_not_is_answered_with_the_rule_that_forbids_it_and_its_section(plann
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("why not PP?", ["pp_size=2", "x PP2"]),
         ("why not 4 replicas?", ["replicas=4"]),
         ("why not disaggregated?", ["disaggregated", "TTFT"]),
         ("why not fp8?", ["weights fp8", "tokens/s/GPU"]),
@@ -145,6 +150,14 @@ def test_why_is_answered_from_estimates_with_citations_that_exist(planned: Threa
     assert thread.result == planned.result
 
 
+def test_why_not_stages_is_answered_by_a_plan_with_stages(split: Thread) -> None:
+    _, (reply,) = talk("why not PP?", thread=split)
+
+    assert reply.kind == "why"
+    assert "pp_size=2" in reply.text
+    assert "x PP2" in reply.text
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -159,12 +172,12 @@ def test_why_is_answered_from_estimates_with_citations_that_exist(planned: Threa
         ("where does the time go? show the breakdown", ["Bottleneck", "prefill:"]),
     ],
 )
-def test_the_plan_is_inspected_without_being_made_again(planned: Thread, said: str, words: list[str]) -> None:
-    thread, (reply,) = talk(said, thread=planned)
+def test_the_plan_is_inspected_without_being_made_again(split: Thread, said: str, words: list[str]) -> None:
+    thread, (reply,) = talk(said, thread=split)
 
     assert reply.kind == "inspect"
     assert [word for word in words if word not in reply.text] == []
-    assert thread.result == planned.result
+    assert thread.result == split.result
 
 
 def test_exports_come_as_files(planned: Thread) -> None:
