@@ -49,7 +49,7 @@ evals: .venv/.dev  ## run the eval suites offline; SUITES="scenarios" narrows
 realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines and tools (large environments under .realtool/); TOOLS="vllm ray" narrows
 	@$(BIN)/python -m evals.realtool $(TOOLS) $(if $(TOOLS),,--out evals/REALTOOL.md)
 
-docs: .venv/.dev  ## rewrite the generated pages: RULES.md, the settings table, openapi.json
+docs: .venv/.dev  ## rewrite the generated pages: RULES.md, ENGINES.md, settings table and output in README.md, openapi.json
 	@$(BIN)/python -m api.docs
 
 audit:  ## ask the advisory database about every pinned dependency (needs the network, and uv or pipx)

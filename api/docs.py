@@ -1,28 +1,35 @@
 """Generated pages: `python -m api.docs` writes them, `--check` says whether they are fresh.
 
-The rules (validators/RULES.md), what engines can express (strategy/export/ENGINES.md), the settings table in README.md, the OpenAPI
-document (api/openapi.json).
+The rules (validators/RULES.md), what engines can express (strategy/export/ENGINES.md), the settings table and the output of `make plan` in
+README.md, the OpenAPI document (api/openapi.json).
 """
 
 import ast
 import inspect
 import json
+import os
+import re
+import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.settings import Settings, variables
+from api.settings import PREFIX, Settings, variables
 from strategy.capabilities import TABLE, Capabilities
 from strategy.engine_limits import HANDOFFS
 from validators.registry import Example, Rule, catalogue
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- settings: written by `make docs` -->", "<!-- settings end -->"
+SETTINGS = "<!-- settings: written by `make docs` -->", "<!-- settings end -->"
+ROUNDING = re.compile(r"(?<=from one device )[\d.e-]+")
+OUTPUT = "<!-- output: what `make plan` prints, written by `make docs` -->", "<!-- output end -->"
 
 
 def pages() -> dict[Path, str]:
@@ -35,7 +42,7 @@ def pages() -> dict[Path, str]:
         )
         + "\n",
         ROOT / "strategy" / "export" / "ENGINES.md": engines_page(),
-        readme: with_settings(readme.read_text(encoding="utf-8")),
+        readme: with_output(with_settings(readme.read_text(encoding="utf-8"))),
     }
 
 
@@ -141,9 +148,35 @@ def settings_table() -> str:
 
 def with_settings(readme: str) -> str:
     """README.md with a fresh settings table between its markers."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    return f"{head}{begin}\n{settings_table()}\n{end}{tail}" if begin and end else readme
+    return _between(readme, SETTINGS, settings_table())
+
+
+def with_output(readme: str) -> str:
+    """README.md with what its first command prints today; as it is where only rounding differs, which is another on each machine."""
+    fresh = _between(readme, OUTPUT, f"```\n{plan_output()}```")
+    return readme if ROUNDING.sub("", fresh) == ROUNDING.sub("", readme) else fresh
+
+
+def _between(text: str, markers: tuple[str, str], content: str) -> str:
+    """The text with `content` between two markers; as it is where they are not both there."""
+    head, begin, rest = text.partition(markers[0])
+    _, end, tail = rest.partition(markers[1])
+    return f"{head}{begin}\n{content}\n{end}{tail}" if begin and end else text
+
+
+@cache
+def plan_output() -> str:
+    """What `make plan` prints: the answer to the Makefile's request, under nobody's settings."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    request = next(line.partition("?=")[2].strip() for line in makefile.splitlines() if line.startswith("REQUEST ?="))
+    environment = os.environ  # noqa: TID251 (the command runs under it, but for settings)
+    own = {name: value for name, value in environment.items() if not name.startswith(PREFIX) and name != "COLUMNS"}
+    with tempfile.TemporaryDirectory() as elsewhere:
+        done = subprocess.run(  # noqa: S603 (our own program)
+            [sys.executable, "-c", "from api.cli import main; main()", "plan", request],
+            env=own, cwd=elsewhere, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    return done.stdout
 
 
 def main() -> None:

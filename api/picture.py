@@ -264,7 +264,7 @@ class _Facts:
         if self.problem is None or not self.sound:
             return ()
         running = self.concurrency or self.problem.workload.concurrency or 1
-        return tuple(stage_memory_gb(self.problem, pool, running))
+        return tuple(stage_memory_gb(self.problem, pool, running, self.dag))
 
 
 def _places(dag: Dag) -> dict[tuple[str, str], tuple[str, AnyNode]]:

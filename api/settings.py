@@ -6,13 +6,20 @@ else in the project reads the environment.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from agent.settings import LlmSettings, LoopSettings
 from strategy.errors import InputError, plainly
@@ -113,6 +120,8 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise _told(error) from None
+    except SettingsError as error:
+        raise _not_json(error) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{_config_file()}: {error}") from None
 
@@ -161,6 +170,15 @@ def _told(error: ValidationError) -> InputError:
         return _unknown(unknown[0])
     told = "; ".join(f"{_variable(detail['loc'])}: {plainly(detail['msg'])}" for detail in found)
     return InputError(told, hint="see the settings table in README.md")
+
+
+def _not_json(error: SettingsError) -> InputError:
+    """A list or a mapping that is written otherwise; only the name of the field is taken from the library's words."""
+    field = re.search(r'field "(\w+)"', str(error))
+    name = PREFIX + (field[1].upper() if field else "...")
+    return InputError(
+        f"{name}: the value is not JSON", hint='a list is written ["FOLDER", "FOLDER"], a mapping {"name": "value"}'
+    )
 
 
 def _refuse_misspelt() -> None:

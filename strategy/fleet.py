@@ -202,7 +202,7 @@ class Passes:
         """Sequences of isl + osl tokens whose cache fits on each attention replica of a pool."""
         key = (self._pool_key(pool), pool.phases)
         if key not in self._sequences:
-            self._sequences[key] = pool_sequences(self.problem, pool)
+            self._sequences[key] = pool_sequences(self.problem, pool, self.dag)
         return self._sequences[key]
 
     def _key(self, seat: Seat) -> Hashable:

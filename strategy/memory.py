@@ -302,14 +302,14 @@ def admitted(problem: Problem, fitting: NDArray[np.float64]) -> NDArray[np.float
     return np.floor(fitting * (work.isl + work.osl) / grown)
 
 
-def pool_sequences(problem: Problem, pool: Pool) -> int:
+def pool_sequences(problem: Problem, pool: Pool, dag: Dag | None = None) -> int:
     """Sequences of isl + osl tokens whose cache fits on an attention replica of `pool` at once: its fullest stage decides."""
-    return min(stage.sequences for stage in stage_memory(problem, pool))
+    return min(stage.sequences for stage in stage_memory(problem, pool, dag))
 
 
-def pool_max_concurrency(problem: Problem, pool: Pool) -> int:
+def pool_max_concurrency(problem: Problem, pool: Pool, dag: Dag | None = None) -> int:
     """The same on all of its attention replicas."""
-    return pool_sequences(problem, pool) * pool.attention.dp_size * pool.replicas
+    return pool_sequences(problem, pool, dag) * pool.attention.dp_size * pool.replicas
 
 
 def max_concurrency(problem: Problem, strategy: Strategy) -> int:
@@ -318,18 +318,18 @@ def max_concurrency(problem: Problem, strategy: Strategy) -> int:
     return 0 if min(capacities.values()) == 0 else capacities[strategy.pool_for("decode").name]
 
 
-def memory_gb(problem: Problem, strategy: Strategy, concurrency: int) -> MemoryGb:
+def memory_gb(problem: Problem, strategy: Strategy, concurrency: int, dag: Dag | None = None) -> MemoryGb:
     """Memory of the fullest rank of the deployment with `concurrency` requests in flight, in 10^9 bytes."""
-    ranks = [stage_memory_gb(problem, pool, concurrency) for pool in strategy.pools]
+    ranks = [stage_memory_gb(problem, pool, concurrency, dag) for pool in strategy.pools]
     return max((rank for stages in ranks for rank in stages), key=lambda rank: rank.total)
 
 
-def stage_memory_gb(problem: Problem, pool: Pool, concurrency: int) -> list[MemoryGb]:
+def stage_memory_gb(problem: Problem, pool: Pool, concurrency: int, dag: Dag | None = None) -> list[MemoryGb]:
     """Memory of the fullest rank of every stage of `pool` with `concurrency` requests in flight over the whole deployment, in 10^9 bytes."""
     resident = split_size(concurrency, pool.attention.dp_size * pool.replicas) if "decode" in pool.phases else 1
     capacity = problem.cluster.gpu.memory_gb
     found = []
-    for stage in stage_memory(problem, pool):
+    for stage in stage_memory(problem, pool, dag):
         weights, act = stage.weights_bytes / 1e9, stage.activation_bytes / 1e9
         kv, other = (
             min(resident, max(1, stage.sequences)) * stage.kv_bytes_per_sequence / 1e9,

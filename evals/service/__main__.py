@@ -33,6 +33,9 @@ def main(
     add: Annotated[bool, typer.Option("--add", help="add to what is in the table: counts are summed")] = False,
 ) -> None:
     """Run parts and write the table; exit 1 when something did not hold."""
+    unknown = [name for name in parts or () if name not in BENCHES]
+    if unknown:
+        raise typer.BadParameter(f"no part `{unknown[0]}`; there are: {', '.join(BENCHES)}")
     sizes = FULL if kills is None else replace(FULL, kills=kills)
     faults = 0
     for name in parts or BENCHES:

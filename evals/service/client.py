@@ -32,7 +32,7 @@ def is_busy(run: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _beside(work: Callable[[], None], over: threading.Event) -> Iterator[None]:
+def beside(work: Callable[[], None], over: threading.Event) -> Iterator[None]:
     """Another thread works until the block ends, and is told that by `over`."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -57,7 +57,7 @@ class Client:
     @contextmanager
     def submitting(self) -> Iterator[None]:
         """Submit from another thread until the block ends."""
-        with _beside(self._submit, self._over):
+        with beside(self._submit, self._over):
             yield
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Follower:
     @contextmanager
     def following(self) -> Iterator[None]:
         """Follow from another thread until the block ends."""
-        with _beside(self._follow, self._over):
+        with beside(self._follow, self._over):
             yield
 
     @property

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evals.service.client import Client, Follower, is_busy
+from evals.service.client import Client, Follower, beside, is_busy
 from evals.service.model import SlowModel, slow_model
 from evals.service.processes import Process, running
 
@@ -170,13 +171,8 @@ class Waiting:
     def sampled(self) -> Iterator[None]:
         """Look from another thread until the block ends."""
         over = threading.Event()
-        thread = threading.Thread(target=self._sample, args=(over,), daemon=True)
-        thread.start()
-        try:
+        with beside(partial(self._sample, over), over):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def between(self, began: float, ended: float) -> float:
         """Of the process that waited longest."""

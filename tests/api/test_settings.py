@@ -55,6 +55,16 @@ def test_a_value_that_does_not_fit_is_told_without_repeating_it(monkeypatch: pyt
     assert "sk-secret" not in str(refused.value)
 
 
+def test_a_list_that_is_not_json_is_told_with_the_form_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHWRIGHT_KNOWLEDGE", "/some/folder")
+
+    with pytest.raises(InputError) as refused:
+        load()
+
+    assert "MESHWRIGHT_KNOWLEDGE" in str(refused.value)
+    assert '["FOLDER"' in refused.value.hint
+
+
 def test_a_file_that_is_named_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHWRIGHT_CONFIG", "nowhere.toml")
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from knowledge.calibration import calibration
 from knowledge.catalogue import find_gpu
 from knowledge.resolve import resolve_model
 from strategy.build import build
+from strategy.cost import estimate
 from strategy.dag import Dag
 from strategy.hardware import Cluster
 from strategy.memory import (
@@ -149,6 +151,9 @@ def test_a_dag_that_keeps_ffns_whole_needs_their_room() -> None:
     assert split == stage_memory(asked, layout)[0]
     assert whole.weights_bytes - split.weights_bytes == pytest.approx(80 * 3 * 8192 * 28_672 * 2 * 3 / 4)
     assert whole.kv_budget_bytes < 0 < split.kv_budget_bytes
+    assert estimate(Dag.model_validate(document), asked, calibration()).memory_gb.weights == pytest.approx(
+        whole.weights_bytes / 1e9
+    )
 
 
 def test_reserve_is_of_all_memory_for_vllm_and_of_free_memory_for_trtllm() -> None:

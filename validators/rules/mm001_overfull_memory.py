@@ -57,7 +57,7 @@ def overfull_memory(subject: Subject) -> Iterator[Hit]:
         concurrency = problem.workload.concurrency
         if overfull or concurrency is None or not decodes(pool):
             continue
-        room = pool_max_concurrency(problem, pool)
+        room = pool_max_concurrency(problem, pool, subject.dag)
         if 0 < room < concurrency:
             tightest = min(range(len(stages)), key=lambda stage: stages[stage].sequences)
             yield Hit(
