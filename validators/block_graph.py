@@ -143,12 +143,6 @@ def phases_of(subject: Subject, block: str) -> list[Phase]:
     return [phase for phase in PHASES if block in subject.block_names(phase)]
 
 
-def pools_of(subject: Subject, block: str) -> list[Pool]:
-    """Pools on which `block` runs, each once."""
-    pools = {p.name: p for p in (subject.dag.strategy.pool_for(phase) for phase in phases_of(subject, block))}
-    return list(pools.values())
-
-
 def replica_axes(pools: Iterable[Pool]) -> Mapping[Axis, int]:
     """Axes whose groups hold ranks of several attention replicas in one of the pools, with how many replicas that has."""
     return _replica_axes(tuple(pools))

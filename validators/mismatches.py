@@ -35,8 +35,16 @@ _REPLICA_AXES = frozenset({"dp", "stage"})
 
 def owned(subject: Subject, code: str) -> list[Mismatch]:
     """The mismatches that belong to `code`, in the order in which they were met."""
-    weights = model_weights(subject.model)
-    return [m for m in subject.typing.mismatches if code_of(m, weights) == code]
+    return subject.mismatches_by_code.get(code, [])
+
+
+def by_code(subject: Subject) -> dict[str, list[Mismatch]]:
+    """Every mismatch under the code it belongs to."""
+    found: dict[str, list[Mismatch]] = {}
+    weights = model_weights(subject.model) if subject.typing.mismatches else {}
+    for m in subject.typing.mismatches:
+        found.setdefault(code_of(m, weights), []).append(m)
+    return found
 
 
 def typed(subject: Subject, code: str) -> Iterator[Hit]:

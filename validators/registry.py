@@ -10,7 +10,7 @@ Message and hint are templates filled by a hit's facts, so the docs, the API and
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -150,15 +150,14 @@ def catalogue() -> dict[str, Rule]:
     return dict(sorted(found.items()))
 
 
-def run(subject: Subject, rules: Iterable[Rule] | None = None) -> Iterator[Finding]:
+def run(subject: Subject, rules: Iterable[Rule] | None = None, *, left_out: Container[Stage] = ()) -> Iterator[Finding]:
     """Findings of every rule, stage by stage; a stage is left out when one that it builds on has an error."""
-    pending = list(catalogue().values() if rules is None else rules)
     failed_stages: set[Stage] = set()
     failed_codes: set[str] = set()
-    for stage in STAGES:
-        if BLOCKED_BY[stage] & failed_stages:
+    for stage, ordered in _catalogue_by_stage() if rules is None else _by_stage(rules):
+        if stage in left_out or BLOCKED_BY[stage] & failed_stages:
             continue
-        for one in _requirements_first([r for r in pending if r.stage == stage]):
+        for one in ordered:
             if one.requires & failed_codes:
                 failed_codes.add(one.code)
                 continue
@@ -167,6 +166,17 @@ def run(subject: Subject, rules: Iterable[Rule] | None = None) -> Iterator[Findi
                     failed_stages.add(stage)
                     failed_codes.add(one.code)
                 yield finding
+
+
+@cache
+def _catalogue_by_stage() -> list[tuple[Stage, list[Rule]]]:
+    return _by_stage(catalogue().values())
+
+
+def _by_stage(rules: Iterable[Rule]) -> list[tuple[Stage, list[Rule]]]:
+    """The rules of each stage, in the order in which they are asked."""
+    pending = list(rules)
+    return [(stage, _requirements_first([one for one in pending if one.stage == stage])) for stage in STAGES]
 
 
 def _requirements_first(rules: list[Rule]) -> list[Rule]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from validators.estimates import Fault as EstimateFault
     from validators.layouts import Fault as LayoutFault
     from validators.links import Links
-    from validators.typing_pass import Typing
+    from validators.typing_pass import Mismatch, Typing
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 
@@ -70,6 +70,13 @@ class Subject:
         from validators.typing_pass import type_dag
 
         return type_dag(self)
+
+    @cached_property
+    def mismatches_by_code(self) -> "dict[str, list[Mismatch]]":
+        """What the typing pass met, by the code of the rule that speaks of it, in the order in which it was met."""
+        from validators.mismatches import by_code
+
+        return by_code(self)
 
     @cached_property
     def links(self) -> "Links":
@@ -138,6 +145,19 @@ class Subject:
             layers = {name for stamp in branch.layers for name in stamp.blocks}
             names[phase] = frozenset({*layers, branch.embed, branch.head, *filter(None, [branch.boundary])})
         return names
+
+    def pools_of(self, block: str) -> tuple[Pool, ...]:
+        """Pools on which a block runs, each once."""
+        return self._pools_by_block.get(block, ())
+
+    @cached_property
+    def _pools_by_block(self) -> dict[str, tuple[Pool, ...]]:
+        found: dict[str, dict[str, Pool]] = {}
+        for phase, names in self._block_names.items():
+            pool = self.dag.strategy.pool_for(phase)
+            for name in names:
+                found.setdefault(name, {})[pool.name] = pool
+        return {name: tuple(pools.values()) for name, pools in found.items()}
 
     def pools(self) -> Iterator[tuple[str, Pool]]:
         """Every pool with its JSON pointer."""

@@ -34,14 +34,19 @@ def write_cache(site: Site, _node: KvCacheUpdate, arrived: Arrived) -> Written:
     parts = [keys_and_values(site, kv_part(site, as_tensor(value))) for value in arrived.data]
     if any(part.heads.shape != parts[0].heads.shape or (part.heads != parts[0].heads).any() for part in parts):
         raise RunError("the inputs are about different K and V heads")
-    keys, values, rows = (
-        np.concatenate(field, axis=1) for field in zip(*((p.keys, p.values, p.rows) for p in parts), strict=True)
-    )
+    keys, values, rows = _rows_of_all(parts)
+    _refuse_twice(rows)
+    return Written(keys, values, rows, parts[0].heads)
+
+
+def _refuse_twice(rows: Ints) -> None:
+    """A write appends a position once."""
+    if (rows[:, 1:] > rows[:, :-1]).all():
+        return
     in_order = np.sort(rows, axis=1)
     twice = ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any(axis=1)
     if twice.any():
         raise RunError("appends the same positions twice", ranks=tuple(int(rank) for rank in twice.nonzero()[0]))
-    return Written(keys, values, rows, parts[0].heads)
 
 
 def kv_part(site: Site, x: Tensor) -> Tensor:
@@ -209,10 +214,20 @@ def _chosen(sources: list[Written], needed: Ints) -> Written:
     group = next(g for g in range(count, 0, -1) if count % g == 0 and _in_groups(needed, g))
     wanted = needed[:, ::group]
     taken = [_with_heads(write, wanted) for write in sources]
-    keys, values, rows = (
-        np.concatenate(field, axis=1) for field in zip(*((w.keys, w.values, w.rows) for w in taken), strict=True)
-    )
+    keys, values, rows = _rows_of_all(taken)
     return Written(keys, values, rows, wanted)
+
+
+def _rows_of_all(parts: list[Written]) -> tuple[Floats, Floats, Ints]:
+    """Keys, values and labels of several writes, one behind the other."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first.keys, first.values, first.rows
+    return (
+        np.concatenate([part.keys for part in parts], axis=1),
+        np.concatenate([part.values for part in parts], axis=1),
+        np.concatenate([part.rows for part in parts], axis=1),
+    )
 
 
 def _in_groups(needed: Ints, group: int) -> bool:

@@ -1,7 +1,7 @@
 """Which tokens enter which rank: prompts cut into chunks, and into the shards of context-parallel ranks."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from strategy.execute.values import NOBODY, SPAN, Ints, Tokens
 from strategy.strategy import Phase
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
-    """The prompts of one run."""
+    """The prompts of one run, or of all runs with such prompts: a Batch is its own key."""
 
     prompts: list[Ints]
     first_chunk: int | None
@@ -51,21 +51,6 @@ class Batch:
         each, turn = found.shape[1] // ranks.size("cp"), (ranks.place("cp") + step) % ranks.size("cp")
         return np.take_along_axis(found, turn[:, None] * each + np.arange(each), axis=1)
 
-    def prompt_tokens(self, ranks: Ranks, chunk: int) -> Tokens:
-        """One chunk of the prompts of each rank's sequences; of its positions under context parallelism."""
-        size = ranks.size("cp") if ranks.pool.sp_kind.startswith("cp_") else 1
-        starts = self.chunk_ends[chunk - 1] if chunk else np.zeros_like(self.lengths)
-        shards = [
-            shards_of(int(start), int(end), size, ranks.pool.cp_order)
-            for start, end in zip(starts, self.chunk_ends[chunk], strict=True)
-        ]
-        place = ranks.place("cp") % size
-        rows = [
-            np.concatenate([s * SPAN + shards[s][part] for s in own])
-            for own, part in zip(self.replica_sequences(ranks), place, strict=True)
-        ]
-        return self.tokens_at(padded(rows))
-
     def tokens_at(self, rows: Ints) -> Tokens:
         """The prompt tokens of rows."""
         table = np.zeros((len(self.prompts), int(self.lengths.max())), dtype=np.int64)
@@ -73,6 +58,23 @@ class Batch:
             table[sequence, : len(prompt)] = prompt
         kept = np.maximum(rows, 0)
         return Tokens(table[kept // SPAN, kept % SPAN], rows)
+
+
+@lru_cache(maxsize=32)
+def prompt_tokens(batch: Batch, ranks: Ranks, chunk: int) -> Tokens:
+    """One chunk of the prompts of each rank's sequences; of its positions under context parallelism."""
+    size = ranks.size("cp") if ranks.pool.sp_kind.startswith("cp_") else 1
+    starts = batch.chunk_ends[chunk - 1] if chunk else np.zeros_like(batch.lengths)
+    shards = [
+        shards_of(int(start), int(end), size, ranks.pool.cp_order)
+        for start, end in zip(starts, batch.chunk_ends[chunk], strict=True)
+    ]
+    place = ranks.place("cp") % size
+    rows = [
+        np.concatenate([s * SPAN + shards[s][part] for s in own])
+        for own, part in zip(batch.replica_sequences(ranks), place, strict=True)
+    ]
+    return batch.tokens_at(padded(rows))
 
 
 def splits_batch(ranks: Ranks) -> bool:

@@ -13,10 +13,12 @@ def reshard_tokens(tokens: Tokens, own: Ints) -> Tokens:
     """Sampled tokens of the prefill ranks as the decode ranks need them: own [decode ranks, sequences]."""
     rows, first = np.unique(tokens.rows.ravel(), return_index=True)
     ids = tokens.ids.ravel()[first]
-    kept = [np.isin(rows // SPAN, sequences) for sequences in own]
-    if len({int(keep.sum()) for keep in kept}) != 1:
+    kept = (rows[None, :, None] // SPAN == own[:, None, :]).any(axis=2)
+    counts = kept.sum(axis=1)
+    if (counts != counts[0]).any():
         raise RunError("decode ranks receive unequal numbers of tokens")
-    return Tokens(np.stack([ids[keep] for keep in kept]), np.stack([rows[keep] for keep in kept]))
+    index = kept.nonzero()[1].reshape(len(own), -1)
+    return Tokens(ids[index], rows[index])
 
 
 def owned_positions(written: Written, ranks: Ranks) -> Written:

@@ -108,8 +108,14 @@ def _prepare(dag: Dag, model: ModelSpec, seed: int, steps: int) -> _Trial:
         for phase, pool in scaled.pools.items()
     }
     ranks = {phase: held.ranks for phase, held in shards.items()}
-    prompts = _prompts(scaled.model.vocab_size, seed, tuple(map(int, prompt_lengths(scaled))))
-    return _Trial(program, scaled, ranks, shards, Batch(prompts, scaled.first_chunk), seed, steps)
+    lengths = tuple(map(int, prompt_lengths(scaled)))
+    batch = _batch(scaled.model.vocab_size, seed, lengths, scaled.first_chunk)
+    return _Trial(program, scaled, ranks, shards, batch, seed, steps)
+
+
+@lru_cache(maxsize=16)
+def _batch(vocab_size: int, seed: int, lengths: tuple[int, ...], first_chunk: int | None) -> Batch:
+    return Batch(_prompts(vocab_size, seed, lengths), first_chunk)
 
 
 def _prompts(vocab_size: int, seed: int, lengths: tuple[int, ...]) -> list[Ints]:

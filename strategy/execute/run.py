@@ -7,7 +7,7 @@ import numpy as np
 
 from strategy.dag import RESIDUAL, Edge, Ingress, Recv, Send
 from strategy.execute.attention import cached_tensor
-from strategy.execute.batch import Batch, splits_batch
+from strategy.execute.batch import Batch, prompt_tokens, splits_batch
 from strategy.execute.context import pass_round
 from strategy.execute.handoff import owned_positions, reshard_cache, reshard_tokens
 from strategy.execute.nodes import run_node
@@ -192,7 +192,7 @@ class Runner:
         if site.stage or site.layer is not None:
             raise RunError("token ids enter at the first stage, before the layers")
         if site.phase == "prefill":
-            return self.batch.prompt_tokens(site.ranks, site.step)
+            return prompt_tokens(self.batch, site.ranks, site.step)
         if node.tokens_per_sequence not in (None, 1):
             raise RunError(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
         tokens = self.linked_tokens(site.step, end)

@@ -1,18 +1,22 @@
 """CM007."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from strategy.build import build
-from strategy.dag import Branch, Dag
+from strategy.dag import Dag
 from strategy.errors import InputError
 from strategy.mesh import Axis, axis_size
-from strategy.strategy import Pool
+from strategy.model import FfnKind, ModelSpec
+from strategy.strategy import Phase, Pool, Strategy
 from validators.block_graph import collective_axis
 from validators.examples import dense, edit_node, example, insert
 from validators.registry import Hit, rule
-from validators.subject import Subject
+from validators.subject import PHASES, Subject
 
+Counts = Counter[tuple[str, str]]
+"""Collectives by op and axis."""
 HALVES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1, "broadcast": 1}
 """An all_reduce moves what a reduce_scatter and an all_gather move together."""
 
@@ -31,29 +35,35 @@ HALVES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1
 )
 def more_collectives_than_needed(subject: Subject) -> Iterator[Hit]:
     """A layer communicates no more often over an axis than the template of its combination."""
-    try:
-        canonical = build(subject.model, subject.dag.strategy)
-    except InputError:
-        return  # a combination that has no template yet
-    for phase, branch, path in subject.branches():
+    needed = _counts_of_template(subject.model, subject.dag.strategy)
+    for phase, branch, path in subject.branches() if needed else ():
         pool = subject.dag.strategy.pool_for(phase)
-        needed = _counts_by_kind(canonical, canonical.branch(phase), pool, subject)
         for index, stamp in enumerate(branch.layers):
             counts = _counts(subject.dag, stamp.blocks, pool)
-            template = needed[subject.model.ffn_kind(stamp.range[0])]
+            template = needed[phase, subject.model.ffn_kind(stamp.range[0])]
             for axis, halves in sorted(_halves(counts).items()):
                 if halves > _halves(template).get(axis, 0):
                     yield Hit(f"{path}/layers/{index}", phase=phase, blocks=", ".join(stamp.blocks), axis=axis, found=_words(counts, axis),
                               expected=_words(template, axis), canonical=_words(template, axis))  # fmt: skip
 
 
-def _counts_by_kind(dag: Dag, branch: Branch, pool: Pool, subject: Subject) -> dict[str, Counter[tuple[str, str]]]:
-    return {subject.model.ffn_kind(stamp.range[0]): _counts(dag, stamp.blocks, pool) for stamp in branch.layers}
+@lru_cache(maxsize=64)
+def _counts_of_template(model: ModelSpec, strategy: Strategy) -> Mapping[tuple[Phase, FfnKind], Counts]:
+    """What a layer of each kind has in each phase; nothing for a combination that has no template yet."""
+    try:
+        canonical = build(model, strategy)
+    except InputError:
+        return {}
+    return {
+        (phase, model.ffn_kind(stamp.range[0])): _counts(canonical, stamp.blocks, strategy.pool_for(phase))
+        for phase in PHASES
+        for stamp in canonical.branch(phase).layers
+    }
 
 
-def _counts(dag: Dag, blocks: tuple[str, ...], pool: Pool) -> Counter[tuple[str, str]]:
+def _counts(dag: Dag, blocks: tuple[str, ...], pool: Pool) -> Counts:
     """Collectives of one layer by op and axis, over axes of more than one rank. Ranks that are a whole stage count as `stage`."""
-    found: Counter[tuple[str, str]] = Counter()
+    found: Counts = Counter()
     for name in blocks:
         block = dag.block(name)
         for node in block.nodes if block else ():
@@ -63,14 +73,14 @@ def _counts(dag: Dag, blocks: tuple[str, ...], pool: Pool) -> Counter[tuple[str,
     return found
 
 
-def _halves(counts: Counter[tuple[str, str]]) -> dict[str, int]:
+def _halves(counts: Counts) -> dict[str, int]:
     found: dict[str, int] = {}
     for (op, axis), count in counts.items():
         found[axis] = found.get(axis, 0) + HALVES[op] * count
     return found
 
 
-def _words(counts: Counter[tuple[str, str]], axis: str) -> str:
+def _words(counts: Counts, axis: str) -> str:
     named = [f"{count} {op}" for (op, on), count in sorted(counts.items()) if on == axis]
     return " and ".join(named) or "none"
 

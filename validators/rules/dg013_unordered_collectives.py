@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.mesh import axis_size
 from strategy.strategy import Pool
-from validators.block_graph import collective_axis, pools_of
+from validators.block_graph import collective_axis
 from validators.examples import dense, edit_node, example, insert, moe
 from validators.order import sources, unordered
 from validators.registry import Hit, rule
@@ -26,13 +26,13 @@ from validators.subject import Place, Subject
 def unordered_collectives(subject: Subject) -> Iterator[Hit]:
     """Ranks that enter collectives in different orders hang; a rank takes nodes in document order, an engine with streams may not."""
     for block in subject.dag.blocks:
-        pools = pools_of(subject, block.name)
+        pools = subject.pools_of(block.name)
         places = {place.node.id: place for place in subject.places_of(block.name) if _meets(place, pools)}
         for first, second in unordered(sources(block), places):
             yield Hit(places[second].path, block=block.name, first=first, second=second)
 
 
-def _meets(place: Place, pools: list[Pool]) -> bool:
+def _meets(place: Place, pools: tuple[Pool, ...]) -> bool:
     """Whether a node is a collective with more than one rank."""
     axis = collective_axis(place.node)
     return axis is not None and any(axis_size(pool, axis) > 1 for pool in pools)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import BlockGraph, collective_axis, feeds_cache, graphs, pools_of, replica_axes, weight_of
+from validators.block_graph import BlockGraph, collective_axis, feeds_cache, graphs, replica_axes, weight_of
 from validators.examples import insert, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -33,7 +33,7 @@ _ATTENTION_WEIGHTS = frozenset({"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_u
 def replicas_that_meet_in_attention(subject: Subject) -> Iterator[Hit]:
     """Attention replicas share experts and step boundaries, never attention: their sequences and caches have nothing to do with each other."""
     for graph in graphs(subject):
-        crossing = replica_axes(pools_of(subject, graph.block.name))
+        crossing = replica_axes(subject.pools_of(graph.block.name))
         attention = _attention_nodes(graph)
         for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from validators.block_graph import collective_axis, feeds_cache, graphs, pools_of, replica_axes
+from validators.block_graph import collective_axis, feeds_cache, graphs, replica_axes
 from validators.examples import insert, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -23,7 +23,7 @@ from validators.subject import Subject
 def cache_across_replicas(subject: Subject) -> Iterator[Hit]:
     """Each replica caches the sequences it serves and no others."""
     for graph in graphs(subject):
-        crossing = replica_axes(pools_of(subject, graph.block.name))
+        crossing = replica_axes(subject.pools_of(graph.block.name))
         for node in graph.block.nodes if crossing else ():
             axis = collective_axis(node)
             if axis is not None and axis in crossing and feeds_cache(graph, node.id):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from strategy.legality import lowering_legal
 from strategy.strategy import EpLowering, Pool
-from validators.block_graph import BlockGraph, graphs, pools_of, role_of
+from validators.block_graph import BlockGraph, graphs, role_of
 from validators.examples import drop, moe
 from validators.examples_moe import named, with_pool
 from validators.mismatches import typed
@@ -73,7 +73,7 @@ def _undeclared(subject: Subject) -> Iterator[Hit]:
     for graph in graphs(subject):
         for expert in graph.of_op("expert")[:MOST_EXPERTS]:
             found = _lowerings_of(graph, expert.id)
-            for pool in pools_of(subject, graph.block.name):
+            for pool in subject.pools_of(graph.block.name):
                 if pool.experts is not None and pool.experts.ep_size > 1 and pool.ep_lowering not in found:
                     yield Hit(
                         graph.path_of(expert),

@@ -6,7 +6,7 @@ from strategy.dag import AnyNode
 from strategy.ops import COLLECTIVES
 from strategy.placement import refine
 from strategy.strategy import Pool
-from validators.block_graph import collective_axis, graphs, pools_of, role_of
+from validators.block_graph import collective_axis, graphs, role_of
 from validators.examples import edit_node, moe
 from validators.examples_moe import named
 from validators.registry import Hit, rule
@@ -34,9 +34,7 @@ def partial_expert_group(subject: Subject) -> Iterator[Hit]:
         for expert in graph.of_op("expert")[:MOST_EXPERTS]:
             dispatch = _with_role(graph.upstream(expert.id, *COLLECTIVES), "dispatch")
             combine = _with_role(graph.downstream(expert.id, *COLLECTIVES), "combine")
-            differ = any(
-                _ranks(pool, dispatch) != _ranks(pool, combine) for pool in pools_of(subject, graph.block.name)
-            )
+            differ = any(_ranks(pool, dispatch) != _ranks(pool, combine) for pool in subject.pools_of(graph.block.name))
             if dispatch and combine and differ:
                 yield Hit(
                     f"{graph.path_of(combine[0])}/axis",
