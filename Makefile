@@ -9,6 +9,8 @@ SOURCES := agent api evals knowledge strategy validators
 UV := $(shell command -v uv 2>/dev/null)
 LOCK := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+# All but aiconfigurator, whose tables and plotting libraries (some 600 MB) nobody needs to run or to test: it has a lock of its own.
+EXTRAS := --extra mcp --extra otel --extra postgres
 
 ifdef UV
 NEW_VENV = uv venv --quiet --allow-existing --python "$$python" .venv
@@ -58,8 +60,9 @@ audit:  ## ask the advisory database about every pinned dependency (needs the ne
 lock:  ## compile the hashed pins again (needs uv; `make lock UPGRADE=--upgrade` takes newer versions)
 	@test -n "$(UV)" || { echo "make lock needs uv: pipx install uv" >&2; exit 1; }
 	uv $(LOCK) $(UPGRADE) --group build -o requirements.lock
-	uv $(LOCK) $(UPGRADE) --group build --all-extras --constraints requirements.lock -o requirements-full.lock
-	uv $(LOCK) $(UPGRADE) --group build --group dev --all-extras --constraints requirements-full.lock -o requirements-dev.lock
+	uv $(LOCK) $(UPGRADE) --group build $(EXTRAS) --constraints requirements.lock -o requirements-full.lock
+	uv $(LOCK) $(UPGRADE) --group build --group dev $(EXTRAS) --constraints requirements-full.lock -o requirements-dev.lock
+	uv $(LOCK) $(UPGRADE) --group build --extra aiconfigurator --constraints requirements-dev.lock -o requirements-aiconfigurator.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

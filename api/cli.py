@@ -108,13 +108,19 @@ def estimate(
         str | None, typer.Argument(metavar="[FILE]", help="{request, strategy or dag, concurrency}; - is stdin")
     ] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="such objects, one a line; - is stdin")] = None,
+    cost_backend: Annotated[
+        str | None,
+        typer.Option(
+            "--cost-backend", help="meshwright (default), or aiconfigurator[@ENGINE_VERSION] where it is installed"
+        ),
+    ] = None,
     format_: FormatOption = "table",
     ray: RayOption = False,
 ) -> None:
     """Price a strategy or a DAG for a request."""
     from api import commands
 
-    commands.estimate(file, batch=batch, style=format_, ray=ray)
+    commands.estimate(file, batch=batch, backend=cost_backend, style=format_, ray=ray)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What each command of the CLI does: read, call the service, print. Loaded when a command runs, so that `--help` stays quick."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from api.reading import Source, data_of, fit_source, read_lines, read_source, wi
 from api.settings import Settings, load
 from strategy.errors import InputError
 from strategy.request import Request
-from strategy.result import Result
+from strategy.result import PeerEstimate, Result
 from validators.documents import read_data
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def prove(file: str, *, style: str) -> None:
     raise typer.Exit(0 if outcome.passed else 1)
 
 
-def estimate(file: str | None, *, batch: str | None, style: str, ray: bool) -> None:
-    """Price one point, or a batch of them."""
+def estimate(file: str | None, *, batch: str | None, backend: str | None, style: str, ray: bool) -> None:
+    """Price one point, or a batch of them; `backend` prices those that name none."""
     settings = _settings()
     if (file is None) == (batch is None):
         raise InputError("give FILE or --batch, one of them")
@@ -96,7 +97,9 @@ def estimate(file: str | None, *, batch: str | None, style: str, ray: bool) -> N
         _batch(
             batch,
             settings,
-            lambda data: service.price(service.fit(service.Point, data, "the point")).model_dump(mode="json"),
+            lambda data: service.price(
+                service.fit(service.Point, _with_backend(data, backend), "the point")
+            ).model_dump(mode="json"),
             ray=ray,
         )
         return
@@ -105,13 +108,25 @@ def estimate(file: str | None, *, batch: str | None, style: str, ray: bool) -> N
     data = data_of(source)
     if isinstance(data, dict):
         data = {**data, "request": with_model_file(data.get("request"), source, settings.max_document_bytes)}
+        data = _with_backend(data, backend)
     priced = service.price(fit_source(service.Point, data, source, "the point"))
     if style == "json":
         _json(priced.model_dump(mode="json"))
         return
     from api import render
 
-    render.show(render.estimate(priced))
+    render.show(render.peer_estimate(priced) if isinstance(priced, PeerEstimate) else render.estimate(priced))
+
+
+def _with_backend(data: Any, backend: str | None) -> Any:
+    """A point that is priced by `backend` unless it says by whom. Raises `InputError` for one that does not exist."""
+    if backend is None or not isinstance(data, dict):
+        return data
+    if not re.fullmatch(service.COST_BACKENDS, backend):
+        raise InputError(
+            f"there is no cost backend `{backend[:60]}`", hint="use meshwright or aiconfigurator[@VERSION]"
+        )
+    return {"cost_backend": backend, **data}
 
 
 def rules(code: str | None, *, style: str) -> None:

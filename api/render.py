@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.documents import Judged
-from strategy.result import Estimate, Finding, MemoryGb, OpShare, Proof
+from strategy.result import Estimate, Finding, MemoryGb, OpShare, PeerEstimate, PeerOp, Proof
 
 COLOURS = {
     "valid": "bold green",
@@ -142,8 +142,25 @@ def memory_legend(value: MemoryGb) -> Text:
     return made
 
 
-def times(shares: Sequence[OpShare]) -> list[RenderableType]:
-    """The slowest ops of each phase with their share of a pass; the colour is what bounds them."""
+def peer_estimate(value: PeerEstimate) -> RenderableType:
+    """What another cost model says, and what ours says of the same plan at the same load."""
+    ours = value.ours
+    rows = [
+        ("TTFT", duration(value.ttft_ms), ours and duration(ours.ttft_ms)),
+        ("TPOT", duration(value.tpot_ms), ours and duration(ours.tpot_ms)),
+        ("tokens/s/GPU", f"{value.tokens_per_s_per_gpu:,.1f}", ours and f"{ours.tokens_per_s_per_gpu:,.1f}"),
+        ("requests/s", f"{value.requests_per_s:,.2f}", ours and f"{ours.requests_per_s:,.2f}"),
+        ("memory", f"{value.memory_gb:.1f} GB", ours and f"{ours.memory_gb.total:.1f} GB"),
+    ]
+    source = f"{value.cost_backend} {value.version}"
+    grid = table([heading(""), heading(source), heading("ours")], [(name, said, us or "-") for name, said, us in rows])
+    told = Text(f"{value.gpus:,} GPUs, {value.concurrency:,} requests in flight; its tables: {value.tables}")
+    said = [Text(f"{source}: {note}", style="yellow") for note in value.notes]
+    return Group(grid, told, Text(""), *times(value.breakdown), *said, *(notes(ours) if ours else []))
+
+
+def times(shares: Sequence[OpShare | PeerOp]) -> list[RenderableType]:
+    """The slowest ops of each phase with their share of a pass; the colour is what bounds them (of another cost model: where it is from)."""
     found: list[RenderableType] = []
     for phase, title in (("prefill", "Prefill pass"), ("decode", "Decode step")):
         mine = sorted((share for share in shares if share.phase == phase), key=lambda share: -share.ms)
@@ -153,7 +170,7 @@ def times(shares: Sequence[OpShare]) -> list[RenderableType]:
     return found
 
 
-def _ops(ranked: Sequence[OpShare]) -> RenderableType:
+def _ops(ranked: Sequence[OpShare | PeerOp]) -> RenderableType:
     total, width = sum(share.ms for share in ranked), bar_width()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, overflow="ellipsis")
@@ -162,10 +179,9 @@ def _ops(ranked: Sequence[OpShare]) -> RenderableType:
     grid.add_column(min_width=width)
     grid.add_column(min_width=max(map(len, KINDS)))
     for share in ranked[:MAX_OPS]:
-        part, style = share.ms / total if total else 0.0, KINDS[share.kind]
-        grid.add_row(
-            share.op, duration(share.ms), f"{part:.0%}", bar(part, style, width), Text(share.kind, style=style)
-        )
+        kind = share.kind if isinstance(share, OpShare) else share.source
+        part, style = share.ms / total if total else 0.0, KINDS.get(kind, KINDS["other"])
+        grid.add_row(share.op, duration(share.ms), f"{part:.0%}", bar(part, style, width), Text(kind, style=style))
     rest = ranked[MAX_OPS:]
     if rest:
         left = sum(share.ms for share in rest)

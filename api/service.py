@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -13,7 +13,7 @@ from strategy.dag import Dag
 from strategy.errors import InputError, UnknownNameError
 from strategy.model import ModelSpec
 from strategy.request import Problem, Request
-from strategy.result import Estimate, Finding, Proof, Result
+from strategy.result import Estimate, Finding, PeerEstimate, Proof, Result
 from strategy.strategy import Strategy
 from strategy.values import Frozen, Size
 
@@ -27,6 +27,9 @@ T = TypeVar("T")
 Proposer = Literal["planner", "llm"]
 Kind = Literal["models", "gpus"]
 WARM_UP = {"model": "llama-3.1-8b", "cluster": {"gpu": "l40s", "gpus_per_host": 1}, "workload": {"isl": 128, "osl": 16}}
+OWN_COSTS = "meshwright"
+COST_BACKENDS = r"^(meshwright|aiconfigurator(@[A-Za-z0-9.+_-]+)?)$"
+CostBackend = Annotated[str, Field(max_length=80, pattern=COST_BACKENDS)]
 PRICED_STAGES = frozenset({"memory"})
 """Rule stages whose errors leave a price meaningful: a plan that does not fit still has a speed."""
 
@@ -48,6 +51,8 @@ class Point(Frozen):
     dag: Dag | None = None
     concurrency: Size | None = None
     """Requests in flight over the whole deployment; default: what the request says, or as many as its limits allow."""
+    cost_backend: CostBackend = OWN_COSTS
+    """Whose price is wanted: our own, or `aiconfigurator` (where it is installed), with `@VERSION` for another version of the engine."""
     decided: SkipJsonSchema[tuple[str, ...]] = ()
     """What the strategy left open, in sentences; written here, not by callers."""
 
@@ -197,8 +202,13 @@ def resolve_request(request: Request) -> Problem:
     return resolve(request).problem
 
 
-def price(point: Point) -> Estimate:
+def price(point: Point) -> Estimate | PeerEstimate:
     """The estimate of one point. Raises `InputError` when the strategy is not legal, since its price would mean nothing."""
+    ours = _own_price(point)
+    return ours if point.cost_backend == OWN_COSTS else _peer_price(point, ours)
+
+
+def _own_price(point: Point) -> Estimate:
     from knowledge.calibration import calibration
     from strategy.build import build
     from strategy.cost import estimate
@@ -209,6 +219,45 @@ def price(point: Point) -> Estimate:
     _refuse_illegal(dag, problem)
     found = estimate(dag, problem, calibration(), concurrency=point.concurrency)
     return found.model_copy(update={"notes": (*found.notes, *point.decided, *_precision_notes(point.request))})
+
+
+def _peer_price(point: Point, ours: Estimate) -> PeerEstimate:
+    """What another cost model says at the load of `ours`, which stands beside it (priced again if only a load near it can be asked for)."""
+    from knowledge.aiconfigurator import installed, priced
+    from knowledge.catalogue import find_gpu
+    from knowledge.resolve import config_of
+
+    package, problem = installed(), resolve_request(point.request)
+    version = point.cost_backend.partition("@")[2] or None
+    found = priced(
+        package,
+        problem,
+        _layout(point, problem),
+        find_gpu(point.request.cluster.gpu),
+        ours.concurrency,
+        names=problem.model.aliases,
+        config=config_of(point.request.model),
+        version=version,
+    )
+    if found.concurrency != ours.concurrency:
+        ours = _own_price(point.model_copy(update={"concurrency": found.concurrency}))
+    return found.model_copy(update={"ours": ours})
+
+
+def _layout(point: Point, problem: Problem) -> Strategy:
+    """The strategy of a point whose DAG is the canonical one. Raises `InputError` for a graph of one's own: others price layouts only."""
+    from strategy.build import build
+
+    if point.strategy is not None:
+        return point.strategy
+    assert point.dag is not None
+    if build(problem.model, point.dag.strategy) != point.dag:
+        raise InputError(
+            "aiconfigurator prices layouts, and this DAG is not the usual one of its strategy",
+            pointer="/dag",
+            hint="give the strategy alone, or leave the cost backend out",
+        )
+    return point.dag.strategy
 
 
 def _precision_notes(request: Request) -> tuple[str, ...]:

@@ -186,12 +186,20 @@ def _stop(error: MeshwrightError) -> NoReturn:
 
 
 @app.command()
-def peers(out: Annotated[Path, typer.Option(help="Page to write.")] = Path(__file__).parent / "PEERS.md") -> None:
+def peers(
+    out: Annotated[Path | None, typer.Option(help="Page to write (default: PEERS.md or PEERS_LIVE.md here).")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the other planner's package for its prices again; it must be installed.")
+    ] = False,
+) -> None:
     """Another planner's cases: both plans at both prices and why they differ, as a page."""
-    from evals.peers import cases, compare, page
+    from evals.peers import ask_again, cases, compare, live_page, page
 
-    text = page([compare(case) for case in cases()])
-    out.write_text(text, encoding="utf-8")
+    try:
+        text = live_page([(case, ask_again(case)) for case in cases()]) if live else page(list(map(compare, cases())))
+    except MeshwrightError as error:
+        _stop(error)
+    (out or Path(__file__).parent / ("PEERS_LIVE.md" if live else "PEERS.md")).write_text(text, encoding="utf-8")
     typer.echo(text)
 
 

@@ -13,13 +13,15 @@ import numpy as np
 import yaml
 
 from evals.suites.recipes import deployed, pool_of_facts
+from knowledge.aiconfigurator import installed, priced
 from knowledge.calibration import calibration
-from knowledge.resolve import resolve
+from knowledge.catalogue import find_gpu
+from knowledge.resolve import config_of, resolve
 from strategy.build import build
 from strategy.cost import Server, estimate
 from strategy.legality import illegal
-from strategy.request import Problem, Request
-from strategy.result import Estimate
+from strategy.request import Engine, Problem, Request
+from strategy.result import Estimate, PeerEstimate
 from strategy.search import search
 from strategy.strategy import EpLowering, Strategy, describe_strategy
 
@@ -69,16 +71,21 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def compare(case: dict[str, Any]) -> Beside:
-    """Plan a case, and price the peer's plan."""
+def asked(case: dict[str, Any], engine: Engine | None) -> Problem:
+    """What a case asks for."""
     request = {
         "model": case["model"],
         "cluster": {"gpu": case["gpu"], "gpus_per_host": 8, "hosts": case["gpus"] // 8},
         "workload": TRAFFIC,
         "slo": case.get("slo", SLO),
-        "engine": case.get("engine"),
+        "engine": engine,
     }
-    problem = resolve(Request.model_validate(request)).problem
+    return resolve(Request.model_validate(request)).problem
+
+
+def compare(case: dict[str, Any]) -> Beside:
+    """Plan a case, and price the peer's plan."""
+    problem = asked(case, case.get("engine"))
     theirs = _best_lowering(problem, deployed([pool_of_facts(pool) for pool in case["pools"]], problem))
     dag, constants = build(problem.model, theirs), calibration()
     found = search(problem, constants)
@@ -120,6 +127,44 @@ def meets(problem: Problem, priced: Estimate) -> bool:
     """Whether both limits hold."""
     slo = problem.slo
     return priced.ttft_ms <= (slo.ttft_ms or np.inf) and priced.tpot_ms <= (slo.tpot_ms or np.inf)
+
+
+# --- the peer itself, where it is installed -----------------------------------------------------------------------------------------
+
+
+def ask_again(case: dict[str, Any]) -> PeerEstimate:
+    """The peer's price of its plan, asked of the package that is installed. Raises `InputError` when it is not, or has no price."""
+    again = case["asked"]
+    problem = asked(case, again["engine"])
+    theirs = deployed([pool_of_facts(pool) for pool in case["pools"]], problem)
+    chunk = {"chunk_tokens": again.get("chunk_tokens")}
+    theirs = Strategy(pools=tuple(pool.model_copy(update=chunk) for pool in theirs.pools))
+    ids, config = problem.model.aliases, config_of(case["model"])
+    return priced(installed(), problem, theirs, find_gpu(case["gpu"]), again["concurrency"], names=ids, config=config)
+
+
+def live_page(found: list[tuple[dict[str, Any], PeerEstimate]]) -> str:
+    """What it said when its plans were made, and what the installed package says of them."""
+    lines = [
+        "# The other planner, asked again",
+        "",
+        f"Written by `python -m evals peers --live` with AIConfigurator {found[0][1].version}: its single-point price of each plan that it found (`PEERS.md`),",
+        "at the batch of that plan. Output tokens/s per GPU of the cluster, TTFT and TPOT in ms. Where the two differ, its search prices a plan",
+        "otherwise than its single-point interface does.",
+        "",
+        "| case | its tables | in flight | said, when it planned | says | off |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(_live_row(case, again) for case, again in found)]) + "\n"
+
+
+def _live_row(case: dict[str, Any], again: PeerEstimate) -> str:
+    says = case["says"]
+    rate = again.tokens_per_s_per_gpu * again.gpus / case["gpus"]
+    then, now = (says["tokens"], says["ttft_ms"], says["tpot_ms"]), (rate, again.ttft_ms, again.tpot_ms)
+    off = max(abs(b / a - 1) for a, b in zip(then, now, strict=True))
+    told = (f"{tokens:.1f}; {ttft:.0f}, {tpot:.1f}" for tokens, ttft, tpot in (then, now))
+    return f"| {case['id']} | {again.tables} | {again.concurrency} | {' | '.join(told)} | {off:.1%} |"
 
 
 # --- why they differ ----------------------------------------------------------------------------------------------------------------

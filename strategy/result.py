@@ -97,6 +97,42 @@ class Estimate(Frozen):
     """What widens the uncertainty: unverified facts, extrapolated constants."""
 
 
+class PeerOp(Frozen):
+    """Time of one op of another cost model in one pass of a phase."""
+
+    phase: Literal["prefill", "decode"]
+    op: str
+    """Its own name."""
+    ms: float
+    source: str
+    """Where the time comes from, in its words: `silicon` is a measured table, `empirical` a formula."""
+
+
+class PeerEstimate(Frozen):
+    """What another cost model says of a plan at one load, and what ours says of it there."""
+
+    cost_backend: str
+    version: str
+    """Of the package that was asked."""
+    tables: str
+    """GPU, engine and version of the engine whose measurements were read."""
+    ttft_ms: float
+    tpot_ms: float
+    tokens_per_s_per_gpu: float
+    """Output tokens."""
+    requests_per_s: float
+    gpus: int
+    concurrency: int
+    """Requests in flight over the whole deployment, as it counts them."""
+    memory_gb: float
+    """Of the fullest rank, in 10^9 bytes."""
+    breakdown: tuple[PeerOp, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What it decided for itself, and what widens the uncertainty."""
+    ours: Estimate | None = None
+    """Our own estimate at the same load."""
+
+
 class Alternative(Frozen):
     """A strategy that lost, and why."""
 

@@ -17,7 +17,7 @@ from api.routes.work import core_of, off_loop, sized
 from api.state.runs import Run
 from strategy.dag import Dag
 from strategy.request import Request as PlanRequest
-from strategy.result import Estimate, Result
+from strategy.result import Estimate, PeerEstimate, Result
 from validators.documents import read_document
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ async def validate(request: Request, body: TextBody, prove: bool = True) -> serv
 
 
 @router.post("/estimate", openapi_extra=_accepts(service.Point))
-async def estimate(request: Request, body: JsonBody) -> Estimate:
-    """Price a strategy or a DAG for a request."""
+async def estimate(request: Request, body: JsonBody) -> Estimate | PeerEstimate:
+    """Price a strategy or a DAG for a request, by our cost model or by the one that `cost_backend` names, with ours beside it."""
     return await off_loop(request, lambda: service.price(service.fit(service.Point, body, "the point")))
 
 

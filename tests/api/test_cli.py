@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,19 @@ def test_files_that_are_no_text_need_a_folder_and_unknown_formats_a_name(meshwri
     assert "-o DIR" in traces.stderr
     assert "did you mean `vllm`" in unknown.stderr
     assert "not legal" in broken.stderr
+
+
+def test_a_price_of_another_cost_model_that_is_not_there_says_how_to_get_it(meshwright: Run) -> None:
+    point = {"request": REQUEST, "strategy": {"pools": [{"attention": {"tp_size": 1}}]}, "concurrency": 1}
+    line = json.dumps(point)
+
+    unknown = meshwright("estimate", "-", "--cost-backend", "aiconfigurators", stdin=line)
+    batch = meshwright("estimate", "--batch", "-", "--cost-backend", "aiconfigurator", stdin=f"{line}\n{line}")
+
+    assert unknown.returncode == 2
+    assert "there is no cost backend `aiconfigurators`" in unknown.stderr
+    if find_spec("aiconfigurator") is None:
+        assert batch.returncode == 0
+        found = [json.loads(answer)["error"] for answer in batch.stdout.splitlines()]
+        assert [error["errors"][0]["pointer"] for error in found] == ["/cost_backend"] * 2
+        assert "pip install 'aiconfigurator" in found[0]["errors"][0]["hint"]
