@@ -44,6 +44,12 @@ class Capabilities:
     """all_to_all runs only where ep_size exceeds the experts of a token."""
     all_to_all_fabrics: tuple[Fabric, ...]
     """What has to join the GPUs of a host for its all_to_all kernels: DeepEP's write into peers' memory over NVLink, MoRI's over xGMI."""
+    all_to_all_lacking: tuple[str, ...]
+    """Model names (their start) whose code has no all_to_all between experts."""
+    low_latency_hidden: tuple[int, ...]
+    """Hidden sizes for which the low-latency all_to_all kernels are compiled; empty: any."""
+    low_latency_pads: bool
+    """Hidden sizes in between are padded to the next one, not refused."""
     dp_layout: Literal["outer", "inner"]
     """Attention replicas lie outside or inside the pipeline stages."""
     moe_layout: Literal["moe_tp_fastest", "ep_fastest"] | None
@@ -90,6 +96,8 @@ class Capabilities:
     """Model names (their start) whose configuration class only the checkpoint has: the engine must be told to trust it."""
 
 
+DEEPEP_HIDDEN = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
+"""Cases of `SWITCH_HIDDEN` in DeepEP's csrc/kernels/legacy/launch.cuh; vLLM has the same list (prepare_finalize/deepep_ll.py)."""
 _VLLM_KV = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"}
 _VLLM = Capabilities(
     engine="vllm",
@@ -105,6 +113,9 @@ _VLLM = Capabilities(
     all_to_all_spans_stage=True,
     all_to_all_beyond_top_k=False,
     all_to_all_fabrics=("nvlink", "infinity_fabric"),
+    all_to_all_lacking=(),
+    low_latency_hidden=DEEPEP_HIDDEN,
+    low_latency_pads=True,
     dp_layout="outer",
     moe_layout=None,
     dense_ffn=("local",),
@@ -119,7 +130,7 @@ _VLLM = Capabilities(
     pp=True,
     uneven_stages="VLLM_PP_LAYER_PARTITION",
     kv_dtypes=_VLLM_KV,
-    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "RL010"),
+    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "EN021", "RL010"),
     handoff="nixl",
     online_weights={"fp8": "fp8"},
     remote_code=("mimo-7b",),
@@ -138,6 +149,9 @@ _SGLANG = Capabilities(
     all_to_all_spans_stage=True,
     all_to_all_beyond_top_k=False,
     all_to_all_fabrics=("nvlink", "infinity_fabric"),
+    all_to_all_lacking=("gpt-oss", "llama-4", "mixtral"),
+    low_latency_hidden=DEEPEP_HIDDEN,
+    low_latency_pads=False,
     dp_layout="inner",
     moe_layout="moe_tp_fastest",
     dense_ffn=("local", "gathered"),
@@ -152,7 +166,7 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
-    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "EN020", "RL010"),
+    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "EN020", "EN021", "RL010"),
     overlaps_stages=False,
     divides_chunks=True,
     online_weights={"fp8": "fp8"},
@@ -172,6 +186,9 @@ _TRTLLM = Capabilities(
     all_to_all_spans_stage=False,
     all_to_all_beyond_top_k=True,
     all_to_all_fabrics=("nvlink",),
+    all_to_all_lacking=(),
+    low_latency_hidden=(),
+    low_latency_pads=False,
     dp_layout="inner",
     moe_layout="ep_fastest",
     dense_ffn=("local",),

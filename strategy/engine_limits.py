@@ -70,6 +70,25 @@ def all_to_all_has_fabric(row: Capabilities, pool: Pool, fabric: Fabric) -> bool
     return not exchanges_tokens(pool) or fabric in row.all_to_all_fabrics
 
 
+def all_to_all_takes(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
+    """all_to_all is written for the model, its low-latency kernels for the hidden size (EN021)."""
+    if not exchanges_tokens(pool):
+        return True
+    lacks = bool(row.all_to_all_lacking) and model.name.lower().startswith(row.all_to_all_lacking)
+    return not lacks and (not low_latency(pool) or low_latency_fits(row, model))
+
+
+def low_latency(pool: Pool) -> bool:
+    """Some phase of the pool uses the low-latency kernels."""
+    return "low_latency" in {getattr(pool.dispatch_mode, phase) for phase in pool.phases}
+
+
+def low_latency_fits(row: Capabilities, model: ModelSpec) -> bool:
+    """Low-latency kernels exist for the hidden size, or for a larger one to which the engine pads."""
+    sizes = row.low_latency_hidden
+    return not sizes or model.hidden_size in sizes or (row.low_latency_pads and model.hidden_size < sizes[-1])
+
+
 def exchanges_tokens(pool: Pool) -> bool:
     """Tokens move between ranks by all_to_all."""
     spread = pool.experts is not None and pool.experts.ep_size > 1
@@ -83,6 +102,7 @@ LIMITS: dict[str, Holds] = {
     "EN012": token_shards_exist,
     "EN014": meshes_fit,
     "EN015": all_to_all_fits,
+    "EN021": all_to_all_takes,
     "RL010": dp_layout_fits,
 }
 """Limits of one pool by the code of their rule."""

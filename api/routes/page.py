@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api import service
 from api.body import document_body
+from api.bundle import joined
 from api.errors import MissingResourceError
 from api.picture import Picture, View, picture
 from api.routes.work import off_loop
@@ -19,6 +20,7 @@ from validators.documents import read_document
 
 router = APIRouter()
 FOLDER = Path(__file__).parents[1] / "page"
+ENTRY = "main.js"
 MEDIA = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -47,13 +49,14 @@ class Asset(NamedTuple):
 
 
 def assets() -> dict[str, Asset]:
-    """Every file of the page by name; nothing else on disk can be asked for."""
-    found = {}
-    for path in sorted(FOLDER.iterdir()):
-        if path.suffix in MEDIA:
-            content = path.read_bytes()
-            found[path.name] = Asset(content, MEDIA[path.suffix], f'"{sha256(content).hexdigest()[:24]}"')
-    return found
+    """Every file of the page by name, its scripts as one; nothing else on disk can be asked for."""
+    found = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in MEDIA}
+    scripts = {name.removesuffix(".js"): found.pop(name).decode() for name in list(found) if name.endswith(".js")}
+    found[ENTRY] = joined(scripts, ENTRY.removesuffix(".js")).encode()
+    return {
+        name: Asset(content, MEDIA[f".{name.rpartition('.')[2]}"], f'"{sha256(content).hexdigest()[:24]}"')
+        for name, content in found.items()
+    }
 
 
 ASSETS = assets()

@@ -21,6 +21,7 @@ app = typer.Typer(add_completion=False)
 def main(
     tools: Annotated[list[str] | None, typer.Argument(help="Tools to ask; all unless named.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Models to plan for; the catalogue unless given.")] = None,
+    plans: Annotated[int | None, typer.Option(min=1, help="A sample of so many plans; all unless given.")] = None,
     seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
     new: Annotated[
         bool, typer.Option("--new", help="Ask only about files that the tool has not accepted before.")
@@ -41,7 +42,7 @@ def main(
 ) -> None:
     """Exit 1 when a file differs from its plan or a tool refuses one; tools that cannot be had here are told as such."""
     asked = _asked(tools or [])
-    corpus = export_all(planned(seed, names=tuple(model or ())))
+    corpus = export_all(planned(seed, names=tuple(model or ()), most=plans))
     _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} deployments")
     paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
     kept = Kept(paths.folder / "said", corpus)

@@ -12,6 +12,7 @@ from evals.realtool import astra
 from evals.realtool.agree import disagreements
 from evals.realtool.environments import Environment, UnavailableError, npm_file
 from evals.realtool.files import Corpus, Written, command_tasks, engine_tasks
+from evals.realtool.workers import Deployed, servers_of, worker_tasks
 
 Tasks = list[dict[str, Any]]
 MERMAID = "11.17.2"
@@ -99,16 +100,44 @@ def _vllm(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
 def _vllm_kwargs(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
     tasks = engine_tasks(corpus, paths.folder)
     replicas = {task["id"]: task["replicas"] for task in tasks}
-    said = _driven("vllm", "vllm_serve", tasks, paths, "ray-engine")
+    said = _driven("rayllm", "vllm_engine", tasks, paths, "ray-engine")
     for one in said:
         if one["accepted"]:
-            one["facts"]["gpus"] *= replicas[one["id"]]
+            one["facts"] |= {"gpus": one["facts"]["gpus"] * replicas[one["id"]], "servers": replicas[one["id"]]}
     return _agreeing(corpus, tasks, said)
 
 
 def _sglang(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
     tasks = command_tasks(corpus, "sglang", paths.folder)
     return _agreeing(corpus, tasks, _driven("sglang", "sglang_server", tasks, paths, "sglang"))
+
+
+def _workers(corpus: Corpus, paths: Paths, target: str, engine: str, driver: str) -> Iterable[Verdict]:
+    """The servers inside a resource by their engine's parser: each as large as the resource has GPUs, and together the plan."""
+    tasks, sections = worker_tasks(corpus, target, engine, paths.folder), servers_of(corpus, target, engine)
+    plan_of = {task["id"]: task["plan"] for task in tasks}
+    said = _driven(engine, driver, tasks, paths, f"{target}-{engine}")
+    whole = [copy for one in said for copy in _replicas(one, sections.get((plan_of[one["id"]], _role(one))))]
+    return _agreeing(corpus, tasks, whole)
+
+
+def _role(said: dict[str, Any]) -> str:
+    return str(said["id"].rsplit("/", 2)[1])
+
+
+def _replicas(said: dict[str, Any], section: Deployed | None) -> Iterator[dict[str, Any]]:
+    """What is said of one pod, once for every server of its section."""
+    assert section is not None, said["id"]
+    if not said["accepted"]:
+        yield said
+        return
+    taken, asked = said["facts"]["gpus"], section.gpus // len(section.pods)
+    if taken != asked:
+        yield said | {"accepted": False, "detail": f"the engine takes {taken} GPUs of a pod, the resource has {asked}"}
+        return
+    for number in range(section.servers):
+        met = said["facts"].get("server")
+        yield said | {"facts": said["facts"] | {"server": met and f"{met}#{number}", "role": section.role}}
 
 
 def _texts(corpus: Corpus, target: str, **more: Any) -> Tasks:
@@ -130,6 +159,18 @@ def _llmd(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
 
 def _dynamo(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
     return _each(_driven("tools", "schema", _texts(corpus, "dynamo"), paths, "dynamo"))
+
+
+def _dynamo_vllm(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
+    return _workers(corpus, paths, "dynamo", "vllm", "vllm_serve")
+
+
+def _dynamo_sglang(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
+    return _workers(corpus, paths, "dynamo", "sglang", "sglang_server")
+
+
+def _llmd_vllm(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
+    return _workers(corpus, paths, "llm-d", "vllm", "vllm_serve")
 
 
 def _astra(corpus: Corpus, paths: Paths) -> Iterator[Verdict]:
@@ -197,10 +238,13 @@ JUDGES = (
     Judge("vllm", "vLLM 0.33.0", "vllm", "each host's script run by bash, `vllm serve` up to its engine config; degrees, stages and GPUs equal", _vllm),
     Judge("sglang", "SGLang 0.5.23", "sglang", "each host's script run by bash, server arguments resolved and checked; degrees, stages and GPUs equal", _sglang),
     Judge("ray", "Ray Serve 2.60.0", "ray", "`ServeDeploySchema`", _ray),
-    Judge("ray-engine", "vLLM 0.33.0 in Ray", "ray", "`engine_kwargs` as an engine config; degrees, stages and GPUs equal", _vllm_kwargs),
-    Judge("ray-builders", "Ray Serve LLM 2.60.0 (vLLM 0.29.0)", "ray", "the named builder returns an application", _builders),
+    Judge("ray-engine", "vLLM 0.29.0 in Ray Serve LLM 2.60.0", "ray", "`engine_kwargs` as an engine config; degrees, stages and GPUs equal", _vllm_kwargs),
+    Judge("ray-builders", "Ray Serve LLM 2.60.0", "ray", "the named builder returns an application", _builders),
     Judge("dynamo", "Dynamo 1.6.1", "dynamo", "keys, kinds and programs all occur in the wheel's v1beta1 templates", _dynamo),
+    Judge("dynamo-vllm", "vLLM 0.33.0 in Dynamo", "dynamo", "each worker's arguments as an engine config; degrees, stages and GPUs equal, also those of the resource", _dynamo_vllm),
+    Judge("dynamo-sglang", "SGLang 0.5.23 in Dynamo", "dynamo", "each worker's arguments resolved and checked; degrees, stages and GPUs equal, also those of the resource", _dynamo_sglang),
     Judge("llm-d", "llm-d modelservice 0.4", "llm-d", "the chart's `values.schema.json`, no unknown key at the top", _llmd),
+    Judge("llm-d-vllm", "vLLM 0.33.0 in llm-d", "llm-d", "what each pod starts, up to its engine config; degrees, stages and GPUs equal, also those of the values", _llmd_vllm),
     Judge("astra-sim", "ASTRA-sim, analytical", "chakra", "every rank prints finished", _astra),
     Judge("chakra", "MLCommons Chakra 1.0.0", "chakra", "its jsonizer reads every rank", _chakra),
     Judge("perfetto", "Perfetto 0.59.1", "pftrace", f"its protobuf schema reads every packet, as many begins as ends (plans of at most {MOST_TRACED_RANKS} GPUs)", _perfetto),

@@ -1,7 +1,7 @@
 """The plans whose exports are judged: every model of the catalogue on GPUs of every kind, colocated and disaggregated, drawn and planned."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise, zip_longest
 from random import Random
 from typing import NamedTuple
 
@@ -24,6 +24,9 @@ SERVINGS: tuple[Serving, ...] = ("colocated", "disaggregated")
 GPUS_PER_MODEL = 2
 PLANNED_GPUS_PER_MODEL = 3
 POOLS_LOOKED_AT = 400
+POOLS_DRAWN_FROM = 4_000
+KEPT_EVEN = 0.5
+"""Share of pipelines that keep even stages."""
 TRIES = 6
 PROMPT_TOKENS, ANSWER_TOKENS = 1024, 256
 
@@ -37,16 +40,47 @@ class Planned(NamedTuple):
     """The planner's answer to a request; else drawn by chance from the space."""
 
 
-def planned(seed: int, *, names: tuple[str, ...] = ()) -> Iterator[Planned]:
-    """Valid plans of every model (or of those named), the same ones for the same seed."""
-    for index, model in enumerate(models()):
-        if names and model not in names:
-            continue
-        rng = Random(f"{seed} {model}")  # noqa: S311 (repeatable)
-        for turn in range(GPUS_PER_MODEL):
-            yield from _of_model(model, *_place(index, turn, GPUS_PER_MODEL), rng)
-        for turn in range(PLANNED_GPUS_PER_MODEL):
-            yield from _winners(model, *_place(index, turn, PLANNED_GPUS_PER_MODEL))
+class Slot(NamedTuple):
+    """A plan to be made: for which model, accelerator and engine, how served, and who chooses it."""
+
+    model: str
+    gpu: str
+    engine: Engine | None
+    serving: Serving
+    by_planner: bool
+
+    @property
+    def name(self) -> str:
+        """What the plan is called."""
+        parts = (self.model, self.gpu, self.serving, self.engine or "any", *(("planned",) if self.by_planner else ()))
+        return ".".join(parts)
+
+
+def planned(seed: int, *, names: tuple[str, ...] = (), most: int | None = None) -> Iterator[Planned]:
+    """Valid plans of every model (or of those named), the same ones for the same seed; `most` ends after so many.
+
+    Models take turns, so that any beginning of the list has all of them about equally often.
+    """
+    made = (_of_slot(slot, seed) for slot in _slots(seed, names))
+    return islice((one for one in made if one is not None), most)
+
+
+def _slots(seed: int, names: tuple[str, ...]) -> Iterator[Slot]:
+    mixed = [_of_model(index, model, seed) for index, model in enumerate(models()) if not names or model in names]
+    return (slot for turn in zip_longest(*mixed) for slot in turn if slot is not None)
+
+
+def _of_model(index: int, model: str, seed: int) -> list[Slot]:
+    """All slots of a model in an order by chance."""
+    turns = [(turn, GPUS_PER_MODEL, False) for turn in range(GPUS_PER_MODEL)]
+    turns += [(turn, PLANNED_GPUS_PER_MODEL, True) for turn in range(PLANNED_GPUS_PER_MODEL)]
+    slots = [
+        Slot(model, *_place(index, turn, of), serving, by_planner)
+        for turn, of, by_planner in turns
+        for serving in SERVINGS
+    ]
+    Random(f"{seed} {model}").shuffle(slots)  # noqa: S311 (repeatable)
+    return slots
 
 
 def _place(index: int, turn: int, turns: int) -> tuple[str, Engine | None]:
@@ -55,26 +89,17 @@ def _place(index: int, turn: int, turns: int) -> tuple[str, Engine | None]:
     return kinds[(turns * index + turn) % len(kinds)], ENGINES[(index + turn) % len(ENGINES)]
 
 
-def _of_model(model: str, gpu: str, engine: Engine | None, rng: Random) -> Iterator[Planned]:
-    """One colocated and one disaggregated plan on the smallest cluster that holds each."""
-    for serving in SERVINGS:
-        for hosts in HOSTS:
-            problem = _problem(model, gpu, hosts, engine)
-            plan = None if problem is None else _drawn(problem, serving, rng)
-            if plan is not None:
-                yield Planned(f"{model}.{gpu}.{serving}.{engine or 'any'}", plan)
-                break
-
-
-def _winners(model: str, gpu: str, engine: Engine | None) -> Iterator[Planned]:
-    """What the planner answers for each kind of serving, on the smallest cluster for which it has an answer."""
-    for serving in SERVINGS:
-        for hosts in HOSTS:
-            problem = _problem(model, gpu, hosts, engine, serving)
-            plan = None if problem is None or not _some_fit(problem) else _answer(problem)
-            if plan is not None:
-                yield Planned(f"{model}.{gpu}.{serving}.{engine or 'any'}.planned", plan, by_planner=True)
-                break
+def _of_slot(slot: Slot, seed: int) -> Planned | None:
+    """Its plan: the planner's on the smallest cluster for which it has an answer, a drawn one on a cluster of any size."""
+    rng = Random(f"{seed} {slot.name}")  # noqa: S311 (repeatable)
+    for hosts in HOSTS if slot.by_planner else rng.sample(HOSTS, len(HOSTS)):
+        problem = _problem(slot, hosts)
+        if problem is None or not _some_fit(problem):
+            continue
+        plan = _answer(problem) if slot.by_planner else _drawn(problem, slot.serving, rng)
+        if plan is not None:
+            return Planned(slot.name, plan, slot.by_planner)
+    return None
 
 
 def _some_fit(problem: Problem) -> bool:
@@ -87,13 +112,13 @@ def _answer(problem: Problem) -> Plan | None:
     return None if best is None else Plan(best.dag, problem.model, problem)
 
 
-def _problem(model: str, gpu: str, hosts: int, engine: Engine | None, serving: Serving = "auto") -> Problem | None:
+def _problem(slot: Slot, hosts: int) -> Problem | None:
     asked = {
-        "model": model,
-        "cluster": {"gpu": gpu, "hosts": hosts},
+        "model": slot.model,
+        "cluster": {"gpu": slot.gpu, "hosts": hosts},
         "workload": {"isl": PROMPT_TOKENS, "osl": ANSWER_TOKENS},
-        "engine": engine,
-        "serving": serving,
+        "engine": slot.engine,
+        "serving": slot.serving if slot.by_planner else "auto",
     }
     try:
         return resolve(Request.model_validate(asked)).problem
@@ -103,9 +128,11 @@ def _problem(model: str, gpu: str, hosts: int, engine: Engine | None, serving: S
 
 def _drawn(problem: Problem, serving: str, rng: Random) -> Plan | None:
     """A valid plan by chance from the space; None where none of a few tries is valid."""
-    space = [pool for pool in islice(pools(problem), POOLS_LOOKED_AT) if _fits(problem, pool)]
-    for _ in range(TRIES if space else 0):
-        strategy = _colocated(problem, space, rng) if serving == "colocated" else _pair(problem, space, rng)
+    space = list(islice(pools(problem), POOLS_DRAWN_FROM))
+    rng.shuffle(space)
+    fitting = (pool for pool in space if _fits(problem, pool))
+    for _ in range(TRIES):
+        strategy = _colocated(problem, fitting, rng) if serving == "colocated" else _pair(problem, fitting, rng)
         if strategy is None:
             return None
         dag = build(problem.model, strategy)
@@ -118,17 +145,35 @@ def _fits(problem: Problem, pool: Pool) -> bool:
     return min(stage.sequences for stage in stage_memory(problem, pool)) >= 1
 
 
-def _colocated(problem: Problem, space: list[Pool], rng: Random) -> Strategy:
-    pool = rng.choice(space)
-    fit = problem.cluster.gpus // pool.ranks_per_replica
-    return Strategy(pools=(pool.model_copy(update={"replicas": rng.randint(1, fit)}),))
+def _colocated(problem: Problem, fitting: Iterator[Pool], rng: Random) -> Strategy | None:
+    pool = next(fitting, None)
+    return None if pool is None else Strategy(pools=(_varied(problem, pool, problem.cluster.gpus, rng),))
 
 
-def _pair(problem: Problem, space: list[Pool], rng: Random) -> Strategy | None:
-    small = [pool for pool in space if 2 * pool.ranks_per_replica <= problem.cluster.gpus]
-    if not small:
+def _pair(problem: Problem, fitting: Iterator[Pool], rng: Random) -> Strategy | None:
+    """Two pools that share the cluster, each with replicas of its own."""
+    prefill = _within(fitting, problem.cluster.gpus - 1)
+    decode = prefill and _within(fitting, problem.cluster.gpus - prefill.ranks_per_replica)
+    if prefill is None or decode is None:
         return None
-    chosen = {"prefill": rng.choice(small), "decode": rng.choice(small)}
+    first = _varied(problem, prefill, problem.cluster.gpus - decode.ranks_per_replica, rng)
+    second = _varied(problem, decode, problem.cluster.gpus - first.world_size, rng)
+    named = {"prefill": first, "decode": second}
     return Strategy(
-        pools=tuple(pool.model_copy(update={"name": role, "phases": (role,)}) for role, pool in chosen.items())
+        pools=tuple(pool.model_copy(update={"name": role, "phases": (role,)}) for role, pool in named.items())
     )
+
+
+def _within(fitting: Iterator[Pool], gpus: int) -> Pool | None:
+    return next((pool for pool in islice(fitting, POOLS_LOOKED_AT) if pool.ranks_per_replica <= gpus), None)
+
+
+def _varied(problem: Problem, pool: Pool, gpus: int, rng: Random) -> Pool:
+    """The pool with replicas by chance on at most `gpus` GPUs, and with every second pipeline cut unevenly where that fits."""
+    more = pool.model_copy(update={"replicas": rng.randint(1, gpus // pool.ranks_per_replica)})
+    if pool.pp_size == 1 or rng.random() < KEPT_EVEN:
+        return more
+    cuts = sorted(rng.sample(range(1, problem.model.num_layers), pool.pp_size - 1))
+    bounds = (0, *cuts, problem.model.num_layers)
+    uneven = more.model_copy(update={"stages": tuple(pairwise(bounds))})
+    return uneven if _fits(problem, uneven) else more

@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 RECORDER = """#!/bin/sh
@@ -24,8 +25,8 @@ class Call(NamedTuple):
     """What the script set."""
 
 
-def calls(script: str, hosts: Iterable[int]) -> list[Call]:
-    """What `script` starts once `HOST0`, `HOST1`, ... are set. Raises `CalledProcessError` when the shell gives up."""
+def calls(script: str, hosts: Iterable[int], given: Mapping[str, str] = MappingProxyType({})) -> list[Call]:
+    """What `script` starts once `HOST0`, `HOST1`, ... and `given` are set. Raises `CalledProcessError` when the shell gives up."""
     with tempfile.TemporaryDirectory() as folder:
         called = Path(folder, "calls")
         called.mkdir()
@@ -33,7 +34,7 @@ def calls(script: str, hosts: Iterable[int]) -> list[Call]:
             path = Path(folder, program)
             path.write_text(RECORDER)
             path.chmod(0o755)
-        told = {"PATH": f"{folder}:{os.defpath}", "CALLS": str(called)}
+        told = {"PATH": f"{folder}:{os.defpath}", "CALLS": str(called), **given}
         told |= {f"HOST{host}": f"10.0.0.{host + 1}" for host in hosts}
         subprocess.run([SHELL, "-c", script], env=told, check=True, capture_output=True, timeout=SECONDS)
         return [

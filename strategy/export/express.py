@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from strategy.capabilities import TABLE, Capabilities
-from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, without_context_parallelism
+from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_takes, without_context_parallelism
 from strategy.errors import InputError
 from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
 from strategy.hardware import Fabric
@@ -160,6 +160,9 @@ def _lowering(q: Question) -> Iterator[Obstacle]:
         yield Obstacle("ep_lowering", reason, {"ep_lowering": allowed[0]})
     elif q.host.fabric is not None and not all_to_all_has_fabric(q.engine, q.pool, q.host.fabric):
         reason = f"its all_to_all kernels need {' or '.join(map(FABRICS.__getitem__, q.engine.all_to_all_fabrics))} between the GPUs of a host (EN020)"
+        yield Obstacle("ep_lowering", reason, {"ep_lowering": allowed[0]})
+    elif not all_to_all_takes(q.engine, q.model, q.pool):
+        reason = f"all_to_all is not written for {q.model.name} with hidden_size {q.model.hidden_size} (EN021)"
         yield Obstacle("ep_lowering", reason, {"ep_lowering": allowed[0]})
     elif lowering == "all_to_all" and q.engine.all_to_all_spans_stage and experts.ep_size != q.pool.width:
         reason = f"all_to_all backends set ep_size to the {q.pool.width} ranks of the stage (EN010)"

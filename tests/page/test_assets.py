@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
+from api.bundle import joined
 from api.documents import judge_document
 from api.routes.page import ASSETS, FOLDER, MEDIA, POLICY
 from validators.documents import read_document
@@ -149,10 +150,26 @@ def test_references_between_files_lead_somewhere(files: dict[str, str], page: Pa
     assert asked - names == set()
 
 
-def test_every_module_is_preloaded(files: dict[str, str], page: Page) -> None:
-    preloaded = {attrs["href"] for tag, attrs in page.elements if tag == "link" and attrs.get("rel") == "modulepreload"}
+def test_all_modules_are_one_script_without_imports(files: dict[str, str]) -> None:
+    modules = [path.stem for path in FOLDER.glob("*.js")]
+    parts = re.findall(r"^const \$(\w+) = ", files["main.js"], re.MULTILINE)
 
-    assert preloaded == {f"/page/{name}" for name in files if name.endswith(".js") and name != "main.js"}
+    assert [name for name in files if name.endswith(".js")] == ["main.js"]
+    assert (sorted(parts), parts[-1]) == (sorted(modules), "main")
+    assert not re.search(r"^\s*(import|export)\b", files["main.js"], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [
+        ({"a": 'import { b } from "/page/b.js";\n', "b": 'import { a } from "/page/a.js";\n'}, "a -> b -> a"),
+        ({"a": 'import "/page/b.js";\n', "b": ""}, "cannot join `import`"),
+        ({"a": "export default 1;\n"}, "cannot join `export`"),
+    ],
+)
+def test_modules_that_cannot_be_joined_are_refused(modules: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        joined(modules, "a")
 
 
 def test_colours_that_scripts_read_are_defined_for_light_and_dark(files: dict[str, str]) -> None:

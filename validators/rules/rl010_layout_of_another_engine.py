@@ -38,4 +38,4 @@ def layout_of_another_engine(subject: Subject) -> Iterator[Hit]:
 
 
 def _two_stages(layout: str) -> Subject:
-    return moe(dp=2, tp=2, pp=2, dp_layout=layout)
+    return moe(dp=2, tp=2, pp=2, dp_layout=layout, ep_lowering="all_gather")

@@ -39,8 +39,11 @@ def _facts(resolved: Any, layers: int) -> dict[str, Any]:
         "redundant_experts": resolved.ep_num_redundant_experts,
         "layers": [end - start for start, end in stages],
         "gpus": resolved.dp_size * resolved.tp_size * resolved.pp_size // resolved.nnodes,
-        "hosts": resolved.nnodes,
-        "host": resolved.node_rank,
+        "server": resolved.dist_init_addr if resolved.nnodes > 1 else None,
+        "servers": resolved.dp_size,
+        "part": resolved.node_rank,
+        "many": 1,
+        "parts": resolved.nnodes,
         "role": "serve" if resolved.disaggregation_mode == "null" else resolved.disaggregation_mode,
     }
 

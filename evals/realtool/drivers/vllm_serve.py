@@ -12,14 +12,13 @@ from evals.realtool.drivers import absent
 
 absent.stand_in()
 
-from vllm.distributed.utils import get_pp_indices
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.cli import serve
 from vllm.entrypoints.common.cli_args import make_arg_parser
-from vllm.model_executor.models import registry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from evals.realtool.drivers import protocol
+from evals.realtool.drivers.vllm_engine import facts, in_process
 
 OFFLINE = ("--load-format", "dummy", "--skip-tokenizer-init")
 
@@ -33,10 +32,9 @@ class Started(Exception):  # noqa: N818 (no error: it ends the command where pro
 
 
 def judge(task: protocol.Task) -> dict[str, Any]:
-    """One call of `vllm serve`, or the keyword arguments of an engine."""
+    """One call of `vllm serve`."""
     with protocol.environment(task["env"], os.environ):
-        config = _served(task) if "argv" in task else _engine(task)
-        return _facts(config)
+        return facts(_served(task))
 
 
 def _served(task: protocol.Task) -> Any:
@@ -48,45 +46,6 @@ def _served(task: protocol.Task) -> Any:
     except Started as started:
         return started.config
     raise RuntimeError("vllm serve started nothing")
-
-
-def _engine(task: protocol.Task) -> Any:
-    kwargs = {**task["kwargs"], "model": task["model"], "load_format": "dummy", "skip_tokenizer_init": True}
-    return AsyncEngineArgs(**kwargs).create_engine_config()
-
-
-def _facts(config: Any) -> dict[str, Any]:
-    parallel, layers = config.parallel_config, config.model_config.hf_text_config.num_hidden_layers
-    stages = parallel.pipeline_parallel_size
-    bounds = [get_pp_indices(layers, rank, stages) for rank in range(stages)]
-    width = parallel.tensor_parallel_size * parallel.prefill_context_parallel_size * parallel.data_parallel_size
-    return {
-        "role": _role(config),
-        "pp_size": stages,
-        "dp_size": parallel.data_parallel_size,
-        "cp_size": parallel.prefill_context_parallel_size,
-        "tp_size": parallel.tensor_parallel_size,
-        "ep_size": width if parallel.enable_expert_parallel else 1,
-        "dcp_size": parallel.decode_context_parallel_size,
-        "redundant_experts": parallel.eplb_config.num_redundant_experts,
-        "layers": [end - start for start, end in bounds],
-        "gpus": _gpus(parallel),
-        "first_engine": parallel.data_parallel_rank,
-        "hosts": parallel.nnodes,
-        "host": parallel.node_rank,
-    }
-
-
-def _gpus(parallel: Any) -> int:
-    """GPUs that this process takes on its host; `world_size` is one engine, attention replicas aside."""
-    if parallel.nnodes > 1:
-        return int(parallel.world_size * parallel.data_parallel_size // parallel.nnodes)
-    return int(parallel.world_size * parallel.data_parallel_size_local)
-
-
-def _role(config: Any) -> str:
-    transfer = config.kv_transfer_config
-    return {"kv_producer": "prefill", "kv_consumer": "decode"}[transfer.kv_role] if transfer else "serve"
 
 
 def _start(args: Any) -> None:
@@ -109,6 +68,5 @@ if __name__ == "__main__":
     serve.CoreEngineProcManager = _start_with
     serve.MultiprocExecutor = _start_workers
     serve.Executor = SimpleNamespace(get_class=lambda _: None)
-    # vLLM looks at each architecture in a fresh process, so as to keep CUDA out of this one; there is none here.
-    registry._run_in_subprocess = lambda look: look()  # noqa: SLF001
+    in_process()
     protocol.serve(judge)
