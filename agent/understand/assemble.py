@@ -15,6 +15,7 @@ from agent.understand.models import NICKNAMES, find_model
 from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
 from agent.understand.scan import MAX_CHARACTERS, Scan
+from agent.understand.settle import second_look, settle
 from agent.understand.traffic import find_workload
 from agent.understand.wording import scanned
 from knowledge import catalogue
@@ -97,13 +98,14 @@ def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
 def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
     model = find_model(scan, names.models, notes)
+    readings = second_look(scan, names.gpus)
     choices = find_choices(scan, notes)
     precision = find_precision(scan, notes)
     slo = find_slo(scan, notes)
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
     constraints = find_constraints(scan, notes)
-    cluster = find_cluster(scan, names.gpus, names.gpus_per_host, notes, wants_count=objective == "min_gpus")
+    cluster = find_cluster(scan, names.gpus, names.gpus_per_host, notes, readings, wants_count=objective == "min_gpus")
     workload = find_workload(scan, notes)
     if objective is None:
         notes.assume("objective throughput: the text names none")
@@ -111,7 +113,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         fixed = constraints.setdefault("fix", {})
         assert isinstance(fixed, dict)
         fixed.update(limit)
-    return {
+    document = {
         "model": model,
         "cluster": cluster,
         "workload": workload,
@@ -121,6 +123,8 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         "constraints": constraints,
         **choices,
     }
+    settle(document, readings, scan, notes)
+    return document
 
 
 def _question(notes: Notes, document: dict[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ _OBJECTIVES = {
     ),
     "latency": compiled(
         r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
-        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest\s+(?:possible\s+)?(?:response|responses|answers?|tokens?))\b"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
     ),
     "throughput": compiled(
         r"\b(?:(?:squeez\w{1,3}|wring\w{0,4}|get\w{0,4}|push\w{0,4})\s+(?:out\s+)?(?:every|as\s+many|the\s+most)\s+(?:possible\s+)?tokens?(?:\s+(?:per|/|a)\s*s(?:ec(?:ond)?)?)?(?:\s+(?:out|as\s+possible))?|(?:offline|overnight|nightly)\s+batch\w*|batch\s+(?:inference|processing|job)|latency\s+(?:is\s+)?(?:irrelevant|unimportant|does\s*n[o']t\s+matter)|(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
@@ -59,7 +59,7 @@ _SERVING = {
 }  # fmt: skip
 _UNITS = r"nodes?|hosts?|gpus?|servers?|machines?|boxes|instances?"
 _SPLIT = compiled(
-    rf"(?<![\w.]){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+    rf"(?<![\w.])(?<!parallelism )(?<!parallel )(?<!degree )(?<!size ){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
     rf"|\b(?:prefill|decode)\s+(?:pools?|workers?|side|cluster|group)\s*(?:of|with|has|gets|on|:|=)?\s*{COUNT}\s*(?:x\s*)?(?:{_UNITS})\b"
     rf"|\b(?:prefill|decode)(?:ing)?\s*(?:on|over|in|gets?|uses?|takes?|with|:|=)\s*(?:the\s+)?(?:(?:other|remaining)\s+(?:{COUNT}\b(?:\s*(?:{_UNITS})\b)?|(?:{_UNITS})\b)|{COUNT}\s*(?:other\s+)?(?:{_UNITS})\b)"
     r"|\b\d{1,3}p\d{1,3}d\b|\bp/?d\s*(?:ratio\s*)?\d{1,2}\s*:\s*\d{1,2}\b"

@@ -1,11 +1,12 @@
 """Which GPUs a text offers: the kind, GPUs per host, hosts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.understand.names import Mention, Vocabulary, squash
 from agent.understand.notes import Notes
+from agent.understand.roles import Reading
 from agent.understand.scan import COUNT, Scan, compiled, count_of
 
 MAX_GPUS = 65_536
@@ -134,7 +135,13 @@ class Shape:
 
 
 def find_cluster(
-    scan: Scan, gpus: Vocabulary, gpus_per_host: Mapping[str, int], notes: Notes, *, wants_count: bool
+    scan: Scan,
+    gpus: Vocabulary,
+    gpus_per_host: Mapping[str, int],
+    notes: Notes,
+    readings: Sequence[Reading],
+    *,
+    wants_count: bool,
 ) -> dict[str, object] | None:
     """The cluster as a `ClusterRequest` document; otherwise a question is noted.
 
@@ -146,16 +153,13 @@ def find_cluster(
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
-    shape = _merged(shapes, notes)
-    if shape is None:
-        return None
-    if shape == Shape():
+    size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
+    if size is None and shape == Shape():
         if not wants_count:
             notes.ask("cluster", f"how many {key} GPUs are there, and how many in each host (for example `2x8 {key}`)?")
             return None
-        shape = Shape(hosts=SEARCHED_HOSTS)
         notes.assume(f"at most {SEARCHED_HOSTS} hosts of {gpus_per_host[key]} {key}: the text gives no number of GPUs")
-    size = _size(shape, key, gpus_per_host[key], notes)
+        size = _size(Shape(hosts=SEARCHED_HOSTS), key, gpus_per_host[key], notes)
     if size is None:
         return None
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
@@ -164,6 +168,50 @@ def find_cluster(
         document["nic_gb_per_s"] = rate if match["u"].startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
+
+
+def _trial(
+    scan: Scan, shapes: list[Shape], key: str, usual: int, readings: Sequence[Reading], notes: Notes
+) -> tuple[tuple[int, int] | None, Shape | None]:
+    """Hosts and GPUs per host as the patterns have it; as the roles of the numbers have it where the patterns find none or are in doubt."""
+    trial = Notes()
+    shape = _merged(shapes, trial)
+    size = None if shape is None or shape == Shape() else _size(shape, key, usual, trial)
+    told = _by_roles(readings, usual)
+    if told is not None and (size is None or _apart(shapes)):
+        second = Notes()
+        better = _size(told, key, usual, second)
+        if better is not None and not second.questions and better != size:
+            words = [scan.words(r.words) for r in readings if r.role in _COUNTED]
+            second.assume(f"`{', '.join(words)}` read as {better[0]} x {better[1]} {key}")
+            size, trial = better, second
+            for reading in readings:
+                if reading.role in _COUNTED:
+                    scan.eat(reading.quantity.span)
+    notes.take_over(trial)
+    return size, shape
+
+
+_COUNTED = ("gpus", "hosts", "per_host")
+
+
+def _apart(shapes: list[Shape]) -> bool:
+    """Whether GPUs and hosts were counted in different places of the text: the number may be each host's or the sum."""
+    whole = _merged(shapes, Notes())
+    return whole is not None and None not in (whole.total, whole.hosts) and not any(s.total and s.hosts for s in shapes)
+
+
+def _by_roles(readings: Sequence[Reading], usual: int) -> Shape | None:
+    """The one shape that counts of GPUs, hosts and GPUs per host make; hosts named first hold so many each if so many fit."""
+    counts = {role: [r for r in readings if r.role == role] for role in _COUNTED}
+    values = {role: {int(r.amount) for r in found} for role, found in counts.items()}
+    if not any(values.values()) or any(len(v) > 1 for v in values.values()):
+        return None
+    total, hosts, each = (next(iter(values[role]), None) for role in _COUNTED)
+    if total and hosts and not each:
+        first = counts["hosts"][0].quantity.span < counts["gpus"][0].quantity.span
+        return Shape(hosts=hosts, per_host=total) if first and total <= usual else Shape(total=total, hosts=hosts)
+    return Shape(total=total if not (each and hosts) else None, hosts=hosts, per_host=each)
 
 
 def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Notes) -> str | None:

@@ -54,6 +54,9 @@ _STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
 _STAGED = compiled(
     rf"\b(?:cut|split|divide|partition)\s+(?:the\s+)?(?:layers|model)\s+(?:in|into|over)\s+(?P<n>{COUNT})\s+(?:pipeline\s+|pp\s+)?(?:stages?|parts?)\b"
 )
+_SPREAD = compiled(
+    rf"\bexperts\s+(?:are\s+|to\s+be\s+)?(?:spread\s+|split\s+|sharded\s+|distributed\s+)?(?:over|across|on)\s+(?:all\s+)?(?:the\s+)?(?P<n>{COUNT})\s+(?:gpus?|cards?|ranks?|devices?)\b"
+)
 _REPLICAS = compiled(
     rf"(?!an?\b)(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
 )
@@ -154,6 +157,8 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
                 f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention"
             )
         stated.setdefault(_FIELDS[kind], []).append(degree)
+    for match in scan.take(_SPREAD):
+        stated.setdefault("ep_size", []).append(count_of(match["n"]))
     for match in scan.take(_STAGED):
         stated.setdefault("pp_size", []).append(count_of(match["n"]))
     for match in scan.take(_STAGES):

@@ -40,7 +40,7 @@ _WORDS: dict[str, str] = {
     # latency
     "first token": r"antwortbeginn|beginn\s+der\s+antwort(?:en)?|(?:la\s+)?(?:respuesta|r[ée]ponse|resposta|risposta)\s+(?:debe|doit|deve)\s+(?:empezar|comenzar|commencer|d[ée]marrer|come[çc]ar|iniziare)|answers\s+(?:debe|doit|deve)\s+(?:empezar|comenzar|commencer|d[ée]marrer|come[çc]ar|iniziare)|första\s+token|første\s+token|první\s+token|ilk\s+token|token\s+pertama|ensimmäinen\s+token|answers\s+(?:soll(?:en)?|muss|müssen)\s+(?:beginnen|starten)|(?:(?:das|dem|der|le|el|il|o|het)\s+)?(?:erste[nsmr]?|premier|primer|primo|primeiro|eerste|pierwszy|первый|первого|最初の|第一个|首个?|첫(?:\s*번째)?)\s*(?:tokens?|jetons?|トークン|토큰|词元|токен(?:а|ов)?)",
     "between tokens": r"(?:zwischen\s+(?:den\s+|zwei\s+)?tokens?|entre\s+(?:les\s+|deux\s+|los\s+|dos\s+|os\s+|dois\s+)?(?:jetons?|tokens?)|tra\s+(?:i\s+|due\s+)?tokens?|tussen\s+(?:de\s+)?tokens?|(?:token|词元)(?:之)?间(?:的?(?:延迟|间隔))?|トークン間|토큰\s*(?:간|사이))",
-    "within": r"inom|innen(?:for)?|w\s+ciągu|do\s+(?=\d+\s*(?:ms|s))|içinde|nach\s+(?:spätestens|höchstens|maximal)|au\s+bout\s+de|trong|innerhalb(?:\s+von)?|binnen|en\s+moins\s+d[e'](?:une?)?|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
+    "within": r"inom|innen(?:for)?|w\s+ciągu|do\s+(?=\d+\s*(?:ms|s))|içinde|nach\s+(?:spätestens|höchstens|maximal)|au\s+bout\s+de|trong|innerhalb(?:\s+von)?|binnen|en\s+moins\s+d(?:e(?:\s+une?)?|(?='))|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
     "one second": r"(?:einer|une|un|una|uma|eine)\s+(?:sekunde|seconde|segundo|secondo)",
     "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
     r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
@@ -111,6 +111,11 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
     (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"(?<![\w.])(?P<h>\d{1,3})\s?n(?:odes?)?\s?x?(?P<n>\d{1,2})\s?g(?:pus?)?(?![\w.])", re.IGNORECASE), r"\g<h> nodes with \g<n> gpus each"),  # 2n8g
+    (re.compile(r"(?<![\w.-])(?P<n>\d{1,4})(?=(?:[ah]\d{2,3}|b[23]00|gb[23]00|mi3\d\dx?|l40s?|l4)s?(?![\w.]))", re.IGNORECASE), r"\g<n> x "),  # 16h100
+    (re.compile(r"(?<![\w.])(?P<n>\d{1,6})\s?u(?:sr)?s?(?![\w.])"), r"\g<n> users"),  # 100u
+    (re.compile(r"(?<=\d)\s+(?:point|dot|komma|virgule|coma)\s+(?=\d(?!\d))", re.IGNORECASE), "."),  # 2 point 5
+    (re.compile(r"\b(?P<word>within|under)'", re.IGNORECASE), r"\g<word> "),
     (re.compile(r"한\s*(?=[장개대])"), " 1 "),
     (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?\s*(?P<n>x\s*\d{{1,4}})\s*\(\s*(?P<m>\d{{2,3}})\s*GB?\s*\)", re.IGNORECASE), r"\g<g> \g<m>GB \g<n>"),
     (re.compile(r"(?<=\d)\s*(?:percent|per\s+cent|prozent|pour\s+cent|por\s+ciento|per\s+cento|por\s+cento|процент(?:ов|а)?)\b", re.IGNORECASE), "%"),

@@ -2,7 +2,6 @@
 
 import re
 
-from agent.understand.nearby import take_nearby
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
 
@@ -72,8 +71,6 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
         scan.take(_PERCENTILE)
         notes.assume(f"`{percentile.group()}` noted: estimates are means, so leave headroom for the tail")
     found = {f"{name}_ms": notes.one_of(f"{name}_ms", values) for name, values in limits.items()}
-    missing = tuple(name for name, value in found.items() if value is None and name not in notes.questions)
-    found |= take_nearby(scan, notes, missing)
     for name, value in found.items():
         if value is not None and value <= 0:
             notes.ask(name, f"the limit {name} must be above 0: how long may it take?")

@@ -57,6 +57,10 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
         notes.ask("model", f"the text names {len(named)} models ({', '.join(f'`{n}`' for n in named)}): which one?")
         return None
     single = next((keys[0] for keys in choices if len(keys) == 1), None)
+    twin = f"{single}-{notes.precision.get('weights')}"
+    if twin in models.names:
+        notes.assume(f"{twin}: the checkpoint of {single} in that precision")
+        single = twin
     if single is not None:
         _other_sizes(scan, models, single, notes)
     if single is None and choices:

@@ -26,6 +26,13 @@ class Notes:
         """Note what has to be asked about `topic`; the first question about it stands."""
         self.questions.setdefault(topic, question)
 
+    def take_over(self, other: "Notes") -> None:
+        """Add what a trial had to say."""
+        for text in other.assumptions:
+            self.assume(text)
+        for topic, question in other.questions.items():
+            self.ask(topic, question)
+
     def one_of(self, topic: str, values: list[T]) -> T | None:
         """The value that was given, or None; several different ones are asked about."""
         distinct = list(dict.fromkeys(values))

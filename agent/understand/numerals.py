@@ -81,7 +81,7 @@ def _written() -> re.Pattern[str]:
     )
     word = rf"(?:{units}|{scales})"
     return re.compile(
-        rf"(?<![^\W_])(?<![-.'])(?:(?P<digits>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s*(?P<scale>{scales})(?:{_AND}(?:{units}))*"
+        rf"(?<![^\W_])(?<![-.'])(?:(?P<digits>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s*(?P<scale>tsd\.|{scales})(?:{_AND}(?:{units}))*"
         rf"|(?:(?:half\s+(?:{article})|(?<!of )(?<!half )(?:{article}))\s+(?={scales}))?(?<!of a ){word}(?:{_AND}{word})*){ends}",
         re.IGNORECASE,
     )
@@ -121,7 +121,7 @@ def _digits_of(match: re.Match[str]) -> str:
             else float(re.sub(r"[.,]", "", match["digits"]))
         )
         rest = _sum(re.findall(r"[^\W\d_]+", said[match.end("scale") - match.start() :]))
-        return f"{round(whole * _SCALES[match['scale'].lower()] + rest)}"
+        return f"{round(whole * _SCALES[match['scale'].lower().rstrip('.')] + rest)}"
     words = [w for w in re.findall(r"[^\W\d_]+", said) if w not in ("and", "und", "et", "y", "e")]
     half = words[0] == "half"
     words = words[1:] if half else words

@@ -2,7 +2,6 @@
 
 import re
 
-from agent.understand.nearby import take_nearby
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
 
@@ -16,7 +15,9 @@ K = 1024
 
 def _length(group: str, *, alone: bool = True) -> str:
     """A pattern for a number of tokens (`4096`, `4,096`, `4k`, `1.5k`); `alone` refuses the first half of a pair."""
-    end = r"(?![\w.,/]*\d)(?!\w)" if alone else r"(?![\w.,]*\d)(?!\w)"
+    end = (
+        r"(?![\w.,/]*\d)(?!\w)" if alone else r"(?![\w.,]*\d)(?!\w)"
+    ) + r"(?!\s*(?:ms|msecs?|milli\w*|secs?|seconds?)\b)"
     return rf"(?<![\w.,])(?P<{group}>\d{{1,3}}(?:[,_]\d{{3}})+|\d{{1,9}}(?:[.,]\d{{1,3}})?)[ ]?(?P<{group}k>k|m)?{end}"
 
 
@@ -126,10 +127,6 @@ _PREFIX = (
 def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
     """The workload as a `Workload` document; lengths that the text does not give are assumptions."""
     found = find_traffic(scan, notes)
-    open_fields = tuple(name for name in ("isl", "osl") if name not in found and name not in notes.questions)
-    if not {"concurrency", "request_rate"} & found.keys() and "load" not in notes.questions:
-        open_fields += ("concurrency",)
-    found |= {name: round(value) for name, value in take_nearby(scan, notes, open_fields).items() if value >= 1}
     for name, default, what in (("isl", DEFAULT_ISL, "prompt"), ("osl", DEFAULT_OSL, "answer")):
         if name not in found and name not in notes.questions:
             found[name] = default

@@ -24,7 +24,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Sc
 
 # --- numbers that are no quantities -----------------------------------------------------------------------------------
 
-_MONTHS = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+_MONTHS = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 _NO_QUANTITY = (
     compiled(r"(?<![\w.])(?:19|20)\d\d-\d\d?-\d\d?(?:[T ]\d\d?:\d\d(?::\d\d)?)?(?![\w-])"),  # 2026-01-15
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
@@ -60,6 +60,24 @@ _AND_A_PART = compiled(
 )
 
 
+_ORDINAL_PART = compiled(
+    r"(?<![\w.])(?:an?\s+|one\s+|1/)?(?P<n>[1-9]\d{0,3})(?:th|st|nd|rd)\s+of\s+(?:an?\s+|one\s+)?seconds?\b"
+)
+"""`a 50th of a second`."""
+_FRACTIONS = {
+    "thirds": 3,
+    "quarters": 4,
+    "fifths": 5,
+    "sixths": 6,
+    "sevenths": 7,
+    "eighths": 8,
+    "ninths": 9,
+    "tenths": 10,
+}
+_FRACTION = compiled(
+    rf"(?<![\w.])(?P<n>[2-9])[- ](?P<part>{'|'.join(_FRACTIONS)})\b(?!\s+(?:of\s+)?(?:an?\s+|one\s+)?seconds?\b)"
+)
+"""`five sixths` as a share."""
 _TABLE = re.compile(
     r"^[ \t]*\|?(?P<head>[^|\n]+(?:\|[^|\n]+)+)\|?[ \t]*\n(?:[ \t]*\|?[-:| \t]+\|?[ \t]*\n)?[ \t]*\|?(?P<row>[^|\n]+(?:\|[^|\n]+)+)\|?[ \t]*$",
     re.MULTILINE,
@@ -67,7 +85,7 @@ _TABLE = re.compile(
 
 
 def with_plain_tables(text: str) -> str:
-    """A table of a header and one row as `name: value` pairs."""
+    """A table of a header and one row as `name: value` pairs, whatever parts its cells."""
 
     def pairs(match: re.Match[str]) -> str:
         names, values = ([cell.strip() for cell in match[part].split("|")] for part in ("head", "row"))
@@ -75,7 +93,20 @@ def with_plain_tables(text: str) -> str:
             return match.group()
         return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
-    return _TABLE.sub(pairs, text)
+    return _LINES.sub(_paired, _TABLE.sub(pairs, text))
+
+
+_LINES = re.compile(r"^(?P<head>[^\n\d]{6,400})\n(?P<row>[^\n]{6,400})$(?!\n[^\n]*\d)", re.MULTILINE)
+_SEPARATORS = ("\t", ";", ",")
+
+
+def _paired(match: re.Match[str]) -> str:
+    """Two lines with equally many cells, the first of names alone, as `name: value` pairs."""
+    for separator in _SEPARATORS:
+        names, values = ([cell.strip() for cell in match[part].split(separator)] for part in ("head", "row"))
+        if len(names) == len(values) >= 4 and all(0 < len(name.split()) <= 3 for name in names):
+            return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+    return match.group()
 
 
 def with_plain_seconds(text: str) -> str:
@@ -85,13 +116,17 @@ def with_plain_seconds(text: str) -> str:
         times = {"two": 2, "2": 2, "three": 3, "3": 3}.get((match["times"] or "").lower(), 1)
         return f"{times * _PARTS[match['part'].lower()]:.0f} ms"
 
+    def ordinal(match: re.Match[str]) -> str:
+        return f"{1000 / int(match['n']):.4g} ms"
+
     def more(match: re.Match[str]) -> str:
         if not (match["unit"] or match["behind"]):
             return match.group()
         whole = int(match["n"]) if match["n"].isdigit() else 1
         return f"{whole + _PARTS[match['part'].lower()] / 1000:.3g} seconds"
 
-    return _PART_OF_SECOND.sub(part, _AND_A_PART.sub(more, text))
+    text = _FRACTION.sub(lambda m: f"{int(m['n']) * 100 / _FRACTIONS[m['part'].lower()]:.4g}%", text)
+    return _PART_OF_SECOND.sub(part, _AND_A_PART.sub(more, _ORDINAL_PART.sub(ordinal, text)))
 
 
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "k": 1000, "million": 1_000_000}
@@ -173,7 +208,8 @@ def without_past(text: str, notes: Notes) -> str:
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
-    text = _DECIDED.sub(lambda m: _decided(m, notes), text)
+    text = _SCRAPPED.sub(lambda m: _replaced(m, notes), _DECIDED.sub(lambda m: _decided(m, notes), text))
+    text = _reversioned(_undenied(text, vocabularies, notes), vocabularies[0], notes)
     for _ in range(4):
         match = next((m for m in _MARKER.finditer(text) if _corrects(text, m, vocabularies) is not None), None)
         if match is None:
@@ -182,6 +218,50 @@ def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
         assert start is not None
         notes.assume(f"`{' '.join(text[start : match.end() + 12].split())}`: read what was said last")
         text = text[:start] + text[match.end() :]
+    return text
+
+
+_SCRAPPED = compiled(
+    r"\b(?:forget|ignore|scrap|disregard|never\s+mind|not\s+counting)\b[^.;\n\d]{0,40}?(?P<old>\d{1,9})(?P<noun>[^.;\n\d]{0,24}?)[\s,:;-]+(?:it'?s|it\s+is|they\s+are|now|make\s+(?:that|it)|use|take|we\s+(?:need|have|want|are))\s+(?:now\s+)?(?P<new>\d{1,9})\b"
+)
+"""`forget the earlier number of 64 users, it is 24`."""
+_NEGATOR = compiled(
+    r"(?:\bnot|\bno|\bnever|\binstead\s+of|\brather\s+than|\bnicht|\bkeine?n?|\bpas|\bnon|\bniet|\bnie|\bне|而不是|不是|ではなく)\s*(?:(?:on|with|for|the|an?|auf|mit|sur|de|su|con|в|на)\s+)*$"
+)
+_NEW_VERSION = compiled(r"(?:the\s+|it\s+)?v?(?P<v>\d\.\d)(?![\d.]*\d)(?!\s*(?:s|ms|sec\w*|k|tok\w*)\b)")
+_OLD_VERSION = re.compile(r"(?<![\d.])\d(?:\.\d)?(?![\d.bB])")
+
+
+def _replaced(match: re.Match[str], notes: Notes) -> str:
+    notes.assume(f"`{' '.join(match.group().split())}`: read what was said last")
+    return f"{match['new']}{match['noun']} "
+
+
+def _undenied(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
+    """The text without names that it says no to (`8x H100, not H200`), where it names another one."""
+    for vocabulary in vocabularies:
+        mentions = vocabulary.mentions(text)
+        denied = [m for m in mentions if _NEGATOR.search(text[max(0, m.span[0] - 30) : m.span[0]])]
+        kept = {m.keys for m in mentions if m not in denied}
+        for mention in denied if kept else ():
+            start, end = mention.span
+            notes.assume(f"`{text[start:end]}` is not meant: the text says no to it")
+            text = text[:start] + EATEN * (end - start) + text[end:]
+    return text
+
+
+def _reversioned(text: str, models: Vocabulary, notes: Notes) -> str:
+    """The text with the version that it corrects a model's to: `Llama 3.1 70B. Actually make it 3.3`."""
+    for marker in _MARKER.finditer(text):
+        new = _NEW_VERSION.match(text, marker.end())
+        old = models.mentions(text[: marker.start()]) if new is not None else []
+        if new is None or not old:
+            continue
+        start, end = old[-1].span
+        name = _OLD_VERSION.sub(new["v"], text[start:end], count=1)
+        if name != text[start:end] and any(m.span == (0, len(name)) for m in models.mentions(name)):
+            notes.assume(f"`{text[start:end]}` corrected to `{name}`")
+            return text[:start] + name + text[end : marker.start()] + " " + text[new.end() :]
     return text
 
 
@@ -279,6 +359,9 @@ _TRADE = [
 ]
 _ENGLISH = frozenset(
     [
+        "expect",
+        "expects",
+        "except",
         "pipelines",
         "sequences",
         "requested",

@@ -1,0 +1,120 @@
+"""Two readers of one text: what the patterns found, and what the alignment of numbers and role names found, become one value each.
+
+Where they agree the text says so. Where one alone has a value it is taken; where they differ the one whose name stands right at the number
+is taken, and both are told. No number of the text is dropped without a word: `leftovers` names what neither could place.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.understand.names import Vocabulary
+from agent.understand.notes import Notes
+from agent.understand.roles import NAMED, Reading, Role, read_roles
+from agent.understand.scan import Scan
+
+Json = dict[str, Any]
+
+SURE = 0.6
+"""Words between a number and its name up to which nothing else can be meant."""
+SLACK = 2.0
+"""A reading that stands this much farther from its name than the best one is no rival of it."""
+_PLACES: Mapping[Role, tuple[str, str]] = {
+    "isl": ("workload", "isl"), "osl": ("workload", "osl"), "concurrency": ("workload", "concurrency"),
+    "request_rate": ("workload", "request_rate"), "ttft_ms": ("slo", "ttft_ms"), "tpot_ms": ("slo", "tpot_ms"),
+}  # fmt: skip
+_TOPICS: Mapping[Role, str] = {"request_rate": "request rate"}
+_WHOLE = frozenset({"isl", "osl", "concurrency"})
+
+
+def second_look(scan: Scan, gpus: Vocabulary) -> list[Reading]:
+    """Every number that has a role, in a text whose models have been read."""
+    text = scan.text
+    for mention in gpus.mentions(text):
+        start, end = mention.span
+        if any(c.isdigit() for c in text[start:end]):
+            text = text[:start] + NAMED * (end - start) + text[end:]
+    return read_roles(text)
+
+
+def settle(document: Json, readings: Sequence[Reading], scan: Scan, notes: Notes) -> None:
+    """Bring the second reader's values into `document`, field by field."""
+    for role, (part, field) in _PLACES.items():
+        others = _claimed(document, field, notes)
+        mine = [r for r in readings if r.role == role and r.amount > 0]
+        rivals = _rivals([r for r in mine if r.cost <= SURE or r.amount not in others])
+        if not rivals or (role in ("concurrency", "request_rate") and _has_other_load(document, role)):
+            continue
+        first = None if _is_default(notes, field) else document[part].get(field)
+        if _settled(first, rivals, notes, _TOPICS.get(role, role), readings):
+            continue
+        reading = rivals[0]
+        document[part][field] = int(reading.amount) if field in _WHOLE else reading.amount
+        _forget(notes, field, _TOPICS.get(role, role))
+        words = scan.words(reading.words)
+        notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
+    for reading in readings:
+        if reading.role in _PLACES:
+            scan.eat(reading.quantity.span)
+
+
+def _claimed(document: Json, field: str, notes: Notes) -> set[float]:
+    """Values that the first reader gave to other fields."""
+    given = [(name, document[part].get(name)) for part, name in _PLACES.values() if name != field]
+    return {value for name, value in given if value is not None and not _is_default(notes, name)}
+
+
+def _rivals(readings: Sequence[Reading]) -> list[Reading]:
+    """The nearest reading, and those with another value that stand about as near."""
+    found: list[Reading] = []
+    for reading in sorted(readings, key=lambda r: r.cost):
+        near = reading.cost <= _floor(readings) + SLACK
+        if near and all(abs(reading.amount - other.amount) > 1e-6 for other in found):
+            found.append(reading)
+    return found
+
+
+def _floor(readings: Sequence[Reading]) -> float:
+    """The least cost."""
+    return min(r.cost for r in readings)
+
+
+def _settled(
+    first: float | None, rivals: Sequence[Reading], notes: Notes, topic: str, readings: Sequence[Reading]
+) -> bool:
+    """Whether the first reader's answer stands (or its question, or a new one)."""
+    values = [r.amount for r in rivals]
+    if first is not None and any(_same(first, value) for value in values):
+        return True
+    if len(values) > 1:
+        if first is None and topic not in notes.questions:
+            notes.one_of(topic, values)
+        return True
+    if first is None:
+        return topic in notes.questions and rivals[0].cost > SURE
+    taken = any(r.role != rivals[0].role and r.role in _PLACES and _same(first, r.amount) for r in readings)
+    return rivals[0].cost > SURE and not taken
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-3 * max(1.0, abs(other))
+
+
+def _has_other_load(document: Json, role: Role) -> bool:
+    """Whether the load is given in the other form: concurrency and rate exclude each other."""
+    other = "request_rate" if role == "concurrency" else "concurrency"
+    return document["workload"].get(other) is not None
+
+
+def _is_default(notes: Notes, field: str) -> bool:
+    return any(
+        note.startswith((f"{field} ", f"{field}: ")) and ": " in note and "gives n" in note
+        for note in notes.assumptions
+    )
+
+
+def _forget(notes: Notes, field: str, topic: str) -> None:
+    """Take back the default's assumption, and the question that the second reader answers."""
+    notes.assumptions = [
+        n for n in notes.assumptions if not (n.startswith((f"{field} ", f"{field}: ")) and "gives n" in n)
+    ]
+    notes.questions.pop(topic, None)
