@@ -98,14 +98,16 @@ def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
 def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
     model = find_model(scan, names.models, notes)
-    readings = second_look(scan, names.gpus)
+    look = second_look(scan, names.gpus)
     choices = find_choices(scan, notes)
     precision = find_precision(scan, notes)
     slo = find_slo(scan, notes)
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
     constraints = find_constraints(scan, notes)
-    cluster = find_cluster(scan, names.gpus, names.gpus_per_host, notes, readings, wants_count=objective == "min_gpus")
+    cluster = find_cluster(
+        scan, names.gpus, names.gpus_per_host, notes, look.readings, wants_count=objective == "min_gpus"
+    )
     workload = find_workload(scan, notes)
     if objective is None:
         notes.assume("objective throughput: the text names none")
@@ -123,7 +125,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         "constraints": constraints,
         **choices,
     }
-    settle(document, readings, scan, notes)
+    settle(document, look, scan, notes)
     return document
 
 

@@ -8,10 +8,14 @@ from agent.understand.scan import COUNT, Scan, compiled
 from strategy.model import Dtype
 
 _ENGINES = {
-    "vllm": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\bv-?llm\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
-    "sglang": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\bsg-?l(?:ang)?\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
-    "trtllm": compiled(r"(?<!not )(?<!except )(?<!but )(?<!no )(?<!avoid )(?<!without )(?<!not on )(?<!not with )\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "vllm": compiled(r"\bv-?llm\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "sglang": compiled(r"\bsg-?l(?:ang)?\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
+    "trtllm": compiled(r"\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
+_REFUSED = compiled(
+    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|but|instead\s+of|rather\s+than|other\s+than|leav\w+|drop\w*|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
+)
+"""Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
         r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
@@ -29,7 +33,7 @@ _OBJECTIVES = {
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
-_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
+_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters|(?:we|i)\s+(?:optimi[sz]e|care|want|need|tune)\w*(?:\s+(?:for|about))?)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
 _GOAL = r"(?:(?:goals?|priorit(?:y|ies)|objectives?|optimi[sz]ation\s+target|optimi[sz]e(?:d)?|focus|aim)\s*(?:is|are|:|=|->|for|on|at|,)?\s*(?:the\s+|on\s+|for\s+|to\s+)*(?:(?:low|lowest|minimal|minimum|min|high|highest|max|maximum|best)\s+)?)"
 _EMPHASIS = {
@@ -60,6 +64,7 @@ _SERVING = {
 _UNITS = r"nodes?|hosts?|gpus?|servers?|machines?|boxes|instances?"
 _SPLIT = compiled(
     rf"(?<![\w.])(?<!parallelism )(?<!parallel )(?<!degree )(?<!size ){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
+    rf"|\bprefill\s+(?:on|gets?|takes?|uses?)\s+{COUNT}\s*(?:{_UNITS})?\s*(?:,|and|\+)+\s*decode\s+(?:on|gets?|takes?|uses?)?\s*(?:the\s+(?:other|remaining)\s+)?{COUNT}"
     rf"|\b(?:prefill|decode)\s+(?:pools?|workers?|side|cluster|group)\s*(?:of|with|has|gets|on|:|=)?\s*{COUNT}\s*(?:x\s*)?(?:{_UNITS})\b"
     rf"|\b(?:prefill|decode)(?:ing)?\s*(?:on|over|in|gets?|uses?|takes?|with|:|=)\s*(?:the\s+)?(?:(?:other|remaining)\s+(?:{COUNT}\b(?:\s*(?:{_UNITS})\b)?|(?:{_UNITS})\b)|{COUNT}\s*(?:other\s+)?(?:{_UNITS})\b)"
     r"|\b\d{1,3}p\d{1,3}d\b|\bp/?d\s*(?:ratio\s*)?\d{1,2}\s*:\s*\d{1,2}\b"
@@ -102,6 +107,11 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
     for match in scan.take(_SPLIT):
         found["serving"] = "disaggregated"
         notes.assume(f"ignored: `{scan.words(match.span())}` (the plan sizes the pools of prefill and decode itself)")
+    for pattern in _ENGINES.values():
+        for match in pattern.finditer(scan.text):
+            if _REFUSED.search(scan.text[max(0, match.start() - 40) : match.start()]):
+                notes.assume(f"`{scan.words(match.span())}` is not wanted: the text says no to it")
+                scan.eat(match.span())
     for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
         value = _choice(scan, field, options, notes)
         if value is not None:
@@ -111,7 +121,37 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
 
 def find_objective(scan: Scan, notes: Notes) -> str | None:
     """What the plan shall be best at, or None when the text does not say."""
-    return _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
+    return _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes) or _paired_goal(scan, notes)
+
+
+_LEAST = r"(?:min\w{0,7}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"
+_MOST = r"(?:max\w{0,7}|most|highest|largest|high|as\s+much|as\s+many|höchst\w*|hoh\w*|größt\w*|viel\w*|haut\w*|élevé\w*|alt[ao]\w*|mayor\w*|maior\w*|hoog\w*|hög\w*|høy\w*|wysok\w*|najwyż\w*|vysok\w*|высок\w*|максим\w*)"
+_NEAR = r"\W+(?:[^\W\d_]+\W+){0,3}?"
+_PAIRED_GOALS = {
+    goal: compiled(rf"\b(?:{words}){_NEAR}{degree}\b|\b{degree}{_NEAR}(?:{words})\b")
+    for goal, words, degree in (
+        ("latency", r"latency|latencies|delay\w*|response\s+times?|reaction\s+times?|waiting\s+times?", _LEAST),
+        ("throughput", r"throughput|tokens?\s+(?:per|/|a)\s*s(?:ec(?:ond)?)?|volume|capacity", _MOST),
+        ("min_gpus", r"costs?|cost[eoi]s?|co[ûu]ts?|custos?|kosten|koszt\w*|стоимост\w*|price|spend\w*|expens\w*|gpus|cards|hardware", _LEAST),
+    )
+}  # fmt: skip
+"""What matters and which way, a few words apart, in any order."""
+_BOUNDED = compiled(r"\d|\bnot?\b|\bnever\b|n't\b|\bat\s+(?:most|least)\b")
+
+
+def _paired_goal(scan: Scan, notes: Notes) -> str | None:
+    """An objective that no phrase says, from a goal and a degree that stand together without a number (a limit has one)."""
+    found: dict[str, str] = {}
+    for goal, pattern in _PAIRED_GOALS.items():
+        for match in pattern.finditer(scan.text):
+            around = scan.text[max(0, match.start() - 12) : match.end() + 16]
+            if _BOUNDED.search(around) is None:
+                found.setdefault(goal, scan.words(match.span()))
+    if len(found) != 1:
+        return None
+    goal, words = next(iter(found.items()))
+    notes.assume(f"`{words}` read as objective {goal}")
+    return goal
 
 
 def _emphasis(scan: Scan, notes: Notes) -> str | None:

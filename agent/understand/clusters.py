@@ -52,7 +52,7 @@ _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s
 
 _TOTAL = compiled(
     rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
-    rf"|(?P<m>{COUNT})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
+    rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
     rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
@@ -179,6 +179,13 @@ def _trial(
     size = None if shape is None or shape == Shape() else _size(shape, key, usual, trial)
     told = _by_roles(readings, usual)
     if told is not None and (size is None or _apart(shapes)):
+        if (
+            size is not None
+            and told.total is not None
+            and told.hosts is not None
+            and told.total <= usual < told.total * told.hosts
+        ):
+            trial.ask("cluster", f"are the {told.total} {key} the sum over {told.hosts} hosts, or in each of them?")
         second = Notes()
         better = _size(told, key, usual, second)
         if better is not None and not second.questions and better != size:
@@ -192,6 +199,8 @@ def _trial(
     return size, shape
 
 
+FARTHEST_COUNT = 2.0
+"""Words between a number and what it counts, where no pattern vouches for the two."""
 _COUNTED = ("gpus", "hosts", "per_host")
 
 
@@ -203,14 +212,15 @@ def _apart(shapes: list[Shape]) -> bool:
 
 def _by_roles(readings: Sequence[Reading], usual: int) -> Shape | None:
     """The one shape that counts of GPUs, hosts and GPUs per host make; hosts named first hold so many each if so many fit."""
-    counts = {role: [r for r in readings if r.role == role] for role in _COUNTED}
+    counts = {role: [r for r in readings if r.role == role and r.cost <= FARTHEST_COUNT] for role in _COUNTED}
     values = {role: {int(r.amount) for r in found} for role, found in counts.items()}
     if not any(values.values()) or any(len(v) > 1 for v in values.values()):
         return None
     total, hosts, each = (next(iter(values[role]), None) for role in _COUNTED)
     if total and hosts and not each:
         first = counts["hosts"][0].quantity.span < counts["gpus"][0].quantity.span
-        return Shape(hosts=hosts, per_host=total) if first and total <= usual else Shape(total=total, hosts=hosts)
+        fits = total <= usual and hosts > 1
+        return Shape(hosts=hosts, per_host=total) if first and fits else Shape(total=total, hosts=hosts)
     return Shape(total=total if not (each and hosts) else None, hosts=hosts, per_host=each)
 
 

@@ -35,7 +35,7 @@ _NO = compiled(
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
 )
 _OFF = compiled(
-    rf"\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$)))(?!\w)"
+    rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$)))(?!\w)"
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
@@ -124,7 +124,7 @@ def _forbidden(scan: Scan) -> list[str]:
             if k != kept and (k, kept) != ("dp", "dp_attention")
         ]
     lists = [m["list"] for m in scan.take(_NO)] + [
-        m["list"] or m["out"] or m["tried"] or m["so"] for m in scan.take(_OFF)
+        m["rather"] or m["list"] or m["out"] or m["tried"] or m["so"] for m in scan.take(_OFF)
     ]
     for words in lists:
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(words)]

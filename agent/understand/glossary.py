@@ -18,7 +18,7 @@ _WORDS: dict[str, str] = {
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
     "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
     "answers": r"antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
-    "prompt": r"giriş\w*|girdi\w*|vstup\w*|indata|inndata|masukan|đầu\s+vào|вхід\w*|syöte\w*|bemenet\w*|eingabe|eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
+    "prompt": r"プロンプト|프롬프트|提示词|giriş\w*|girdi\w*|vstup\w*|indata|inndata|masukan|đầu\s+vào|вхід\w*|syöte\w*|bemenet\w*|eingabe|eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
     "output": r"çıkış\w*|çıktı\w*|výstup\w*|utdata|uddata|keluaran|đầu\s+ra|вихід\w*|kimenet\w*|ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
     "in": r"进(?=\s*[,，/、0-9]|$)|rein|hinein|erin",
     "out": r"出(?=\s*[,，/、0-9]|$)|raus|heraus|uit|eruit",
@@ -58,7 +58,7 @@ _WORDS: dict[str, str] = {
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "highest throughput": r"en\s+yüksek\s+verim\w*|co\s+nejvyšší\s+propustnost|hög(?:sta)?\s+(?:möjliga\s+)?genomströmning|möglichst\s+(?:hoher|viel)\s+durchsatz|so\s+viel\s+durchsatz\s+wie\s+möglich|吞吐(?:量)?(?:为主|第一)|スループット(?:を)?(?:最大化|最優先)|처리량(?:을)?\s*(?:최대로|극대화)|(?:höchste|maximale|größte|bester)[rnms]?\s+durchsatz|d[ée]bit\s+(?:maximal|maximum)|(?:le\s+)?meilleur\s+d[ée]bit|m[áa]ximo\s+rendimiento|m[áa]xima\s+(?:tasa|velocidad)|"
     r"throughput\s+(?:massimo|m[áa]ximo)|m[áa]xima\s+vaz[ãa]o|hoogste\s+doorvoer|最大吞吐量?|吞吐(?:量)?(?:要)?(?:最大|最高|优先)|最大スループット|최대\s*처리량|처리량\s*(?:최대화?|우선)|maior\s+vaz[ãa]o(?:\s+poss[íi]vel)?|mayor\s+rendimiento(?:\s+posible)?|massima?\s+throughput|maksymalna\s+przepustowość|吞吐量最大|最高吞吐量?|スループット(?:最大|重視)|максимальная\s+пропускная\s+способность",
-    "lowest cost": r"co[ûu]ts?\s+(?:le|les)\s+plus\s+bas(?:\s+possibles?)?|cost[eo]\s+(?:lo\s+)?m[áa]s\s+bajo(?:\s+posible)?|cost[oe]\s+(?:il\s+)?pi[ùu]\s+basso|najniższy\s+koszt|lägsta\s+kostnad|en\s+düşük\s+maliyet|最低成本|成本(?:优先|最小)|コスト(?:を)?(?:最小|重視)\w*|비용\s*최소화?|cost[oe]\s+m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
+    "lowest cost": r"co[ûu]ts?\s+(?:le|les)\s+plus\s+bas(?:\s+possibles?)?|cost[eo]\s+(?:lo\s+)?m[áa]s\s+bajo(?:\s+posible)?|cost[oe]\s+(?:il\s+)?pi[ùu]\s+basso|najniższy\s+koszt|lägsta\s+kostnad|en\s+düşük\s+maliyet|最低成本|成本(?:优先|最小)|コスト(?:を)?(?:最小|重視)\w*|비용\s*최소화?|cost[oe]\s+(?:(?:debe|deve|dovrebbe)\s+(?:ser|essere)\s+(?:el\s+|il\s+|o\s+)?)?m[íi]nim[oa]|m[íi]nimo\s+cost[oe]|co[ûu]ts?\s+minim(?:al|um|aux)|(?:minimale|geringste|niedrigste)\s+kosten|(?:so\s+|möglichst\s+|am\s+)(?:günstig|billig)(?:sten)?(?:\s+wie\s+möglich)?|günstigste[nrs]?|billigste[nrs]?|kostengünstigste?[nrs]?|le\s+moins\s+cher|au\s+moindre\s+co[ûu]t|"
     r"lo\s+m[áa]s\s+barato(?:\s+posible)?|(?:al\s+)?menor\s+cost[eo]|il\s+pi[ùu]\s+economico|o\s+mais\s+barato(?:\s+poss[íi]vel)?|zo\s+goedkoop\s+mogelijk|goedkoopste?|"
     r"成本最低|最便宜|最少的?\s*(?:gpu|卡|显卡)|最安|(?:o\s+)?menos\s+gpus?(?:\s+poss[íi]ve(?:l|is)|\s+posibles?)?|(?:mit\s+)?so\s+wenige?n?\s+(?:gpus?|karten)\s+wie\s+möglich|möglichst\s+wenige?n?\s+(?:gpus?|karten)|le\s+moins\s+de\s+(?:gpus?|cartes)(?:\s+possible)?|(?:la\s+)?menor\s+(?:cantidad|n[úu]mero)\s+(?:posible\s+)?de\s+gpus?|(?:el\s+)?menor\s+n[úu]mero\s+de\s+gpus?|o\s+menor\s+n[úu]mero\s+de\s+gpus?|il\s+minor\s+numero\s+di\s+gpus?|できるだけ(?:少ない|少ない数の)\s*gpu|最小(?:限)?の\s*gpu|(?:가능한\s*(?:한\s*)?)?(?:적은|최소(?:한의)?)\s*gpu|尽量少的?\s*(?:gpu|卡)|(?:gpu|卡)\s*(?:数量?)?(?:最少|越少越好)|コスト最小|как\s+можно\s+дешевле",
     "latency": r"opóźnieni[ae]|gecikme\w*|latence|zpoždění|latens|latenci|độ\s+trễ|затримк[аи]|задержк[уи]|latenz|latence|latencia|lat[êe]ncia|latenza|latentie|延迟|时延|レイテンシー?|遅延|지연(?:\s*시간)?+|задержка",
@@ -68,8 +68,8 @@ _WORDS: dict[str, str] = {
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
     "nodes": r"sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
-    "pipeline parallelism": r"конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
+    "without": r"pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
+    "pipeline parallelism": r"równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
     "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
     "expert parallelism": r"paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
     "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?|separat[ieoa]|gescheiden|oddziel\w+|åtskilda|separerade|gesplitst)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
@@ -83,9 +83,13 @@ _WORDS: dict[str, str] = {
     "sixteen": r"sechzehn|seize|diecis[ée]is|sedici|dezesseis|zestien|十六",
     "6": r"half\s+a\s+dozen",
     "4 x": r"(?:a\s+)?quad(?:\s+of)?(?=\s+(?:nvidia|amd|[lhabm]\w*\d))",
+    "3 ": r"(?:a\s+)?trio\s+of",
+    "4 ": r"(?:a\s+)?quartet\s+of",
+    "2 ": r"(?:a\s+)?(?:pair|couple)\s+of(?=\s+(?:\d|(?:nodes|hosts|servers|machines|boxes|systems|instances)\b))",
     "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:\d-gpu|nvidia|amd|[lhabm]\w*\d))",
     "half a": r"(?:einem?r?\s+)?halbe[rnsm]?|une?\s+demie?|la\s+moiti[ée]\s+d[e'](?:une?)?|medio|media(?=\s+nodo)|meio|半(?:台|个)(?=\s*\w)",
     "cards": r"kart(?:a|y|ach|cie|ami|ę|ě|ou)|kort(?:et|en)?|kartı?|grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
+    "must": r"soll(?:te|ten|en)?|muss|müssen|doit|doivent|deben?|devem?|devono|moet(?:en)?|musi|powinn\w+|должн\w+|ska|skal",
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
@@ -111,6 +115,11 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
     (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"(?<!\w)-N\s*(?P<h>\d{1,4})\b"), r"nodes: \g<h>, "),
+    (re.compile(r"--gres=gpu:(?P<g>[a-z]\w{1,9}):(?P<n>\d{1,2})\b", re.IGNORECASE), r"\g<n> \g<g> per node"),
+    (re.compile(r"\?\s*[-–:=>]+\s*(?=\S)"), ": "),
+    (re.compile(r"\b(?P<a>tp|pp|ep|dp)\s*=\s*(?P<b>tp|pp|ep|dp)\s*=\s*(?P<n>\d{1,3})\b", re.IGNORECASE), r"\g<a>=\g<n> \g<b>=\g<n>"),
+    (re.compile(r"\b(?P<key>ttft|tpot|itl)(?=\d)", re.IGNORECASE), r"\g<key> "),
     (re.compile(r"(?<![\w.])(?P<h>\d{1,3})\s?n(?:odes?)?\s?x?(?P<n>\d{1,2})\s?g(?:pus?)?(?![\w.])", re.IGNORECASE), r"\g<h> nodes with \g<n> gpus each"),  # 2n8g
     (re.compile(r"(?<![\w.-])(?P<n>\d{1,4})(?=(?:[ah]\d{2,3}|b[23]00|gb[23]00|mi3\d\dx?|l40s?|l4)s?(?![\w.]))", re.IGNORECASE), r"\g<n> x "),  # 16h100
     (re.compile(r"(?<![\w.])(?P<n>\d{1,6})\s?u(?:sr)?s?(?![\w.])"), r"\g<n> users"),  # 100u

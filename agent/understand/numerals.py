@@ -33,6 +33,8 @@ _OTHERS = (
         "dodici 12,quindici 15,sedici 16,venti 20,ventiquattro 24,trenta 30,quaranta 40,cinquanta 50,sessanta 60,ottanta 80,novanta 90,decina 10,"
         "ventina 20,trentina 30,cinquantina 50,centinaio 100,dozzina 12"
     ),
+    # Swedish, Norwegian: only what means nothing in the languages above
+    ("två 2,fyra 4,åtta 8,åtte 8,sexton 16,seksten 16,tjugo 20,tjue 20,femtio 50"),
     # Russian, with its cases
     (
         "два 2,две 2,двух 2,двум 2,двумя 2,три 3,трёх 3,трех 3,тремя 3,четыре 4,четырёх 4,четырех 4,четырьмя 4,пять 5,пяти 5,шесть 6,шести 6,"

@@ -40,10 +40,14 @@ _FITS: dict[Kind, frozenset[str]] = {
 
 _WORDS: tuple[tuple[Role, str], ...] = (
     (
+        "other",
+        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|words|characters|chars|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?",
+    ),
+    (
         "ttft_ms",
         (
             r"time[- ]to[- ](?:the[- ])?first(?:[- ]token)?|ttft|first[- ](?:tokens?|words?|answer|byte|chunk|char(?:acter)?s?|output|reply|response|letters?|sign)|"
-            r"(?:start|begin)s?[- ](?:to[- ])?(?:answer|reply|respond|stream|typ|writ|generat|speak|talk)\w*|(?:answer|respon[sd]|repl|stream|output|generat)\w*[- ](?:\w+[- ]){0,2}(?:start|begin)\w*|prefill(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|prefill[- ](?:latency|time)|(?:start|begin)s?(?=\W+(?:\w+\W+){0,3}?(?:[\d.]+|a|one)\s?m?s(?:ec\w*)?\b)|(?:something|anything)\s+(?:appears|shows|happens|arrives)|(?:blank|empty)\s+(?:screen|page|window)|initial[- ](?:delay|latency|response|wait)"
+            r"(?:start|begin)s?[- ](?:to[- ])?(?:answer|reply|respond|stream|typ|writ|generat|speak|talk)\w*|(?:answer|respon[sd]|repl|stream|output|generat)\w*[- ](?:\w+[- ]){0,2}(?:start|begin)\w*|prefill(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|prefill[- ](?:latency|time)|(?:start|begin)s?(?=\W+(?:\w+\W+){0,3}?(?:[\d.]+|a|one)\s?m?s(?:ec\w*)?\b)|(?:something|anything)\s+(?:appears|shows|happens|arrives)|(?:answers?|respon[ds]\w*|repl(?:y|ies)|reacts?)(?=\W+(?:in|within|after|under|by)\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|(?:blank|empty)\s+(?:screen|page|window)|initial[- ](?:delay|latency|response|wait)"
         ),
     ),
     (
@@ -58,18 +62,18 @@ _WORDS: tuple[tuple[Role, str], ...] = (
         "concurrency",
         (
             r"[^\W\d_]+(?=[ \t]+(?:[^\W\d_]+[ \t]+){0,2}?(?:at\s+(?:once|a\s+time|the\s+same\s+time|any\s+\w+)|in[- ]parallel|in[- ]flight|concurrently|simultaneously|together)\b)|"
-            r"concurren\w*|conc|simult\w*|parallel(?:ism)?(?!ism)|in[- ]?flight|inflight|at[- ](?:once|(?:the[- ]same|a|one|any)[- ](?:\w+[- ])?(?:time|moment|instant))|active|users?|people|persons?|sessions?|streams?|"
+            r"zeitgleich|gleichzeitig\w*|contempor[âa]ne\w*|gelijktijdig\w*|tegelijk\w*|samtidig\w*|jednocze\w*|równocze\w*|naraz|současn\w*|одновременн\w*|eşzamanl\w*|sitzung\w*|sesion\w*|session[ie]|sessies|sesj\w*|сесси\w*|сеанс\w*|concurren\w*|conc|simult\w*|parallel(?:ism)?(?!ism)|in[- ]?flight|inflight|at[- ](?:once|(?:the[- ]same|a|one|any)[- ](?:\w+[- ])?(?:time|moment|instant))|active|users?|people|persons?|sessions?|streams?|"
             r"clients?|chats|conversations|seqs|sequences|num[-_ ]?seqs|batch(?:[-_ ]?size)?|bs|developers|devs|colleagues|folks|callers|connections?|threads|c(?=\s*[=:]?\s*\d)|readers|agents|analysts|students|engineers|testers|seats|operators|ppl|open[- ]requests|cc|load"
         ),
     ),
     ("request_rate", r"(?:request|arrival|query)[-_ ]?rate|rps|qps|reqs?[-_ ]?per[-_ ]?s(?:ec(?:ond)?)?"),
     (
         "osl",
-        r"osl|out(?:put)?s?|answers?|repl(?:y|ies)|respon[sc]es?|completions?|generat\w+|summar(?:y|ies)|returns?|returned|returning|back|gens?|receiv\w+|gets?|getting|yields?|labels?|answered|(?:answer|repl|respond|summari[sz]|classif|translat)\w*[- ](?:in|with|by|within|into)|decode[sd]?|produc\w+|writes?|written|emits?|translations?|verdicts?|abstracts?|drafts?|patch(?:es)?|snippets?|max[-_ ]?tokens",
+        r"osl|out(?:put)?s?|down|ausgab\w*|antwort\w*|zusammenfassung\w*|sortie\w*|r[ée]ponse\w*|r[ée]sum[ée]\w*|salida\w*|respuesta\w*|resumen\w*|uscit\w*|rispost\w*|riassunt\w*|sa[íi]da\w*|respost\w*|uitvoer|antwoord\w*|samenvatting\w*|utdata|svar\w*|wyjści\w*|odpowied\w*|streszcz\w*|výstup\w*|odpověd\w*|выход\w*|ответ\w*|вихід\w*|відповід\w*|çıktı\w*|cevap\w*|yanıt\w*|answers?|repl(?:y|ies)|respon[sc]es?|completions?|generat\w+|summar(?:y|ies)|returns?|returned|returning|back|gens?|receiv\w+|gets?|getting|yields?|labels?|answered|(?:answer|repl|respond|summari[sz]|classif|translat)\w*[- ](?:in|with|by|within|into)|decode[sd]?|produc\w+|writes?|written|emits?|translations?|verdicts?|abstracts?|drafts?|patch(?:es)?|snippets?|max[-_ ]?tokens",
     ),
     (
         "isl",
-        r"isl|in(?:put|coming)?s?|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|sends?|sent|ingest\w*|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
+        r"isl|in(?:put|coming)?s?|up(?!\s+to)|eingab\w*|anfrage\w*|dokument\w*|frage[n]?|texte?n?|entr[ée]e\w*|requ[êe]te\w*|entrada\w*|pregunta\w*|consulta\w*|peticion\w*|ingress\w*|entrata|domand\w*|richiest\w*|pergunt\w*|pedido\w*|invoer|vraag|vragen|indata|fråg\w+|spørsm\w+|spørgsm\w+|wejści\w*|zapyta\w*|pyta(?:nie|nia|ń)|vstup\w*|dotaz\w*|вход\w*|запрос\w*|вопрос\w*|вхід\w*|запит\w*|girdi\w*|giriş\w*|soru\w*|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|sends?|sent|ingest\w*|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
     ),
     (
         "prefix",
@@ -82,11 +86,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ("hosts", r"nodes?|hosts?|servers?|machines?|box(?:es)?|chassis|systems?|instances?|nnodes|trays?"),
     (
         "gpus",
-        r"num[-_ ]?gpus?|#[- ]?gpus?|gpus?(?:[-_ .]?(?:count|num(?:ber)?|qty|total))?|cards?|accelerators?|graphics[- ]cards?|boards?|chips?|devices?|qty|quantity|count",
-    ),
-    (
-        "other",
-        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|words|characters|chars|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?",
+        r"num[-_ ]?gpus?|#[- ]?gpus?|gpus?(?:[-_ .]?(?:count|num(?:ber)?|qty|total))?|cards?|accelerators?|graphics[- ]cards?|boards?|chips?|devices?|qty|quantity|count|(?:num(?:ber)?|anzahl|nombre|cantidad|numero|número|antal|liczba|количество)(?=\s*[:=])|stück|stk|pcs?|pieces?|sztuk\w*|штук\w*",
     ),
     (
         "whole",
@@ -109,7 +109,9 @@ _ELSEWHERE = re.compile(
 )
 """Units of what no plan is about: bytes, watts, money; and `M` by itself, since millions of documents are no length."""
 _TIME_OF = {"m": 60, "h": 3600, "d": 86_400}
-_STOP = re.compile(r"[;!?]|\.(?=\s|$)|\n\s*\n")
+_STOP = re.compile(
+    r"[;!?]|(?<!\bpc)(?<!\bpcs)(?<!\bca)(?<!\bmax)(?<!\bmin)(?<!\bavg)(?<!approx)(?<!\bno)(?<!\bapp)(?<!\bincl)\.(?=\s|$)|\n\s*\n"
+)
 _WORD = re.compile(rf"[^\W_]+|[,()|\n]|{NAMED}+|{EATEN}+")
 _WEIGHT = {
     ",": 2.0,
@@ -298,6 +300,8 @@ def _pairs(text: str) -> Iterator[tuple[Reading, Reading]]:
         both = [_half(match, name) for name in ("a", "b")]
         if "+" in match.group() and not (match["ak"] and match["bk"]):
             continue
+        if not (match["ak"] or match["bk"]) and 2015 <= both[0].value <= 2035:
+            continue  # a year and a number
         if min(q.value for q in both) >= SHORTEST and max(q.value for q in both) >= 4 * SHORTEST:
             yield Reading("isl", both[0], None, 1.0), Reading("osl", both[1], None, 1.0)
 
@@ -378,8 +382,15 @@ def _weight(word: str) -> float:
     return _WEIGHT.get(word.lower(), 1.5 if word[0].isdigit() else 1.0)
 
 
-_VAGUE = compiled(r"requests?|each|back|gets?|getting")
+_VAGUE = compiled(
+    r"requests?|each|back|gets?|getting|up|down|anfrage\w*|requ[êe]te\w*|peticion\w*|richiest\w*|pedido\w*|zapyta\w*|запрос\w*|запит\w*"
+)
 """Words that name a length only where the number says that it counts tokens."""
+_PHASE = compiled(r"prefills?|decode[sd]?")
+"""Phases, which people also give machines to (`decode on 24`)."""
+_WHOLE_ANSWER = compiled(r"answers?|respon[ds]\w*|repl(?:y|ies)|reacts?")
+LONGEST_START = 3000.0
+"""Milliseconds in which nobody expects a whole answer: `answer within 300 ms` speaks of its start."""
 _LIMIT = compiled(r"ttft|tpot|itl|tbt|tbot|time|latency")
 """Names of limits whose numbers need no unit."""
 
@@ -389,10 +400,12 @@ def _plausible(quantity: Quantity, role: str, words: str) -> bool:
     whole = quantity.value == round(quantity.value)
     if role in _COUNTS:
         return whole or role == "other"
+    if role == "ttft_ms" and _WHOLE_ANSWER.fullmatch(words):
+        return quantity.kind == "time" and quantity.value <= LONGEST_START
     if role in _TIMES:
         return quantity.kind == "time" or _LIMIT.search(words) is not None
     if _VAGUE.fullmatch(words):
         return quantity.kind in ("tokens", "thousands") and bool(quantity.unit)
     if role in _LENGTHS:
-        return quantity.kind == "tokens" or quantity.value >= SHORTEST
+        return quantity.kind == "tokens" or quantity.value >= SHORTEST * (4 if _PHASE.fullmatch(words) else 1)
     return True

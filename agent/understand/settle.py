@@ -5,12 +5,13 @@ is taken, and both are told. No number of the text is dropped without a word: `l
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
-from agent.understand.roles import NAMED, Reading, Role, read_roles
-from agent.understand.scan import Scan
+from agent.understand.roles import NAMED, Quantity, Reading, Role, quantities, read_roles
+from agent.understand.scan import EATEN, Scan, compiled
 
 Json = dict[str, Any]
 
@@ -26,18 +27,39 @@ _TOPICS: Mapping[Role, str] = {"request_rate": "request rate"}
 _WHOLE = frozenset({"isl", "osl", "concurrency"})
 
 
-def second_look(scan: Scan, gpus: Vocabulary) -> list[Reading]:
-    """Every number that has a role, in a text whose models have been read."""
+@dataclass(frozen=True)
+class Look:
+    """What the second reader sees: numbers with their roles, and lengths in tokens that have none."""
+
+    readings: Sequence[Reading]
+    loose: Sequence[Quantity]
+
+
+def second_look(scan: Scan, gpus: Vocabulary) -> Look:
+    """Every number that has a role, in a text whose models have been read, and the lengths that nothing names."""
     text = scan.text
     for mention in gpus.mentions(text):
         start, end = mention.span
         if any(c.isdigit() for c in text[start:end]):
             text = text[:start] + NAMED * (end - start) + text[end:]
-    return read_roles(text)
+    readings = read_roles(text)
+    placed = {r.quantity.span for r in readings}
+    loose = [
+        q
+        for q in quantities(text)
+        if q.kind == "tokens" and q.span not in placed and not _VOLUME.match(text, q.span[1])
+    ]
+    return Look(readings, loose)
 
 
-def settle(document: Json, readings: Sequence[Reading], scan: Scan, notes: Notes) -> None:
+_VOLUME = compiled(
+    r"\s*(?:of\s+\w+\s+|in\s+total\s+)?(?:/|per|an?|each|every)\s*(?:hour|day|week|month|minute|min|h|d)\b"
+)
+
+
+def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """Bring the second reader's values into `document`, field by field."""
+    readings = look.readings
     for role, (part, field) in _PLACES.items():
         others = _claimed(document, field, notes)
         mine = [r for r in readings if r.role == role and r.amount > 0]
@@ -52,9 +74,31 @@ def settle(document: Json, readings: Sequence[Reading], scan: Scan, notes: Notes
         _forget(notes, field, _TOPICS.get(role, role))
         words = scan.words(reading.words)
         notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
+    _by_order(document, look, scan, notes)
     for reading in readings:
         if reading.role in _PLACES:
             scan.eat(reading.quantity.span)
+
+
+LONG = 1000
+"""Tokens from which a length that nothing names is taken for a prompt's."""
+
+
+def _by_order(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
+    """Lengths in tokens whose nouns nobody here knows: what is read stands before what is written, and is longer when it is alone."""
+    loose = [q for q in look.loose if EATEN not in scan.text[slice(*q.span)]]
+    open_fields = [f for f in ("isl", "osl") if _is_default(notes, f) and f not in notes.questions]
+    if len(loose) == 1 and open_fields == ["isl", "osl"] and loose[0].value >= LONG:
+        open_fields = ["isl"]
+    if not open_fields or len(loose) != len(open_fields):
+        return
+    for field, quantity in zip(open_fields, loose, strict=True):
+        document["workload"][field] = round(quantity.value)
+        _forget(notes, field, field)
+        notes.assume(
+            f"`{scan.words(quantity.span)}` read as {field} {round(quantity.value)}: the order in which lengths are told"
+        )
+        scan.eat(quantity.span)
 
 
 def _claimed(document: Json, field: str, notes: Notes) -> set[float]:

@@ -194,7 +194,8 @@ def _tokens(match: re.Match[str], group: str = "n") -> int:
 
 def _is_pair(match: re.Match[str]) -> bool:
     """Two lengths, not a fraction such as 24/7."""
-    return _tokens(match, "a") >= 32 and _tokens(match, "b") >= 1
+    dated = not match["ak"] and 2015 <= _tokens(match, "a") <= 2035
+    return not dated and _tokens(match, "a") >= 32 and _tokens(match, "b") >= 1
 
 
 def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:

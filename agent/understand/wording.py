@@ -10,6 +10,7 @@ from functools import cache
 from agent.understand.instances import with_plain_hosts
 from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
+from agent.understand.roles import quantities
 from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, Scan, compiled
 
 
@@ -60,6 +61,9 @@ _AND_A_PART = compiled(
 )
 
 
+_SECOND = compiled(
+    r"(?P<how>\b(?:under|within|below|in|than|after|about|at\s+most|by)|<=?)\s+(?:a|one)\s+second\b(?!\s+(?:token|word|chunk|host|node|gpu))"
+)
 _ORDINAL_PART = compiled(
     r"(?<![\w.])(?:an?\s+|one\s+|1/)?(?P<n>[1-9]\d{0,3})(?:th|st|nd|rd)\s+of\s+(?:an?\s+|one\s+)?seconds?\b"
 )
@@ -93,7 +97,12 @@ def with_plain_tables(text: str) -> str:
             return match.group()
         return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
+    if _COMMAS.search(text) and ", " not in text:
+        text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
     return _LINES.sub(_paired, _TABLE.sub(pairs, text))
+
+
+_COMMAS = re.compile(r"\w,\w[^,\n]*,\w[^,\n]*,\w")
 
 
 _LINES = re.compile(r"^(?P<head>[^\n\d]{6,400})\n(?P<row>[^\n]{6,400})$(?!\n[^\n]*\d)", re.MULTILINE)
@@ -125,6 +134,7 @@ def with_plain_seconds(text: str) -> str:
         whole = int(match["n"]) if match["n"].isdigit() else 1
         return f"{whole + _PARTS[match['part'].lower()] / 1000:.3g} seconds"
 
+    text = _SECOND.sub(r"\g<how> 1 second", text)
     text = _FRACTION.sub(lambda m: f"{int(m['n']) * 100 / _FRACTIONS[m['part'].lower()]:.4g}%", text)
     return _PART_OF_SECOND.sub(part, _AND_A_PART.sub(more, _ORDINAL_PART.sub(ordinal, text)))
 
@@ -148,13 +158,29 @@ _ABOUT = compiled(
 )
 _UNIT_AHEAD = r"(?=\s*(?:-?\s*(?:tok|input|output|prompt|context|answer|response|in\b|out\b|ms\b|milli|s\b|sec|users?\b|req|concurr|chars?|gpus?\b|words?\b|long\b)|$|[,;.)]))"
 _RANGE = compiled(
-    r"(?<![\w.,/-])(?:between\s+|from\s+)?(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
+    r"(?<![\w.,/-])(?:between\s+|from\s+)?(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|\.{2,3}|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
     + _UNIT_AHEAD
 )
 
 
+_PEAK = compiled(
+    r"(?<![\w.])(?P<mean>\d[\d,.]*)(?P<what>\s+[a-z]+(?:\s+[a-z]+)?)?\s+(?:on\s+average|avg|average|typically|usually|normally)[\s,;(]+(?:and\s+|but\s+|with\s+)?(?:up\s+to\s+|peaks?\s+(?:at|of)\s+)?(?P<peak>\d[\d,]*)(?:\s+(?:at|in|during)\s+(?:the\s+)?peaks?(?:\s+(?:time|hours?))?|\s+max\w*|\s+in\s+the\s+worst\s+case)"
+)
+_REPLICATED = compiled(
+    r"(?<![\w.])(?P<r>\d{1,3})\s+replicas\s+(?:of|with)\s+(?P<n>\d{1,3})\s+(?P<what>gpus|cards|accelerators)(?:\s+each)?\b"
+)
+"""`two replicas of four GPUs each`: so many GPUs in all."""
+
+
 def with_plain_numbers(text: str, notes: Notes) -> str:
     """`a few hundred` and `2-4k` as one number each; what that took for granted is noted."""
+
+    def peak(match: re.Match[str]) -> str:
+        notes.assume(f"`{' '.join(match.group().split())}`: planned for the peak")
+        return f"{match['peak']}{match['what'] or ''}"
+
+    def replicated(match: re.Match[str]) -> str:
+        return f"{match['r']} replicas, {int(match['r']) * int(match['n'])} {match['what']}"
 
     def about(match: re.Match[str]) -> str:
         amount = _VAGUE[match["how"].lower()] * _SCALES[match["scale"].lower()]
@@ -171,6 +197,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         notes.assume(f"`{match.group().strip()}` read as its upper end, {match['b']}{scale}")
         return f"{match['b']}{scale}"
 
+    text = _PEAK.sub(peak, _REPLICATED.sub(replicated, text))
     return _RANGE.sub(larger, _ABOUT.sub(about, text))
 
 
@@ -297,10 +324,24 @@ def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabular
     if degree is not None:
         same = [m for m in _DEGREE.finditer(before) if m["kind"].lower() == degree["kind"].lower()]
         return same[-1].start("kind") if same else None
+    typed = _same_kind(before, after)
+    if typed is not None:
+        return typed
     if _NUMBER.match(after.lstrip()) is None:
         return None
     numbers = list(_NUMBER.finditer(before))
     return numbers[-1].start() if numbers and len(before) - numbers[-1].end() <= 40 else None
+
+
+def _same_kind(before: str, after: str) -> int | None:
+    """Where the last quantity before a marker starts, when the marker is followed by one of the same kind: `3k. Sorry, 30k`."""
+    new = next(iter(quantities(after)), None)
+    old = quantities(before)
+    if new is None or not old or new.kind not in ("time", "tokens", "thousands", "speed", "rate", "pace"):
+        return None
+    leading = after[: new.span[0]].strip()
+    near = len(before) - old[-1].span[1] <= 40
+    return old[-1].span[0] if old[-1].kind == new.kind and not leading and near else None
 
 
 # --- spelling ------------------------------------------------------------------------------------------------------------

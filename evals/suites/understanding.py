@@ -21,6 +21,8 @@ FILES = (
     "understanding_unseen_3.yaml",
     "understanding_unseen_4.yaml",
     "understanding_unseen_5.yaml",
+    "understanding_unseen_6.yaml",
+    "understanding_unseen_7.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
