@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -179,8 +180,14 @@ def _model_notes(request: Request, model: ModelSpec) -> list[str]:
 
 def _is_named(asked: str, model: ModelSpec) -> bool:
     """Whether the record states this name, rather than it being a variant that was traced to the record."""
-    stated = {normalise(form) for name in (model.name, *model.aliases) for form in (name, name.rpartition("/")[2])}
+    stated = _stated(model.name, model.aliases)
     return normalise(asked) in stated or normalise(asked.rpartition("/")[2]) in stated
+
+
+@lru_cache(maxsize=256)
+def _stated(name: str, aliases: tuple[str, ...]) -> frozenset[str]:
+    """The names of a record, each also without its organisation."""
+    return frozenset(normalise(form) for one in (name, *aliases) for form in (one, one.rpartition("/")[2]))
 
 
 def _load_notes(request: Request) -> list[str]:
