@@ -48,8 +48,8 @@ format: .venv/.dev  ## format the code and apply safe fixes
 evals: .venv/.dev  ## run the eval suites offline; SUITES="scenarios" narrows
 	@$(BIN)/python -m evals run $(or $(SUITES),all)
 
-realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines and tools (large environments under .realtool/); TOOLS="vllm ray" narrows, PLANS=240 takes a sample
-	@$(BIN)/python -m evals.realtool $(TOOLS) $(if $(PLANS),--plans $(PLANS)) $(if $(TOOLS),,--out evals/REALTOOL.md)
+realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines and tools (large environments under .realtool/); TOOLS="vllm ray" narrows, PLANS=240 takes a sample, NEW=1 asks what is new
+	@$(BIN)/python -m evals.realtool $(TOOLS) $(if $(PLANS),--plans $(PLANS)) $(if $(NEW),--new) $(if $(TOOLS),,--out evals/REALTOOL.md)
 
 docs: .venv/.dev  ## rewrite the generated pages: RULES.md, ENGINES.md, settings table and output in README.md, openapi.json
 	@$(BIN)/python -m api.docs

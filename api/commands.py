@@ -53,7 +53,7 @@ def plan(
     result = service.plan(ask, settings, named, replay=replay, on_event=_progress())
     if output is not None:
         _write_files(result, output)
-    _print_result(result, style)
+    _print_result(result, style, saved=output is not None)
     raise typer.Exit(0 if result.status == "valid" else 1)
 
 
@@ -294,7 +294,7 @@ def _batch(name: str, settings: Settings, answer: Callable[[Any], dict[str, Any]
         sys.stdout.flush()
 
 
-def _print_result(result: Result, style: str) -> None:
+def _print_result(result: Result, style: str, *, saved: bool) -> None:
     if style == "json":
         _json(service.document(result))
     elif style == "yaml":
@@ -308,7 +308,7 @@ def _print_result(result: Result, style: str) -> None:
     else:
         from api import render, report
 
-        render.show(report.result(result))
+        render.show(report.result(result, saved=saved))
 
 
 def _write_files(result: Result, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A plan as a folder: the result, the graph, the files of every engine that can run it, and a page that says what is what."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -27,6 +28,15 @@ GRAPHS = {
     "graphml": "the graph for network tools",
     "perfetto": "the timeline of every rank, for Perfetto",
 }
+
+FILES = {
+    "router.sh": "starts the router in front of the servers, on a machine that reaches them",
+    "disaggregated.yaml": "tells the front end where the servers of both pools are",
+    "serve.yaml": "the application for `serve deploy`",
+    "dynamo.yaml": "the deployment for `kubectl apply`",
+    "values.yaml": "the values for the modelservice chart",
+}
+"""Files of engines by name, beside the scripts of hosts and the settings of pools."""
 
 MOST_NAMED = 32
 """Files of one export that are listed one by one."""
@@ -66,12 +76,13 @@ def _written(result: Result, to: str, folder: str) -> Written:
 def export_files(dag: Dag, request: Request | None, to: str) -> dict[str, bytes]:
     """The files of one export by name, with a page that says what they are. Raises `InputError` where the target cannot express the plan."""
     files = {artifact.name: artifact.data for artifact in service.export(dag, to, request)}
-    told = "starts the plan" if to in ENGINES else exporter(to).summary
     model = dag.model if isinstance(dag.model, str) else str(dag.model.get("name", "your model"))
-    shown = [f"`{name}`" for name in files]
-    rows = shown if len(shown) <= MOST_NAMED else [f"{shown[0]} ... {shown[-1]} ({len(shown)} files)"]
+    rows = {f"`{name}`": _told(to, name) for name in files}
+    if len(rows) > MOST_NAMED:
+        first, *_, last = rows
+        rows = {f"{first} ... {last} ({len(files)} files)": rows[first]}
     parts = [f"# {model}: {describe_strategy(dag.strategy)}", "", "| file | what it is |", "| --- | --- |"]
-    parts += [f"| {names} | {ENGINES.get(to, to)}: {told} |" for names in rows]
+    parts += [f"| {names} | {ENGINES.get(to, to)}: {told} |" for names, told in rows.items()]
     if to in ENGINES:
         parts += ["", "Each `hostN.sh` runs on host N; what has to be set (addresses) stands at the top of a file."]
     parts += [
@@ -79,6 +90,15 @@ def export_files(dag: Dag, request: Request | None, to: str) -> dict[str, bytes]
         f"Written by `meshwright export FILE --to {to}`: change the plan and export again rather than edit these files.",
     ]
     return {"README.md": ("\n".join(parts) + "\n").encode(), **files}
+
+
+def _told(to: str, name: str) -> str:
+    """What a file of an export is, in a few words."""
+    if to not in ENGINES:
+        return exporter(to).summary
+    if host := re.fullmatch(r"host(\d+)\.sh", name):
+        return f"starts the servers of host {host[1]}"
+    return FILES.get(name, "settings of the servers of this pool, which the scripts name")
 
 
 # --- the page ---

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -46,8 +47,8 @@ WITHOUT_PLAN = {
 NEXT = "Add `-o DIR` for the launch commands of every engine, the graph and this report as files."
 
 
-def result(value: Result) -> RenderableType:
-    """Everything there is to say about a plan."""
+def result(value: Result, *, saved: bool = True) -> RenderableType:
+    """Everything there is to say about a plan, and how to have it as files unless it is `saved`."""
     parts: list[RenderableType | None] = [headline(value), _question(value)]
     if value.infeasible is not None:
         parts.append(infeasible(value.infeasible))
@@ -63,6 +64,8 @@ def result(value: Result) -> RenderableType:
     if value.report.findings:
         parts.append(section("Findings", findings(value.report.findings)))
     parts.append(_why(value))
+    if value.dag is not None and not saved:
+        parts.append(Text(f"\n{NEXT}", style="dim"))
     return Group(*(part for part in parts if part is not None))
 
 
@@ -237,8 +240,6 @@ def _why(value: Result) -> RenderableType:
                 "Read more (knowledge/pages)", bullets(f"{one.ref}  {one.title}".rstrip() for one in value.citations)
             )
         )
-    if value.dag is not None:
-        parts.append(Text(f"\n{NEXT}", style="dim"))
     return Group(*parts)
 
 
@@ -255,8 +256,8 @@ def _alternatives(value: Result) -> RenderableType:
     return made
 
 
-def _lost(other: Alternative) -> Text:
-    return Text.assemble(other.summary, (f"\n  {other.reason}", "dim"))
+def _lost(other: Alternative) -> RenderableType:
+    return Group(Text(other.summary), Padding(Text(other.reason, style="dim"), (0, 0, 0, 2)))
 
 
 def _point(value: Estimate) -> Iterable[str]:

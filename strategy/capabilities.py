@@ -133,7 +133,7 @@ _VLLM = Capabilities(
     rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "EN021", "RL010"),
     handoff="nixl",
     online_weights={"fp8": "fp8"},
-    remote_code=("mimo-7b",),
+    remote_code=("mimo",),
 )
 _SGLANG = Capabilities(
     engine="sglang",
@@ -149,7 +149,7 @@ _SGLANG = Capabilities(
     all_to_all_spans_stage=True,
     all_to_all_beyond_top_k=False,
     all_to_all_fabrics=("nvlink", "infinity_fabric"),
-    all_to_all_lacking=("gpt-oss", "llama-4", "mixtral"),
+    all_to_all_lacking=("gpt-oss", "llama-4", "llama4", "mixtral"),
     low_latency_hidden=DEEPEP_HIDDEN,
     low_latency_pads=False,
     dp_layout="inner",
@@ -170,7 +170,7 @@ _SGLANG = Capabilities(
     overlaps_stages=False,
     divides_chunks=True,
     online_weights={"fp8": "fp8"},
-    remote_code=("mimo-7b",),
+    remote_code=("mimo",),
 )
 _TRTLLM = Capabilities(
     engine="trtllm",
@@ -205,8 +205,14 @@ _TRTLLM = Capabilities(
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
     rules=("EN014", "EN015", "EN019", "EN020", "RL010"),
     accelerators=("nvidia",),
-    remote_code=("mimo-7b",),
+    remote_code=("mimo",),
 )
+
+
+def begins(name: str, starts: tuple[str, ...]) -> bool:
+    """Whether a model's name, from the catalogue or the `model_type` of a config.json, begins with one of `starts`."""
+    return bool(starts) and name.lower().replace("_", "-").startswith(starts)
+
 
 TABLE: Mapping[tuple[Target, str], Capabilities] = {
     (row.engine, row.version): row

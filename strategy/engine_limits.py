@@ -6,7 +6,7 @@ A predicate is the truth behind one rule; the row says whether the rule speaks a
 from collections.abc import Callable
 from typing import Any
 
-from strategy.capabilities import Capabilities, capabilities
+from strategy.capabilities import Capabilities, begins, capabilities
 from strategy.hardware import Cluster, Fabric
 from strategy.model import ModelSpec
 from strategy.request import Engine
@@ -44,7 +44,7 @@ def token_shards_exist(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
     """Tokens are sharded between tp collectives for dense models of the row's families only, in one pipeline stage (EN012)."""
     if pool.sp_kind != "megatron":
         return True
-    known = bool(row.token_shards) and model.name.lower().startswith(row.token_shards)
+    known = begins(model.name, row.token_shards)
     return known and model.moe is None and pool.pp_size == 1
 
 
@@ -74,7 +74,7 @@ def all_to_all_takes(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
     """all_to_all is written for the model, its low-latency kernels for the hidden size (EN021)."""
     if not exchanges_tokens(pool):
         return True
-    lacks = bool(row.all_to_all_lacking) and model.name.lower().startswith(row.all_to_all_lacking)
+    lacks = begins(model.name, row.all_to_all_lacking)
     return not lacks and (not low_latency(pool) or low_latency_fits(row, model))
 
 

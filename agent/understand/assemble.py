@@ -143,7 +143,8 @@ def _question(notes: Notes, document: dict[str, Any]) -> str | None:
     if not parts:
         return None
     text = "; ".join(parts)
-    tail = f". A whole request reads: `{EXAMPLE}`" if missing else ""
+    stop = "" if text.endswith("?") else "."
+    tail = f"{stop} A whole request reads: `{EXAMPLE}`" if missing else ""
     return text[0].upper() + text[1:] + tail
 
 

@@ -9,6 +9,8 @@ const MEASURES = {
 };
 const LEFT = 62, RIGHT = 16, TOP = 18;
 const NARROWEST = 320, WIDEST = 620, ASPECT = 0.62, FOOT = 48;
+const ROOMY = 190;
+/* Height from which the upright axis has room for its name in the middle. */
 const BEYOND = 2.2;
 /* A limit further out than this many times the largest value is not drawn. */
 
@@ -62,21 +64,23 @@ function scatter(points, across, up, slo, mark, room) {
 function scale(values, low, high) {
   const min = Math.min(...values), max = Math.max(...values), room = (max - min || max || 1) * 0.14;
   const from = Math.max(0, min - room), to = max + room;
-  return { at: (value) => low + (value - from) / (to - from) * (high - low), ticks: ticks(from, to) };
+  return { at: (value) => low + (value - from) / (to - from) * (high - low), ...ticks(from, to) };
 }
 
+// Round values, and how they are written: with as many decimals as tell them apart.
 function ticks(from, to) {
   const raw = (to - from) / 4, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw);
   const found = [];
   for (let value = Math.ceil(from / step) * step; value <= to; value += step) found.push(Number(value.toPrecision(10)));
-  return found;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return { ticks: found, write: (value) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }) };
 }
 
 function ground(x, y, { W, BOTTOM }) {
   return [
-    ...x.ticks.map((v) => [s("line", { class: "gridline", x1: x.at(v), x2: x.at(v), y1: TOP, y2: BOTTOM }), s("text", { class: "tick", x: x.at(v), y: BOTTOM + 16, "text-anchor": "middle" }, num(v))]),
-    ...y.ticks.map((v) => [s("line", { class: "gridline", x1: LEFT, x2: W - RIGHT, y1: y.at(v), y2: y.at(v) }), s("text", { class: "tick", x: LEFT - 8, y: y.at(v) + 4, "text-anchor": "end" }, num(v))]),
+    ...x.ticks.map((v) => [s("line", { class: "gridline", x1: x.at(v), x2: x.at(v), y1: TOP, y2: BOTTOM }), s("text", { class: "tick", x: x.at(v), y: BOTTOM + 16, "text-anchor": "middle" }, x.write(v))]),
+    ...y.ticks.map((v) => [s("line", { class: "gridline", x1: LEFT, x2: W - RIGHT, y1: y.at(v), y2: y.at(v) }), s("text", { class: "tick", x: LEFT - 8, y: y.at(v) + 4, "text-anchor": "end" }, y.write(v))]),
   ];
 }
 
@@ -104,11 +108,12 @@ function front(all, xMore, yMore) {
 }
 
 function axisNames([xLabel, xMore], [yLabel, yMore], { W, H, BOTTOM }) {
-  const turned = `translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)`;
+  const low = BOTTOM - TOP < ROOMY;
+  const turned = `translate(14 ${low ? (yMore ? BOTTOM : TOP) : (TOP + BOTTOM) / 2}) rotate(-90)`;
   return [
     s("text", { class: "axis", x: (LEFT + W) / 2, y: H - 10, "text-anchor": "middle" }, xLabel),
     s("text", { class: "axis better", x: xMore ? W - RIGHT : LEFT, y: H - 10, "text-anchor": xMore ? "end" : "start" }, xMore ? "better ›" : "‹ better"),
-    s("text", { class: "axis", transform: turned, "text-anchor": "middle" }, yLabel),
+    s("text", { class: "axis", transform: turned, "text-anchor": low ? (yMore ? "start" : "end") : "middle" }, yLabel),
     s("text", { class: "axis better", transform: `translate(14 ${yMore ? TOP : BOTTOM}) rotate(-90)`, "text-anchor": yMore ? "end" : "start" }, yMore ? "better ›" : "‹ better"),
   ];
 }

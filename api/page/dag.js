@@ -3,7 +3,7 @@
 
 import { AXES, css } from "/page/dom.js";
 import { edgePath } from "/page/geometry.js";
-import { forgetWidths, paint, placeMap } from "/page/paint.js";
+import { chooseMapCorner, forgetWidths, paint, placeMap } from "/page/paint.js";
 import { listen } from "/page/pointer.js";
 
 const MIN_ZOOM = 0.015, MAX_ZOOM = 4, TILE = 900, PAD = 16;
@@ -167,6 +167,7 @@ export class DagView {
     const tall = (this.height - 2 * PAD) / this.grid.height;
     const k = clamp(tall, READABLE, 0.8);
     this.look(k, Math.max(PAD, (this.width - this.grid.width * k) / 2), Math.max(PAD, (this.height - this.grid.height * k) / 2));
+    chooseMapCorner(this);
     this.fitted = true;
   }
 

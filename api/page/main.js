@@ -18,6 +18,9 @@ import { drawVerdict } from "/page/verdict.js";
 
 const PARTS = { verdict: "Result", "dag-section": "Graph", gpus: "GPUs", memory: "Memory", timeline: "Time", choice: "Alternatives", deploy: "Deploy", sources: "Sources" };
 
+const NARROW = 700;
+/* Width up to which examples would push a question out of sight. */
+
 const GONE = new Set([404, 422]);
 /* How the server says that it has no such run, or never could. */
 
@@ -84,7 +87,7 @@ async function present(result) {
   document.body.dataset.view = "result";
   byId("result").hidden = false;
   byId("dag-section").hidden = !result.dag;
-  toggleExamples(result.status === "needs_clarification");
+  toggleExamples(result.status === "needs_clarification" && innerWidth > NARROW);
   for (const id of ["gpus", "memory", "timeline", "choice", "deploy"]) byId(id).hidden = true;
   if (result.dag) state.document = JSON.stringify({ dag: result.dag, request: result.request });
   const drawn = result.dag ? redrawDag() : null;

@@ -244,12 +244,29 @@ function labelColour(colours, node, heat) {
 
 // --- the map of the whole ---
 
-// Where it lies, in pixels; none when everything is in view.
+// Where it lies, in pixels: in the lower corner where it hid less of the graph when that was last laid out; none when everything is in view.
 export function placeMap(view) {
   const { grid, width, height, view: { k, x, y } } = view;
   if (!grid || width < 480 || (x >= -1 && y >= -1 && x + grid.width * k <= width + 1 && y + grid.height * k <= height + 1)) return null;
   const scale = Math.min(MAP_W / grid.width, MAP_H / grid.height), w = grid.width * scale, h = grid.height * scale;
-  return { x: width - w - MAP_EDGE, y: height - h - MAP_EDGE, w, h, scale };
+  return { x: view.mapLeft ? MAP_EDGE : width - w - MAP_EDGE, y: height - h - MAP_EDGE, w, h, scale };
+}
+
+export function chooseMapCorner(view) {
+  const hidden = (left) => {
+    view.mapLeft = left;
+    const map = placeMap(view);
+    return map ? view.grid.columns.reduce((sum, { box }) => sum + shared(view.view, box, map), 0) : 0;
+  };
+  const right = hidden(false);
+  view.mapLeft = hidden(true) < right;
+}
+
+// The pixels of a box of the graph that lie under a rectangle of the canvas.
+function shared({ k, x, y }, box, under) {
+  const w = Math.min(x + (box.x + box.w) * k, under.x + under.w) - Math.max(x + box.x * k, under.x);
+  const h = Math.min(y + (box.y + box.h) * k, under.y + under.h) - Math.max(y + box.y * k, under.y);
+  return Math.max(0, w) * Math.max(0, h);
 }
 
 function paintMap(view, g) {

@@ -6,7 +6,7 @@ const WORDS = {
   valid: "Valid", infeasible: "Infeasible", needs_clarification: "One question", rejected: "Rejected",
 };
 const BY = { llm: "proposed by the language model", planner_fallback: "the planner's, since the language model gave no valid answer" };
-const LIMITS = { memory: "Memory", ttft_ms: "TTFT", tpot_ms: "TPOT" };
+const LIMITS = { memory: "Memory", ttft_ms: "TTFT", tpot_ms: "TPOT", request_rate: "Request rate", serving: "Serving" };
 const CLOSEST = 3;
 
 export function drawVerdict(section, result, { pools, onAsk, onWords, link, onFinding, deploy }) {

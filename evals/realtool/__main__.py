@@ -1,9 +1,10 @@
 """`python -m evals.realtool [TOOL...]`: export plans of the whole catalogue and hand the files to the real tools."""
 
+import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +12,7 @@ from evals.realtool.environments import ROOT, UnavailableError
 from evals.realtool.files import Corpus, export_all, unserved
 from evals.realtool.judges import JUDGES, Judge, Paths, Said, Verdict
 from evals.realtool.kept import Kept
-from evals.realtool.plans import planned
+from evals.realtool.plans import outside, planned
 from evals.realtool.table import table
 
 app = typer.Typer(add_completion=False)
@@ -23,6 +24,13 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="Models to plan for; the catalogue unless given.")] = None,
     plans: Annotated[int | None, typer.Option(min=1, help="A sample of so many plans; all unless given.")] = None,
     seed: Annotated[int, typer.Option(help="Where chance starts.")] = 0,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            help="A config.json, or a folder of them: plans for these models on made-up hosts, not for the catalogue.",
+        ),
+    ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Ask only about files that the tool has not accepted before.")
     ] = False,
@@ -42,7 +50,9 @@ def main(
 ) -> None:
     """Exit 1 when a file differs from its plan or a tool refuses one; tools that cannot be had here are told as such."""
     asked = _asked(tools or [])
-    corpus = export_all(planned(seed, names=tuple(model or ()), most=plans))
+    given = _configs(config or [])
+    made = outside(given, seed, most=plans) if given else planned(seed, names=tuple(model or ()), most=plans)
+    corpus = export_all(made)
     _tell(f"{len(corpus.plans)} plans, {sum(1 for one in corpus.exports if one.files)} deployments")
     paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
     kept = Kept(paths.folder / "said", corpus)
@@ -54,6 +64,11 @@ def main(
     if out is None:
         sys.stdout.write(table(corpus, said, seed))
     raise typer.Exit(0 if _clean(corpus, {judge.name: said[judge.name][1] for judge in asked}) else 1)
+
+
+def _configs(places: list[Path]) -> dict[str, dict[str, Any]]:
+    files = [file for place in places for file in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def _asked(names: list[str]) -> list[Judge]:

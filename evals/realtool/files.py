@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from evals.realtool.plans import Planned
 from evals.realtool.shell import calls
-from knowledge.catalogue import models
 from strategy.errors import InputError
 from strategy.export import FORMATS, Artifact, Plan
 from strategy.export.readback import degrees_of, ray_configs, read_back
@@ -49,6 +49,8 @@ class Corpus:
     """All plans with their deployments."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
+    configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The model's `config.json` of each plan."""
     exports: list[Written] = field(default_factory=list)
     answers: set[str] = field(default_factory=set)
     """Plans that are the planner's answers; the others were drawn by chance."""
@@ -58,7 +60,7 @@ class Corpus:
         if target in DEPLOYMENTS:
             made = (one for one in self.exports if one.target == target)
         else:
-            made = (exported(Planned(name, plan), target) for name, plan in self.plans.items())
+            made = (exported(name, plan, target) for name, plan in self.plans.items())
         return (one for one in made if one.files)
 
     def count(self, target: str) -> Counter[str]:
@@ -84,19 +86,19 @@ def export_all(planned: Iterable[Planned]) -> Corpus:
     """Write the deployments of every plan and read them back."""
     corpus = Corpus()
     for one in planned:
-        corpus.plans[one.name] = one.plan
+        corpus.plans[one.name], corpus.configs[one.name] = one.plan, one.config
         corpus.answers |= {one.name} if one.by_planner else set()
-        corpus.exports += [exported(one, target) for target in DEPLOYMENTS]
+        corpus.exports += [exported(one.name, one.plan, target) for target in DEPLOYMENTS]
     return corpus
 
 
-def exported(one: Planned, target: str) -> Written:
+def exported(name: str, plan: Plan, target: str) -> Written:
     """One plan for one target."""
     try:
-        files = FORMATS[target].write(one.plan)
+        files = FORMATS[target].write(plan)
     except InputError as error:
-        return Written(one.name, target, refused=f"{error} | {error.hint}")
-    return Written(one.name, target, files, differs=_differs(one.plan, target, files))
+        return Written(name, target, refused=f"{error} | {error.hint}")
+    return Written(name, target, files, differs=_differs(plan, target, files))
 
 
 def _differs(plan: Plan, target: str, files: tuple[Artifact, ...]) -> str:
@@ -113,11 +115,12 @@ def _differs(plan: Plan, target: str, files: tuple[Artifact, ...]) -> str:
 # --- what drivers are given ---------------------------------------------------------------------------------------------------------
 
 
-def model_folder(model: str, folder: Path) -> str:
-    """A folder with the model's `config.json` and nothing else."""
-    place = folder / "models" / model
+def model_folder(corpus: Corpus, plan: str, folder: Path) -> str:
+    """A folder with the `config.json` of a plan's model and nothing else."""
+    config = dict(corpus.configs[plan])
+    text = json.dumps(config, sort_keys=True)
+    place = folder / "models" / f"{corpus.plans[plan].slug}-{sha256(text.encode()).hexdigest()[:8]}"
     place.mkdir(parents=True, exist_ok=True)
-    config = {**models()[model].config}
     kind = config.get("model_type", "")
     if kind in WHOLE:
         config = {**WHOLE[kind], "text_config": config}
@@ -130,7 +133,6 @@ def command_tasks(corpus: Corpus, target: str, folder: Path) -> list[dict[str, A
     """Every process that the scripts of `target` start, as a real shell starts them."""
     tasks = []
     for one in corpus.of(target):
-        plan = corpus.plans[one.plan]
         scripts = [file for file in one.files if file.name.startswith("host")]
         for file in scripts:
             for number, call in enumerate(calls(file.text, range(len(scripts)))):
@@ -138,7 +140,7 @@ def command_tasks(corpus: Corpus, target: str, folder: Path) -> list[dict[str, A
                     {
                         "id": f"{one.plan}/{file.name}/{number}",
                         "plan": one.plan,
-                        "model": model_folder(plan.model.name, folder),
+                        "model": model_folder(corpus, one.plan, folder),
                         "argv": list(call.argv),
                         "env": dict(call.env),
                     }
@@ -150,13 +152,12 @@ def engine_tasks(corpus: Corpus, folder: Path) -> list[dict[str, Any]]:
     """The engine arguments of every Ray file."""
     tasks = []
     for one in corpus.of("ray"):
-        plan = corpus.plans[one.plan]
         for role, config in ray_configs(one.files[0].text):
             tasks.append(
                 {
                     "id": f"{one.plan}/ray/{role}",
                     "plan": one.plan,
-                    "model": model_folder(plan.model.name, folder),
+                    "model": model_folder(corpus, one.plan, folder),
                     "kwargs": config["engine_kwargs"],
                     "env": config.get("runtime_env", {}).get("env_vars", {}),
                     "replicas": int(config.get("deployment_config", {}).get("num_replicas", 1)),

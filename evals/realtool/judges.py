@@ -231,7 +231,7 @@ def _mermaid(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
 def _given(path: str | None, why: str) -> str:
     if path is None or not Path(path).exists():
         raise UnavailableError(why)
-    return str(Path(path).resolve())
+    return str(Path(path).absolute())  # not resolved: the Python of an environment is a link
 
 
 JUDGES = (

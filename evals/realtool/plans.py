@@ -1,14 +1,15 @@
 """The plans whose exports are judged: every model of the catalogue on GPUs of every kind, colocated and disaggregated, drawn and planned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, pairwise, zip_longest
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from knowledge.calibration import calibration
 from knowledge.catalogue import gpus, models
 from knowledge.resolve import resolve
 from strategy.build import build
+from strategy.capabilities import able_on
 from strategy.errors import InputError
 from strategy.export import Plan
 from strategy.memory import stage_memory
@@ -28,6 +29,7 @@ POOLS_DRAWN_FROM = 4_000
 KEPT_EVEN = 0.5
 """Share of pipelines that keep even stages."""
 TRIES = 6
+OUTSIDE_PER_MODEL = 4
 PROMPT_TOKENS, ANSWER_TOKENS = 1024, 256
 
 
@@ -36,6 +38,8 @@ class Planned(NamedTuple):
 
     name: str
     plan: Plan
+    config: Mapping[str, Any]
+    """The model's `config.json`."""
     by_planner: bool = False
     """The planner's answer to a request; else drawn by chance from the space."""
 
@@ -44,7 +48,10 @@ class Slot(NamedTuple):
     """A plan to be made: for which model, accelerator and engine, how served, and who chooses it."""
 
     model: str
-    gpu: str
+    config: Mapping[str, Any] | None
+    """Its `config.json` where the catalogue does not have the model."""
+    cluster: Mapping[str, Any]
+    """Of the request, but for the number of hosts."""
     engine: Engine | None
     serving: Serving
     by_planner: bool
@@ -52,7 +59,13 @@ class Slot(NamedTuple):
     @property
     def name(self) -> str:
         """What the plan is called."""
-        parts = (self.model, self.gpu, self.serving, self.engine or "any", *(("planned",) if self.by_planner else ()))
+        parts = (
+            self.model,
+            self.cluster["gpu"],
+            self.serving,
+            self.engine or "any",
+            *(("planned",) if self.by_planner else ()),
+        )
         return ".".join(parts)
 
 
@@ -61,13 +74,36 @@ def planned(seed: int, *, names: tuple[str, ...] = (), most: int | None = None) 
 
     Models take turns, so that any beginning of the list has all of them about equally often.
     """
-    made = (_of_slot(slot, seed) for slot in _slots(seed, names))
+    mixed = [_of_model(index, model, seed) for index, model in enumerate(models()) if not names or model in names]
+    return _made(mixed, seed, most)
+
+
+def outside(configs: Mapping[str, Mapping[str, Any]], seed: int, *, most: int | None = None) -> Iterator[Planned]:
+    """The same for models by their `config.json`, on hosts and accelerators that nobody sells."""
+    mixed = [
+        [_elsewhere(model, config, turn, Random(f"{seed} {model} {turn}")) for turn in range(OUTSIDE_PER_MODEL)]  # noqa: S311 (repeatable)
+        for model, config in configs.items()
+    ]
+    return _made(mixed, seed, most)
+
+
+def _made(slots_of_models: Iterable[list[Slot]], seed: int, most: int | None) -> Iterator[Planned]:
+    slots = (slot for turn in zip_longest(*slots_of_models) for slot in turn if slot is not None)
+    made = (_of_slot(slot, seed) for slot in slots)
     return islice((one for one in made if one is not None), most)
 
 
-def _slots(seed: int, names: tuple[str, ...]) -> Iterator[Slot]:
-    mixed = [_of_model(index, model, seed) for index, model in enumerate(models()) if not names or model in names]
-    return (slot for turn in zip_longest(*mixed) for slot in turn if slot is not None)
+def _elsewhere(model: str, config: Mapping[str, Any], turn: int, rng: Random) -> Slot:
+    base = gpus()[rng.choice(list(gpus()))]
+    cluster = {
+        "gpu": base.key,
+        "memory_gb": round(base.memory_gb * rng.uniform(0.7, 2.5), 1),
+        "memory_tb_per_s": round(base.memory_tb_per_s * rng.uniform(0.5, 2), 2),
+        "nic_gb_per_s": round(base.nic_gb_per_s * rng.uniform(0.5, 2), 1),
+        "gpus_per_host": rng.choice((2, 4, 6, 8, 16)),
+    }
+    engine = rng.choice(tuple(able_on(base.vendor)) or (None,))
+    return Slot(f"{model}-{turn}", config, cluster, engine, rng.choice(SERVINGS), by_planner=turn % 2 == 0)
 
 
 def _of_model(index: int, model: str, seed: int) -> list[Slot]:
@@ -75,7 +111,7 @@ def _of_model(index: int, model: str, seed: int) -> list[Slot]:
     turns = [(turn, GPUS_PER_MODEL, False) for turn in range(GPUS_PER_MODEL)]
     turns += [(turn, PLANNED_GPUS_PER_MODEL, True) for turn in range(PLANNED_GPUS_PER_MODEL)]
     slots = [
-        Slot(model, *_place(index, turn, of), serving, by_planner)
+        Slot(model, None, *_place(index, turn, of), serving, by_planner)
         for turn, of, by_planner in turns
         for serving in SERVINGS
     ]
@@ -83,10 +119,10 @@ def _of_model(index: int, model: str, seed: int) -> list[Slot]:
     return slots
 
 
-def _place(index: int, turn: int, turns: int) -> tuple[str, Engine | None]:
+def _place(index: int, turn: int, turns: int) -> tuple[dict[str, Any], Engine | None]:
     """Accelerator and engine of a model's turn: all of them come up over the catalogue."""
     kinds = list(gpus())
-    return kinds[(turns * index + turn) % len(kinds)], ENGINES[(index + turn) % len(ENGINES)]
+    return {"gpu": kinds[(turns * index + turn) % len(kinds)]}, ENGINES[(index + turn) % len(ENGINES)]
 
 
 def _of_slot(slot: Slot, seed: int) -> Planned | None:
@@ -98,7 +134,8 @@ def _of_slot(slot: Slot, seed: int) -> Planned | None:
             continue
         plan = _answer(problem) if slot.by_planner else _drawn(problem, slot.serving, rng)
         if plan is not None:
-            return Planned(slot.name, plan, slot.by_planner)
+            config = slot.config or models()[slot.model].config
+            return Planned(slot.name, plan, config, slot.by_planner)
     return None
 
 
@@ -114,8 +151,8 @@ def _answer(problem: Problem) -> Plan | None:
 
 def _problem(slot: Slot, hosts: int) -> Problem | None:
     asked = {
-        "model": slot.model,
-        "cluster": {"gpu": slot.gpu, "hosts": hosts},
+        "model": slot.config or slot.model,
+        "cluster": {**slot.cluster, "hosts": hosts},
         "workload": {"isl": PROMPT_TOKENS, "osl": ANSWER_TOKENS},
         "engine": slot.engine,
         "serving": slot.serving if slot.by_planner else "auto",

@@ -1,13 +1,26 @@
 """`REALTOOL.md`: what each tool said, in a dated table."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from evals.realtool.files import Corpus, unserved
 from evals.realtool.judges import JUDGES, Judge, Said
+from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST
+from strategy.export.shell import layers_of_stages
+from strategy.strategy import Strategy
 from validators.artifacts import DEPLOYMENTS
 
 SHOWN = 5
+TRAITS: dict[str, Callable[[Strategy], bool]] = {
+    "with attention DP": lambda s: any(pool.attention.dp_size > 1 for pool in s.pools),
+    "with spread experts": lambda s: any(pool.experts is not None and pool.experts.ep_size > 1 for pool in s.pools),
+    "with uneven stages": lambda s: any(len(set(layers_of_stages(pool))) > 1 for pool in s.pools),
+    "with several replicas": lambda s: any(pool.replicas > 1 for pool in s.pools),
+    "with pools of unequal replicas": lambda s: len({pool.replicas for pool in s.pools}) > 1,
+    "on more than 8 GPUs": lambda s: s.world_size > DEFAULT_GPUS_PER_HOST,
+}
+"""What plans have that is easily written wrong."""
 
 
 def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
@@ -19,13 +32,15 @@ def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
         f"{len(corpus.plans)} valid plans ({kinds['colocated']} colocated, {kinds['disaggregated']} disaggregated) of {len(models)} models "
         f"on {len(gpus)} kinds of accelerators: {len(corpus.answers)} answers of the planner, the others drawn from the search space"
     )
+    strategies = [plan.strategy for plan in corpus.plans.values()]
+    traits = ", ".join(f"{sum(map(holds, strategies))} {name}" for name, holds in TRAITS.items())
     lost = unserved(corpus)
     lines = [
         "# Exports before the real tools",
         "",
         "Written by `make realtool`; not part of the default tests.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}: {drawn}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}: {drawn}. Among them {traits}.",
         "",
         "## Read back by ourselves",
         "",

@@ -93,19 +93,19 @@ READERS = {"dynamo": dynamo_servers, "llm-d": llmd_servers}
 def worker_tasks(corpus: Corpus, target: str, engine: str, folder: Path) -> list[dict[str, Any]]:
     """Every pod of one server of every section, where `engine` is the one inside."""
     return [
-        {"id": f"{plan}/{one.role}/{number}", "plan": plan, "model": model_folder(model, folder), "argv": list(pod.argv), "env": dict(pod.env)}
-        for plan, model, one in _sections(corpus, target, engine)
+        {"id": f"{plan}/{one.role}/{number}", "plan": plan, "model": model_folder(corpus, plan, folder), "argv": list(pod.argv), "env": dict(pod.env)}
+        for plan, one in _sections(corpus, target, engine)
         for number, pod in enumerate(one.pods)
     ]  # fmt: skip
 
 
 def servers_of(corpus: Corpus, target: str, engine: str) -> dict[tuple[str, str], Deployed]:
     """Sections by plan and role."""
-    return {(plan, one.role): one for plan, _, one in _sections(corpus, target, engine)}
+    return {(plan, one.role): one for plan, one in _sections(corpus, target, engine)}
 
 
-def _sections(corpus: Corpus, target: str, engine: str) -> Iterator[tuple[str, str, Deployed]]:
+def _sections(corpus: Corpus, target: str, engine: str) -> Iterator[tuple[str, Deployed]]:
     for one in corpus.of(target):
         inside, sections = READERS[target](one.files[0].text)
         if inside == engine:
-            yield from ((one.plan, corpus.plans[one.plan].model.name, section) for section in sections)
+            yield from ((one.plan, section) for section in sections)

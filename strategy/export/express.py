@@ -7,7 +7,7 @@ An obstacle is a field of a pool, the reason, and the change of the pool that re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from strategy.capabilities import TABLE, Capabilities
+from strategy.capabilities import TABLE, Capabilities, begins
 from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_takes, without_context_parallelism
 from strategy.errors import InputError
 from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
@@ -268,7 +268,7 @@ def _token_shards(q: Question) -> Iterator[Obstacle]:
     pool = q.pool
     if pool.sp_kind != "megatron" or pool.attention.tp_size == 1:
         return
-    known = q.model.moe is None and q.model.name.lower().startswith(q.engine.token_shards or ("\0",))
+    known = q.model.moe is None and begins(q.model.name, q.engine.token_shards)
     if not known or pool.pp_size > 1 or pool.attention.dp_size > 1:
         where = (
             f"{', '.join(q.engine.token_shards)} without stages or attention DP only (EN012)"

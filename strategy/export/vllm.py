@@ -8,7 +8,7 @@ switch on the hybrid balancer.
 import json
 from collections.abc import Iterator
 
-from strategy.capabilities import Capabilities, capabilities
+from strategy.capabilities import Capabilities, begins, capabilities
 from strategy.engine_limits import vllm_pushes
 from strategy.errors import InputError
 from strategy.export.artifacts import Artifact, Plan
@@ -71,7 +71,7 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
 
 def trust_flags(plan: Plan, engine: Capabilities) -> Flags:
     """Leave to load code that comes with the checkpoint, where there is no other way to read its configuration."""
-    return (("--trust-remote-code", None),) if plan.model.name.startswith(engine.remote_code or ("\0",)) else ()
+    return (("--trust-remote-code", None),) if begins(plan.model.name, engine.remote_code) else ()
 
 
 def partition(plan: Plan, pool: Pool) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from strategy.capabilities import begins
 from strategy.engine_limits import all_to_all_takes
 from strategy.model import ModelSpec
 from strategy.request import Engine
@@ -47,7 +48,7 @@ def all_to_all_that_a_model_lacks(subject: Subject) -> Iterator[Hit]:
         return
     for path, pool in subject.pools():
         if not all_to_all_takes(row, subject.model, pool):
-            listed = subject.model.name.lower().startswith(row.all_to_all_lacking or ("\0",))
+            listed = begins(subject.model.name, row.all_to_all_lacking)
             sizes = ", ".join(map(str, row.low_latency_hidden))
             alone = pool.attention.dp_size * pool.attention.cp_size == 1
             yield Hit(
