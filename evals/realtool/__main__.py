@@ -57,7 +57,9 @@ def main(
     paths = Paths(folder.resolve(), astra_sim, chakra_python, llmd_schema, mermaid)
     kept = Kept(paths.folder / "said", corpus)
     for judge in asked:
-        kept.after(judge, _judged(judge, kept.unasked(judge) if new else corpus, paths))
+        open_ones = kept.unasked(judge) if new else corpus
+        if open_ones.has(judge.target):
+            kept.after(judge, _judged(judge, open_ones, paths))
         said = {judge.name: kept.latest(judge) for judge in JUDGES}
         if out is not None:
             out.write_text(table(corpus, said, seed), encoding="utf-8")

@@ -13,6 +13,7 @@ COMPARED = (
     "cp_size",
     "tp_size",
     "ep_size",
+    "moe_tp_size",
     "moe_dp_size",
     "dcp_size",
     "redundant_experts",

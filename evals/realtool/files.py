@@ -63,6 +63,12 @@ class Corpus:
             made = (exported(name, plan, target) for name, plan in self.plans.items())
         return (one for one in made if one.files)
 
+    def has(self, target: str) -> bool:
+        """Whether there is anything to ask about; what cannot be written for the other plans is not known before they are."""
+        if target in DEPLOYMENTS:
+            return any(one.target == target and one.files for one in self.exports)
+        return bool(self.plans)
+
     def count(self, target: str) -> Counter[str]:
         """How many were written, refused, and written unlike their plan."""
         told: Counter[str] = Counter()

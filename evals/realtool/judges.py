@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.realtool import astra
+from evals.realtool import astra, trtllm
 from evals.realtool.agree import disagreements
 from evals.realtool.environments import Environment, UnavailableError, npm_file
 from evals.realtool.files import Corpus, Written, command_tasks, engine_tasks
@@ -140,6 +140,16 @@ def _replicas(said: dict[str, Any], section: Deployed | None) -> Iterator[dict[s
         yield said | {"facts": said["facts"] | {"server": met and f"{met}#{number}", "role": section.role}}
 
 
+def _trtllm(corpus: Corpus, _paths: Paths) -> Iterator[Verdict]:
+    for one in corpus.of("trtllm"):
+        plan = corpus.plans[one.plan]
+        try:
+            wrong = disagreements(plan, trtllm.understood(plan, one.files))
+        except (ValueError, KeyError) as error:
+            wrong = [f"{type(error).__name__}: {error}"]
+        yield Verdict(one.plan, not wrong, "; ".join(wrong))
+
+
 def _texts(corpus: Corpus, target: str, **more: Any) -> Tasks:
     return [{"id": one.plan, "text": one.files[0].text, "kind": target, **more} for one in corpus.of(target)]
 
@@ -237,6 +247,7 @@ def _given(path: str | None, why: str) -> str:
 JUDGES = (
     Judge("vllm", "vLLM 0.33.0", "vllm", "each host's script run by bash, `vllm serve` up to its engine config; degrees, stages and GPUs equal", _vllm),
     Judge("sglang", "SGLang 0.5.23", "sglang", "each host's script run by bash, server arguments resolved and checked; degrees, stages and GPUs equal", _sglang),
+    Judge("trtllm", "bash", "trtllm", "each host's script run, the YAML that it names read; degrees, stages, ranks and GPUs equal (TensorRT-LLM itself is not on the index)", _trtllm),
     Judge("ray", "Ray Serve 2.60.0", "ray", "`ServeDeploySchema`", _ray),
     Judge("ray-engine", "vLLM 0.29.0 in Ray Serve LLM 2.60.0", "ray", "`engine_kwargs` as an engine config; degrees, stages and GPUs equal", _vllm_kwargs),
     Judge("ray-builders", "Ray Serve LLM 2.60.0", "ray", "the named builder returns an application", _builders),

@@ -86,7 +86,7 @@ def _args(plan: Plan, engine: Capabilities, pool: Pool) -> list[str]:
         flags = (*named, *sglang.arguments(plan, engine, pool), *_bootstrap(plan))
     else:
         config = json.dumps(trtllm.configuration(plan, engine, pool))
-        named = (("--model-path", plan.model_id), ("--served-model-name", plan.model_id))
+        named = (("--model", plan.model_id), ("--served-model-name", plan.model_id))
         flags = (*named, ("--override-engine-args", config), *mode)
     return [part for name, value in flags for part in ((name,) if value is None else (name, value))]
 
