@@ -53,6 +53,7 @@ realtool: .venv/.dev  ## hand exports of the whole catalogue to the real engines
 
 docs: .venv/.dev  ## rewrite the generated pages: RULES.md, ENGINES.md, settings table and output in README.md, openapi.json
 	@$(BIN)/python -m api.docs
+	@$(BIN)/python -m knowledge.meanings
 
 audit:  ## ask the advisory database about every pinned dependency (needs the network, and uv or pipx)
 	@.ci/audit

@@ -5,7 +5,6 @@ read is skipped and reported by `Library.skipped`. Folders are looked at on ever
 """
 
 import hashlib
-import logging
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,20 +12,13 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
 
-from knowledge.catalogue import SAFE_LOADER
 from knowledge.markdown import Passage, passages
-from knowledge.vocabulary import asked_terms, terms
-
-if TYPE_CHECKING:
-    import bm25s
+from knowledge.ranking import Ranking
 
 PAGES = Path(__file__).with_name("pages")
-ASKED = Path(__file__).with_name("data") / "asked.yaml"
 MAX_FILES = 2_000
 MAX_FILE_BYTES = 256 * 1024
 MAX_SECTIONS_PER_FILE = 1_000
@@ -34,14 +26,6 @@ MAX_SECTION_CHARS = 8_000
 MAX_QUERY_CHARS = 2_000
 MOST_REMEMBERED = 512
 """Questions whose answers are kept while no page changes."""
-TITLE_WEIGHT = 6
-PAGE_WEIGHT = 3
-ASKED_WEIGHT = 8
-UNDESCRIBED_WEIGHT = 3
-"""Of the text of a section without words of `asked.yaml` (every section of a user's page): its text has to speak for them."""
-SATURATION = 8.0
-"""BM25's k1, in weighted terms: a term in the title and in the words that people ask with counts for more than in one of them."""
-LENGTH_PENALTY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +39,7 @@ class Section:
     """Title of the page it is on."""
     text: str
     score: float = 0.0
-    """BM25 score for the query that found it, 0 where there was none."""
+    """How well it answers the query that found it (the best by one look has 1 of it), 0 where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +150,8 @@ class _State:
         return list(self.by_ref.values())
 
     @cached_property
-    def index(self) -> "bm25s.BM25":
-        import bm25s  # here, since only a search should pay for a tenth of a second
-
-        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for debug messages on import
-        index = bm25s.BM25(method="lucene", k1=SATURATION, b=LENGTH_PENALTY)
-        index.index([_weighted_terms(section) for section in self.sections], show_progress=False)
-        return index
+    def ranking(self) -> Ranking:
+        return Ranking(self.sections)
 
     def search(self, query: str, k: int) -> list[Section]:
         """The best sections; remembered, since the same few questions are asked for every request of a kind."""
@@ -185,31 +164,17 @@ class _State:
         return list(found)
 
     def _searched(self, query: str, k: int) -> list[Section]:
-        weights = {term: w for term, w in asked_terms(query).items() if term in self.index.vocab_dict}
-        if not weights or k < 1:
+        if k < 1:
             return []
-        # All scores, because `retrieve` fails when k exceeds the sections and returns sections that match nothing.
-        groups = {w: [term for term in weights if weights[term] == w] for w in set(weights.values())}
-        scores = np.sum([self.index.get_scores(group) * w for w, group in groups.items()], axis=0)
+        scores = self.ranking.scores(query)
         best = np.argsort(-scores, kind="stable")[:k].tolist()
         return [replace(self.sections[i], score=round(float(scores[i]), 4)) for i in best if scores[i] > 0]
 
 
-def _weighted_terms(section: Section) -> list[str]:
-    asked = terms(_asked().get(section.ref, ""))
-    return (
-        terms(section.title) * TITLE_WEIGHT
-        + terms(section.page) * PAGE_WEIGHT
-        + asked * ASKED_WEIGHT
-        + terms(section.text) * (1 if asked else UNDESCRIBED_WEIGHT)
-    )
-
-
-@cache
-def _asked() -> dict[str, str]:
-    """Section reference -> other words in which people ask about it; only for our own pages."""
-    pages = yaml.load(ASKED.read_text(encoding="utf-8"), Loader=SAFE_LOADER)  # noqa: S506
-    return {f"{page}#{anchor}": words for page, sections in pages.items() for anchor, words in sections.items()}
+def sections_of(folder: Path) -> list[Section]:
+    """The sections of one folder's pages, as references without a prefix name them."""
+    files, _ = _listing([("", folder)])
+    return [section for file in files for section in _read(file)[0]]
 
 
 def _named(folders: list[Path]) -> list[tuple[str, Path]]:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from itertools import pairwise
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     # Longer phrases win over shorter ones, whatever the order here; `-`, `_`, `/` and spaces inside a phrase are the same.
@@ -150,6 +151,14 @@ _BOTH_PHASES = re.compile(
 _POOLS = re.compile(r"\b\d{1,3}p\d{1,3}d\b")
 """Words of plain English that our pages happen to hold here and there: rare, so that they would weigh, and about nothing."""
 
+FUNCTION_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "i", "in", "is", "it", "its", "may", "my", "of", "on", "or",
+    "our", "that", "the", "this", "to", "we", "with", "you", "your",
+})  # fmt: skip
+"""Words that say nothing even where questions are compared with questions."""
+_GREEK = {ord("α"): "alpha", ord("β"): "beta", ord("η"): "eta", ord("τ"): "tau", ord("µ"): "micro"}
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+_EXACT = re.compile(r"[a-z]+[a-z0-9]*|\d+(?:\.\d+)?[a-z%]*")
 _SEPARATORS = re.compile(r"[_\-/–\s]+")
 _AXIS_SIZE = re.compile(rf"\b({AXES})\s*[=:]?\s*(\d{{1,5}})\b")
 _TIMES = re.compile(r"\b(\d+)x(?=[a-z])")
@@ -162,14 +171,24 @@ _SHORTEST_STEM = 4
 
 def terms(text: str) -> list[str]:
     """Search terms of `text` in order: `TP8` gives `tp` and `tp8`, `KV-cache` gives `kvcache`, stop words give nothing."""
-    plain = _TIMES.sub(r"\1 ", _SEPARATORS.sub(" ", text.lower()))
-    plain = _phrases().sub(lambda match: _term_of()[match[0]], plain)
-    plain = _AXIS_SIZE.sub(r"\1 \1\2", plain)
     return [
         _stem(word)
-        for word in _WORD.findall(plain)
+        for word in _WORD.findall(_AXIS_SIZE.sub(r"\1 \1\2", _spelled(text)))
         if word not in STOP_WORDS and word not in PLAIN_WORDS and not _SMALL_NUMBER.fullmatch(word)
     ]
+
+
+def exact_terms(text: str, *, pairs: bool = True) -> list[str]:
+    """Words and numbers as they stand (`1,024` is `1024`, `α` is `alpha`) without function words, and neighbours as pairs."""
+    words = [word for word in map(_stem, _EXACT.findall(_spelled(text))) if word not in FUNCTION_WORDS]
+    return words + [f"{a} {b}" for a, b in pairwise(words)] if pairs else words
+
+
+@lru_cache(maxsize=2_048)
+def _spelled(text: str) -> str:
+    """Lower case with one spelling of everything: what a section is read for several times."""
+    plain = _SEPARATORS.sub(" ", _THOUSANDS.sub("", text.lower().translate(_GREEK)))
+    return _phrases().sub(lambda match: _term_of()[match[0]], _TIMES.sub(r"\1 ", plain))
 
 
 @cache
@@ -209,6 +228,7 @@ def _phrases() -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(re.escape(phrase) for phrase in longest_first)})(?![a-z])")
 
 
+@lru_cache(maxsize=16_384)
 def _stem(word: str) -> str:
     """Cut a plural or verb ending, so that `sharded`, `sharding` and `shards` are one term."""
     if word in SPELLINGS or not word.isalpha():

@@ -18,6 +18,9 @@ FILES = (
     "retrieval_unseen_2.yaml",
     "retrieval_unseen_3.yaml",
     "retrieval_unseen_4.yaml",
+    "retrieval_unseen_5.yaml",
+    "retrieval_unseen_6.yaml",
+    "retrieval_unseen_7.yaml",
 )
 SHOWN = 5
 

@@ -1,12 +1,14 @@
 """Retrieval: the right sections for real questions, users' folders beside ours, hostile files handled."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from knowledge import retrieval
+from knowledge import meanings, ranking, retrieval
 from knowledge.markdown import passages, slug
 from knowledge.retrieval import BadCitation, Library, cite
 from knowledge.vocabulary import terms
@@ -246,3 +248,22 @@ def test_the_digest_names_what_was_shown(library: Library) -> None:
     assert library.digest(shown) == library.digest(reversed(shown))
     assert library.digest(shown) != library.digest(shown[:1])
     assert library.digest() == Library().digest()
+
+
+def test_every_section_of_ours_has_questions_and_no_question_is_of_another() -> None:
+    assert set(ranking.questions()) == set(Library().refs())
+
+
+def test_the_stored_meanings_were_computed_from_the_pages_as_they_are() -> None:
+    _, of = meanings.stored()
+
+    assert of == meanings.fingerprint(ranking.own_words()), "run `python -m knowledge.meanings` (`make docs` does)"
+
+
+def test_stored_meanings_are_the_computed_ones() -> None:
+    bags = [Counter({"tensor": 2, "rank": 1}), Counter({"tensor": 1, "cache": 3}), Counter({"cache": 1, "rank": 2})]
+
+    found = meanings.computed(bags).rows([*bags, Counter({"unknown": 1})])
+
+    assert np.allclose(np.linalg.norm(found, axis=1), [1, 1, 1, 0])
+    assert found[0] @ found[1] < 1
