@@ -78,10 +78,10 @@ FAULTS = (
     ),
     Fault(
         name="retrieval",
-        about="titles of sections weigh no more than their text",
-        file="knowledge/retrieval.py",
-        old=r"TITLE_WEIGHT = \d+",
-        new="TITLE_WEIGHT = 1",
+        about="the questions that a section answers count for nothing",
+        file="knowledge/ranking.py",
+        old=r"QUESTION_WEIGHT = [\d.]+",
+        new="QUESTION_WEIGHT = 0.0",
         suites=("retrieval",),
     ),
     Fault(
