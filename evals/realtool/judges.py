@@ -194,8 +194,8 @@ def _chakra(corpus: Corpus, paths: Paths) -> Iterable[Verdict]:
     python = Path(_given(paths.chakra_python, "MESHWRIGHT_CHAKRA_PYTHON names no Python with MLCommons' chakra"))
     tasks: Tasks = []
     for one in corpus.of("chakra"):
-        traces = [str(path) for path in _put(paths, "chakra", one) if path.suffix == ".et"]
-        tasks.append({"id": one.plan, "files": traces})
+        traces = [path for path in _put(paths, "chakra", one) if path.suffix == ".et"]
+        tasks.append({"id": one.plan, "files": [str(path) for path in dict.fromkeys((traces[0], traces[-1]))]})
     given = Environment("chakra", paths.folder, interpreter=python)
     return _each(_drive(given, "chakra_reader", tasks, paths, "chakra"))
 
@@ -257,7 +257,7 @@ JUDGES = (
     Judge("llm-d", "llm-d modelservice 0.4", "llm-d", "the chart's `values.schema.json`, no unknown key at the top", _llmd),
     Judge("llm-d-vllm", "vLLM 0.33.0 in llm-d", "llm-d", "what each pod starts, up to its engine config; degrees, stages and GPUs equal, also those of the values", _llmd_vllm),
     Judge("astra-sim", "ASTRA-sim, analytical", "chakra", "every rank prints finished", _astra),
-    Judge("chakra", "MLCommons Chakra 1.0.0", "chakra", "its jsonizer reads every rank", _chakra),
+    Judge("chakra", "MLCommons Chakra 1.0.0", "chakra", "its jsonizer reads the first and the last rank", _chakra),
     Judge("perfetto", "Perfetto 0.59.1", "pftrace", f"its protobuf schema reads every packet, as many begins as ends (plans of at most {MOST_TRACED_RANKS} GPUs)", _perfetto),
     Judge("dot", "Graphviz", "dot", "`dot -Tsvg`", _dot),
     Judge("graphml", "networkx", "graphml", "`read_graphml`", _graphml),

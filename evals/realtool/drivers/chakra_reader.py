@@ -1,4 +1,4 @@
-"""Chakra's own jsonizer over every rank's trace, run in an environment where MLCommons' package is installed."""
+"""Chakra's own jsonizer over traces, run in an environment where MLCommons' package is installed."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from evals.realtool.drivers import protocol
 
 
 def judge(task: protocol.Task) -> dict[str, Any]:
-    """All ranks of a set; each node has to come out with its name."""
+    """Some ranks of a set; each node has to come out with its name."""
     named = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in task["files"]:
