@@ -2,7 +2,7 @@
 
 Exports (`strategy.export.express`), the search (`strategy.engine_limits`) and the rules of the EN family read the same rows; `rules` says
 which of those rules speak about an engine. Rows were read from the released packages (vLLM 0.33.0, SGLang 0.5.23, Ray 2.60.0, ai-dynamo 1.6.1), the modelservice chart, and TensorRT-LLM's
-sources (mapping.py, llm_args.py).
+sources (mapping.py, llm_args.py). Ray 2.60.0 pins vLLM 0.29.0, which takes every argument that its row leads to (`make realtool`).
 """
 
 from collections.abc import Mapping
