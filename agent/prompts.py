@@ -18,7 +18,7 @@ from strategy.dag import Dag, Node
 from strategy.legality import legal_ep_sizes, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
 from strategy.ops import model_weights, op_kind
-from strategy.parameters import kv_bytes_per_token, weight_bytes
+from strategy.parameters import kv_bytes_per_token, state_bytes_per_sequence, weight_bytes
 from strategy.quantisation import element_bytes
 from strategy.request import Problem
 from strategy.result import Finding
@@ -241,8 +241,11 @@ def knowledge_text(sections: tuple[Shown, ...]) -> str:
 
 def request_text(problem: Problem) -> str:
     """The problem as data: model, cluster and wishes, each with the numbers that decide splits."""
-    model = problem.model.model_dump(exclude={"aliases", "provenance", "checkpoint", "dense_layers"}, exclude_none=True)
-    model["ffn_runs"] = problem.model.ffn_runs()
+    model = problem.model.model_dump(
+        exclude={"aliases", "provenance", "checkpoint", "dense_layers", "linear_layers"}, exclude_none=True
+    )
+    runs = "layer_runs" if problem.model.linear else "ffn_runs"
+    model[runs] = getattr(problem.model, runs)()
     if problem.model.window is not None:
         model["window"] = (
             f"{problem.model.window.kind} {problem.model.window.size_tokens} on {len(problem.model.window.layers)} layers"
@@ -286,6 +289,7 @@ def _memory(problem: Problem) -> dict[str, float]:
     """What has to fit, and where: in 10^9 bytes."""
     fraction, _ = memory_fraction(problem.engine)
     kv = kv_bytes_per_token(problem.model, element_bytes(problem.precision.kv)) * problem.max_model_len
+    kv += state_bytes_per_sequence(problem.model)
     return {
         "weights_gb": round(weight_bytes(problem.model, problem.precision) / 1e9, 2),
         "kv_gb_of_one_sequence": round(kv / 1e9, 3),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from knowledge.config_fields import Fields, shorten
-from strategy.model import Window
+from strategy.model import GatedDeltaNet, Window
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 FIRST_DENSE = ("first_k_dense_replace", "num_dense_layers")
@@ -83,13 +83,33 @@ def _per_layer(fields: Fields, name: str, values: Sequence[object], num_layers: 
     return values[:num_layers]
 
 
+def linear_attention(fields: Fields, num_layers: int) -> tuple[GatedDeltaNet | None, tuple[int, ...]]:
+    """The gated delta net of Qwen3-Next and Qwen3.5, and the layers that have it in place of attention."""
+    if not has_delta_net(fields):
+        return None, ()
+    layers = tuple(layer for layer, kind in enumerate(_layer_kinds(fields, num_layers)) if kind == "linear")
+    net = GatedDeltaNet(
+        num_key_heads=fields.required("linear_num_key_heads"),
+        num_value_heads=fields.required("linear_num_value_heads"),
+        key_head_dim=fields.required("linear_key_head_dim"),
+        value_head_dim=fields.required("linear_value_head_dim"),
+        conv_kernel=fields.integer("linear_conv_kernel_dim") or GatedDeltaNet.model_fields["conv_kernel"].default,
+    )
+    return (net, layers) if layers else (None, ())
+
+
+def has_delta_net(fields: Fields) -> bool:
+    """Whether the file states the heads of a gated delta net."""
+    return any(fields.values.get(name) for name in ("linear_num_key_heads", "linear_num_value_heads"))
+
+
 def attention_window(fields: Fields, num_layers: int, max_position_embeddings: int) -> Window | None:
     """The layers with sliding or chunked attention, or None when every layer sees the whole context.
 
     Raises `InputError` for layers that are not attention and for both kinds of window in one model.
     """
     kinds = _layer_kinds(fields, num_layers)
-    windowed = {kind for kind in kinds if kind != "full"}
+    windowed = {kind for kind in kinds if kind not in ("full", "linear")}
     if not windowed:
         return None
     if len(windowed) > 1:
@@ -100,17 +120,20 @@ def attention_window(fields: Fields, num_layers: int, max_position_embeddings: i
         size = fields.required("sliding_window", "sliding_window_size", "window_size")
     if size >= max_position_embeddings:
         return None
-    layers = tuple(layer for layer, kind in enumerate(kinds) if kind != "full")
+    layers = tuple(layer for layer, kind in enumerate(kinds) if kind in windowed)
     return Window(kind="chunked" if windowed == {"chunked"} else "sliding", size_tokens=size, layers=layers)
 
 
 def _layer_kinds(fields: Fields, num_layers: int) -> list[str]:
-    """`full`, `sliding` or `chunked` for every layer."""
+    """`full`, `sliding`, `chunked` or `linear` for every layer."""
     if isinstance(listed := fields.values.get("layer_types"), list):
         return [_kind_of(fields, kind) for kind in _per_layer(fields, "layer_types", listed, num_layers)]
     if isinstance(flags := fields.values.get("hybrid_layer_pattern"), list):
         marks = _per_layer(fields, "hybrid_layer_pattern", flags, num_layers)
         return ["sliding" if flag else "full" for flag in marks]
+    if has_delta_net(fields):
+        every = fields.integer("full_attention_interval") or 4
+        return ["full" if (layer + 1) % every == 0 else "linear" for layer in range(num_layers)]
     if fields.model_type in ("llama4", "llama4_text"):
         return _llama4_kinds(fields, num_layers)
     if not _has_sliding_window(fields):
@@ -119,11 +142,14 @@ def _layer_kinds(fields: Fields, num_layers: int) -> list[str]:
 
 
 def _kind_of(fields: Fields, kind: object) -> str:
+    if kind == "linear_attention" and has_delta_net(fields):
+        return "linear"
     known = _LAYER_KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         accepted = ", ".join(f"`{name}`" for name in _LAYER_KINDS)
         problem = (
-            f"has {shorten(kind)} layers, which keep no KV cache of the usual form (linear attention, state space)"
+            f"has {shorten(kind)} layers, which keep no KV cache of the usual form and are not modelled"
+            " (of recurrent layers the gated delta net is, where its `linear_num_key_heads` and so on are given)"
         )
         raise fields.error("layer_types", problem, hint=f"supported: {accepted}")
     return known

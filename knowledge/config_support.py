@@ -6,19 +6,22 @@ were that would give wrong weights, wrong KV bytes and an illegal split, so it i
 
 from knowledge.config_fields import Fields, shorten
 
-_RECURRENT = "marks layers with a recurrent state (linear attention or a state space) in place of a KV cache"
+_MODELLED = "of recurrent layers only the gated delta net of Qwen3-Next and Qwen3.5 is modelled"
+_RECURRENT = f"marks layers with a recurrent state in place of a KV cache; {_MODELLED}"
+_KDA = f"marks layers of Kimi delta attention (a decay for each channel, low-rank gates); {_MODELLED}"
+_LIGHTNING = f"marks layers of lightning attention by a number other than 1; {_MODELLED}"
+_STATE_SPACE = f"marks layers with a state space (Mamba); {_MODELLED}"
+_RWKV = f"marks an RWKV model, whose every layer is a recurrence; {_MODELLED}"
 _UNEQUAL = "gives some layers attention shapes of their own; every attention layer must have the same shape"
 _REFUSED_FIELDS: dict[str, str] = {
-    "linear_attn_config": _RECURRENT,
-    "linear_num_key_heads": _RECURRENT,
-    "linear_num_value_heads": _RECURRENT,
-    "hybrid_override_pattern": _RECURRENT,
+    "linear_attn_config": _KDA,
+    "hybrid_override_pattern": _STATE_SPACE,
     "layers_block_type": _RECURRENT,
     "block_types": _RECURRENT,
-    "attn_layer_period": _RECURRENT,
-    "attn_layer_indices": _RECURRENT,
-    "ssm_cfg": _RECURRENT,
-    "rwkv_version": _RECURRENT,
+    "attn_layer_period": _STATE_SPACE,
+    "attn_layer_indices": _STATE_SPACE,
+    "ssm_cfg": _STATE_SPACE,
+    "rwkv_version": _RWKV,
     "layer_group_size": _RECURRENT,
     "conv_L_cache": "marks short-convolution layers, which keep a state and no KV cache",
     "compress_ratios": "compresses the KV cache by a ratio that differs from layer to layer",
@@ -96,7 +99,7 @@ def refuse_unsupported(fields: Fields) -> None:
     if not fields.values.get("layer_types"):
         for name in _STATE_SPACE_FIELDS:
             if fields.values.get(name):
-                raise fields.error(name, f"= {shorten(fields.values[name])} {_RECURRENT}")
+                raise fields.error(name, f"= {shorten(fields.values[name])} {_STATE_SPACE}")
     _refuse_linear_layers(fields)
     _refuse_ungated(fields)
 
@@ -104,6 +107,10 @@ def refuse_unsupported(fields: Fields) -> None:
 def approximations(fields: Fields) -> list[str]:
     """What the plan leaves out of an architecture that is close enough to be planned, one sentence each."""
     found = [text for name, text in _APPROXIMATIONS.items() if fields.values.get(name)]
+    if fields.model_type == "qwen3_next" and not fields.values.get("attn_output_gate"):
+        found.append(_APPROXIMATIONS["attn_output_gate"])
+    if fields.values.get("linear_num_value_heads"):
+        found.append("linear-attention layers are priced with the kernel efficiencies of attention; none was measured")
     parallel = any(fields.values.get(name) is True for name in ("use_parallel_residual", "parallel_attn"))
     if parallel or fields.model_type.startswith("cohere"):
         found.append("attention and FFN run in parallel in this model; they are planned one after the other")
@@ -114,7 +121,7 @@ def _refuse_linear_layers(fields: Fields) -> None:
     """MiniMax-Text-01 marks its linear-attention layers by a zero in `attn_type_list`."""
     kinds = fields.values.get("attn_type_list")
     if isinstance(kinds, list) and any(kind != 1 for kind in kinds):
-        raise fields.error("attn_type_list", f"= {shorten(kinds)} {_RECURRENT}")
+        raise fields.error("attn_type_list", f"= {shorten(kinds)} {_LIGHTNING}")
 
 
 def _refuse_ungated(fields: Fields) -> None:

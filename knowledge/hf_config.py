@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from knowledge.config_fields import Fields, shorten
-from knowledge.config_layers import EXPERTS, attention_window, dense_layers
+from knowledge.config_layers import EXPERTS, attention_window, dense_layers, linear_attention
 from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
 from strategy.errors import InputError, plainly
@@ -91,6 +91,7 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
     dense = dense_layers(fields, num_layers) if moe is not None else ()
     if len(dense) == num_layers:
         moe, dense = None, ()
+    linear, linear_layers = linear_attention(fields, num_layers)
     return ModelSpec(
         name=name,
         aliases=tuple(aliases),
@@ -102,6 +103,8 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         moe=moe,
         dense_layers=dense,
         window=attention_window(fields, num_layers, positions),
+        linear=linear,
+        linear_layers=linear_layers,
         tie_word_embeddings=_tied(fields),
         max_position_embeddings=positions,
         checkpoint=read_checkpoint(fields, attention.kind, num_layers, dense if moe is not None else None),

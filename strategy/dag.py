@@ -92,11 +92,11 @@ class Add(Node):
 class AttentionNode(Node):
     """Attention of the new tokens over the cache (a sync edge), or over the K and V of a data edge.
 
-    `form` says which of MLA's two equal forms runs.
+    `form` says which of MLA's two equal forms runs, or that the layer's recurrence does: the cache is then its state.
     """
 
     op: Literal["attention"]
-    form: Literal["expanded", "absorbed"] | None = None
+    form: Literal["expanded", "absorbed", "recurrent"] | None = None
     partial: Literal[True] | None = None
     """Sees part of the context: yields an output with its log-sum-exp, which `attention_merge` completes."""
 
@@ -111,7 +111,7 @@ class AttentionMerge(Node):
 
 
 class KvCacheUpdate(Node):
-    """Append the new tokens' K and V (or latent) of this layer to the cache."""
+    """Append the new tokens' K and V (or latent) of this layer to the cache, or take them into the state of its recurrence."""
 
     op: Literal["kv_cache_update"]
 

@@ -21,7 +21,7 @@ from strategy.build import build
 from strategy.calibration import Calibration, EngineConstants
 from strategy.collectives import unit_size
 from strategy.dag import Dag
-from strategy.memory import PREFILL_BUDGET_TOKENS, admitted, kv_bytes_per_token, pool_sequences
+from strategy.memory import PREFILL_BUDGET_TOKENS, admitted, handoff_bytes, pool_sequences
 from strategy.mesh import AXES, axis_size
 from strategy.model import ModelSpec
 from strategy.passes import Grid, PassTime, Pricer, Seat
@@ -349,7 +349,7 @@ def running_at_once(problem: Problem, fitting: Grid, servers: Grid) -> Grid:
 
 def transfer_ms(problem: Problem, calibration: Calibration, pool: Pool) -> float:
     """Time to hand a prompt's cache from `pool` to one that decodes, over its GPUs' network."""
-    per_rank = max(kv_bytes_per_token(problem.model, problem.precision, pool)) * problem.workload.isl
+    per_rank = handoff_bytes(problem.model, problem.precision, pool, problem.workload.isl)
     rate = problem.cluster.gpu.nic_gb_per_s * 1e9 * calibration.alpha_beta.network_efficiency
     return per_rank / rate * 1e3
 

@@ -49,6 +49,16 @@ def kv_heads_compatible(model: ModelSpec, tp_size: int) -> bool:
     return attention.num_kv_heads % tp_size == 0 or tp_size % attention.num_kv_heads == 0
 
 
+def linear_heads_divide(model: ModelSpec, tp_size: int) -> bool:
+    """Each tp rank holds whole key heads of a recurrence, and with them the value heads that share them (AT011)."""
+    return model.linear is None or model.linear.num_key_heads % tp_size == 0
+
+
+def states_stay_whole(model: ModelSpec, pool: Pool) -> bool:
+    """A recurrence passes its state from token to token: no cp or dcp rank can compute a shard of the tokens alone (AT012)."""
+    return model.linear is None or (pool.attention.cp_size == 1 and pool.dcp_size == 1)
+
+
 def has_dense_ffn(model: ModelSpec) -> bool:
     """Whether any layer has a dense FFN."""
     return model.moe is None or bool(model.dense_layers)
@@ -96,9 +106,10 @@ def vocab_divides(model: ModelSpec, ways: int, engine: Engine | None = None) -> 
 
 
 def tp_legal(model: ModelSpec, tp_size: int, engine: Engine | None = "vllm") -> bool:
-    """Heads, KV heads, dense FFN and vocabulary all split over `tp_size` ranks (TP001, TP002, TP004, TP005)."""
+    """Heads of every kind, dense FFN and vocabulary all split over `tp_size` ranks (TP001, AT011, TP002, TP004, TP005)."""
     return (
         heads_divide(model, tp_size)
+        and linear_heads_divide(model, tp_size)
         and kv_heads_compatible(model, tp_size)
         and ffn_divides(model, tp_size)
         and vocab_divides(model, tp_size, engine)
@@ -367,6 +378,8 @@ def row_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, 
     attention = model.attention
     width = attention.v_head_dim if attention.kind == "mla" else attention.head_dim
     found: list[tuple[WeightClass, int, int]] = [("attention", attention.num_heads * width, pool.attention.tp_size)]
+    if model.linear is not None:
+        found.append(("attention", model.linear.num_value_heads * model.linear.value_head_dim, pool.attention.tp_size))
     if model.intermediate_size is not None and has_dense_ffn(model):
         found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
     if model.moe is not None and model.moe.shared_intermediate_size:
@@ -388,6 +401,10 @@ def column_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClas
         # A rank holds at least one whole KV head: above num_kv_heads ranks keep copies.
         kv_width = max(attention.num_kv_heads, tp) * attention.head_dim
         found = [("attention", heads * attention.head_dim, tp), ("attention", kv_width, tp)]
+    if model.linear is not None:
+        keys, values = model.linear.num_key_heads, model.linear.num_value_heads
+        widths = (keys * model.linear.key_head_dim, values * model.linear.value_head_dim)
+        found += [("attention", width, tp) for width in widths]
     if model.intermediate_size is not None and has_dense_ffn(model):
         found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
     if model.moe is not None and model.moe.shared_intermediate_size:
@@ -454,6 +471,7 @@ _ARITHMETIC: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
     ("DA001", lambda c: width_identity(c.pool)),
     ("CH004", lambda c: meshes_nest(c.pool)),
     ("TP001", lambda c: heads_divide(c.model, c.pool.attention.tp_size)),
+    ("AT011", lambda c: linear_heads_divide(c.model, c.pool.attention.tp_size)),
     ("TP002", lambda c: kv_heads_compatible(c.model, c.pool.attention.tp_size)),
     ("TP004", lambda c: ffn_divides(c.model, dense_ffn_ways(c.pool)) and shared_experts_divide(c.model, c.pool)),
     ("TP005", lambda c: vocab_divides(c.model, lm_head_ways(c.pool), c.engine)),
@@ -465,6 +483,7 @@ _ARITHMETIC: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
     ("PP003", lambda c: stages_match_size(c.pool)),
     ("PP004", lambda c: stages_in_order(c.pool)),
     ("PP002", lambda c: stages_cover(c.model, c.pool)),
+    ("AT012", lambda c: states_stay_whole(c.model, c.pool)),
     ("SP001", lambda c: sp_serves_prefill(c.pool)),
     ("SP002", lambda c: sp_kind_fits_mesh(c.pool)),
     ("SP011", lambda c: sp_without_dp_attention(c.pool)),

@@ -15,7 +15,8 @@ from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
 from strategy.model import ModelSpec, WeightClass
-from strategy.ops import attention_weights
+from strategy.ops import attention_weights, linear_weights, recurrence_parameters
+from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Engine, Precision, Problem
 from strategy.result import MemoryGb
@@ -83,7 +84,8 @@ def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer
     """Bytes of one layer's weights on the fullest rank, scales included."""
     norms = 2 * model.hidden_size * weight_bytes_per_element(model, precision, "norm")
     ffn = _moe_bytes if model.ffn_kind(layer) == "moe" else _dense_ffn_bytes
-    return attention_weight_bytes(model, precision, pool) + ffn(model, precision, pool) + norms
+    mixer = linear_weight_bytes if model.mixer(layer) == "linear" else attention_weight_bytes
+    return mixer(model, precision, pool) + ffn(model, precision, pool) + norms
 
 
 def attention_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
@@ -101,6 +103,16 @@ def attention_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -
     inner_norms = (attention.q_lora_rank or 0) + attention.kv_lora_rank
     norm_bytes = inner_norms * weight_bytes_per_element(model, precision, "norm")
     return (whole + split / attention.num_heads * heads) * size + norm_bytes
+
+
+def linear_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
+    """Bytes of one layer's linear-attention weights: all of them split over tp by heads but the norm of the output."""
+    net = model.linear
+    assert net is not None  # a layer has a recurrence
+    tp, small = pool.attention.tp_size, weight_bytes_per_element(model, precision, "norm")
+    split = sum(w.parameters for w in linear_weights(model).values() if w.weight_class == "attention")
+    inside = (recurrence_parameters(net) - net.value_head_dim) / tp + net.value_head_dim
+    return split / tp * weight_bytes_per_element(model, precision, "attention") + inside * small
 
 
 def _dense_ffn_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
@@ -128,11 +140,11 @@ def shared_expert_ranks(pool: Pool) -> int:
 
 def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
     """Weight bytes of the fullest rank of every stage: layers, the embedding on the first, final norm and head on the last."""
-    runs = model.ffn_runs()
-    per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
+    runs = [(start, end, kinds) for start, end, *kinds in model.layer_runs()]
+    per_kind = {tuple(kind): layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
     totals = []
     for start, end in pool.stages:
-        held = ((kind, min(end, last) - max(start, first)) for first, last, kind in runs)
+        held = ((tuple(kind), min(end, last) - max(start, first)) for first, last, kind in runs)
         totals.append(sum(per_kind[kind] * layers for kind, layers in held if layers > 0))
     h, tp = model.hidden_size, pool.attention.tp_size
     gathered = pool.lm_head == "gathered" and pool.attention.dp_size > 1
@@ -175,21 +187,35 @@ def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightCla
 
 
 def kv_bytes_per_token(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
-    """Cache bytes of one token on one rank of every stage, windows left out of account."""
+    """Cache bytes of one token on one rank of every stage, windows left out of account, and recurrences, which keep no token."""
     per_layer = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
-    return [per_layer * (end - start) for start, end in pool.stages]
+    return [per_layer * (end - start - model.linear_in(start, end)) for start, end in pool.stages]
+
+
+def state_bytes_per_sequence(model: ModelSpec, pool: Pool) -> list[float]:
+    """Bytes that the recurrences of every stage keep of one sequence on one rank: their heads are split over tp."""
+    each = 0.0 if model.linear is None else state_bytes(model.linear) / pool.attention.tp_size
+    return [each * model.linear_in(start, end) for start, end in pool.stages]
+
+
+def handoff_bytes(model: ModelSpec, precision: Precision, pool: Pool, tokens: int) -> float:
+    """What the fullest rank hands over of a prompt of `tokens`: its part of the cache and of the states."""
+    cache, states = kv_bytes_per_token(model, precision, pool), state_bytes_per_sequence(model, pool)
+    return max(per_token * tokens + state for per_token, state in zip(cache, states, strict=True))
 
 
 def kv_bytes_per_sequence(model: ModelSpec, precision: Precision, pool: Pool, tokens: int) -> list[float]:
-    """Cache bytes of a sequence of `tokens` on one rank of every stage: whole blocks; window layers hold no more than their window."""
+    """Cache bytes of a sequence of `tokens` on one rank of every stage: whole blocks; windows and states hold no more than their size."""
     per_token = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
     full = _whole_blocks(tokens)
     windowed = min(full, _whole_blocks(model.window.size_tokens)) if model.window else full
     totals = []
     limited = set(model.window.layers) if model.window else ()
-    for start, end in pool.stages:
+    states = state_bytes_per_sequence(model, pool)
+    for (start, end), state in zip(pool.stages, states, strict=True):
         short = sum(start <= layer < end for layer in limited)
-        totals.append(per_token * (full * (end - start - short) + windowed * short))
+        whole = end - start - short - model.linear_in(start, end)
+        totals.append(per_token * (full * whole + windowed * short) + state)
     return totals
 
 

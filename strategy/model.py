@@ -11,6 +11,8 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "mxfp4", "nvfp4", "int4"]
 Status = Literal["verified", "third_party", "derived", "unverified"]
 WeightClass = Literal["embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert"]
 FfnKind = Literal["dense", "moe"]
+MixerKind = Literal["attention", "linear"]
+"""What mixes the tokens of a layer: attention over all of them, or a recurrence that keeps a state of constant size."""
 
 
 class Provenance(Frozen):
@@ -44,6 +46,35 @@ class MlaAttention(Frozen):
 
 
 Attention = Annotated[GqaAttention | MlaAttention, Field(discriminator="kind")]
+
+
+class GatedDeltaNet(Frozen):
+    """Linear attention by the gated delta rule behind a short causal convolution: what it remembers of a sequence has a constant size.
+
+    Each value head keeps a matrix of `key_head_dim` x `value_head_dim`; `num_value_heads / num_key_heads` of them share Q and K. Beside
+    it stand the last `conv_kernel - 1` rows of Q, K and V before the convolution.
+    """
+
+    num_key_heads: Size
+    num_value_heads: Size
+    key_head_dim: Size
+    value_head_dim: Size
+    conv_kernel: Size = 4
+
+    @property
+    def conv_channels(self) -> int:
+        """Q, K and V of all heads, side by side."""
+        return 2 * self.num_key_heads * self.key_head_dim + self.num_value_heads * self.value_head_dim
+
+    @property
+    def projected(self) -> int:
+        """Features of its input projection: Q, K, V, the output gate, and two numbers for each value head (beta and decay)."""
+        return self.conv_channels + self.num_value_heads * (self.value_head_dim + 2)
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of the matrices of all value heads."""
+        return self.num_value_heads * self.key_head_dim * self.value_head_dim
 
 
 class Moe(Frozen):
@@ -80,6 +111,23 @@ class Checkpoint(Frozen):
 
 
 @lru_cache(maxsize=256)
+def _layer_runs(
+    num_layers: int, dense_layers: tuple[int, ...] | None, linear_layers: tuple[int, ...]
+) -> tuple[tuple[int, int, MixerKind, FfnKind], ...]:
+    """Runs of layers that are alike in both halves."""
+    linear = frozenset(linear_layers)
+    found: list[tuple[int, int, MixerKind, FfnKind]] = []
+    for start, end, ffn in _ffn_runs(num_layers, dense_layers):
+        for layer in range(start, end):
+            mixer: MixerKind = "linear" if layer in linear else "attention"
+            if found and found[-1][2:] == (mixer, ffn):
+                found[-1] = (found[-1][0], layer + 1, mixer, ffn)
+            else:
+                found.append((layer, layer + 1, mixer, ffn))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
 def _ffn_runs(num_layers: int, dense_layers: tuple[int, ...] | None) -> tuple[tuple[int, int, FfnKind], ...]:
     """Runs of layers of one kind; `dense_layers` None when all are dense."""
     dense = range(num_layers) if dense_layers is None else frozenset(dense_layers)
@@ -108,6 +156,9 @@ class ModelSpec(Frozen):
     dense_layers: tuple[Count, ...] = ()
     """Layers of an MoE model that have a dense FFN."""
     window: Window | None = None
+    linear: GatedDeltaNet | None = None
+    """What the `linear_layers` have in place of attention."""
+    linear_layers: tuple[Count, ...] = ()
     tie_word_embeddings: bool = False
     max_position_embeddings: Size = 131_072
     checkpoint: Checkpoint = Checkpoint()
@@ -117,6 +168,14 @@ class ModelSpec(Frozen):
     def _consistent(self) -> "ModelSpec":
         if any(layer >= self.num_layers for layer in self.dense_layers):
             raise ValueError(f"dense_layers must be below num_layers={self.num_layers}")
+        if bool(self.linear_layers) != (self.linear is not None):
+            raise ValueError("linear and linear_layers belong together: give both, or neither")
+        if any(layer >= self.num_layers for layer in self.linear_layers):
+            raise ValueError(f"linear_layers must be below num_layers={self.num_layers}")
+        if self.linear is not None and self.linear.num_value_heads % self.linear.num_key_heads:
+            raise ValueError(
+                f"num_value_heads={self.linear.num_value_heads} is not a multiple of num_key_heads={self.linear.num_key_heads}"
+            )
         has_dense = self.moe is None or bool(self.dense_layers)
         if has_dense and self.intermediate_size is None:
             raise ValueError("intermediate_size is needed: some layers have a dense FFN")
@@ -134,12 +193,33 @@ class ModelSpec(Frozen):
         return frozenset(self.dense_layers)
 
     @cached_property
+    def _linear_set(self) -> frozenset[int]:
+        return frozenset(self.linear_layers)
+
+    @cached_property
     def _window_set(self) -> frozenset[int]:
         return frozenset(self.window.layers) if self.window else frozenset()
 
     def ffn_kind(self, layer: int) -> FfnKind:
         """Whether `layer` has a dense FFN or routed experts."""
         return "dense" if self.moe is None or layer in self._dense_set else "moe"
+
+    def mixer(self, layer: int) -> MixerKind:
+        """Whether `layer` has attention over the whole context, or a recurrence."""
+        return "linear" if layer in self._linear_set else "attention"
+
+    def layer_kind(self, layer: int) -> tuple[MixerKind, FfnKind]:
+        """Both halves of a layer."""
+        return self.mixer(layer), self.ffn_kind(layer)
+
+    def layer_runs(self) -> list[tuple[int, int, MixerKind, FfnKind]]:
+        """Maximal half-open layer ranges whose layers are alike, in order."""
+        dense = None if self.moe is None else self.dense_layers
+        return list(_layer_runs(self.num_layers, dense, self.linear_layers))
+
+    def linear_in(self, start: int, end: int) -> int:
+        """Layers with a recurrence among `start` to `end`."""
+        return sum(start <= layer < end for layer in self.linear_layers)
 
     def window_tokens(self, layer: int) -> int | None:
         """Tokens that attention of `layer` can see, or None when it sees all."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-from strategy.model import Attention, ModelSpec, WeightClass
+from strategy.model import Attention, GatedDeltaNet, ModelSpec, WeightClass
 
 ComputeOp = Literal[
     "embedding",
@@ -100,6 +100,24 @@ def _attention_weights(h: int, attention: Attention) -> dict[str, WeightSpec]:
     return {w.name: w for w in found}
 
 
+def linear_weights(model: ModelSpec) -> dict[str, WeightSpec]:
+    """Weights that nodes of a linear-attention block name; the small ones inside its recurrence are `recurrence_parameters`."""
+    if model.linear is None:
+        return {}
+    h, net = model.hidden_size, model.linear
+    found = [
+        _vector("attention_norm", h),
+        WeightSpec("linear_in", "attention", h, net.projected, ("column",)),
+        WeightSpec("linear_out", "attention", net.num_value_heads * net.value_head_dim, h, ("row",)),
+    ]
+    return {w.name: w for w in found}
+
+
+def recurrence_parameters(net: GatedDeltaNet) -> int:
+    """Parameters of the convolution, the decays and the norm of the output, none of which is quantised."""
+    return net.conv_channels * net.conv_kernel + 2 * net.num_value_heads + net.value_head_dim
+
+
 def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     """Weights of the FFN blocks, dense and MoE, without the routed experts and the router."""
     h = model.hidden_size
@@ -123,7 +141,8 @@ def model_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     """Every weight that a node may name in this model."""
     h, vocab = model.hidden_size, model.vocab_size
     outside = [_vector("final_norm", h), WeightSpec("lm_head", "lm_head", h, vocab, ("column", "replicated"))]
-    return {**attention_weights(model), **ffn_weights(model), **{w.name: w for w in outside}}
+    mixers = {**attention_weights(model), **linear_weights(model)}
+    return {**mixers, **ffn_weights(model), **{w.name: w for w in outside}}
 
 
 def _vector(name: str, size: int) -> WeightSpec:

@@ -6,8 +6,8 @@ Norms and the router are counted; biases, multi-token-prediction layers and spar
 from collections import Counter
 from collections.abc import Iterable
 
-from strategy.model import ModelSpec, WeightClass
-from strategy.ops import WeightSpec, attention_weights, ffn_weights
+from strategy.model import GatedDeltaNet, MixerKind, ModelSpec, WeightClass
+from strategy.ops import WeightSpec, attention_weights, ffn_weights, linear_weights, recurrence_parameters
 from strategy.quantisation import weight_bytes_per_element
 from strategy.request import Precision
 
@@ -35,6 +35,19 @@ def attention_parameters(model: ModelSpec) -> dict[WeightClass, int]:
     return dict(counts)
 
 
+def linear_parameters(model: ModelSpec) -> dict[WeightClass, int]:
+    """Parameters of one layer's linear-attention block by weight class; what its recurrence keeps is as small as norms and like them unquantised."""
+    counts = _by_class(linear_weights(model).values())
+    if model.linear is not None:
+        counts["norm"] += recurrence_parameters(model.linear)
+    return dict(counts)
+
+
+def mixer_parameters(model: ModelSpec, mixer: MixerKind) -> dict[WeightClass, int]:
+    """Parameters of the block that mixes tokens in a layer of this kind."""
+    return linear_parameters(model) if mixer == "linear" else attention_parameters(model)
+
+
 def ffn_parameters(model: ModelSpec, kind: str) -> dict[WeightClass, int]:
     """Parameters of one layer's FFN block (`dense` or `moe`) by weight class, its norm and router included."""
     unused: WeightClass = "shared_expert" if kind == "dense" else "dense_ffn"
@@ -51,7 +64,8 @@ def parameters_by_class(model: ModelSpec) -> dict[WeightClass, int]:
     counts: Counter[WeightClass] = Counter({"embedding": table, "norm": model.hidden_size})
     if not model.tie_word_embeddings:
         counts["lm_head"] = table
-    _add(counts, attention_parameters(model), model.num_layers)
+    _add(counts, attention_parameters(model), model.num_layers - len(model.linear_layers))
+    _add(counts, linear_parameters(model), len(model.linear_layers))
     _add(counts, ffn_parameters(model, "moe"), model.num_moe_layers)
     _add(counts, ffn_parameters(model, "dense"), model.num_layers - model.num_moe_layers)
     return {name: count for name, count in counts.items() if count}
@@ -71,7 +85,7 @@ def active_parameters(model: ModelSpec) -> int:
 
 
 def kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
-    """KV cache of one token over all layers, in bytes, before any attention window drops it.
+    """KV cache of one token over all layers with attention, in bytes, before any attention window drops it.
 
     GQA keeps K and V of every KV head; MLA keeps one latent and one rotary key.
     """
@@ -80,14 +94,25 @@ def kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
         elements = attention.kv_lora_rank + attention.qk_rope_head_dim
     else:
         elements = 2 * attention.num_kv_heads * attention.head_dim
-    return model.num_layers * elements * kv_bytes_per_element
+    return (model.num_layers - len(model.linear_layers)) * elements * kv_bytes_per_element
 
 
 def growing_kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
     """KV bytes that one more token adds in a context longer than the attention window."""
     bounded = len(model.window.layers) if model.window else 0
-    share = (model.num_layers - bounded) / model.num_layers
+    cached = model.num_layers - len(model.linear_layers)
+    share = (cached - bounded) / cached if cached else 0.0
     return kv_bytes_per_token(model, kv_bytes_per_element) * share
+
+
+def state_bytes_per_sequence(model: ModelSpec) -> float:
+    """What the recurrences of all layers remember of one sequence, in bytes, however long it is."""
+    return 0.0 if model.linear is None else len(model.linear_layers) * state_bytes(model.linear)
+
+
+def state_bytes(net: GatedDeltaNet) -> float:
+    """State of one sequence in one layer: its matrices in fp32, and the rows that the convolution reaches back to in 16 bits."""
+    return 4.0 * net.state_elements + 2.0 * (net.conv_kernel - 1) * net.conv_channels
 
 
 def weight_bytes(model: ModelSpec, precision: Precision) -> float:

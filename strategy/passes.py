@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from strategy.calibration import Calibration, CollectiveOp, Context, OpClass
 from strategy.collectives import Links, Span, p2p_crosses, span
-from strategy.dag import AllToAll, AnyNode, Block, Dag, Linear
+from strategy.dag import AllToAll, AnyNode, Block, Branch, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import Dtype, ModelSpec, WeightClass
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     """A stretch of a branch whose nodes run equally often: the embedding, layers with one attention window, or the head."""
 
     place: Literal["embed", "layers", "head"]
-    layers: range = range(0)
+    layers: tuple[range, ...] = ()
     window: int | None = None
 
     def counts(self, model: ModelSpec, stages: Sequence[LayerRange]) -> tuple[int, ...]:
@@ -55,10 +55,19 @@ class Part(NamedTuple):
         if self.place != "layers":
             own = 0 if self.place == "embed" else len(stages) - 1
             return tuple(int(stage == own) for stage in range(len(stages)))
-        held = [range(max(start, self.layers.start), min(end, self.layers.stop)) for start, end in stages]
+        held = [
+            [
+                range(max(start, one.start), min(end, one.stop))
+                for one in self.layers
+                if one.start < end and start < one.stop
+            ]
+            for start, end in stages
+        ]
         if model.window is None:
-            return tuple(len(part) for part in held)
-        return tuple(sum(model.window_tokens(layer) == self.window for layer in part) for part in held)
+            return tuple(sum(map(len, parts)) for parts in held)
+        return tuple(
+            sum(model.window_tokens(layer) == self.window for part in parts for layer in part) for parts in held
+        )
 
 
 class Priced(NamedTuple):
@@ -248,25 +257,37 @@ class Pricer:
         branch = self.dag.branch(self.phase)
         works, flow = self._walk([branch.embed], entry_flow(ctx), ctx)
         yield from _of_part(works, Part("embed"))
-        for stamp in branch.layers:
-            works, after = self._walk(stamp.blocks, flow, ctx)
-            start, end = stamp.range
+        for names, ranges in self._stretches(branch, flow, ctx):
+            works, after = self._walk(names, flow, ctx)
+            start, end = ranges[0].start, ranges[0].stop
             if not _alike(flow, after):
                 # What enters the first of these layers differs from what enters the others.
-                yield from self._layers(stamp.blocks, range(start, start + 1), flow, ctx)
+                yield from self._layers(names, (range(start, start + 1),), flow, ctx)
                 start, flow = start + 1, after
-                works, after = self._walk(stamp.blocks, flow, ctx)
+                works, after = self._walk(names, flow, ctx)
+            others = (range(start, end), *ranges[1:])
             if self.problem.model.window is None:
-                yield from _of_part(works, Part("layers", range(start, end)))
+                yield from _of_part(works, Part("layers", others))
             else:
-                yield from self._layers(stamp.blocks, range(start, end), flow, ctx)
+                yield from self._layers(names, others, flow, ctx)
         works, _ = self._walk([branch.head], flow, ctx)
         yield from _of_part(works, Part("head"))
 
-    def _layers(self, names: Sequence[str], layers: range, flow: Flow, ctx: WorkContext) -> Iterator[Priced]:
+    def _stretches(self, branch: Branch, flow: Flow, ctx: WorkContext) -> list[tuple[tuple[str, ...], list[range]]]:
+        """Blocks with the layers that stamp them: all of them together where each kind of layer leaves the stream as it came."""
+        alike = _alike_stamps(branch)
+        if len(alike) < len(branch.layers):
+            steady = all(_alike(flow, self._walk(names, flow, ctx)[1]) for names, _ in alike)
+            return alike if steady else [(stamp.blocks, [range(*stamp.range)]) for stamp in branch.layers]
+        return alike
+
+    def _layers(
+        self, names: Sequence[str], layers: tuple[range, ...], flow: Flow, ctx: WorkContext
+    ) -> Iterator[Priced]:
         """Equal layers, priced once for each window that some of them have."""
         model = self.problem.model
-        for window in sorted({model.window_tokens(layer) for layer in layers}, key=lambda w: w or 0):
+        windows = {model.window_tokens(layer) for part in layers for layer in part}
+        for window in sorted(windows, key=lambda w: w or 0):
             works, _ = self._walk(names, flow, ctx if window is None else replace(ctx, window_tokens=window))
             yield from _of_part(works, Part("layers", layers, window))
 
@@ -443,6 +464,14 @@ def _axis(node: AnyNode) -> Axis:
 
 def _of_part(works: Sequence[tuple[Block, AnyNode, Work]], part: Part) -> Iterator[Priced]:
     return (Priced(block, node, work, part) for block, node, work in works)
+
+
+def _alike_stamps(branch: Branch) -> list[tuple[tuple[str, ...], list[range]]]:
+    """Blocks with all the layers that stamp them, in order of the first: kinds of layers that alternate are priced once each."""
+    found: dict[tuple[str, ...], list[range]] = {}
+    for stamp in branch.layers:
+        found.setdefault(stamp.blocks, []).append(range(*stamp.range))
+    return list(found.items())
 
 
 def _alike(one: Flow, other: Flow) -> bool:

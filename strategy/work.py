@@ -9,7 +9,7 @@ whether it is one, so questions of kind are asked of `WorkContext.pool`, any of 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import comb
 from typing import Literal, NamedTuple, overload
 
@@ -35,7 +35,7 @@ from strategy.dag import (
     edges,
 )
 from strategy.mesh import AXES, Axis, axis_size
-from strategy.model import ModelSpec, Moe, WeightClass
+from strategy.model import GatedDeltaNet, ModelSpec, Moe, WeightClass
 from strategy.ops import WeightSpec, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision
@@ -51,6 +51,10 @@ LOW_LATENCY_HEADER_BYTES = 16
 FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
 """One fp32 scale per 128 elements of an fp8 payload."""
 STEP_SYNC_BYTES = 4
+STATE_BYTES = 4
+"""Of an element of the matrices that a recurrence keeps (fp32, as the engines' kernels do)."""
+SCAN_CHUNK_TOKENS = 64
+"""Tokens that the prefill kernels of a recurrence multiply as matrices before they pass the state on (flash-linear-attention)."""
 LSE_BYTES = 4
 """Log-sum-exp of one head of one token (fp32)."""
 
@@ -127,6 +131,8 @@ class WorkContext:
     load: Load
     window_tokens: int | None = None
     """Tokens that attention of this layer can see; None when it sees all."""
+    recurrent: bool = False
+    """Whether the block at hand is that of a recurrence, whose cache is a state of constant size."""
     weights: Mapping[str, WeightSpec] = field(default_factory=dict)
     class_bytes: Mapping[WeightClass, float] = field(default_factory=dict)
     sizes: Mapping[Axis, Quantity] = field(default_factory=dict)
@@ -227,6 +233,8 @@ def walk(block: Block, entering: Flow, ctx: WorkContext) -> Iterator[tuple[AnyNo
 
     A node whose inputs are missing or come later is priced as if it read the residual stream: judging that is the rules' task.
     """
+    if any(isinstance(node, AttentionNode) and node.form == "recurrent" for node in block.nodes):
+        ctx = replace(ctx, recurrent=True)
     arrivals: dict[str, Arrival] = {"in": Arrival("in", entering)}
     for node in block.nodes:
         found = edges(node)
@@ -385,8 +393,47 @@ def _add(at: Visit) -> Work:
 
 def _kv_cache_update(at: Visit) -> Work:
     ctx, main = at.ctx, at.main
+    if ctx.recurrent and ctx.model.linear is not None:
+        return _state_update(ctx, main, ctx.model.linear)
     rows = sum((ctx.rows(a.flow) for a in at.inputs), 0.0 * ctx.rows(main)) if at.inputs else ctx.rows(main)
     return Work(main, io_bytes=rows * (ctx.cache_elements * (ctx.activation_bytes + ctx.kv_bytes)))
+
+
+def _state_update(ctx: WorkContext, main: Flow, net: GatedDeltaNet) -> Work:
+    """The state itself; it is read and written by the kernels of the recurrence, and counted there."""
+    return Work(Flow(main.share, "sequence", net.state_elements / ctx.tp_size, STATE_BYTES, main.share))
+
+
+def _recurrence(ctx: WorkContext, main: Flow, net: GatedDeltaNet) -> Work:
+    """The gated delta rule behind its convolution: one step of each state in decode, chunks of a prompt as matrix products in prefill.
+
+    A step decays a matrix, reads it twice and adds an outer product: 7 operations an element, which is read and written. A chunk of C
+    tokens multiplies K with K, Q with K, both with the state, and the results with V.
+    """
+    heads, d, v = net.num_value_heads / ctx.tp_size, net.key_head_dim, net.value_head_dim
+    rows, state, channels = ctx.rows(main), heads * d * v, net.conv_channels / ctx.tp_size
+    sequences = ctx.load.batch * _decode_share(ctx, main)
+    kept = 2 * sequences * (STATE_BYTES * state + (net.conv_kernel - 1) * channels * ctx.activation_bytes)
+    convolution = rows * (2 * net.conv_kernel * channels)
+    out = ctx.flow(heads * v, main)
+    if ctx.phase == "decode":
+        io = rows * ((net.projected / ctx.tp_size + heads * v) * ctx.activation_bytes)
+        return Work(out, convolution + 7 * rows * state, 0.0, io + kept, rows=ctx.load.new_tokens)
+    inside = 2 * SCAN_CHUNK_TOKENS * heads * (3 * d + 2 * v)
+    moved = rows * (_scanned_elements(ctx, net) * ctx.activation_bytes)
+    return Work(out, convolution + rows * (inside + 6 * state), 0.0, moved + kept, rows=ctx.load.new_tokens)
+
+
+def _scanned_elements(ctx: WorkContext, net: GatedDeltaNet) -> Quantity:
+    """Elements that the prefill kernels move for one token on one rank: convolution, norms of Q and K, and the passes over each head.
+
+    The passes (K K^T, its triangular inverse, the W and U of the chunk, the states, the output, the gated norm) read K four times, Q
+    once, and write and read W, U, the new values and the output; triangles are fp32 once and 16 bits once, states stand between chunks.
+    """
+    d, v, chunk = net.key_head_dim, net.value_head_dim, SCAN_CHUNK_TOKENS
+    of_head = 7 * d + 9 * v + 6 * chunk + 2 * d * v / chunk
+    shared = 2 * net.conv_channels + 4 * net.num_key_heads * d
+    return (net.num_value_heads * of_head + shared) / ctx.tp_size
 
 
 def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:
@@ -434,6 +481,8 @@ def _attended_pairs(ctx: WorkContext) -> Quantity:
 def _attention(at: Visit) -> Work:
     node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AttentionNode)
+    if node.form == "recurrent" and ctx.model.linear is not None:
+        return _recurrence(ctx, main, ctx.model.linear)
     if ctx.model.attention.kind == "gqa":
         done = _gqa_attention(ctx, main, gathered=_gathered_heads(at))
     elif _is_absorbed(node, ctx):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from strategy.hardware import Cluster, GpuSpec
-from strategy.model import Checkpoint, GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import Checkpoint, GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.request import Precision, Problem, Workload
 from strategy.strategy import Strategy
 from validators.examples import FP8_BLOCK, GPU, plan, pool, problem
@@ -53,6 +53,19 @@ DEEPSEEK_V3 = ModelSpec(
     checkpoint=FP8_BLOCK,
 )
 """MLA, three dense layers, a shared expert, fp8 blocks."""
+
+QWEN3_NEXT = ModelSpec(
+    name="qwen3-next-80b-a3b",
+    hidden_size=2048,
+    num_layers=48,
+    vocab_size=151_936,
+    attention=GqaAttention(num_heads=16, num_kv_heads=2, head_dim=256, qk_norm=True),
+    intermediate_size=None,
+    moe=Moe(num_experts=512, top_k=10, expert_intermediate_size=512, shared_intermediate_size=512),
+    linear=GatedDeltaNet(num_key_heads=16, num_value_heads=32, key_head_dim=128, value_head_dim=128),
+    linear_layers=tuple(layer for layer in range(48) if layer % 4 != 3),
+)
+"""Three of four layers with a recurrence, the fourth with attention; every layer MoE."""
 
 A100 = GPU.model_copy(update={"key": "a100", "name": "A100", "arch": "sm80", "bf16_tflops": 312.0, "fp8_tflops": None})
 """A device without fp8 arithmetic."""

@@ -16,12 +16,14 @@ _BY_KIND = {
     "duplicate": "EP010",
     "router_weight": "EP012",
     "ffn_kind": "EP014",
+    "mixer": "AT010",
     "not_partial": "CM006",
     "order": "DG011",
 }
 _BY_PRODUCER = {
     "embedding": "TP008",
     "attention_out": "TP006",
+    "linear_out": "TP006",
     "down": "TP007",
     "shared_down": "EP015",
     "expert": "EP003",

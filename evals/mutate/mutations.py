@@ -270,7 +270,7 @@ KINDS["wrong-dim"] = _field("wrong-dim", "dim", get_args(Dim))
 KINDS["wrong-role"] = _field(
     "wrong-role", "role", (None, "dispatch", "combine", "scatter_heads", "gather_heads", "kv", "q", "lse")
 )
-KINDS["wrong-form"] = _field("wrong-form", "form", (None, "expanded", "absorbed"))
+KINDS["wrong-form"] = _field("wrong-form", "form", (None, "expanded", "absorbed", "recurrent"))
 
 
 @kind

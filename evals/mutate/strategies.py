@@ -9,7 +9,7 @@ from strategy.build import build
 from strategy.dag import Dag
 from strategy.errors import InputError
 from strategy.legality import illegal, kv_transfer_compatible
-from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe, Window
+from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe, Window
 from strategy.strategy import (
     AttentionMesh,
     CpDecodeUse,
@@ -42,6 +42,7 @@ _GQA = GqaAttention(num_heads=12, num_kv_heads=4, head_dim=16)
 _MLA = MlaAttention(
     num_heads=12, q_lora_rank=64, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16
 )
+_NET = GatedDeltaNet(num_key_heads=12, num_value_heads=24, key_head_dim=16, value_head_dim=32)
 _EXPERTS = Moe(num_experts=12, top_k=3, expert_intermediate_size=96)
 _SHARED = _EXPERTS.model_copy(update={"shared_intermediate_size": 192})
 
@@ -62,8 +63,10 @@ MODELS: tuple[ModelSpec, ...] = (
         dense_layers=(0, 2),
         window=Window(kind="chunked", size_tokens=64, layers=(0, 1, 3)),
     ),
+    _model("tiny-linear", _GQA, linear=_NET, linear_layers=(0, 2, 3)),
+    _model("tiny-linear-moe", _MLA, moe=_SHARED, dense_layers=(0,), linear=_NET, linear_layers=(0, 1)),
 )
-"""GQA, MQA, MHA, MLA with and without a low-rank query; dense, MoE, shared, interleaved; sliding and chunked windows."""
+"""GQA, MQA, MHA, MLA with and without a low-rank query; dense, MoE, shared, interleaved; sliding and chunked windows; recurrences."""
 
 
 def strategies(seed: int) -> Iterator[tuple[ModelSpec, Strategy]]:
@@ -205,6 +208,8 @@ def _model_traits(model: ModelSpec) -> list[str]:
         kinds = ["MQA" if attention.num_kv_heads == 1 else "GQA"]
     if model.window is not None:
         kinds.append(f"{model.window.kind} window")
+    if model.linear is not None:
+        kinds.append("linear attention")
     if model.moe is None:
         return [*kinds, "dense layers"]
     runs = [kind for _, _, kind in model.ffn_runs()]

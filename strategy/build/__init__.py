@@ -7,15 +7,18 @@ degrees imply, and the rules say what is wrong with it.
 `site` knows where a block is written, `attention`, `ffn` and `outside` write the blocks, this module puts them together.
 """
 
-from strategy.build.attention import attention_block
+from collections.abc import Callable
+
+from strategy.build.attention import attention_block, linear_block
 from strategy.build.ffn import ffn_block, ffn_name
 from strategy.build.outside import boundary_block, embed_block, head_block
 from strategy.build.site import Site
 from strategy.dag import Block, Branch, Branches, Dag, LayerStamp, Link
-from strategy.model import ModelSpec
+from strategy.model import MixerKind, ModelSpec
 from strategy.strategy import Phase, Strategy
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
+_MIXERS: dict[MixerKind, Callable[[Site], Block]] = {"attention": attention_block, "linear": linear_block}
 
 
 def build(model: ModelSpec, strategy: Strategy) -> Dag:
@@ -23,7 +26,7 @@ def build(model: ModelSpec, strategy: Strategy) -> Dag:
     parts = {phase: _parts(Site(model, strategy.pool_for(phase), phase)) for phase in PHASES}
     names, blocks = _name_blocks(parts)
     branches = Branches(prefill=_branch(model, names["prefill"]), decode=_branch(model, names["decode"]))
-    links = _links(names, chunked=strategy.pool_for("prefill").chunk_tokens is not None)
+    links = _links(names, _mixers(model), chunked=strategy.pool_for("prefill").chunk_tokens is not None)
     return Dag(model=model.name, strategy=strategy, blocks=tuple(blocks), branches=branches, links=tuple(links))
 
 
@@ -32,11 +35,16 @@ def _parts(site: Site) -> dict[str, Block]:
     kinds = sorted({kind for _, _, kind in site.model.ffn_runs()})
     return {
         "embed": embed_block(site),
-        "attention": attention_block(site),
+        **{mixer: _MIXERS[mixer](site) for mixer in _mixers(site.model)},
         **{ffn_name(kind): ffn_block(site, kind) for kind in kinds},
         **({"boundary": boundary_block()} if site.pool.pp_size > 1 else {}),
         "head": head_block(site),
     }
+
+
+def _mixers(model: ModelSpec) -> list[MixerKind]:
+    """Kinds of token mixing that the model has, attention first."""
+    return sorted({mixer for _, _, mixer, _ in model.layer_runs()})
 
 
 def _name_blocks(parts: dict[Phase, dict[str, Block]]) -> tuple[dict[Phase, dict[str, str]], list[Block]]:
@@ -55,23 +63,27 @@ def _name_blocks(parts: dict[Phase, dict[str, Block]]) -> tuple[dict[Phase, dict
 
 def _branch(model: ModelSpec, names: dict[str, str]) -> Branch:
     layers = tuple(
-        LayerStamp(range=(start, end), blocks=(names["attention"], names[ffn_name(kind)]))
-        for start, end, kind in model.ffn_runs()
+        LayerStamp(range=(start, end), blocks=(names[mixer], names[ffn_name(kind)]))
+        for start, end, mixer, kind in model.layer_runs()
     )
     return Branch(embed=names["embed"], layers=layers, boundary=names.get("boundary"), head=names["head"])
 
 
-def _links(names: dict[Phase, dict[str, str]], *, chunked: bool) -> list[Link]:
-    """What crosses phases and steps: KV and the sampled token, and nothing else (PH002, PH005)."""
+def _links(names: dict[Phase, dict[str, str]], mixers: list[MixerKind], *, chunked: bool) -> list[Link]:
+    """What crosses phases and steps: the cache of every kind of layer and the sampled token, and nothing else (PH002, PH005)."""
     prefill, decode = names["prefill"], names["decode"]
-    attend, ingress = f"decode.{decode['attention']}.attend", f"decode.{decode['embed']}.ingress"
-    kv = f"prefill.{prefill['attention']}.kv"
-    links = [
-        Link(source=kv, target=attend, kind="sync"),
+    ingress = f"decode.{decode['embed']}.ingress"
+    chunks = [_cache_link(prefill, prefill, "prefill", "prefill", mixer) for mixer in mixers] if chunked else []
+    return [
+        *chunks,
+        *(_cache_link(prefill, decode, "prefill", "decode", mixer) for mixer in mixers),
         Link(source=f"prefill.{prefill['head']}.sample", target=ingress, kind="data"),
-        Link(source=f"decode.{decode['attention']}.kv", target=attend, kind="sync", loop=True),
+        *(_cache_link(decode, decode, "decode", "decode", mixer) for mixer in mixers),
         Link(source=f"decode.{decode['head']}.sample", target=ingress, kind="data", loop=True),
     ]
-    if chunked:
-        links.insert(0, Link(source=kv, target=f"prefill.{prefill['attention']}.attend", kind="sync", loop=True))
-    return links
+
+
+def _cache_link(source: dict[str, str], target: dict[str, str], written: Phase, read: Phase, mixer: MixerKind) -> Link:
+    """From what writes the cache (or the state) of a layer to what reads it later."""
+    writer = f"{written}.{source[mixer]}.{'state' if mixer == 'linear' else 'kv'}"
+    return Link(source=writer, target=f"{read}.{target[mixer]}.attend", kind="sync", loop=written == read)

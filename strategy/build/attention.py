@@ -14,6 +14,23 @@ def attention_block(site: Site) -> Block:
     return _mla(site) if site.model.attention.kind == "mla" else _gqa(site)
 
 
+def linear_block(site: Site) -> Block:
+    """Norm, projection, state update, recurrence, output projection, residual add: heads split over tp as in attention.
+
+    Raises `InputError` under context parallelism: a state passes from token to token, so a shard of tokens has none to start from.
+    """
+    if site.context or site.size("dcp") > 1:
+        raise InputError(
+            "linear-attention layers pass a state from token to token: their tokens cannot be split over cp or dcp ranks"
+        )
+    w = Writer()
+    projected = w.linear("project", normed(w, site, "attention_norm"), "linear_in", "column")
+    state = w.add("state", "kv_cache_update", [projected])
+    attend = w.add("attend", "attention", [projected, f"sync:{state}"], form="recurrent")
+    out = complete(w, site, w.linear("o", attend, "linear_out", "row"))
+    return w.block("linear_attention", w.add("add", "add", ["in", out]))
+
+
 def _gqa(site: Site) -> Block:
     w = Writer()
     qkv = w.linear("qkv", normed(w, site, "attention_norm"), "qkv", "column")

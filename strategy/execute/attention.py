@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from strategy.dag import AttentionMerge, AttentionNode, KvCacheUpdate
+from strategy.execute.recurrence import is_linear, projected, recur
 from strategy.execute.site import Site, as_tensor, needs_width, same_rows
 from strategy.execute.values import (
     MAX_SCORES,
@@ -31,12 +32,23 @@ def write_cache(site: Site, _node: KvCacheUpdate, arrived: Arrived) -> Written:
     """K and V heads (or the latent) of all rows that arrived, every one of which must be new to this write."""
     if not arrived.data:
         raise RunError("nothing arrives that could enter the cache")
+    if is_linear(site):
+        return _write_state(site, arrived)
     parts = [keys_and_values(site, kv_part(site, as_tensor(value))) for value in arrived.data]
     if any(part.heads.shape != parts[0].heads.shape or (part.heads != parts[0].heads).any() for part in parts):
         raise RunError("the inputs are about different K and V heads")
     keys, values, rows = _rows_of_all(parts)
     _refuse_twice(rows)
     return Written(keys, values, rows, parts[0].heads)
+
+
+def _write_state(site: Site, arrived: Arrived) -> Written:
+    """The rows that arrived, as the state of a recurrence takes them."""
+    if len(arrived.data) != 1:
+        raise RunError(f"a state takes one projection, got {len(arrived.data)}")
+    written = projected(site, as_tensor(arrived.data[0])).written()
+    _refuse_twice(written.rows)
+    return written
 
 
 def _refuse_twice(rows: Ints) -> None:
@@ -76,6 +88,8 @@ def keys_and_values(site: Site, x: Tensor) -> Written:
 
 def cached_tensor(site: Site, writes: list[Written]) -> Tensor:
     """What a data edge from a cache update carries: the cache of the layer as it now is."""
+    if is_linear(site):
+        raise RunError("the state of a recurrence is no tensor: a sync edge brings it to its attention")
     if site.model.attention.kind == "mla":
         data = np.concatenate([write.keys[:, :, 0] for write in writes], axis=1)
         return Tensor(data, np.concatenate([write.rows for write in writes], axis=1), "cache")
@@ -101,6 +115,10 @@ def turn(heads: Floats, rows: Ints) -> Floats:
 
 def attend(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor | ContextPart:
     """Attention of the rows that arrived over what edges and links delivered of the context, and nothing else."""
+    if is_linear(site):
+        return recur(site, node, arrived)
+    if node.form == "recurrent":
+        raise RunError("this layer has attention over its context, no recurrence")
     tensors = [as_tensor(value) for value in arrived.data]
     queries = [x for x in tensors if x.heads is not None and x.heads.query is not None]
     if len(queries) != 1 or len(tensors) > 2:

@@ -53,6 +53,8 @@ def join_heads(site: Site, axis: Axis, x: Tensor) -> Tensor:
     """all_gather along heads: each rank's heads after those of the ranks before it, Q, K and V each on their own."""
     assert x.heads is not None
     same_tokens(site, x.rows, axis)
+    if x.source == "linear_in":
+        raise RunError("the projection of a recurrence is several tensors: it is not gathered along heads")
     if x.source == "kv_b":
         raise RunError("K and V expanded from a latent share a RoPE part: they are not gathered along heads")
     joined = Heads(*(None if part is None else _beside(site, axis, part) for part in (x.heads.query, x.heads.kv)))

@@ -228,13 +228,19 @@ def _place(end: End, uses: dict[tuple[Phase, str], int], routines: dict[str, Rou
 
 
 def _chosen_layers(model: ModelSpec, likenesses: list[object], owners: dict[Phase, list[int]]) -> tuple[int, ...]:
-    """Layers that stand for all: the first few of each (likeness, stages, FFN kind, window). Others are run by the same program."""
+    """Layers that stand for all: the first few of each (likeness, stages, kinds, window). Others are run by the same program."""
     windowed = frozenset(model.window.layers) if model.window else frozenset()
     dense = frozenset(range(model.num_layers)) if model.moe is None else frozenset(model.dense_layers)
     seen: dict[object, int] = {}
     chosen = []
     for layer in range(model.num_layers):
-        kind = (likenesses[layer], *(stages[layer] for stages in owners.values()), layer in dense, layer in windowed)
+        kind = (
+            likenesses[layer],
+            *(stages[layer] for stages in owners.values()),
+            layer in dense,
+            layer in windowed,
+            model.mixer(layer),
+        )
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] <= LAYERS_EACH:
             chosen.append(layer)

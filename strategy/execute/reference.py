@@ -10,7 +10,7 @@ import numpy as np
 
 from strategy.execute.values import SPAN, Floats, Ints
 from strategy.execute.weights import Weights
-from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
 
 ROPE_BASE = 100.0
 
@@ -64,7 +64,11 @@ class _Transformer:
         x = self.keep("embedding", None, self.weights.full("embedding", None)[tokens])
         for layer in layers:
             normed = self.norm("attention_norm", layer, x)
-            x = self.keep("after_attention", layer, x + self.attend(layer, normed))
+            x = self.keep(
+                "after_attention",
+                layer,
+                x + (self.linear if self.model.mixer(layer) == "linear" else self.attend)(layer, normed),
+            )
             normed = self.norm("ffn_norm", layer, x)
             ffn = self.dense if self.model.ffn_kind(layer) == "dense" else self.moe
             x = self.keep("after_ffn", layer, x + ffn(layer, normed))
@@ -79,6 +83,38 @@ class _Transformer:
 
     def norm(self, name: str, layer: int | None, x: Floats) -> Floats:
         return self.keep(name, layer, _rms(x) * self.weights.full(name, layer))
+
+    def linear(self, layer: int, x: Floats) -> Floats:
+        """The gated delta rule over a whole sequence at once: a triangular system gives what every position adds to the state."""
+        net = self.model.linear
+        assert net is not None
+        inner = self.weights.recurrence(layer)
+        q, k, v, gate, beta, decay = self.projections(net, layer, x)
+        log_decay = np.cumsum(-inner.rate * np.logaddexp(0.0, decay + inner.bias), axis=1).transpose(0, 2, 1)
+        faded = np.tril(np.exp(np.minimum(log_decay[..., :, None] - log_decay[..., None, :], 0.0)))
+        seen = k @ np.swapaxes(k, 2, 3) * faded * (1.0 / (1.0 + np.exp(-beta))).transpose(0, 2, 1)[..., None]
+        system = np.eye(x.shape[1]) + np.tril(seen, -1)
+        added = np.linalg.solve(system, v * (1.0 / (1.0 + np.exp(-beta))).transpose(0, 2, 1)[..., None])
+        out = np.moveaxis((q @ np.swapaxes(k, 2, 3) * faded) @ added, 1, 2)
+        shown = _rms(out) * inner.norm * gate / (1.0 + np.exp(-gate))
+        return self.times("linear_out", layer, self.keep("attention", layer, shown.reshape(*x.shape[:2], -1)))
+
+    def projections(self, net: GatedDeltaNet, layer: int, x: Floats) -> list[Floats]:
+        """Q, K and V [sequences, heads, positions, d] behind the convolution, then gate, beta and decay by position."""
+        whole, channels = self.times("linear_in", layer, x), net.conv_channels
+        padded = np.pad(whole[..., :channels], ((0, 0), (net.conv_kernel - 1, 0), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, net.conv_kernel, axis=1)
+        mixed = np.einsum("spct,ct->spc", windows, self.weights.recurrence(layer).kernel)
+        mixed = mixed / (1.0 + np.exp(-mixed))
+        keys, values = net.num_key_heads * net.key_head_dim, net.num_value_heads * net.value_head_dim
+        heads = [part.reshape(*x.shape[:2], -1, size) for part, size in (
+            (mixed[..., :keys], net.key_head_dim), (mixed[..., keys : 2 * keys], net.key_head_dim), (mixed[..., 2 * keys :], net.value_head_dim),
+        )]  # fmt: skip
+        group = net.num_value_heads // net.num_key_heads
+        q, k = (np.repeat(h / np.sqrt(np.sum(h * h, axis=-1, keepdims=True) + 1e-6), group, axis=2) for h in heads[:2])
+        gate, beta, decay = np.split(whole[..., channels:], [values, values + net.num_value_heads], axis=-1)
+        moved = [np.moveaxis(h, 2, 1) for h in (q / math.sqrt(net.key_head_dim), k, heads[2])]
+        return [*moved, gate.reshape(*x.shape[:2], net.num_value_heads, -1), beta, decay]
 
     def attend(self, layer: int, x: Floats) -> Floats:
         attention = self.model.attention

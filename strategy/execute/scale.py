@@ -13,7 +13,7 @@ from itertools import count, product
 import numpy as np
 
 from strategy.execute.values import Ints, RunError
-from strategy.model import GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
 KEPT_WIDTH = 32
@@ -166,12 +166,24 @@ def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec
         "attention": _scaled_attention(model.attention, [degree for pair in pairs for degree in _head_degrees(*pair)]),
         "intermediate_size": None if model.intermediate_size is None else _at_least(32, unit),
     }
+    if model.linear is not None:
+        update["linear"] = _scaled_net(model.linear, math.lcm(*(pool.attention.tp_size for _, pool in pairs)))
     if model.moe is not None:
         experts = [pool.experts or ExpertMesh() for _, pool in pairs]
         update["moe"] = _scaled_moe(
             model.moe, math.lcm(*(e.ep_size for e in experts)), math.lcm(*(e.tp_size for e in experts)), unit
         )
     return model.model_copy(update=update)
+
+
+def _scaled_net(net: GatedDeltaNet, tp_size: int) -> GatedDeltaNet:
+    """Few small heads, in groups where there were groups; a convolution that reaches back over the border of the phases."""
+    keys = _at_least(min(2, net.num_key_heads), tp_size)
+    grouped = net.num_value_heads > net.num_key_heads
+    return GatedDeltaNet(
+        num_key_heads=keys, num_value_heads=2 * keys if grouped else keys, key_head_dim=4, value_head_dim=5,
+        conv_kernel=min(3, net.conv_kernel),
+    )  # fmt: skip
 
 
 def _with_window(scaled: Scaled) -> ModelSpec:

@@ -8,13 +8,13 @@ from strategy.execute.ranks import Ranks, blocks_of, whole
 from strategy.execute.values import Floats, Heads, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
-from strategy.model import GqaAttention, ModelSpec
+from strategy.model import GatedDeltaNet, GqaAttention, ModelSpec
 from strategy.strategy import Phase
 
 HALVES = ("gate_up", "shared_gate_up")
 QUERIES = ("q", "q_b", "w_uk", "w_uv")
-COLUMNS = (*QUERIES, "kv_b", "qkv", "gate_up", "shared_gate_up", "lm_head")
-ROWS = ("attention_out", "down", "shared_down")
+COLUMNS = (*QUERIES, "kv_b", "qkv", "linear_in", "gate_up", "shared_gate_up", "lm_head")
+ROWS = ("attention_out", "linear_out", "down", "shared_down")
 """First matrices of a pair are cut by columns, second ones by rows; every other weight is whole everywhere."""
 HEADS_INSIDE = (*QUERIES, "kv_b", "qkv", "attention_out")
 
@@ -68,11 +68,13 @@ class Shards:
 
     def _find_heads(self, name: str, split: str) -> Heads | None:
         attention = self._model.attention
-        if name not in (*QUERIES, "kv_b", "qkv") or split == "row":
+        if name not in (*QUERIES, "kv_b", "qkv", "linear_in") or split == "row":
             return None
         parts, place = (
             (self.parts(name), self.place(name)) if split == "column" else (1, np.zeros(self.ranks.count, int))
         )
+        if name == "linear_in":
+            return Heads(*[value_blocks(self._model, parts)[place]] * 2)
         query = blocks_of(attention.num_heads, parts)[place]
         if attention.kind == "gqa":
             return Heads(query, kv_blocks(attention, parts)[place])
@@ -150,6 +152,8 @@ class Shards:
         attention = self._model.attention
         if name == "qkv" and attention.kind == "gqa":
             return _qkv_columns(attention, parts)
+        if name == "linear_in" and self._model.linear is not None:
+            return _linear_columns(self._model.linear, parts)
         if name in HALVES:
             half = blocks_of(out // 2, parts)
             return np.concatenate([half, half + out // 2], axis=1)
@@ -166,6 +170,8 @@ class Shards:
             k = attention.num_kv_heads
             if k % parts and parts % k:
                 raise RunError(f"{k} KV heads neither split over {parts} ranks nor repeat evenly on them")
+        if name in ("linear_in", "linear_out") and self._real.linear is not None:
+            whole(self._real.linear.num_key_heads, parts, f"key heads of `{name}`")
         if name in ("gate_up", "down"):
             whole(self._real.intermediate_size or 0, parts, f"columns of `{name}`")
         if name in ("shared_gate_up", "shared_down") and self._real.moe is not None:
@@ -178,6 +184,23 @@ def _qkv_columns(attention: GqaAttention, parts: int) -> Ints:
     queries, kv = blocks_of(a, parts), kv_blocks(attention, parts)
     heads = np.concatenate([queries, a + kv, a + k + kv], axis=1)
     return (heads[:, :, None] * d + np.arange(d)).reshape(parts, -1)
+
+
+def _linear_columns(net: GatedDeltaNet, parts: int) -> Ints:
+    """Q and K of a block of key heads; V, gate, beta and decay of the value heads that share them."""
+    k, v = net.num_key_heads, net.num_value_heads
+    columns, start = [], 0
+    for heads, width in ((k, net.key_head_dim),) * 2 + ((v, net.value_head_dim),) * 2 + ((v, 1),) * 2:
+        held = blocks_of(heads, parts)
+        columns.append(start + (held[:, :, None] * width + np.arange(width)).reshape(parts, -1))
+        start += heads * width
+    return np.concatenate(columns, axis=1)
+
+
+def value_blocks(model: ModelSpec, parts: int) -> Ints:
+    """[parts, heads]: the value heads of each of `parts` shards of a recurrence."""
+    assert model.linear is not None  # a layer has a recurrence
+    return blocks_of(model.linear.num_value_heads, parts)
 
 
 def kv_blocks(attention: GqaAttention, parts: int) -> Ints:

@@ -128,6 +128,8 @@ class Written:
     """[ranks, rows]"""
     heads: Ints
     """[ranks, kv heads]"""
+    recurrent: bool = False
+    """What enters the state of a recurrence, by value heads: keys are Q and K, values are V with beta and decay, all before the convolution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,37 @@
 """The random weights: each materialised once in full from the seed; every rank takes its shard of it."""
 
 import math
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
 from strategy.execute.values import Floats, RunError
-from strategy.model import ModelSpec
+from strategy.model import GatedDeltaNet, ModelSpec
+
+EPSILON = 1e-6
+"""Below the square root of every norm."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The weights inside one recurrence, which no node names; each rank uses those of its heads."""
+
+    kernel: Floats
+    """[channels, taps]: of Q, K and V of all heads."""
+    rate: Floats
+    """[value heads]"""
+    bias: Floats
+    norm: Floats
+    """[value_head_dim]"""
+
+    def kernel_of_heads(self, net: GatedDeltaNet) -> Floats:
+        """[value heads, 2 * key_head_dim + value_head_dim, taps]: Q and K channels are those of the head's group."""
+        keys, taps = net.num_key_heads, self.kernel.shape[1]
+        q, k, v = np.split(self.kernel, [keys * net.key_head_dim, 2 * keys * net.key_head_dim])
+        shared = np.concatenate([part.reshape(keys, -1, taps) for part in (q, k)], axis=1)
+        own = v.reshape(net.num_value_heads, -1, taps)
+        return np.concatenate([np.repeat(shared, net.num_value_heads // keys, axis=0), own], axis=1)
 
 
 class Weights:
@@ -16,7 +41,8 @@ class Weights:
         self._model = model
         self._seed = seed
         self._full: dict[tuple[str, int | None], Floats] = {}
-        self._shapes: dict[tuple[bool, str], dict[str, tuple[int, ...]]] = {}
+        self._shapes: dict[tuple[bool, str, str], dict[str, tuple[int, ...]]] = {}
+        self._recurrences: dict[int | None, Recurrence] = {}
 
     def full(self, name: str, layer: int | None) -> Floats:
         """One weight. Raises RunError when the model has none of that name in that layer."""
@@ -25,15 +51,29 @@ class Weights:
             self._full[key] = self._make(name, layer)
         return self._full[key]
 
+    def recurrence(self, layer: int | None) -> Recurrence:
+        """The weights inside the recurrence of a layer that has one."""
+        net = self._model.linear
+        assert net is not None
+        if layer not in self._recurrences:
+            rng = np.random.default_rng([self._seed, crc32(b"recurrence"), 0 if layer is None else layer + 1])
+            self._recurrences[layer] = Recurrence(
+                rng.standard_normal((net.conv_channels, net.conv_kernel)) / math.sqrt(net.conv_kernel),
+                rng.uniform(0.1, 0.6, net.num_value_heads),
+                rng.standard_normal(net.num_value_heads),
+                1.0 + 0.5 * rng.standard_normal(net.value_head_dim),
+            )
+        return self._recurrences[layer]
+
     def has(self, name: str, layer: int | None) -> bool:
         """Whether the model has that weight there."""
         return name in self._names(layer)
 
     def _names(self, layer: int | None) -> dict[str, tuple[int, ...]]:
-        place = (layer is None, "" if layer is None else self._model.ffn_kind(layer))
+        place = (True, "", "") if layer is None else (False, *self._model.layer_kind(layer))
         if place not in self._shapes:
             self._shapes[place] = (
-                _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, place[1])
+                _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, *place[1:])
             )
         return self._shapes[place]
 
@@ -68,9 +108,10 @@ def _outside_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
     return {"embedding": (vocab, h), "final_norm": (h,), "lm_head": (h, vocab)}
 
 
-def _layer_shapes(model: ModelSpec, ffn: str) -> dict[str, tuple[int, ...]]:
+def _layer_shapes(model: ModelSpec, mixer: str, ffn: str) -> dict[str, tuple[int, ...]]:
     h = model.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {"attention_norm": (h,), "ffn_norm": (h,), **_attention_shapes(model)}
+    mixing = _linear_shapes(model) if mixer == "linear" else _attention_shapes(model)
+    shapes: dict[str, tuple[int, ...]] = {"attention_norm": (h,), "ffn_norm": (h,), **mixing}
     if ffn == "dense" and model.intermediate_size is not None:
         shapes |= {"gate_up": (h, 2 * model.intermediate_size), "down": (model.intermediate_size, h)}
     if ffn == "moe" and model.moe is not None:
@@ -83,6 +124,12 @@ def _layer_shapes(model: ModelSpec, ffn: str) -> dict[str, tuple[int, ...]]:
         if shared:
             shapes |= {"shared_gate_up": (h, 2 * shared), "shared_down": (shared, h)}
     return shapes
+
+
+def _linear_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
+    h, net = model.hidden_size, model.linear
+    assert net is not None  # a layer has a recurrence
+    return {"linear_in": (h, net.projected), "linear_out": (net.num_value_heads * net.value_head_dim, h)}
 
 
 def _attention_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:

@@ -104,9 +104,9 @@ def _mean(seens: list[Seen], ctx: WorkContext) -> NodeCost:
 
 
 def _output_bytes(seen: Seen, ctx: WorkContext) -> float:
-    """What leaves a node on one rank: the new entries of the cache, or the tensor."""
+    """What leaves a node on one rank: the new entries of the cache, the state of a recurrence, or the tensor."""
     flow = seen.work.output
-    if seen.op == "kv_cache_update":
+    if seen.op == "kv_cache_update" and flow.rows != "sequence":
         return float(ctx.rows(flow) * kv_elements(ctx.model, ctx.tp_size) * ctx.kv_bytes)
     return float(ctx.bytes_of(flow))
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 from strategy.legality import even_stages
 from strategy.model import ModelSpec, WeightClass
-from strategy.parameters import attention_parameters, ffn_parameters
+from strategy.parameters import ffn_parameters, mixer_parameters
 from strategy.quantisation import weight_bytes_per_element
 from strategy.request import Precision, Problem
 from strategy.strategy import LayerRange
@@ -29,9 +29,12 @@ def layer_bytes(model: ModelSpec, precision: Precision) -> tuple[float, ...]:
     def size(counts: dict[WeightClass, int]) -> float:
         return sum(count * weight_bytes_per_element(model, precision, name) for name, count in counts.items())
 
-    attention = size(attention_parameters(model))
-    kinds = {kind: attention + size(ffn_parameters(model, kind)) for _, _, kind in model.ffn_runs()}
-    found = [kinds[kind] for start, end, kind in model.ffn_runs() for _ in range(start, end)]
+    runs = model.layer_runs()
+    kinds = {
+        (mixer, ffn): size(mixer_parameters(model, mixer)) + size(ffn_parameters(model, ffn))
+        for _, _, mixer, ffn in runs
+    }
+    found = [kinds[mixer, ffn] for start, end, mixer, ffn in runs for _ in range(start, end)]
     found[-1] += model.vocab_size * model.hidden_size * weight_bytes_per_element(model, precision, "lm_head")
     return tuple(found)
 

@@ -276,9 +276,58 @@ def test_a_pattern_that_could_take_exponential_time_is_not_matched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"linear_attn_config": {"kda_layers": [1]}}, "Kimi delta attention"),
+        ({"attn_type_list": [0, 1]}, "lightning attention"),
+        ({"hybrid_override_pattern": "M-M*"}, "state space"),
+        ({"mamba_d_state": 128}, "state space"),
+        ({"rwkv_version": 7}, "RWKV"),
+    ],
+)
+def test_a_recurrence_of_another_kind_is_refused_by_its_name_with_the_one_that_is_modelled(
+    fields: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        parsed(changed(LLAMA, **fields))
+
+    assert "gated delta net of Qwen3-Next and Qwen3.5" in str(refused.value)
+
+
+DELTA_NET = {
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 64,
+}
+
+
+def test_a_gated_delta_net_is_read_with_its_layers() -> None:
+    by_interval = parsed(changed(LLAMA, **DELTA_NET, full_attention_interval=8))
+    listed = ["full_attention", *["linear_attention"] * 31]
+    by_list = parsed(changed(LLAMA, **DELTA_NET, layer_types=listed, linear_conv_kernel_dim=3))
+
+    assert by_interval.linear_layers == tuple(layer for layer in range(32) if layer % 8 != 7)
+    assert by_interval.linear is not None
+    assert (by_interval.linear.value_head_dim, by_interval.linear.conv_kernel) == (64, 4)
+    assert by_list.linear_layers == tuple(range(1, 32))
+    assert by_list.linear is not None
+    assert by_list.linear.conv_kernel == 3
+    assert by_list.window is None
+    assert "priced with the kernel efficiencies of attention" in by_list.provenance.note
+
+
+def test_a_gated_delta_net_that_no_layer_has_is_none() -> None:
+    model = parsed(changed(LLAMA, **DELTA_NET, layer_types=["full_attention"] * 32))
+
+    assert model.linear is None
+    assert model.linear_layers == ()
+
+
+@pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"linear_num_key_heads": 16}, "linear_num_key_heads"),
+        ({"linear_num_key_heads": 16}, "linear_num_value_heads"),
         ({"layer_types": ["linear_attention", *["full_attention"] * 31]}, "layer_types"),
         ({"hybrid_override_pattern": "M-M*"}, "hybrid_override_pattern"),
         ({"linear_attn_config": {"kda_layers": [1]}}, "linear_attn_config"),

@@ -26,7 +26,7 @@ _CHEAPER: dict[Phase, str] = {"prefill": "expanded", "decode": "absorbed"}
 def costly_mla_form(subject: Subject) -> Iterator[Hit]:
     """Both forms compute the same; decode is bound by cache bytes, prefill by arithmetic."""
     for block, node, path in subject.places:
-        form = node.form if node.op == "attention" else None
+        form = node.form if node.op == "attention" and node.form != "recurrent" else None
         for phase in phases_of(subject, block.name) if form is not None else ():
             if form != _CHEAPER[phase]:
                 yield Hit(

@@ -18,7 +18,7 @@ from validators.subject import Subject
     hint="add an all_gather of heads over tp before `{node}` and a reduce_scatter of heads over tp after it, or set dcp_size to 1",
     sources=("vllm: v1/attention/ops/dcp.py:436-500", "vllm: v1/worker/cp_utils.py:47-54"),
     knowledge="decode-context-parallelism.md#the-exchange",
-    requires=frozenset({"AT006", "AT007"}),
+    requires=frozenset({"AT006", "AT007", "AT012"}),
     passes=lambda: [
         *named("TP8, no DCP", lambda: planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated")),
         *named("TP8, DCP8", lambda: planned(DEEPSEEK_V3, tp=8, ep=8, ep_lowering="replicated", dcp_size=8)),

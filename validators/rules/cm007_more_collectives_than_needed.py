@@ -8,7 +8,7 @@ from strategy.build import build
 from strategy.dag import Dag
 from strategy.errors import InputError
 from strategy.mesh import Axis, axis_size
-from strategy.model import FfnKind, ModelSpec
+from strategy.model import FfnKind, MixerKind, ModelSpec
 from strategy.strategy import Phase, Pool, Strategy
 from validators.block_graph import collective_axis
 from validators.examples import dense, edit_node, example, insert
@@ -40,7 +40,7 @@ def more_collectives_than_needed(subject: Subject) -> Iterator[Hit]:
         pool = subject.dag.strategy.pool_for(phase)
         for index, stamp in enumerate(branch.layers):
             counts = _counts(subject.dag, stamp.blocks, pool)
-            template = needed[phase, subject.model.ffn_kind(stamp.range[0])]
+            template = needed[phase, subject.model.layer_kind(stamp.range[0])]
             for axis, halves in sorted(_halves(counts).items()):
                 if halves > _halves(template).get(axis, 0):
                     yield Hit(f"{path}/layers/{index}", phase=phase, blocks=", ".join(stamp.blocks), axis=axis, found=_words(counts, axis),
@@ -48,14 +48,16 @@ def more_collectives_than_needed(subject: Subject) -> Iterator[Hit]:
 
 
 @lru_cache(maxsize=64)
-def _counts_of_template(model: ModelSpec, strategy: Strategy) -> Mapping[tuple[Phase, FfnKind], Counts]:
+def _counts_of_template(
+    model: ModelSpec, strategy: Strategy
+) -> Mapping[tuple[Phase, tuple[MixerKind, FfnKind]], Counts]:
     """What a layer of each kind has in each phase; nothing for a combination that has no template yet."""
     try:
         canonical = build(model, strategy)
     except InputError:
         return {}
     return {
-        (phase, model.ffn_kind(stamp.range[0])): _counts(canonical, stamp.blocks, strategy.pool_for(phase))
+        (phase, model.layer_kind(stamp.range[0])): _counts(canonical, stamp.blocks, strategy.pool_for(phase))
         for phase in PHASES
         for stamp in canonical.branch(phase).layers
     }

@@ -8,7 +8,9 @@ from validators.examples_moe import named
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
-_ATTENTION_WEIGHTS = frozenset({"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
+_ATTENTION_WEIGHTS = frozenset(
+    {"qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_uk", "w_uv", "attention_out", "linear_in", "linear_out"}
+)
 
 
 @rule(

@@ -16,6 +16,7 @@ Kinds of mismatch
     split        the weight cannot be split that way
     weight       the weight does not exist in this model
     ffn_kind     dense FFN weights in an MoE layer, or the reverse
+    mixer        weights or a form of attention in a layer with a recurrence, or the reverse
     router_weight  router weights applied twice, or never
     duplicate    (warning) tokens replicated over part of an EP group are dispatched more than once
     all_rows     (warning) the LM head runs on every prompt position

@@ -18,7 +18,7 @@ IN_TRANSIT = "in_transit:"
 """Before the content of what a send hands over: only a recv makes it a tensor of the rank it arrives at."""
 
 
-SEVERAL = frozenset({"qkv", "kv_new", "kv_shard", "expanded_kv", "expanded_shard"})
+SEVERAL = frozenset({"qkv", "linear_in", "kv_new", "kv_shard", "expanded_kv", "expanded_shard"})
 """K and V, with or without Q: nothing that is summed or cut as one, over however few ranks."""
 
 

@@ -11,6 +11,7 @@ from validators.typing_pass.tables import (
     BATCHED_OVER_HEADS,
     INNER_NORMS,
     LINEAR,
+    MIXERS,
     STREAM_NORMS,
 )
 from validators.typing_pass.tensors import Tensor
@@ -66,6 +67,7 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
     spec = site.named_weight(node)
     if node.weight not in LINEAR:
         raise site.stop(node, "weight", needed=", ".join(w for w in LINEAR if w in site.weights), found=node.weight)
+    site.need_mixer(node, MIXERS.get(node.weight))
     needed, content, part = LINEAR[node.weight]
     if node.weight == "kv_b" and value.content in ("latent", "latent_shard"):
         needed, content = value.content, "expanded_shard"
@@ -111,8 +113,10 @@ def _activation(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 
 def _kv_cache_update(site: Site, node: AnyNode, data: Data) -> Tensor:
-    mla = site.model.attention.kind == "mla"
-    wanted = ("latent", "latent_shard") if mla else ("qkv", "kv_new", "kv_shard")
+    mla = site.model.attention.kind == "mla" and site.mixer != "linear"
+    wanted: tuple[str, ...] = ("latent", "latent_shard") if mla else ("qkv", "kv_new", "kv_shard")
+    if site.mixer == "linear":
+        wanted = ("linear_in",)
     if not data:
         raise site.stop(node, "content", needed="new K and V", found="nothing")
     for source, value in data:
@@ -155,7 +159,7 @@ def _attention(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(node, "content", needed=needed, found="partial: false")
     for source, value in keys:
         _need_same_tokens(site, node, query, source, value)
-    content = "latent_context" if node.form == "absorbed" else "context"
+    content = {"absorbed": "latent_context", "recurrent": "linear_context"}.get(node.form or "", "context")
     shards = frozenset(hop for _, value in keys if value.content != "kv_state" for hop in value.shards) or frozenset(
         {0}
     )
@@ -179,6 +183,11 @@ def _attention_inputs(site: Site, node: AttentionNode, data: Data) -> tuple[str,
 
 def _attention_needs(site: Site, node: AttentionNode) -> tuple[tuple[str, ...], ...]:
     """Contents that may stand together at an attention node, the usual ones first."""
+    if (node.form == "recurrent") != (site.mixer == "linear"):
+        wanted = "form: recurrent" if site.mixer == "linear" else "attention over the context"
+        raise site.stop(node, "mixer", needed=wanted, found=f"form={node.form}" if node.form else "no form")
+    if site.mixer == "linear":
+        return (("linear_in", "kv_state"),)
     if site.model.attention.kind == "gqa":
         if node.form is not None:
             raise site.stop(node, "content", needed="no `form` (only MLA has two)", found=f"form={node.form}")

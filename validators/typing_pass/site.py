@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from strategy.dag import AnyNode, Block, Linear, Norm
 from strategy.mesh import Axis
-from strategy.model import FfnKind, ModelSpec
+from strategy.model import FfnKind, MixerKind, ModelSpec
 from strategy.ops import WeightSpec, model_weights
 from strategy.placement import WORDS, Digits, Letter, Placement
 from strategy.strategy import Phase, Pool
@@ -19,6 +19,12 @@ NO_TENSOR = (
 """What is not an array of activations."""
 Data = list[tuple[str, Tensor]]
 """Data inputs of a node: the name of each and what it is."""
+
+
+MIXER_WORDS: dict[MixerKind, str] = {
+    "attention": "attention over the context",
+    "linear": "a recurrence (linear attention)",
+}
 
 
 class StopNode(Exception):  # noqa: N818 (a signal, not an error)
@@ -41,6 +47,7 @@ class Site:
         self.nodes: dict[tuple[Phase, str, str], Placement] = {}
         self.block: Block
         self.kind: FfnKind | None = None
+        self.mixer: MixerKind | None = None
 
     def tokens(self) -> Placement:
         """Where tokens are at first: every attention replica has its own, cp ranks have shards of a prompt."""
@@ -156,6 +163,11 @@ class Site:
         if spec is None:
             raise self.stop(node, "weight", needed=", ".join(sorted(self.weights)), found=node.weight)
         return spec
+
+    def need_mixer(self, node: AnyNode, wanted: MixerKind | None) -> None:
+        """Attention weights stand in layers with attention, those of a recurrence in layers that have one."""
+        if wanted is not None and self.mixer is not None and wanted != self.mixer:
+            raise self.stop(node, "mixer", needed=MIXER_WORDS[self.mixer], found=MIXER_WORDS[wanted])
 
     def need_layer_kind(self, node: AnyNode, wanted: str | None) -> None:
         """FFN nodes stand in layers of their kind."""

@@ -1,5 +1,7 @@
 """What each op needs and yields, by weight."""
 
+from strategy.model import MixerKind
+
 LINEAR: dict[str, tuple[str, str, str]] = {
     # weight: (content needed, content yielded, part of the layer it completes)
     "qkv": ("normed:attention_norm", "qkv", ""),
@@ -11,6 +13,8 @@ LINEAR: dict[str, tuple[str, str, str]] = {
     "w_uk": ("query", "absorbed_query", ""),
     "w_uv": ("latent_context", "context", ""),
     "attention_out": ("context", "delta", "attention"),
+    "linear_in": ("normed:attention_norm", "linear_in", ""),
+    "linear_out": ("linear_context", "delta", "attention"),
     "gate_up": ("normed:ffn_norm", "gate_up", ""),
     "down": ("activated", "delta", "ffn"),
     "shared_gate_up": ("normed:ffn_norm", "shared_gate_up", ""),
@@ -19,6 +23,11 @@ LINEAR: dict[str, tuple[str, str, str]] = {
 }
 SLICED_OVER_CP = frozenset({"qkv", "q", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"})
 """Weights that `tp_slice` splits over the cp ranks as well in decode."""
+MIXERS: dict[str, MixerKind] = {
+    **dict.fromkeys(("linear_in", "linear_out"), "linear"),
+    **dict.fromkeys(("qkv", "qkv_a", "q", "kv_a", "q_b", "kv_b", "w_uk", "w_uv", "attention_out"), "attention"),
+}
+"""Weights that only layers of one kind have."""
 BATCHED_OVER_HEADS = frozenset({"w_uk", "w_uv"})
 STREAM_NORMS: dict[str, frozenset[str]] = {
     "attention_norm": frozenset(),
@@ -33,4 +42,5 @@ ACTIVATIONS = {"gate_up": "activated", "shared_gate_up": "shared_activated"}
 
 
 FEATURE_DIMS = {"logits": "vocab", "qkv": "heads", "query": "heads", "context": "heads", "absorbed_query": "heads", "latent_context": "heads",
+                "linear_in": "nothing that is gathered", "linear_context": "heads",
                 "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip

@@ -8,7 +8,7 @@ from strategy.placement import Letter, Placement
 from strategy.strategy import Phase
 
 MismatchKind = Literal[
-    "partial", "sharded", "placements", "not_partial", "not_sharded", "order", "content", "split", "weight", "ffn_kind",
+    "partial", "sharded", "placements", "not_partial", "not_sharded", "order", "content", "split", "weight", "ffn_kind", "mixer",
     "router_weight", "duplicate", "all_rows", "stream", "owners",
 ]  # fmt: skip
 
@@ -41,6 +41,7 @@ class Mismatch:
 
 Content = str
 """One of: ids, normed:<weight>, qkv, qkv_a, kv_a, latent, query, absorbed_query, expanded_kv, kv_state, context, latent_context,
+linear_in, linear_context,
 gate_up, activated, shared_gate_up, shared_activated, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
 `delta` carry their parts beside."""
 
@@ -99,6 +100,8 @@ CONTENT_WORDS = {
     "lse": "the log-sum-exp of every part",
     "context": "the attention output per head",
     "latent_context": "the attention output in latent space",
+    "linear_in": "the projection of a recurrence",
+    "linear_context": "the output of the recurrence per head",
     "gate_up": "gate and up",
     "activated": "activated features",
     "shared_gate_up": "gate and up of the shared experts",

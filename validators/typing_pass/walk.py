@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from strategy.dag import AnyNode, Block, Branch, edges
-from strategy.model import FfnKind
+from strategy.model import FfnKind, MixerKind
 from strategy.placement import Digits, Placement, refine
 from strategy.strategy import Phase, Pool
 from validators.subject import Subject
@@ -59,7 +59,7 @@ class Walk(Site):
         """Whether the stream may lie otherwise from block to block, as long as each reader finds what it needs."""
         self.strayed = False
         """Whether a block left the stream complete, but not where the strategy has it."""
-        self.layers_known: dict[tuple[tuple[str, ...], FfnKind, Placement], Placement] = {}
+        self.layers_known: dict[tuple[tuple[str, ...], tuple[MixerKind, FfnKind], Placement], Placement] = {}
 
     def branch(self, branch: Branch) -> None:
         """Embedding, layers, boundaries, head."""
@@ -71,8 +71,8 @@ class Walk(Site):
         """Each stamp once for each kind of layer, and the boundary once."""
         for stamp in branch.layers:
             layers = range(stamp.range[0], min(stamp.range[1], self.model.num_layers))
-            for kind in sorted({self.model.ffn_kind(layer) for layer in layers}):
-                stream = self._known_layer(stamp.blocks, kind, stream)
+            for kinds in sorted({self.model.layer_kind(layer) for layer in layers}):
+                stream = self._known_layer(stamp.blocks, kinds, stream)
         if branch.boundary is not None and self.pool.pp_size > 1:
             self.checked(branch.boundary, self.use(branch.boundary, stream, None), stream, None)
         return stream
@@ -84,13 +84,15 @@ class Walk(Site):
             for layer in range(stamp.range[0], min(stamp.range[1], self.model.num_layers)):
                 if layer in starts and branch.boundary is not None:
                     stream = self.checked(branch.boundary, self.use(branch.boundary, stream, None), stream, None)
-                stream = self._known_layer(stamp.blocks, self.model.ffn_kind(layer), stream)
+                stream = self._known_layer(stamp.blocks, self.model.layer_kind(layer), stream)
         return stream
 
-    def _known_layer(self, blocks: tuple[str, ...], kind: FfnKind, stream: Tensor) -> Tensor:
-        key = (blocks, kind, stream.placement)
+    def _known_layer(self, blocks: tuple[str, ...], kinds: tuple[MixerKind, FfnKind], stream: Tensor) -> Tensor:
+        key = (blocks, kinds, stream.placement)
         if key not in self.layers_known:
+            self.mixer, kind = kinds
             self.layers_known[key] = self.layer(blocks, kind, stream).placement
+            self.mixer = None
         return replace(stream, placement=self.layers_known[key])
 
     def entry(self) -> Tensor:

@@ -1,0 +1,176 @@
+"""The gated delta rule on all virtual ranks of a stage at once, token after token, from the rows that reached its state.
+
+A state is not carried as a matrix: like a KV cache it is what was written, in the order of positions, and the recurrence runs over all of
+it. So a hand-over that is lost, heads that another rank holds, or a token that comes twice leave another state than one device has.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from strategy.dag import AttentionNode
+from strategy.execute.site import Site, as_tensor, needs_width
+from strategy.execute.values import SPAN, Arrived, Floats, Heads, Ints, RunError, Tensor, Written
+from strategy.execute.weights import EPSILON, Recurrence
+from strategy.model import GatedDeltaNet
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A result of `linear_in` by the value heads of its rank: each with the Q and K of its group."""
+
+    net: GatedDeltaNet
+    x: Tensor
+    heads: Ints
+    """[ranks, heads]: value heads."""
+
+    @cached_property
+    def _parts(self) -> list[Floats]:
+        """Q, K, V, gate, beta, decay: [ranks, rows, heads, features]; Q and K repeated for the value heads that share them."""
+        net, count = self.net, self.heads.shape[1]
+        group = net.num_value_heads // net.num_key_heads
+        widths = (net.key_head_dim, net.key_head_dim, net.value_head_dim, net.value_head_dim, 1, 1)
+        counts = (count // group, count // group, count, count, count, count)
+        ends = np.cumsum([w * c for w, c in zip(widths, counts, strict=True)])
+        split = np.split(self.x.data, ends[:-1], axis=-1)
+        parts = [p.reshape(*p.shape[:2], c, w) for p, c, w in zip(split, counts, widths, strict=True)]
+        return [*(np.repeat(part, group, axis=2) for part in parts[:2]), *parts[2:]]
+
+    def written(self) -> Written:
+        """What enters the state: Q and K as keys, V with beta and decay as values."""
+        q, k, v, _, beta, decay = self._parts
+        keys, values = np.concatenate([q, k], axis=-1), np.concatenate([v, beta, decay], axis=-1)
+        return Written(keys, values, self.x.rows, self.heads, recurrent=True)
+
+    @property
+    def gate(self) -> Floats:
+        """The output gate: [ranks, rows, heads, value_head_dim]."""
+        return self._parts[3]
+
+
+def is_linear(site: Site) -> bool:
+    """Whether the layer at hand has a recurrence in place of attention."""
+    return site.layer is not None and site.model.mixer(site.layer) == "linear"
+
+
+def projected(site: Site, x: Tensor) -> Projected:
+    """A tensor as the projection of a recurrence. Raises RunError when it is none."""
+    net = site.model.linear
+    assert net is not None  # a layer has a recurrence
+    if x.source != "linear_in" or x.heads is None or x.heads.query is None:
+        raise RunError(
+            f"the recurrence of this layer takes the result of `linear_in`, got `{x.source or 'another op'}`"
+        )
+    heads = x.heads.query
+    group = net.num_value_heads // net.num_key_heads
+    width = heads.shape[1] * (2 * net.key_head_dim // group + 2 * net.value_head_dim + 2)
+    needs_width(x, width, f"the recurrence ({heads.shape[1]} value heads on a rank)")
+    return Projected(net, x, heads)
+
+
+def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
+    """The output of the recurrence for the rows that arrived, from the state that edges and links delivered."""
+    if node.form != "recurrent" or node.partial:
+        raise RunError("this layer has a recurrence: its attention is `form: recurrent`, and never partial")
+    if len(arrived.data) != 1:
+        raise RunError(f"a recurrence takes one projection, got {len(arrived.data)} tensors")
+    asked = projected(site, as_tensor(arrived.data[0]))
+    if not arrived.caches:
+        raise RunError("no edge or link delivers the state of this layer")
+    for written in arrived.caches:
+        if not written.recurrent or written.heads.shape != asked.heads.shape or (written.heads != asked.heads).any():
+            raise RunError("the state is of other heads than the projection")
+    grid = _Grid.of(arrived.caches)
+    out = _outputs(site.shards.weights.recurrence(site.layer), asked.net, asked.heads, grid)
+    found = grid.at(out, asked.x.rows)
+    shown = _normed(found) * site.shards.weights.recurrence(site.layer).norm * _silu(asked.gate)
+    shown = np.where((asked.x.rows < 0)[..., None, None], 0.0, shown)
+    return Tensor(shown.reshape(*shown.shape[:2], -1), asked.x.rows, "attention", Heads(asked.heads))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Rows of all writes by sequence and position: [ranks, sequences of a rank, positions, heads, features]."""
+
+    keys: Floats
+    values: Floats
+    present: np.ndarray
+    """[ranks, sequences, positions]"""
+    sequences: list[Ints]
+    """Per rank, the numbers of its sequences, ascending."""
+
+    @classmethod
+    def of(cls, writes: list[Written]) -> "_Grid":
+        rows = np.concatenate([write.rows for write in writes], axis=1)
+        keys = np.concatenate([write.keys for write in writes], axis=1)
+        values = np.concatenate([write.values for write in writes], axis=1)
+        sequences = [np.unique(row[row >= 0] // SPAN) for row in rows]
+        places = max(1, *(len(own) for own in sequences)), int(max(0, (rows % SPAN * (rows >= 0)).max(initial=0))) + 1
+        shape = (len(rows), *places)
+        found = cls(
+            np.zeros((*shape, *keys.shape[2:])), np.zeros((*shape, *values.shape[2:])), np.zeros(shape, int), sequences
+        )
+        for rank, row in enumerate(rows):
+            real = (row >= 0).nonzero()[0]
+            place = (np.searchsorted(sequences[rank], row[real] // SPAN), row[real] % SPAN)
+            np.add.at(found.present[rank], place, 1)
+            found.keys[rank][place], found.values[rank][place] = keys[rank, real], values[rank, real]
+        twice = np.flatnonzero(found.present.max(axis=(1, 2)) > 1)
+        if len(twice):
+            raise RunError("the state takes the same tokens twice", ranks=tuple(int(rank) for rank in twice))
+        return found
+
+    def at(self, out: Floats, rows: Ints) -> Floats:
+        """[ranks, rows, heads, features] of `out`. Raises RunError for a token that the state has not taken."""
+        found = np.zeros((*rows.shape, *out.shape[3:]))
+        for rank, row in enumerate(rows):
+            real = (row >= 0).nonzero()[0]
+            own = self.sequences[rank]
+            sequence = np.minimum(np.searchsorted(own, row[real] // SPAN), max(0, len(own) - 1))
+            position = row[real] % SPAN
+            held = len(own) and position.max(initial=0) < out.shape[2]
+            if (
+                not held
+                or (own[sequence] != row[real] // SPAN).any()
+                or not self.present[rank, sequence, position].all()
+            ):
+                raise RunError("reads a state that has not taken these tokens", ranks=(rank,))
+            found[rank, real] = out[rank, sequence, position]
+        return found
+
+
+def _outputs(weights: Recurrence, net: GatedDeltaNet, heads: Ints, grid: _Grid) -> Floats:
+    """[ranks, sequences, positions, heads, value_head_dim]: the delta rule, one position after the other."""
+    d = net.key_head_dim
+    kernel = weights.kernel_of_heads(net)[heads][:, None]  # [ranks, 1, heads, 2 * key + value features, taps]
+    raw = np.concatenate([grid.keys, grid.values[..., :-2]], axis=-1)
+    beta = 1 / (1 + np.exp(-grid.values[..., -2]))
+    decay = np.exp(
+        -weights.rate[heads][:, None, None] * np.logaddexp(0, grid.values[..., -1] + weights.bias[heads][:, None, None])
+    )
+    state = np.zeros((*raw.shape[:2], raw.shape[3], d, net.value_head_dim))
+    window = np.zeros((net.conv_kernel, *raw[:, :, 0].shape))
+    out = np.zeros((*raw.shape[:4], net.value_head_dim))
+    for p in range(raw.shape[2]):
+        window = np.concatenate([window[1:], raw[None, :, :, p]])
+        mixed = _silu(sum(window[tap] * kernel[..., tap] for tap in range(net.conv_kernel)))
+        q, k, v = _unit(mixed[..., :d]) / np.sqrt(d), _unit(mixed[..., d : 2 * d]), mixed[..., 2 * d :]
+        kept = state * decay[:, :, p, :, None, None]
+        change = (v - (kept * k[..., None]).sum(axis=-2)) * beta[:, :, p, :, None]
+        there = grid.present[:, :, p, None, None, None] > 0
+        state = np.where(there, kept + k[..., None] * change[..., None, :], state)
+        out[:, :, p] = (state * q[..., None]).sum(axis=-2)
+    return out
+
+
+def _unit(x: Floats) -> Floats:
+    return np.asarray(x / np.sqrt((x * x).sum(axis=-1, keepdims=True) + EPSILON))
+
+
+def _normed(x: Floats) -> Floats:
+    return np.asarray(x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + EPSILON))
+
+
+def _silu(x: Floats) -> Floats:
+    return np.asarray(x / (1.0 + np.exp(-x)))
