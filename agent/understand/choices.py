@@ -13,7 +13,7 @@ _ENGINES = {
     "trtllm": compiled(r"\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _REFUSED = compiled(
-    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|but|instead\s+of|rather\s+than|other\s+than|leav\w+|drop\w*|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
+    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|leav\w+|drop\w*|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
 )
 """Before an engine that is not wanted."""
 _OBJECTIVES = {

@@ -7,7 +7,7 @@ from agent.understand.scan import COUNT, Scan, compiled, count_of
 
 _PARALLEL = r"(?:[- ]*(?:parallel(?:ism|i[sz]ation)?|sharding|size|degree|width|groups?|ranks?|way|_size))*"
 _KINDS: dict[str, str] = {
-    "dp_attention": r"(?:dp[- _]attention|attention[- _]dp(?:_size)?|data[- ]parallel(?:ism)?[- ]attention|attention[- ]data[- ]parallel(?:ism)?|dp[- ]attn)",
+    "dp_attention": r"(?:dp[- _]attention|attention[- _]dp(?:_size)?|data[- ]parallel(?:ism)?[- ]attention|attention[- ]data[- ]parallel(?:ism)?|dp[- ]attn|dpa)",
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",

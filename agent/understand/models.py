@@ -18,8 +18,8 @@ NICKNAMES = {
 """What people say for short, and the catalogue name (or the start of it) that they mean."""
 
 _SUFFIX = compiled(
-    r"(?:[-_ ](?:v0\.\d|instruct|chat|base|it|thinking|hf|reasoning|model|0528|0324|2507|1120|w4a16|w8a8|dynamic|"
-    r"awq|gptq|(?:fp8|int4|int8|bf16|fp16|nvfp4|mxfp4|fp4)(?!\s*(?:kv|key|cache|activations?|weights?))|\d{4}))+\b"
+    r"(?:(?:[-_]| \(?)(?:v0\.\d|instruct|chat|base|it|thinking|hf|reasoning|model|0528|0324|2507|1120|w4a16|w8a8|dynamic|"
+    r"awq|gptq|(?:fp8|int4|int8|bf16|fp16|nvfp4|mxfp4|fp4)(?!\s*(?:kv|key|cache|activations?|weights?))|\d{4})\b\)?)+"
 )
 _SUFFIX_DTYPES: dict[str, Dtype] = {
     "awq": "int4", "gptq": "int4", "int4": "int4", "w4a16": "int4", "int8": "int8", "w8a8": "int8", "fp8": "fp8",
@@ -148,7 +148,7 @@ def _eat(scan: Scan, mention: Mention, notes: Notes) -> None:
     after = _SUFFIX.match(scan.text, end)
     if after is not None:
         end = after.end()
-        for word in re.split(r"[-_ ]", after.group().lower()):
+        for word in re.split(r"[-_ ()]+", after.group().lower()):
             if word in _SUFFIX_DTYPES:
                 notes.precision.setdefault("weights", _SUFFIX_DTYPES[word])
                 if not after.group().startswith(" "):

@@ -362,9 +362,12 @@ def _distance(text: str, quantity: Quantity, naming: Naming) -> float:
         return float("inf")
     if ahead and re.fullmatch(r"\s*[:=]\s*(?:~|about|max)?\s*", gap):
         return -0.5
-    return steps + (0.0 if not ahead else 0.1)
+    label = not ahead and quantity.kind == "plain" and _LABEL.fullmatch(text[slice(*naming.span)]) is not None
+    return steps + (1.0 if label else 0.1 if ahead else 0.0)
 
 
+_EACH_SO_LONG = compiled(r"\s*(?:,\s*)?(?:(?:of|with|having|each)\s+(?:of\s+|about\s+|around\s+|some\s+)*)+\d")
+"""Behind a number of texts: how long each is (`2,000 abstracts of 300 tokens`)."""
 _HOSTS_BEHIND = compiled(r"s?[- ]?(?:nodes|hosts|servers|machines|boxes|trays|systems|instances)\b")
 
 
@@ -373,6 +376,8 @@ def _other_noun(text: str, quantity: Quantity, naming: Naming) -> bool:
     words, behind = text[slice(*naming.span)], naming.span[0] >= quantity.span[1]
     if naming.role == "gpus" and behind and words[0] == NAMED:
         return _HOSTS_BEHIND.match(text, naming.span[1]) is not None
+    if naming.role in _LENGTHS and behind and quantity.kind == "plain" and words[-1].lower() == "s":
+        return _EACH_SO_LONG.match(text, naming.span[1]) is not None
     if naming.role == "hosts" and behind and quantity.value > 1 and words[-1].lower() != "s":
         return text[quantity.span[0]] in "xX" or text[quantity.span[1] : naming.span[0]] not in ("-", " ")
     return False
@@ -391,6 +396,8 @@ _PHASE = compiled(r"prefills?|decode[sd]?")
 _WHOLE_ANSWER = compiled(r"answers?|respon[ds]\w*|repl(?:y|ies)|reacts?")
 LONGEST_START = 3000.0
 """Milliseconds in which nobody expects a whole answer: `answer within 300 ms` speaks of its start."""
+_LABEL = compiled(r"ttft|tpot|itl|tbt|isl|osl|cc?|bs")
+"""Names that stand before their numbers as a rule."""
 _LIMIT = compiled(r"ttft|tpot|itl|tbt|tbot|time|latency")
 """Names of limits whose numbers need no unit."""
 

@@ -3,6 +3,7 @@
 import re
 
 from agent.understand.notes import Notes
+from agent.understand.roles import SHORTEST
 from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
 
 DEFAULT_ISL = 4096
@@ -101,7 +102,7 @@ _LOAD = (
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
 _PEOPLE = compiled(
-    rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,14}}\s+)?(?P<who>people|persons|folks|developers|devs|engineers|traders|analysts|agents|researchers|testers|operators|writers|colleagues|clinicians|doctors|lawyers|readers|seats|clients|workers|coders|programmers|scientists|teammates|callers|players)\b"
+    rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,14}}\s+)?(?P<who>people|persons|folks|developers|devs|engineers|traders|analysts|agents|researchers|testers|operators|writers|colleagues|clinicians|doctors|lawyers|readers|seats|clients|workers|coders|programmers|scientists|teammates|callers|players)\b(?!,?\s*(?:about\s+|roughly\s+|some\s+|only\s+)?(?:of\s+(?:whom|which)|\d+\s+of\s+(?:them|whom)))"
 )
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
@@ -157,9 +158,8 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
         inputs, outputs = inputs or ([] if pairs else more["isl"]), outputs or ([] if pairs else more["osl"])
     isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
     osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
-    if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and {isl, osl} & {
-        v for v in (isl, osl) if v and v % K == 0
-    }:
+    digits = re.sub(r"[,_ ]", "", scan.original)
+    if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and any(v and str(v) not in digits for v in (isl, osl)):
         notes.assume("1k tokens are 1,024 tokens")
     lengths = {name: value for name, value in (("isl", isl), ("osl", osl)) if value is not None}
     return {**lengths, **load, **prefix}
@@ -199,7 +199,14 @@ def _is_pair(match: re.Match[str]) -> bool:
 
 
 def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:
-    return [_tokens(m, "n" if m["n"] else "e") for pattern in patterns for m in scan.take(pattern)]
+    found = []
+    for pattern in patterns:
+        for match in list(pattern.finditer(scan.text)):
+            value = _tokens(match, "n" if match["n"] else "e")
+            if value >= SHORTEST or "tok" in match.group().lower() or re.search(r"[=:]|sl", match.group().lower()):
+                found.append(value)
+                scan.eat(match.span())
+    return found
 
 
 def _load(scan: Scan, notes: Notes) -> dict[str, object]:

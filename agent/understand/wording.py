@@ -204,7 +204,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
 # --- the past and corrections -------------------------------------------------------------------------------------------
 
 _PAST = compiled(
-    r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far|up\s+to\s+now|before\s+that|we\s+used\s+to|"
+    r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|we\s+used\s+to|"
     r"we\s+(?:once\s+)?(?:ran|had|tried|were\s+running)|früher|bisher|auparavant|antes)\b[^;.\n]{0,200}?(?:;|\.\s|\n|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b)"
 )
 _MARKER = compiled(

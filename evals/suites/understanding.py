@@ -23,6 +23,7 @@ FILES = (
     "understanding_unseen_5.yaml",
     "understanding_unseen_6.yaml",
     "understanding_unseen_7.yaml",
+    "understanding_unseen_8.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
