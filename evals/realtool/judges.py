@@ -256,7 +256,7 @@ JUDGES = (
     Judge("dynamo-sglang", "SGLang 0.5.23 in Dynamo", "dynamo", "each worker's arguments resolved and checked; degrees, stages and GPUs equal, also those of the resource", _dynamo_sglang),
     Judge("llm-d", "llm-d modelservice 0.4", "llm-d", "the chart's `values.schema.json`, no unknown key at the top", _llmd),
     Judge("llm-d-vllm", "vLLM 0.33.0 in llm-d", "llm-d", "what each pod starts, up to its engine config; degrees, stages and GPUs equal, also those of the values", _llmd_vllm),
-    Judge("astra-sim", "ASTRA-sim, analytical", "chakra", "every rank prints finished", _astra),
+    Judge("astra-sim", "ASTRA-sim, analytical", "chakra", "every rank prints finished (a plan on one GPU beside an idle one: it simulates two at least)", _astra),
     Judge("chakra", "MLCommons Chakra 1.0.0", "chakra", "its jsonizer reads the first and the last rank", _chakra),
     Judge("perfetto", "Perfetto 0.59.1", "pftrace", f"its protobuf schema reads every packet, as many begins as ends (plans of at most {MOST_TRACED_RANKS} GPUs)", _perfetto),
     Judge("dot", "Graphviz", "dot", "`dot -Tsvg`", _dot),

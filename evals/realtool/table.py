@@ -12,6 +12,10 @@ from strategy.strategy import Strategy
 from validators.artifacts import DEPLOYMENTS
 
 SHOWN = 5
+NOT_COUNTED = (
+    "Plans that a tool was not asked about since their files last changed are not counted. Slow tools see a sample (`PLANS=240`), in which all "
+    "models take turns."
+)
 TRAITS: dict[str, Callable[[Strategy], bool]] = {
     "with attention DP": lambda s: any(pool.attention.dp_size > 1 for pool in s.pools),
     "with spread experts": lambda s: any(pool.experts is not None and pool.experts.ep_size > 1 for pool in s.pools),
@@ -55,7 +59,7 @@ def table(corpus: Corpus, said: dict[str, tuple[str, Said]], seed: int) -> str:
         "",
         "## The tools",
         "",
-        "Plans that a tool was not asked about since their files last changed are not counted.",
+        NOT_COUNTED,
         "",
         "| tool | export | asked of it | plans | accepted | date |",
         "|---|---|---|---|---|---|",
