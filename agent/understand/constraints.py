@@ -32,7 +32,7 @@ _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
     r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
-    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d))"
+    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b)"
 )
 _OFF = compiled(
     rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$)))(?!\w)"

@@ -235,6 +235,7 @@ def without_past(text: str, notes: Notes) -> str:
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
+    text = _NO_BUT.sub(lambda m: _replaced(m, notes), text)
     text = _SCRAPPED.sub(lambda m: _replaced(m, notes), _DECIDED.sub(lambda m: _decided(m, notes), text))
     text = _reversioned(_undenied(text, vocabularies, notes), vocabularies[0], notes)
     for _ in range(4):
@@ -252,6 +253,10 @@ _SCRAPPED = compiled(
     r"\b(?:forget|ignore|scrap|disregard|never\s+mind|not\s+counting)\b[^.;\n\d]{0,40}?(?P<old>\d{1,9})(?P<noun>[^.;\n\d]{0,24}?)[\s,:;-]+(?:it'?s|it\s+is|they\s+are|now|make\s+(?:that|it)|use|take|we\s+(?:need|have|want|are))\s+(?:now\s+)?(?P<new>\d{1,9})\b"
 )
 """`forget the earlier number of 64 users, it is 24`."""
+_NO_BUT = compiled(
+    r"(?<![\w.])(?P<old>\d{1,6})(?P<noun>\s*x?\s*[a-z][\w-]{0,12}(?:\s+[a-z]\w{0,12})?)\s*\?+\s*(?:no|nope|nah|nein|non)\b[,!.\s]+(?P<new>\d{1,6})(?![\w.]*\w)"
+)
+"""`36 B200s? no, 32.`"""
 _NEGATOR = compiled(
     r"(?:\bnot|\bno|\bnever|\binstead\s+of|\brather\s+than|\bnicht|\bkeine?n?|\bpas|\bnon|\bniet|\bnie|\bне|而不是|不是|ではなく)\s*(?:(?:on|with|for|the|an?|auf|mit|sur|de|su|con|в|на)\s+)*$"
 )
