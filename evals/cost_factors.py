@@ -104,7 +104,8 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "queue": [{}, {"serving": serving}, {"archs": archs}, shape],
         "queue_growth": [{}, {"serving": serving}],
         "interference": [{}],
-        "front_ms": [{}, {"serving": serving}],
+        "front_ms": [{}, {"serving": serving}, shape],
+        "poll_steps": [{}, {"archs": archs}, shape],
         "balance_steps": [{}],
     }
     return {
@@ -119,24 +120,31 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
 
 _START = {
     "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "burst": 0.1, "queue": 0.5,
-    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0,
+    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5,
 }  # fmt: skip
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
-    "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 0.6,
-    "balance_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "compute_time": 0.09, "memory_time": 0.09, "interference": 0.12,
-    "prefill_time": 0.06, "decode_time": 0.06,
+    "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 1.0,
+    "balance_steps": 1.2, "poll_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "compute_time": 0.09, "memory_time": 0.09,
+    "interference": 0.12, "prefill_time": 0.06, "decode_time": 0.06,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; `USUAL_WIDTH` where not listed. Narrower ones fit worse, and foretell models and GPUs
 that were held out better."""
-SHAPE_WIDTH = {"decode_time": 0.05, "prefill_time": 0.1, "request_ms": 0.3, "queue": 0.3}
+SHAPE_WIDTH = {
+    "decode_time": 0.05,
+    "prefill_time": 0.1,
+    "request_ms": 0.3,
+    "queue": 0.3,
+    "front_ms": 0.5,
+    "poll_steps": 0.8,
+}
 """How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
 KIND_WIDTH = 0.25
 """How far kinds of models may be from each other."""
 USUAL_WIDTH = 0.18
 PARTICULAR = 0.7
 """Width of particular factors over that of general ones; `_PARTICULAR` where listed there."""
-_PARTICULAR = {"launch_time": 1.4, "compute_time": 1.4, "memory_time": 1.4}
+_PARTICULAR = {"poll_steps": 1.4, "balance_steps": 1.0, "launch_time": 1.4, "compute_time": 1.4, "memory_time": 1.4}
 
 
 def prior(key: Key) -> tuple[float, float]:

@@ -187,7 +187,7 @@ class Table:
             transfer_ms=self.transfer_ms,
             front_ms=engine["front_ms"] * np.maximum(self.batches[:, -1] * self.behind - 1, 0.0),
             interference=engine["interference"],
-            held_steps=np.where(self.balanced, engine["balance_steps"], 0.0),
+            held_steps=engine["poll_steps"] + np.where(self.balanced, engine["balance_steps"], 0.0),
         )
         served = steady_state(load, lambda batch: interpolate(self.batches, steps, batch))
         life = served.ttft_ms + served.tpot_ms * (self.osl - 1)
@@ -344,6 +344,7 @@ def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
         "burst",
         "queue",
         "front_ms",
+        "poll_steps",
         "balance_steps",
         "message_time",
         "launch_time",

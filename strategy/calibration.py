@@ -35,6 +35,7 @@ EngineQuantity = Literal[
     "queue_growth",
     "interference",
     "front_ms",
+    "poll_steps",
     "balance_steps",
 ]
 FactorQuantity = KernelQuantity | EngineQuantity
@@ -109,7 +110,7 @@ class Factor(Frozen):
     serving: Literal["colocated", "disaggregated", "*"] = "*"
     kind: Literal["dense", "moe", "*"] = "*"
     shape: str = "*"
-    """Layers, hidden size and heads of the models that were fitted under it, as in `80x8192x64`."""
+    """That of the models which were fitted under it (`ModelSpec.shape`), as in `80x8192x64` or `61x7168x128e256`."""
     value: Positive
 
     def holds(self, context: "Context") -> bool:
@@ -165,6 +166,8 @@ class EngineConstants:
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
     front_ms: float
     """Time that each other request in flight adds to a first token in the one front end: tokenising, scheduling, streaming."""
+    poll_steps: float
+    """Decode steps that pass, on average, before an engine sees a prompt that has come: half of the interval at which it looks."""
     balance_steps: float
     """Decode steps for which a prompt is held back under DP attention, until other replicas have prompts as well."""
 
@@ -202,11 +205,17 @@ class Calibration(Frozen):
     fitted_gpus: tuple[str, ...] = ()
     errors: tuple[Error, ...] = ()
 
-    def error_of(self, model: str, gpu: str) -> Error | None:
+    def error_of(self, model: ModelSpec, gpu: str) -> Error | None:
         """The error to expect for a model on a GPU: the largest of the kinds that it is new in."""
-        new = {"configuration": True, "model": model not in self.fitted_models, "gpu": gpu not in self.fitted_gpus}
+        known = model.name in self.fitted_models or model.shape in self._fitted_shapes
+        new = {"configuration": True, "model": not known, "gpu": gpu not in self.fitted_gpus}
         found = [error for error in self.errors if new[error.held_out]]
         return max(found, key=lambda error: error.tpot, default=None)
+
+    @cached_property
+    def _fitted_shapes(self) -> frozenset[str]:
+        """Shapes of models with factors of their own."""
+        return frozenset(factor.shape for factor in self.factors) - {"*"}
 
     def replaced(self, **fields: Any) -> "Calibration":
         """A calibration with other fields and nothing remembered (a copy would keep what was looked up before)."""

@@ -223,11 +223,11 @@ class _Deployment:
     def _error_notes(self) -> list[str]:
         """How far such estimates were from measurements."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
-        error = self.calibration.error_of(model.name, gpu.key)
+        error = self.calibration.error_of(model, gpu.key)
         if error is None:
             return []
         seen = {
-            "configuration": f"other configurations of {model.name} on {gpu.name}, or like them, were fitted",
+            "configuration": f"other configurations of {model.name}, or of its shape, on {gpu.name}, or like them, were fitted",
             "model": f"{model.name} was not among the models fitted",
             "gpu": f"{gpu.name} was not among the GPUs fitted",
         }[error.held_out]

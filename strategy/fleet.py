@@ -317,7 +317,7 @@ class Plants:
             transfer_ms=self.transfer_ms,
             front_ms=self.engine.front_ms * np.maximum(batch * self.decode_servers / self.front_ends - 1, 0.0),
             interference=self.engine.interference,
-            held_steps=np.where(self.balanced, self.engine.balance_steps, 0.0),
+            held_steps=self.engine.poll_steps + np.where(self.balanced, self.engine.balance_steps, 0.0),
         )
 
     def curve(self, asked: Grid) -> Curve:

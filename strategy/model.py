@@ -231,8 +231,9 @@ class ModelSpec(Frozen):
 
     @property
     def shape(self) -> str:
-        """Layers, hidden size and heads: what fine-tunes and quantisations of one model share."""
-        return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}"
+        """Layers, hidden size, heads and experts: what fine-tunes and quantisations of one model share."""
+        experts = "" if self.moe is None else f"e{self.moe.num_experts}"
+        return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}{experts}"
 
     @property
     def kind(self) -> FfnKind:

@@ -44,8 +44,8 @@ class Demand:
     """Time that the other requests of one front end add to a first token there."""
     interference: Grid | float = 1.0
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
-    held_steps: Grid | float = 0.0
-    """Decode steps for which a prompt is held back before it joins."""
+    held_steps: Grid | float = 0.5
+    """Decode steps that pass before a prompt is taken up: half a step where an engine looks for prompts at each."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     interrupted = np.maximum(load.batch - 1, 0.0) / np.maximum(load.batch, 1.0)
     interrupting = load.interference * load.taken_ms / load.prefill_replicas
     stopped = np.where(load.disaggregated, 0.0, interrupted * interrupting)
-    joining = np.where(load.disaggregated, 0.0, (0.5 + load.held_steps) * interrupted)
+    joining = np.where(load.disaggregated, 0.0, load.held_steps * interrupted)
     most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
 
     def rate(decoding: Grid, step: Grid) -> Grid:

@@ -213,7 +213,8 @@ def test_hardware_without_measurements_is_priced_and_said_to_be() -> None:
     ("model", "gpu", "reason"),
     [
         ("llama-3.1-70b", "h100-sxm", "or like them, were fitted"),
-        ("llama-2-70b", "h100-sxm", "llama-2-70b was not among the models fitted"),
+        ("llama-3.3-70b", "h100-sxm", "of its shape"),
+        ("mixtral-8x7b", "h100-sxm", "mixtral-8x7b was not among the models fitted"),
         ("llama-3.1-70b", "l40s", "was not among the GPUs fitted"),
     ],
 )
@@ -226,7 +227,7 @@ def test_an_estimate_says_how_far_such_estimates_were_off(model: str, gpu: str, 
 
 
 def test_what_was_never_fitted_is_less_certain() -> None:
-    known, new = (calibration().error_of("llama-3.1-70b", gpu) for gpu in ("h100-sxm", "l40s"))
+    known, new = (calibration().error_of(find_model("llama-3.1-70b"), gpu) for gpu in ("h100-sxm", "l40s"))
 
     assert known is not None
     assert new is not None
