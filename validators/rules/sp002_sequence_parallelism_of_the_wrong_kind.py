@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from strategy.legality import sp_kind_fits_mesh
+from strategy.strategy import Pool
 from validators.examples import dense
 from validators.examples_moe import named, with_pool
 from validators.registry import Hit, rule
@@ -27,9 +28,15 @@ def sequence_parallelism_of_the_wrong_kind(subject: Subject) -> Iterator[Hit]:
     for path, pool in subject.pools():
         if not sp_kind_fits_mesh(pool):
             attention = pool.attention
-            repair = (
-                "set sp_kind to none"
-                if attention.cp_size == 1
-                else "set sp_kind to cp_allgather, or attention.cp_size to 1"
+            yield Hit(
+                f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size, repair=_repair(pool)
             )
-            yield Hit(f"{path}/sp_kind", kind=pool.sp_kind, tp=attention.tp_size, cp=attention.cp_size, repair=repair)
+
+
+def _repair(pool: Pool) -> str:
+    """A pool that only decodes has no prompts to cut, so there no kind is of use."""
+    if pool.attention.cp_size == 1:
+        return "set sp_kind to none"
+    if "prefill" not in pool.phases:
+        return "set attention.cp_size to 1"
+    return "set sp_kind to cp_allgather, or attention.cp_size to 1"
