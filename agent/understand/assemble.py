@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.understand.asides import pass_over
 from agent.understand.choices import find_choices, find_objective, find_precision
 from agent.understand.clusters import find_cluster
 from agent.understand.constraints import find_constraints, find_gpu_limit
@@ -104,6 +105,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     slo = find_slo(scan, notes)
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
+    pass_over(scan, notes)
     constraints = find_constraints(scan, notes)
     cluster = find_cluster(
         scan, names.gpus, names.gpus_per_host, notes, look.readings, wants_count=objective == "min_gpus"

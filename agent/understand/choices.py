@@ -33,6 +33,14 @@ _OBJECTIVES = {
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:highest\s+)?throughput)\b"
     ),
 }  # fmt: skip
+_RATE = r"(?:(?:output\s+|total\s+|aggregate\s+)?(?:tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?|tps|tgs)(?:\s*(?:/|per|a)\s*(?:gpu|card|device|chip))?|(?:throughput|tput|token\s+rate|goodput)(?:\s*(?:/|per)\s*gpu)?|tok(?:en)?s?\s*(?:/|per)\s*gpu(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?)?)"
+_GOAL_RATE = compiled(
+    rf"\b(?:max(?:imi[sz](?:e|es|ed|ing|ed)|imum|imal\w{{0,2}}|imaal|imo|ima|imale)?|m[áa]xim[oa]|massim[oa]|maximi(?:ere|eren|ser)|maximi[zs]ar|massimizza(?:re|ndo)?|optimi[sz](?:e|es|ed|ing)(?:\s+for)?|optimi(?:ere|eren|ser)(?:\s+auf)?|best|highest|most|peak|top|höchste\w?|maks\w*|higher|as\s+(?:much|many|high)|максимальн\w+|наибольш\w+|najwyższ\w+|en\s+yüksek)[- ]+(?:possible\s+)?(?:(?:the|for|den|le|la|el|o|il|l'|overall|system|cluster|number\s+of)\s+)*{_RATE}(?![\w/])"
+    rf"|\b(?:throughput|tput|{_RATE})\s+(?:is\s+)?(?:max(?:im\w{{1,5}})?|m[áa]xim[oa]|massim[oa]|above\s+all|orient\w+|-?bound)\b|\b(?:goal|objective|objetivo|objectif|obiettivo|ziel|aim|target|priorit(?:y|é|à|ät|eit)|doel|цель)\s*(?:is|=|:|ist|est|es|è|é|à|au|al|the)?\s*(?:the\s+|pure\s+|raw\s+)?{_RATE}(?![\w/])"
+    r"|\bthroughput\s+under(?=\s*(?:[.,;)\n]|$))|最\s*[大高]\s*化?\s*的?\s*throughput|throughput\s*(?:を|要|が|를|을|은)?\s*(?:最\s*[大高]|최대|극대)(?:\s*[぀-ヿ一-鿿가-힣]){0,6}"
+    r"|\b(?:for|on)\s+(?:pure\s+|raw\s+)?throughput(?=\s*(?:[.,;)\n]|$))|(?:^|(?<=[,;.\n(]))\s*(?:pure\s+|raw\s+|best\s+)?throughput\s*(?=[,;)\n.!]|$)"
+)
+"""A rate of tokens as what the plan shall be best at: `maximise tok/s/gpu`, `massimo throughput`, `tput` alone."""
 _MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters|(?:we|i)\s+(?:optimi[sz]e|care|want|need|tune)\w*(?:\s+(?:for|about))?)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
 _GOAL = r"(?:(?:goals?|priorit(?:y|ies)|objectives?|optimi[sz]ation\s+target|optimi[sz]e(?:d)?|focus|aim)\s*(?:is|are|:|=|->|for|on|at|,)?\s*(?:the\s+|on\s+|for\s+|to\s+)*(?:(?:low|lowest|minimal|minimum|min|high|highest|max|maximum|best)\s+)?)"
@@ -61,6 +69,27 @@ _SERVING = {
         r"\b(?:split|divided|separated)\s+into\s+(?:a\s+)?prefill\s+and\s+(?:a\s+)?decode(?:\s+(?:pools?|groups?|clusters?))?\b|\bprefill\s*(?:and|/|&|from)\s*(?:the\s+)?decode\s+(?:should\s+|to\s+|must\s+|will\s+)?(?:be\s+|live\s+|run\s+|are\s+|sit\s+|go\s+|kept\s+)*(?:separated?|apart|split|disjoint|in\s+different|on\s+(?:different|separate|distinct|their\s+own)\s+\w{1,10})\b|\b(?:separate|dedicated|distinct)\s+prefill\s+(?:and|/)\s+decode(?:\s+\w{1,10})?\b"
     ),
 }  # fmt: skip
+_PD = r"(?:the\s+)?prefill(?:ing|s)?\s*(?:and|/|&|or|from|with|und|et|y|e|en|和|与|と|и|와|과)\s*(?:the\s+)?decod(?:e|es|ing)(?:\s+(?:work|phases?|stages?|workers?|requests?))?"
+_SHARED = r"(?:on|in|by|over|across|auf|sur|en|nas?|sugli|sulle)\s+(?:the\s+|an?\s+|one\s+|any\s+|den|der|les|las?|los)?\s*(?:same|single|one|shared|common|selben|denselben|gleichen|mêmes?|mismas?|mismos?|mesmas?|stess[ei])\s*(?:set\s+of\s+)?\w{0,12}"
+_MIX = r"(?:mix(?:ed|ing)?|combin(?:e|ed|ing)|shar(?:e|ed|ing)|co-?locat(?:e|ed|ing)|interleav(?:e|ed|ing)|blend(?:ed|ing)?|run(?:ning)?|put(?:ting)?|plac(?:e|ed|ing)|hav(?:e|ing)|keep(?:ing)?|serv(?:e|ed|ing)|do|merge|mischen|mélanger|mezclar|misturar|mescolare|mengen)"
+_NEVER = r"(?:not|no|never|don'?t|do\s+not|without|avoid|can'?t|cannot|mustn'?t|shouldn'?t|won'?t|refuse\s+to|nicht|kein\w*|ne\s+pas|pas|não|non)"
+_APART = compiled(
+    rf"\b{_NEVER}\s+(?:(?:want\s+to|ever|be|allowed\s+to|to|use|any|a|you)\s+)*{_MIX}\s+{_PD}(?:\s+(?:together|jobs?))?(?:\s+{_SHARED})?"
+    rf"|\b{_PD}\s+(?:(?:must|may|should|can|shall|do|are|is|will|to|have)\s*)*(?:not|n'?t|never|nicht|pas|no|non)\s+(?:(?:be|to|ever|allowed|run|share|live|sit|work|happen|execute)\s+)*(?:{_MIX}|together|{_SHARED}|(?:the\s+same\s+|any\s+)?(?:gpus?|cards?|devices?|nodes?|hosts?))\b(?:\s+{_SHARED})?"
+    rf"|\b(?:keep|hold|have|run|put|place|want|leave)\s+{_PD}\s+(?:strictly\s+|fully\s+|completely\s+|well\s+)?(?:apart|separate(?:d|ly)?|isolated|disjoint|away\s+from\s+each\s+other|on\s+(?:separate|different|distinct|dedicated|their\s+own)\s+\w{{1,10}})"
+    rf"|\b(?:no|not|without|avoid|never)\s+(?:any\s+|a\s+)?(?:co-?locat\w+|aggregated|mixed|shared|combined)(?:\s+(?:{_PD}|prefill|decode|serving|pools?))?\b"
+    rf"|\b(?:separate|different|distinct|dedicated|disjoint)\s+(?:gpus?|cards?|nodes?|hosts?|machines?|servers?|pools?|groups?|instances?)\s+for\s+{_PD}"
+    rf"|\bprefill\s+(?:must\s+|should\s+|to\s+)?(?:not\s+share|never\s+shares?|be\s+separated?\s+from|be\s+isolated\s+from|isolated\s+from|separate\s+from|apart\s+from)\s+(?:(?:gpus?|cards?|nodes?)\s+with\s+)?decod(?:e|ing)\b"
+    rf"|\b{_PD}\s+(?:\w+\s+){{0,2}}?(?:getrennt|séparés?|separad[oa]s?|separat[ei]|gescheiden|раздельно|rozdělen\w*|oddziel\w*)\b(?:\s+(?:halten|lassen|houden))?"
+    rf"|(?:\bwithout|不\s*能|禁\s*止|避\s*免|别)\s*(?:把|将)?\s*{_PD}\s*(?:混|放\s*在|共\s*享)(?:\s*[一-鿿]){{0,8}}|{_PD}\s*(?:\bwithout|不\s*能|不\s*可|禁\s*止|别)\s*(?:混|放\s*在|共\s*享)(?:\s*[一-鿿]){{0,8}}"
+    rf"|{_PD}\s*(?:要|必\s*须|需\s*要?|は|を|를|은|는)?\s*(?:分\s*开|分\s*離|隔\s*离|別\s*々?|分\s*け|분\s*리|따\s*로|다\s*른)(?:\s*[぀-ヿ一-鿿가-힣]){{0,8}}"
+)
+"""Prefill and decode are not to share GPUs, whatever the words."""
+_TOGETHER = compiled(
+    rf"\b(?:{_NEVER}|no\s+need\s+to)\s+(?:\w+\s+){{0,2}}?(?:keep|hold|have|run|put|place|separate|split)\s+{_PD}\s+(?:apart|separate(?:d|ly)?|on\s+(?:separate|different|distinct|dedicated)\s+\w{{1,10}})"
+    rf"|\b(?:no|not|without)\s+(?:separate|different|dedicated)\s+(?:gpus?|cards?|nodes?|hosts?|machines?|servers?|pools?)\s+for\s+{_PD}"
+)
+"""Prefill and decode are not to be parted."""
 _UNITS = r"nodes?|hosts?|gpus?|servers?|machines?|boxes|instances?"
 _SPLIT = compiled(
     rf"(?<![\w.])(?<!parallelism )(?<!parallel )(?<!degree )(?<!size ){COUNT}\s*x?\s*(?:{_UNITS})?\s*(?:for|to|do|does|run|doing)\s+(?:the\s+)?(?:prefill|decode)(?:ing|s)?\b"
@@ -107,6 +136,10 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
     for match in scan.take(_SPLIT):
         found["serving"] = "disaggregated"
         notes.assume(f"ignored: `{scan.words(match.span())}` (the plan sizes the pools of prefill and decode itself)")
+    if scan.take(_TOGETHER):
+        found["serving"] = "colocated"
+    if scan.take(_APART):
+        found["serving"] = "disaggregated"
     for pattern in _ENGINES.values():
         for match in pattern.finditer(scan.text):
             if _REFUSED.search(scan.text[max(0, match.start() - 40) : match.start()]):
@@ -114,14 +147,19 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
                 scan.eat(match.span())
     for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
         value = _choice(scan, field, options, notes)
-        if value is not None:
+        if value is not None and found.setdefault(field, value) != value:
+            notes.ask(field, f"the text asks for {found[field]} and for {value} {field}: which one?")
+        elif value is not None:
             found[field] = value
     return found
 
 
 def find_objective(scan: Scan, notes: Notes) -> str | None:
     """What the plan shall be best at, or None when the text does not say."""
-    return _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes) or _paired_goal(scan, notes)
+    said = _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
+    if said is None and "objective" not in notes.questions and scan.take(_GOAL_RATE):
+        return "throughput"
+    return said or _paired_goal(scan, notes)
 
 
 _LEAST = r"(?:min\w{0,7}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"

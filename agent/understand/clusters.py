@@ -44,7 +44,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
     ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
-    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b)")),
+    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b|[- ]*x?[- ]*{_HOST}\b)")),
     ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
 )  # fmt: skip
 _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s\b|racks?|chips?|{_GPUS}|{_HOST}))")
@@ -150,10 +150,17 @@ def find_cluster(
     nic = scan.take(_NIC)
     mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
     key = _one_kind(scan, mentions, gpus, notes)
+    ours = scan.take(_OURS) if mentions else []
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
+    if not shapes:
+        shapes += [_part_named(match) for match in ours]
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
+    for match in ours:
+        size = size and _part_of(size, match, scan, notes)
+    if size is None and shape == Shape() and "cluster" not in notes.questions and not wants_count:
+        size = _one_rack(scan, mentions, key, gpus_per_host[key], notes)
     if size is None and shape == Shape():
         if not wants_count:
             notes.ask("cluster", f"how many {key} GPUs are there, and how many in each host (for example `2x8 {key}`)?")
@@ -168,6 +175,44 @@ def find_cluster(
         document["nic_gb_per_s"] = rate if match["u"].startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
+
+
+_OURS = compiled(
+    rf"(?:,|\bbut|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:can\s+|may\s+|will\s+|do\s+|are\s+|am\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
+    rf"(?:get|gets|got|have|has|use|take|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b))"
+    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
+    rf"|\b(?:my|our)\s+(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})\s*(?P<units>{_GPUS}|{_HOST})?\b"
+)
+"""The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
+
+
+def _part_named(match: re.Match[str]) -> Shape:
+    """The part as a shape."""
+    count = count_of(match["n"] or match["m"] or match["k"])
+    what = match["what"] or match["things"] or match["units"] or "gpus"
+    return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
+
+
+def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int] | None:
+    """The hosts that the usable part fills; a part larger than the whole is asked about."""
+    hosts, per_host = size
+    part = _part_named(match)
+    total = part.total or (part.hosts or hosts) * per_host
+    if total == hosts * per_host:
+        return size
+    if total > hosts * per_host or (total > per_host and total % per_host):
+        notes.ask("cluster", f"the text gives {hosts} hosts of {per_host} GPUs but also {total} GPUs: which one?")
+        return None
+    notes.assume(f"`{scan.words(match.span()).strip(' ,;(')}`: planned for {total} of the {hosts * per_host} GPUs")
+    return max(1, total // per_host), min(per_host, total)
+
+
+def _one_rack(scan: Scan, mentions: Sequence[Mention], key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
+    """A rack-scale system that is named without any count: `Kimi K2 on GB200 NVL72` is one such rack."""
+    if not any("nvl" in scan.words(mention.span).lower() and "nvl" in key for mention in mentions):
+        return None
+    notes.assume(f"one rack of {key}: the text names the system and gives no number of GPUs")
+    return _size(Shape(racks=1), key, usual, notes)
 
 
 def _trial(
@@ -387,6 +432,9 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
     if shape.racks is not None:
         domain = int(next(iter(re.findall(r"nvl(\d+)", key)), 8 * usual))
         total = round(shape.racks * domain * shape.share)
+        if shape.total is not None and shape.total < total:
+            notes.assume(f"{shape.total} of the {total} GPUs of {shape.racks} {key}")
+            return _split(shape.total, key, usual, notes)
         notes.assume(f"a rack of {key} is {domain} GPUs in hosts of {usual}")
         return total // usual, usual
     if shape.per_host is not None and shape.hosts is not None and shape.hosts > 1 and shape.per_host > usual:

@@ -47,7 +47,7 @@ _BOUND = compiled(
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
 _SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|set|at|exactly|equal|equals|with|stays?|the)\b){0,8}?"
 _FIX = compiled(
-    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
+    rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
@@ -60,6 +60,12 @@ _SPREAD = compiled(
 _REPLICAS = compiled(
     rf"(?!an?\b)(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
 )
+DEGREES = (_FIX, _WAY, _STAGES, _STAGED, _SPREAD, _REPLICAS)
+"""Ways to state a degree."""
+BANS = (_NO, _OFF, _ONLY)
+"""Ways to forbid a kind of parallelism."""
+OPEN_DEGREES = (_CHOICE, _BOUND)
+"""Ways to speak of a degree without saying which."""
 _GPUS = compiled(
     rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"
 )

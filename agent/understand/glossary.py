@@ -93,7 +93,7 @@ _WORDS: dict[str, str] = {
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
-_GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][bB]\d{3})"
+_GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][bB]\d{3})(?!\d)"
 """How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
     r"(?:가장|제일)\s*중요\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
@@ -103,7 +103,19 @@ _FOREMOST = (
 """What is said behind the thing that matters most."""
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _CJK_CHARACTER = re.compile(_CJK)
+_PER_HOST = (
+    r"(?:[每毎各]\s*(?:台|个|個)?\s*(?:服务器|节点|机器|主机|サーバー?|ノード|マシン)?|(?<!\d)1\s*(?:台|ノード|サーバー?)\s*(?:あたり|当たり|当り|につき|に|ごと)?|(?:サーバー?|ノード|マシン)\s*(?:1\s*台)?\s*(?:あたり|当たり|ごと|につき|毎)に?"
+    r"|(?:서버|노드|머신|장비)\s*(?:한\s*대|1\s*대|하나)?\s*(?:당|마다)(?:에)?|(?:한|1)\s*(?:대|노드)\s*(?:당|에)|각\s*(?:서버|노드|머신)(?:에는?|마다|당)?)"
+)
+_EARLY: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?:GPU\s*(?:が|는|가|를)?)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)(?:GPU|卡|显卡|씩|ずつ)?(?!\s*(?:的|の|짜리)?\s*[A-Za-z]{{1,2}}\d)", re.IGNORECASE), r" , \g<n> gpus per node "),
+    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)\s*(?:的|の|짜리)?\s*(?P<g>{_GPU})(?:씩|ずつ)?", re.IGNORECASE), r" , \g<n> \g<g> per node "),
+)  # fmt: skip
+"""Notations whose words mean something else by themselves: read before the words are."""
+_SETS = r"(?:固定|设置|设定|设|設定|指定|限定|고정|설정|지정)"
 _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
+    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:は|を|が|은|는|을|를|이|가|=)?\s*(?P<n>\d{{1,4}})\s*(?:に|で|へ|로|으로|として)\s*(?:{_SETS}|し|お願い|する|해|하)[぀-ヿ가-힣]*(?:下さい|願います|주세요)?"), r"\g<kind> \g<n> "),
     (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
     (re.compile(r"(?<!\w)\[(?P<key>[A-Za-z][A-Za-z_ ]{1,20})\]\s*:?\s*(?=[\w.])"), r", \g<key>: "),  # [COUNT] 4
     (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?)\s*(?:あたり|당|に)?\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?의?\s*(?:请求|請求|リクエスト|요청|requests|req\b)"), r" \g<n> requests per minute "),
@@ -189,6 +201,8 @@ def _bounded(words: str) -> str:
 
 def in_english(text: str) -> str:
     """The text with the words and notations above in the form that the extractors read."""
+    for pattern, plain in _EARLY:
+        text = pattern.sub(plain, text)
     for pattern, english in _rules():
         text = pattern.sub(partial(_replacement, english), text)
     for pattern, plain in _NOTATIONS:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from agent.understand.instances import with_plain_hosts
-from agent.understand.names import Vocabulary
+from agent.understand.names import Mention, Vocabulary
 from agent.understand.notes import Notes
 from agent.understand.roles import quantities
 from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, Scan, compiled
@@ -19,7 +19,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Sc
     scan = Scan(with_plain_hosts(with_plain_tables(text[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
     scan.original = corrected(plain, (models, gpus), notes)
-    scan.text = without_past(without_dates(scan.original), notes)
+    scan.text = without_past(without_dates(scan.original), models, notes)
     return scan
 
 
@@ -163,6 +163,32 @@ _RANGE = compiled(
 )
 
 
+_BETWEEN = compiled(
+    r"\bbetween\s+(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s+and\s+(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
+    + _UNIT_AHEAD
+)
+_CALLED = compiled(
+    r"(?<![\w.,/-])(?:(?:between|from|anywhere\s+from|zwischen|entre|tra|von|de|da)\s+)?(?P<a>\d[\d,.]{0,9})\s?(?P<ak>k)?\s?(?:-|\.{2,3}|\bto\b|\band\b|\bor\b|\bund\b|\bbis\b|\bet\b|\bà\b|\by\b|\ba\b|\be\b|~)\s?(?P<b>\d[\d,.]{0,9}(?<=\d))\s?(?P<bk>k)?\b(?P<unit>(?:\s+[a-z]{2,10}){0,2}?)"
+    r"[\s,;:(-]+(?:(?:so|but|and|well|let'?s|we(?:'ll)?|just|please|for\s+planning)[\s,]+){0,3}(?:call\s+it|say|assume|take|use|plan\s+(?:for|with|on)|make\s+it|go\s+with|reckon(?:\s+with)?|count\s+on|pick|sagen\s+wir|disons|digamos|diciamo)\s+(?:about\s+|around\s+|~)?(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\b"
+)
+"""`between 1k and 3k, call it 2000`."""
+
+
+def _amount(words: str, thousands: str | None) -> float:
+    plain = words.rstrip(".,").replace(",", "")
+    return (float(plain) if plain.count(".") <= 1 else 0.0) * (1000 if thousands else 1)
+
+
+def _called(match: re.Match[str], notes: Notes) -> str:
+    """The number that a range is settled on, when it lies within."""
+    high = _amount(match["b"], match["bk"])
+    low = _amount(match["a"], match["ak"] or (match["bk"] if _amount(match["a"], None) < 1000 else None))
+    if not low <= _amount(match["n"], match["nk"]) <= high:
+        return match.group()
+    notes.assume(f"`{' '.join(match.group().split())}` read as {match['n']}{match['nk'] or ''}")
+    return f"{match['n']}{match['nk'] or ''}{match['unit']}"
+
+
 _PEAK = compiled(
     r"(?<![\w.])(?P<mean>\d[\d,.]*)(?P<what>\s+[a-z]+(?:\s+[a-z]+)?)?\s+(?:on\s+average|avg|average|typically|usually|normally)[\s,;(]+(?:and\s+|but\s+|with\s+)?(?:up\s+to\s+|peaks?\s+(?:at|of)\s+)?(?P<peak>\d[\d,]*)(?:\s+(?:at|in|during)\s+(?:the\s+)?peaks?(?:\s+(?:time|hours?))?|\s+max\w*|\s+in\s+the\s+worst\s+case)"
 )
@@ -197,19 +223,25 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         notes.assume(f"`{match.group().strip()}` read as its upper end, {match['b']}{scale}")
         return f"{match['b']}{scale}"
 
-    text = _PEAK.sub(peak, _REPLICATED.sub(replicated, text))
-    return _RANGE.sub(larger, _ABOUT.sub(about, text))
+    text = _CALLED.sub(lambda m: _called(m, notes), _PEAK.sub(peak, _REPLICATED.sub(replicated, text)))
+    return _RANGE.sub(larger, _BETWEEN.sub(larger, _ABOUT.sub(about, text)))
 
 
 # --- the past and corrections -------------------------------------------------------------------------------------------
 
 _PAST = compiled(
     r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|we\s+used\s+to|"
-    r"we\s+(?:once\s+)?(?:ran|had|tried|were\s+running)|früher|bisher|auparavant|antes)\b[^;.\n]{0,200}?(?:;|\.\s|\n|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b)"
+    r"we(?:'ve|'d|\s+have|\s+had)?\s+(?:once\s+|already\s+|first\s+)?(?:ran|had|tried|tested|benchmarked|were\s+running)|früher|bisher|auparavant|antes|nous\s+avons\s+(?:essayé|testé)|hemos\s+probado|abbiamo\s+provato)\b"
+    r"(?:[^;.\n]|\.(?=\d)){0,200}?(?:;|[.!](?:\s|$)|\n|$|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b|(?=,?\s*\b(?:(?:and|but|so)\s+)?(?:please\b|(?:we|i)(?:'d|\s+would|\s+now)?\s+(?:want|need|like|plan)\b)))"
 )
+_ACQUIRED = compiled(
+    r"\b(?:bought|received|ordered|purchased|rented|delivered|arrived|installed|acquired|got(?=\s+(?:\w+\s+){0,2}?\d+\s*x?\s*[a-z]{1,2}\d{2,3}))\b"
+)
+"""What came in the past is there: `last week we got 8 H200`."""
+_ATTEMPT = compiled(r"\b(?:ran|tried|tested|benchmarked|used|were\s+running)\b")
 _MARKER = compiled(
     r"[\s,;.(-]*(?:\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
-    r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is)\s+)*"
+    r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is|the|just|plain|regular|normal|vanilla|base|standard)\s+)*"
 )
 _NUMBER = compiled(
     r"(?<![\w.])(?:\d{1,6}|one|two|three|four|five|six|seven|eight|ten|twelve|sixteen|thirty-two)(?![\w.]*\d)(?!\w)"
@@ -220,33 +252,115 @@ _COUNT_AHEAD = re.compile(rf"\s*(?:{_NUMBER.pattern})?\s*(?:x\b)?\s*$", re.IGNOR
 _COUNT_BEFORE = re.compile(rf"(?:{_NUMBER.pattern})\s*(?:x\s*)?$", re.IGNORECASE)
 
 
-def without_past(text: str, notes: Notes) -> str:
-    """The text without what it says was so before (`last year we ran X; now ...`)."""
+def without_past(text: str, models: Vocabulary, notes: Notes) -> str:
+    """The text without what it says was so before (`last year we ran X; now ...`); a model that is named nowhere else stays."""
 
     def forget(match: re.Match[str]) -> str:
-        if "again" in match.group().lower():
-            return match.group()
-        if any(c.isdigit() for c in match.group()):
-            notes.assume(f"ignored: `{' '.join(match.group().split())[:80]}` (told as past)")
-        return EATEN * len(match.group())
+        words = match.group()
+        if "again" in words.lower() or (_ACQUIRED.search(words) and not _ATTEMPT.search(words)):
+            return words
+        if any(c.isdigit() for c in words):
+            notes.assume(f"ignored: `{' '.join(words.split())[:80]}` (told as past)")
+        return EATEN * len(words)
 
-    return _PAST.sub(forget, text)
+    left = _PAST.sub(forget, text)
+    for mention in models.mentions(text)[-1:] if left != text and not models.mentions(left) else ():
+        start, end = mention.span
+        left = left[:start] + text[start:end] + left[end:]
+    return left
 
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
     text = _NO_BUT.sub(lambda m: _replaced(m, notes), text)
     text = _SCRAPPED.sub(lambda m: _replaced(m, notes), _DECIDED.sub(lambda m: _decided(m, notes), text))
+    text = _came_out(_fewer(text, notes), vocabularies, notes)
     text = _reversioned(_undenied(text, vocabularies, notes), vocabularies[0], notes)
     for _ in range(4):
         match = next((m for m in _MARKER.finditer(text) if _corrects(text, m, vocabularies) is not None), None)
         if match is None:
             return text
+        swapped = _swapped(text, match, vocabularies)
+        if swapped is not None:
+            notes.assume(f"`{' '.join(text[match.start() : match.end() + 24].split())}`: read what was said last")
+            text = swapped
+            continue
         start = _corrects(text, match, vocabularies)
         assert start is not None
         notes.assume(f"`{' '.join(text[start : match.end() + 12].split())}`: read what was said last")
         text = text[:start] + text[match.end() :]
     return text
+
+
+_OUTCOME = compiled(
+    r"(?<![\s,;.(?-])[\s,;.(?-]*+\b(?:(?:(?:oh|no|but|and|then|so|now|wait|actually|finally|eventually|later|instead|in\s+the\s+end)[\s,;-]+){0,5}(?:(?:the\s+|our\s+)?[a-z]{1,14}\s+)??(?:(?:have|has|had|then|finally|eventually|since|now|only|just)\s+){0,3}"
+    r"(?:settled\s+(?:on|for)|decided\s+(?:on|for|to\s+(?:use|take|go\s+with))|agreed\s+on|ended\s+up\s+(?:with|on|getting|using|buying)|came\s+(?:back|out|through)\s+with|came\s+up\s+with|wound\s+up\s+with|landed\s+(?:on|with)|went\s+(?:with|for)|switched\s+(?:over\s+)?to|moved\s+(?:over\s+)?to|"
+    r"(?:only|just)\s+(?:got|gave\s+us|delivered|approved|received|granted)|got\s+only)|instead\s+(?:we|they|i)\s+(?:have|got|use|took|bought|received)|(?:we|they|i)\s+(?:have|got|received)\s+(?=[^.;\n]{1,30}\binstead\b))"
+    r"\s+(?:(?:the|an?|some|plain|only|just|with)\s+)*"
+)
+"""What it came to, behind what was planned: `we settled on`, `but only got`, `instead they have`."""
+_WANTED_FIRST = compiled(
+    r"\?|\b(?:plan(?:ned|ning)?|want(?:ed|ing)?|asked|order(?:ed)?|hop(?:ed|ing)|request(?:ed)?|applied|consider(?:ed|ing)?|thought|thinking|intend(?:ed)?|wish(?:ed)?|meant|looked|looking|aim(?:ed|ing)?|expect(?:ed)?|budgeted|first|initially|originally|evaluated|tried|would\s+have|should\s+have|supposed)\b"
+)
+_TOLD_COUNT = re.compile(rf"(?:{_NUMBER.pattern})\s*(?:x\s*)?$", re.IGNORECASE)
+_INSTEAD = compiled(r"\s+instead\b")
+
+
+def _came_out(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
+    """The text with what it came to in place of what was planned: `planned on H100 but only got H200` is about H200."""
+    for marker in _OUTCOME.finditer(text):
+        before, after = text[: marker.start()], text[marker.end() : marker.end() + 60]
+        sentences = before[-160:]
+        for vocabulary in vocabularies if _WANTED_FIRST.search(sentences + text[marker.start() : marker.end()]) else ():
+            new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
+            old = vocabulary.mentions(before)
+            if new is None or not old:
+                continue
+            notes.assume(
+                f"`{' '.join((before[old[-1].span[0] :] + text[marker.start() : marker.end() + new.span[1]]).split())[:100]}`: read what it came to"
+            )
+            return _in_place(before, after, (old, new.span), text[marker.end() + 60 :])
+    return text
+
+
+def _in_place(before: str, after: str, places: tuple[Sequence[Mention], tuple[int, int]], rest: str) -> str:
+    """The new name (with its own count, or else with the old one's) where the last old name stood; older names are gone."""
+    mentions, (start, end) = places
+    old_start, old_end = mentions[-1].span
+    if after[:start].strip():
+        count = _TOLD_COUNT.search(before[:old_start])
+        old_start = count.start() if count is not None else old_start
+        start = 0
+    for mention in mentions[:-1]:
+        a, b = mention.span
+        before = before[:a] + EATEN * (b - a) + before[b:]
+    behind = _INSTEAD.sub("", after[end:], count=1) if _INSTEAD.match(after[end:]) else after[end:]
+    return before[:old_start] + after[start:end] + before[old_end:] + " " + behind + rest
+
+
+_FEWER = compiled(
+    r"\b(?:plan(?:ned)?|want(?:ed)?|asked|ordered|hoped|requested|applied|wished|budgeted)\b[^.;\n\d]{0,24}(?P<old>\d{1,5})(?P<noun>\s*x?\s*(?:[a-z]{1,2}\d{2,3}\w{0,3}|gpus?|cards?|nodes?|servers?|hosts?|machines?)\b[^.;\n\d]{0,20}?)"
+    r"[\s,;-]*\b(?:but|and)\b[^.;\n\d]{0,30}?\b(?:got|received|approved|granted|delivered|came\s+back\s+with|ended\s+up\s+with|given)\s+(?:only\s+|just\s+|us\s+)*(?P<new>\d{1,5})(?=\s*(?:[.,;:)\n]|$|of\s+them))(?:\s*of\s+them)?"
+)
+"""`we asked for 32 H100 but only got 16`."""
+
+
+def _fewer(text: str, notes: Notes) -> str:
+    return _FEWER.sub(lambda m: _replaced(m, notes), text)
+
+
+_MORE_BETWEEN = re.compile(r"[,.;\n]\s[^\x1f]*\d")
+
+
+def _swapped(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabulary]) -> str | None:
+    """The text with a corrected name in the old one's place, when more was said between the two (`V3.1, 8 H200. Make that R1`)."""
+    before, after = text[: marker.start()], text[marker.end() : marker.end() + 60]
+    for vocabulary in vocabularies:
+        new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
+        old = vocabulary.mentions(before)
+        if new is not None and old and _MORE_BETWEEN.search(before[old[-1].span[1] :]):
+            return _in_place(before, after, (old[-1:], new.span), text[marker.end() + 60 :])
+    return None
 
 
 _SCRAPPED = compiled(

@@ -24,6 +24,7 @@ FILES = (
     "understanding_unseen_6.yaml",
     "understanding_unseen_7.yaml",
     "understanding_unseen_8.yaml",
+    "understanding_unseen_9.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
