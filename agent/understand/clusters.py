@@ -150,12 +150,13 @@ def find_cluster(
     nic = scan.take(_NIC)
     mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
     key = _one_kind(scan, mentions, gpus, notes)
-    ours = scan.take(_OURS) if mentions else []
+    ours = _parts(scan) if mentions else []
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
-    if not shapes:
+    if not any(shape.total or shape.hosts or shape.racks for shape in shapes):
         shapes += [_part_named(match) for match in ours]
+        ours = []
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     for match in ours:
         size = size and _part_of(size, match, scan, notes)
@@ -186,6 +187,20 @@ _OURS = compiled(
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
 
 
+_LIMITS = compiled(
+    r"\b(?:but|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
+)
+"""Says that it is a part: `each node has 8, we have 2 nodes` is the whole."""
+
+
+def _parts(scan: Scan) -> list[re.Match[str]]:
+    """Places that speak of a part; they are eaten."""
+    found = [match for match in _OURS.finditer(scan.text) if _LIMITS.search(match.group())]
+    for match in found:
+        scan.eat(match.span())
+    return found
+
+
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
     count = count_of(match["n"] or match["m"] or match["k"])
@@ -196,6 +211,13 @@ def _part_named(match: re.Match[str]) -> Shape:
 def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int] | None:
     """The hosts that the usable part fills; a part larger than the whole is asked about."""
     hosts, per_host = size
+    if (
+        hosts > 1
+        and not (match["what"] or match["things"] or match["units"])
+        and count_of(match["n"] or match["m"] or match["k"]) <= hosts
+    ):
+        notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
+        return None
     part = _part_named(match)
     total = part.total or (part.hosts or hosts) * per_host
     if total == hosts * per_host:

@@ -135,6 +135,9 @@ def test_what_it_came_to_counts(text: str, model: str, cluster: tuple[str, int, 
         ("4 nodes with 8 H100 each, of which we get 2 nodes", 2, 8, "16 of the 32"),
         ("We have 32 H100, of which 16 are free", 2, 8, "16 of the 32"),
         ("4x8 H100, our quota is 16 GPUs", 2, 8, "16 of the 32"),
+        ("Our servers have 8 H100 each, we have 4 servers", 4, 8, ""),
+        ("Each node has 8 H200, but we only got 2 nodes", 2, 8, ""),
+        ("GB200 NVL72, but we only get 2 nodes", 2, 4, ""),
         ("GB200 NVL72", 18, 4, "one rack"),
         ("we bought GB300 NVL72", 18, 4, "a rack of gb300-nvl72 is 72 GPUs"),
         ("16 GPUs of a GB200 NVL72", 4, 4, "16 of the 72"),
@@ -150,6 +153,10 @@ def test_the_part_of_the_machines_that_is_planned_for(text: str, hosts: int, per
 
     assert (request.cluster.hosts, request.cluster.gpus_per_host) == (hosts, per_host)
     assert told in notes
+
+
+def test_a_part_without_its_unit_is_asked_about() -> None:
+    assert "hosts or GPUs" in (understand("DeepSeek-V3 on 4 nodes with 8 H200 each, of which we get 2").question or "")
 
 
 def test_a_part_larger_than_the_whole_is_asked_about() -> None:
