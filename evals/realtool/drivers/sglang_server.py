@@ -54,6 +54,7 @@ if __name__ == "__main__":
 
     import torch
     from sglang.srt import server_args
+    from sglang.srt.arg_groups import mamba_hook
     from sglang.srt.arg_groups.overrides import model_config_of, resolving_view
     from sglang.srt.distributed.utils import get_pp_indices
     from sglang.srt.layers import quantization
@@ -61,6 +62,7 @@ if __name__ == "__main__":
 
     # What SGLang asks of the GPU while it resolves: a Hopper one, with the formats that CUDA builds register.
     torch.cuda.get_device_capability = lambda *_: (9, 0)
+    mamba_hook._platform_supports_mamba_cache_extra_buffer = lambda: True  # noqa: SLF001 - as on CUDA and ROCm
     for methods in (quantization.BASE_QUANTIZATION_METHODS, quantization.QUANTIZATION_METHODS):
         methods.setdefault("mxfp4", quantization.Mxfp4Config)
     PARSER = argparse.ArgumentParser()
