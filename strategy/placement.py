@@ -104,7 +104,8 @@ class Placement:
     def with_letter(self, digits: tuple[int, ...], letter: Letter) -> "Placement":
         """The same with one letter on some digits."""
         wanted = frozenset(digits)
-        return replace(self, letters=tuple(letter if d in wanted else old for d, old in enumerate(self.letters)))
+        letters = tuple(letter if d in wanted else old for d, old in enumerate(self.letters))
+        return Placement(letters, self.rows, self.cut)
 
     def gather_rows(self, digits: tuple[int, ...]) -> "Placement":
         """Concatenate token shards over `digits`."""

@@ -119,18 +119,18 @@ def feeds_cache(graph: BlockGraph, node_id: str) -> bool:
 
 def collective_axis(node: AnyNode) -> Axis | None:
     """Axis of a collective, or None for every other node."""
-    axis: Axis | None = getattr(node, "axis", None) if node.op in COLLECTIVES else None
+    axis: Axis | None = vars(node).get("axis") if node.op in COLLECTIVES else None
     return axis
 
 
 def role_of(node: AnyNode) -> str | None:
     """Whether a collective dispatches tokens to experts or combines what comes back."""
-    return getattr(node, "role", None)
+    return vars(node).get("role")
 
 
 def weight_of(node: AnyNode) -> str | None:
     """Weight that a linear or norm names."""
-    return getattr(node, "weight", None)
+    return vars(node).get("weight")
 
 
 def graphs(subject: Subject) -> tuple[BlockGraph, ...]:

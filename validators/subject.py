@@ -92,6 +92,16 @@ class Subject:
 
         return tuple(BlockGraph(block, index) for index, block in enumerate(self.dag.blocks))
 
+    def reads(self, block: Block) -> dict[str, list[str]]:
+        """As `order.sources`, of a block of this DAG."""
+        return self._reads[id(block)]
+
+    @cached_property
+    def _reads(self) -> dict[int, dict[str, list[str]]]:
+        from validators.order import sources
+
+        return {id(block): sources(block) for block in self.dag.blocks}
+
     @cached_property
     def proof(self) -> Proof:
         """The DAG run on virtual ranks against one device, once. A DAG that cannot run has a failed proof."""

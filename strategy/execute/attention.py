@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 
 from strategy.dag import AttentionMerge, AttentionNode, KvCacheUpdate
+from strategy.execute.recall import recalled
 from strategy.execute.recurrence import is_linear, projected, recur
+from strategy.execute.rows import blank_padding
 from strategy.execute.site import Site, as_tensor, needs_width, same_rows
 from strategy.execute.values import (
     MAX_SCORES,
     SPAN,
     Arrived,
     ContextPart,
+    Flags,
     Floats,
     Heads,
     Ints,
@@ -53,12 +56,17 @@ def _write_state(site: Site, arrived: Arrived) -> Written:
 
 def _refuse_twice(rows: Ints) -> None:
     """A write appends a position once."""
+    if ranks := _ranks_that_repeat(rows):
+        raise RunError("appends the same positions twice", ranks=ranks)
+
+
+@recalled
+def _ranks_that_repeat(rows: Ints) -> tuple[int, ...]:
     if (rows[:, 1:] > rows[:, :-1]).all():
-        return
+        return ()
     in_order = np.sort(rows, axis=1)
     twice = ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any(axis=1)
-    if twice.any():
-        raise RunError("appends the same positions twice", ranks=tuple(int(rank) for rank in twice.nonzero()[0]))
+    return tuple(int(rank) for rank in twice.nonzero()[0])
 
 
 def kv_part(site: Site, x: Tensor) -> Tensor:
@@ -107,10 +115,16 @@ def _qk_normed(attention: GqaAttention, heads: Floats) -> Floats:
 def turn(heads: Floats, rows: Ints) -> Floats:
     """Rotary position embedding of [ranks, rows, heads, d], positions taken from the labels."""
     half = heads.shape[-1] // 2
-    angle = (rows % SPAN)[:, :, None, None] / ROPE_BASE ** (np.arange(half) / half)
-    cosine, sine = np.cos(angle), np.sin(angle)
+    cosine, sine = _rotation(rows, half)
     first, second = heads[..., :half], heads[..., half:]
     return np.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
+
+
+@recalled
+def _rotation(rows: Ints, half: int) -> tuple[Floats, Floats]:
+    """Cosines and sines [ranks, rows, 1, half]."""
+    angle = (rows % SPAN)[:, :, None, None] / ROPE_BASE ** (np.arange(half) / half)
+    return np.cos(angle), np.sin(angle)
 
 
 def attend(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor | ContextPart:
@@ -164,8 +178,14 @@ def _grouped(
     sources = caches or [keys_and_values(site, kv_part(site, query if beside is None else beside))]
     q, numbers = _query_heads(query, attention.head_dim, "attention")
     q = turn(_qk_normed(attention, q), query.rows)
-    needed = numbers * attention.num_kv_heads // attention.num_heads
+    needed = _needed(numbers, attention.num_kv_heads, attention.num_heads)
     return _over(site, node, query, q, _chosen(sources, needed), attention.head_dim)
+
+
+@recalled
+def _needed(numbers: Ints, num_kv_heads: int, num_heads: int) -> Ints:
+    """[ranks, n]: the K and V heads of query heads, one for each run of them that shares one."""
+    return _runs(numbers * num_kv_heads // num_heads)
 
 
 def _absorbed(
@@ -183,7 +203,8 @@ def _absorbed(
     q, numbers = _query_heads(query, c + r, "absorbed attention")
     q = np.concatenate([q[..., :c], turn(q[..., c:], query.rows)], axis=-1)
     latents = [_turned_latents(write, c) for write in caches]
-    return _over(site, node, query, q, _chosen(latents, np.zeros_like(numbers)), attention.qk_nope_head_dim + r)
+    only = np.zeros((len(numbers), 1), dtype=np.int64)
+    return _over(site, node, query, q, _chosen(latents, only), attention.qk_nope_head_dim + r)
 
 
 def _turned_latents(write: Written, latent: int) -> Written:
@@ -226,11 +247,8 @@ def _refuse_uncached(rows: Ints, cached: Ints) -> None:
             raise RunError("expanded K and V are about tokens that the cache does not hold", ranks=(rank,))
 
 
-def _chosen(sources: list[Written], needed: Ints) -> Written:
-    """All rows of `sources`, with the K and V heads that the query heads need: [ranks, query heads] of numbers."""
-    count = needed.shape[1]
-    group = next(g for g in range(count, 0, -1) if count % g == 0 and _in_groups(needed, g))
-    wanted = needed[:, ::group]
+def _chosen(sources: list[Written], wanted: Ints) -> Written:
+    """All rows of `sources`, with the K and V heads [ranks, n] that the query heads need."""
     taken = [_with_heads(write, wanted) for write in sources]
     keys, values, rows = _rows_of_all(taken)
     return Written(keys, values, rows, wanted)
@@ -244,8 +262,20 @@ def _rows_of_all(parts: list[Written]) -> tuple[Floats, Floats, Ints]:
     return (
         np.concatenate([part.keys for part in parts], axis=1),
         np.concatenate([part.values for part in parts], axis=1),
-        np.concatenate([part.rows for part in parts], axis=1),
+        _joined(*[part.rows for part in parts]),
     )
+
+
+@recalled
+def _joined(*rows: Ints) -> Ints:
+    return np.concatenate(rows, axis=1)
+
+
+def _runs(needed: Ints) -> Ints:
+    """One number for each of the longest equal runs in which all ranks' numbers [ranks, n] come alike."""
+    count = needed.shape[1]
+    group = next(g for g in range(count, 0, -1) if count % g == 0 and _in_groups(needed, g))
+    return needed[:, ::group]
 
 
 def _in_groups(needed: Ints, group: int) -> bool:
@@ -280,8 +310,12 @@ def _over(
     data, lse = _softmax_sum(site, q, context, query.rows, scale)
     if node.partial:
         return ContextPart(np.where(np.isneginf(lse)[..., None], 0.0, data), lse, query.rows, query.heads.query)
-    data = np.where((query.rows < 0)[..., None, None], 0.0, data)
-    return Tensor(data.reshape(*data.shape[:2], -1), query.rows, "attention", Heads(query.heads.query))
+    return Tensor(
+        blank_padding(data, query.rows).reshape(*data.shape[:2], -1),
+        query.rows,
+        "attention",
+        Heads(query.heads.query),
+    )
 
 
 def _softmax_sum(site: Site, q: Floats, context: Written, q_rows: Ints, scale: int) -> tuple[Floats, Floats]:
@@ -295,8 +329,7 @@ def _softmax_sum(site: Site, q: Floats, context: Written, q_rows: Ints, scale: i
     grouped = q.reshape(ranks, n, keys.shape[2], -1, d).transpose(0, 2, 3, 1, 4)
     scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None]
     scores /= math.sqrt(scale)
-    hidden = ~_visible(site, q_rows[:, :, None], context.rows[:, None, :])[:, None, None]
-    np.copyto(scores, -np.inf, where=hidden)
+    np.copyto(scores, -np.inf, where=_hidden(q_rows, context.rows, *_window(site)))
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     largest = np.where(np.isneginf(largest), 0.0, largest)
     scores -= largest
@@ -310,16 +343,25 @@ def _softmax_sum(site: Site, q: Floats, context: Written, q_rows: Ints, scale: i
     )
 
 
-def _visible(site: Site, query: Ints, key: Ints) -> np.ndarray:
-    """Which keys a query sees: its own sequence, not the future, within the layer's window."""
-    distance = query - key
-    seen = (query // SPAN == key // SPAN) & (distance >= 0) & (key >= 0)
+def _window(site: Site) -> tuple[str, int]:
+    """Kind and tokens of the layer's window; 0 tokens when it has none."""
     window = site.model.window
     if window is None or site.layer is None or site.model.window_tokens(site.layer) is None:
-        return np.asarray(seen)
-    if window.kind == "sliding":
-        return np.asarray(seen & (distance < window.size_tokens))
-    return np.asarray(seen & (query % SPAN // window.size_tokens == key % SPAN // window.size_tokens))
+        return "none", 0
+    return window.kind, window.size_tokens
+
+
+@recalled
+def _hidden(query_rows: Ints, key_rows: Ints, kind: str, tokens: int) -> Flags:
+    """[ranks, 1, 1, queries, keys]: which keys a query does not see: other sequences, the future, what is outside the layer's window."""
+    query, key = query_rows[:, :, None], key_rows[:, None, :]
+    distance = query - key
+    seen = (query // SPAN == key // SPAN) & (distance >= 0) & (key >= 0)
+    if kind == "sliding":
+        seen &= distance < tokens
+    elif tokens:
+        seen &= query % SPAN // tokens == key % SPAN // tokens
+    return np.asarray(~seen[:, None, None])
 
 
 def merge(_site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
@@ -336,7 +378,7 @@ def merge(_site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
     lse = sums[0].lse if sums else np.stack([part.lse for part in parts], axis=1)
     total = np.logaddexp.reduce(lse, axis=1)
     data = sum(part.data * np.exp(part.lse - total)[..., None] for part in parts)
-    data = np.where((first.rows < 0)[..., None, None], 0.0, data)
+    data = blank_padding(data, first.rows)
     return Tensor(data.reshape(*data.shape[:2], -1), first.rows, "attention", Heads(first.heads))
 
 

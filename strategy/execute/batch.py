@@ -30,27 +30,6 @@ class Batch:
             [self.lengths] if self.first_chunk is None else [np.full_like(self.lengths, self.first_chunk), self.lengths]
         )
 
-    def newest(self, phase: Phase, step: int) -> Ints:
-        """[sequences]: the last position that exists once a prefill chunk or decode step has run."""
-        return self.chunk_ends[step] - 1 if phase == "prefill" else self.lengths + step
-
-    def replica_sequences(self, ranks: Ranks) -> Ints:
-        """[ranks, sequences]: the sequences of each rank's attention replica."""
-        each = len(self.prompts) // (ranks.pool.replicas * ranks.pool.attention.dp_size)
-        return np.asarray(ranks.attention_replica[:, None] * each + np.arange(each))
-
-    def own_sequences(self, ranks: Ranks, phase: Phase, step: int) -> Ints:
-        """[ranks, sequences]: those that a rank computes in a step, a part of its replica's where decode splits them over cp ranks.
-
-        A batch is cut anew in every step, so a sequence does not stay with one rank: here it moves on by one rank a step, which is
-        why every cache must be kept complete.
-        """
-        found = self.replica_sequences(ranks)
-        if phase == "prefill" or not splits_batch(ranks):
-            return found
-        each, turn = found.shape[1] // ranks.size("cp"), (ranks.place("cp") + step) % ranks.size("cp")
-        return np.take_along_axis(found, turn[:, None] * each + np.arange(each), axis=1)
-
     def tokens_at(self, rows: Ints) -> Tokens:
         """The prompt tokens of rows."""
         table = np.zeros((len(self.prompts), int(self.lengths.max())), dtype=np.int64)
@@ -58,6 +37,40 @@ class Batch:
             table[sequence, : len(prompt)] = prompt
         kept = np.maximum(rows, 0)
         return Tokens(table[kept // SPAN, kept % SPAN], rows)
+
+
+@lru_cache(maxsize=128)
+def newest(batch: Batch, phase: Phase, step: int) -> Ints:
+    """[sequences]: the last position that exists once a prefill chunk or decode step has run."""
+    return np.asarray(batch.chunk_ends[step] - 1 if phase == "prefill" else batch.lengths + step)
+
+
+@lru_cache(maxsize=64)
+def replica_sequences(batch: Batch, ranks: Ranks) -> Ints:
+    """[ranks, sequences]: the sequences of each rank's attention replica."""
+    each = len(batch.prompts) // (ranks.pool.replicas * ranks.pool.attention.dp_size)
+    return np.asarray(ranks.attention_replica[:, None] * each + np.arange(each))
+
+
+@lru_cache(maxsize=128)
+def own_sequences(batch: Batch, ranks: Ranks, phase: Phase, step: int) -> Ints:
+    """[ranks, sequences]: those that a rank computes in a step, a part of its replica's where decode splits them over cp ranks.
+
+    A batch is cut anew in every step, so a sequence does not stay with one rank: here it moves on by one rank a step, which is
+    why every cache must be kept complete.
+    """
+    found = replica_sequences(batch, ranks)
+    if phase == "prefill" or not splits_batch(ranks):
+        return found
+    each, turn = found.shape[1] // ranks.size("cp"), (ranks.place("cp") + step) % ranks.size("cp")
+    return np.take_along_axis(found, turn[:, None] * each + np.arange(each), axis=1)
+
+
+@lru_cache(maxsize=64)
+def newest_rows(batch: Batch, ranks: Ranks, step: int) -> Ints:
+    """[ranks, sequences]: the rows that a decode step computes, one for each sequence of a rank."""
+    own = own_sequences(batch, ranks, "decode", step)
+    return np.asarray(own * SPAN + newest(batch, "decode", step)[own])
 
 
 @lru_cache(maxsize=32)
@@ -72,7 +85,7 @@ def prompt_tokens(batch: Batch, ranks: Ranks, chunk: int) -> Tokens:
     place = ranks.place("cp") % size
     rows = [
         np.concatenate([s * SPAN + shards[s][part] for s in own])
-        for own, part in zip(batch.replica_sequences(ranks), place, strict=True)
+        for own, part in zip(replica_sequences(batch, ranks), place, strict=True)
     ]
     return batch.tokens_at(padded(rows))
 

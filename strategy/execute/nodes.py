@@ -39,6 +39,7 @@ from strategy.execute.experts import (
     run_experts,
 )
 from strategy.execute.ranks import whole
+from strategy.execute.recall import recalled
 from strategy.execute.rows import check_growth, join, join_rows, same_tokens, slice_rows
 from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, only_tokens, same_rows
 from strategy.execute.values import (
@@ -46,6 +47,7 @@ from strategy.execute.values import (
     SPAN,
     Arrived,
     Copies,
+    Flags,
     Floats,
     Gathered,
     Heads,
@@ -276,17 +278,22 @@ def _root(site: Site, axis: Axis, value: Value) -> Ints:
 def _select_last(site: Site, _node: SelectLast, arrived: Arrived) -> Value:
     """The rows at the end of their sequence, where a rank has them; ranks with fewer get padding rows."""
     x = only_tensor(arrived)
-    last = (x.rows >= 0) & (x.rows % SPAN == site.newest[np.maximum(x.rows, 0) // SPAN])
+    last, chosen, found, rows = _last_rows(x.rows, site.newest)
     if site.phase == "prefill" and (last | (x.rows < 0)).all():
         raise RunError("has the last position of each sequence already, and no other")
-    count = int(last.sum(axis=1).max())
-    if not count:
+    if not rows.size:
         raise RunError("no rank holds the last position of a sequence")
-    chosen = np.argsort(~last, axis=1, kind="stable")[:, :count]
-    found = np.take_along_axis(last, chosen, axis=1)
-    rows = np.where(found, np.take_along_axis(x.rows, chosen, axis=1), NOBODY)
     data = np.where(found[..., None], np.take_along_axis(x.data, chosen[..., None], axis=1), 0.0)
     return replace(x, data=data, rows=rows)
+
+
+@recalled
+def _last_rows(rows: Ints, newest: Ints) -> tuple[Flags, Ints, Flags, Ints]:
+    """[ranks, rows]: which are last in their sequence; [ranks, n]: where they stand, whether one stands there, and their labels."""
+    last = (rows >= 0) & (rows % SPAN == newest[np.maximum(rows, 0) // SPAN])
+    chosen = np.argsort(~last, axis=1, kind="stable")[:, : int(last.sum(axis=1).max())]
+    found = np.take_along_axis(last, chosen, axis=1)
+    return last, chosen, found, np.where(found, np.take_along_axis(rows, chosen, axis=1), NOBODY)
 
 
 def _all_to_all(site: Site, node: AllToAll, arrived: Arrived) -> Value:

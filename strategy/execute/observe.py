@@ -8,6 +8,7 @@ import numpy as np
 from strategy.execute.program import Routine, Step
 from strategy.execute.ranks import Ranks
 from strategy.execute.reference import Reference
+from strategy.execute.rows import blank_padding
 from strategy.execute.run import Moment, Values
 from strategy.execute.shards import Shards
 from strategy.execute.values import SPAN, Floats, Ints, LogSums, RunError, Tensor, Tokens
@@ -112,12 +113,7 @@ class Comparison:
 
 def _without_padding(value: Tensor, expected: Floats) -> tuple[Floats, Floats]:
     """Both with zeros in padding rows, of which nothing is expected."""
-    padding = (value.rows < 0)[..., None]
-    return (
-        (np.where(padding, 0.0, value.data), np.where(padding, 0.0, expected))
-        if padding.any()
-        else (value.data, expected)
-    )
+    return blank_padding(value.data, value.rows), blank_padding(expected, value.rows)
 
 
 def _numbers(ranks: Ints) -> tuple[int, ...]:
@@ -132,6 +128,8 @@ def _errors(found: Floats, expected: Floats) -> Floats:
 
 def departure_of(found: Floats, expected: Floats) -> Mismatch | None:
     """Where [ranks, ...] values differ from the expected ones by more than rounding."""
+    if np.abs(found - expected).max(initial=0.0) <= TOLERANCE:
+        return None
     errors = _errors(found, expected)
     wrong = errors > TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
     return Mismatch(float(errors.max()), wrong.nonzero()[0]) if wrong.any() else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from strategy.dag import Dag
 from strategy.errors import InputError
-from strategy.execute.batch import Batch
+from strategy.execute.batch import Batch, own_sequences
 from strategy.execute.observe import UNBOUNDED, Comparison, Locator, WrongLogitsError
 from strategy.execute.program import Program, read_program
 from strategy.execute.ranks import Ranks
@@ -80,7 +80,9 @@ class _Trial:
         lengths = tuple(map(int, self.batch.lengths))
         reference = _one_device(self.scaled.model, self.program.layers, self.seed, lengths, self.steps)
         run = self.runner(lambda *_: None)
-        comparison = Comparison(reference, lambda phase, step: self.batch.own_sequences(self.ranks[phase], phase, step))
+        comparison = Comparison(
+            reference, lambda phase, step: own_sequences(self.batch, self.ranks[phase], phase, step)
+        )
         run.observe = comparison
         try:
             run.run(self.steps)

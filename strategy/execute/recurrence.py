@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from strategy.dag import AttentionNode
+from strategy.execute.rows import blank_padding
 from strategy.execute.site import Site, as_tensor, needs_width
 from strategy.execute.values import SPAN, Arrived, Floats, Heads, Ints, RunError, Tensor, Written
 from strategy.execute.weights import EPSILON, Recurrence
@@ -85,7 +86,7 @@ def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
     out = _outputs(site.shards.weights.recurrence(site.layer), asked.net, asked.heads, grid)
     found = grid.at(out, asked.x.rows)
     shown = _normed(found) * site.shards.weights.recurrence(site.layer).norm * _silu(asked.gate)
-    shown = np.where((asked.x.rows < 0)[..., None, None], 0.0, shown)
+    shown = blank_padding(shown, asked.x.rows)
     return Tensor(shown.reshape(*shown.shape[:2], -1), asked.x.rows, "attention", Heads(asked.heads))
 
 

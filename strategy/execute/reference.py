@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from strategy.execute.recall import recalled
 from strategy.execute.values import SPAN, Floats, Ints
 from strategy.execute.weights import Weights
 from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
@@ -31,10 +32,17 @@ class Reference:
     def at(self, name: str, layer: int | None, rows: Ints) -> Floats | None:
         """The expected rows of a named result: rows [..., n] give [..., n, width]."""
         full = self.logits if name == "lm_head" else self.states.get((name, layer))
-        if full is None or (rows.size and int(rows.max()) >= full.shape[0] * SPAN):
-            return None
-        real = np.maximum(rows, 0)
-        return np.asarray(full[real // SPAN, np.minimum(real % SPAN, full.shape[1] - 1)])
+        index = None if full is None else _index(rows, *full.shape[:2])
+        return None if full is None or index is None else full.reshape(-1, full.shape[-1])[index]
+
+
+@recalled
+def _index(rows: Ints, sequences: int, positions: int) -> Ints | None:
+    """[..., n]: where rows stand in [sequences * positions]; padding is answered with the first one, None when there are more sequences."""
+    if rows.size and int(rows.max()) >= sequences * SPAN:
+        return None
+    real = np.maximum(rows, 0)
+    return np.asarray(real // SPAN * positions + np.minimum(real % SPAN, positions - 1))
 
 
 def run_reference(

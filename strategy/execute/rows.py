@@ -5,8 +5,9 @@ from typing import TypeVar
 import numpy as np
 
 from strategy.execute.ranks import whole
+from strategy.execute.recall import recalled
 from strategy.execute.site import Site
-from strategy.execute.values import MAX_ELEMENTS, NOBODY, Floats, Ints, RunError, Tensor
+from strategy.execute.values import MAX_ELEMENTS, NOBODY, Flags, Floats, Ints, RunError, Tensor
 from strategy.mesh import Axis
 
 Shard = TypeVar("Shard", Floats, Ints)
@@ -52,11 +53,29 @@ def _without_padding(rows: Ints) -> Ints | None:
 
 def same_tokens(site: Site, rows: Ints, axis: Axis) -> None:
     """Ranks that sum (or join features) must hold the same tokens."""
-    grouped = rows[site.ranks.members(axis)]
+    if ranks := _first_that_differ(rows, site.ranks.members(axis)):
+        raise RunError(f"sums rows of different tokens over `{axis}`", ranks=ranks)
+
+
+@recalled
+def _first_that_differ(rows: Ints, members: Ints) -> tuple[int, ...]:
+    """The first group of `members` whose ranks do not hold the same rows."""
+    grouped = rows[members]
     differ = (grouped != grouped[:, :1]).any(axis=(1, 2))
-    if differ.any():
-        ranks = site.ranks.members(axis)[differ][0]
-        raise RunError(f"sums rows of different tokens over `{axis}`", ranks=tuple(int(rank) for rank in ranks))
+    return tuple(int(rank) for rank in members[differ][0]) if differ.any() else ()
+
+
+@recalled
+def padding_of(rows: Ints) -> Flags | None:
+    """[ranks, n]: which rows are padding; None when none is."""
+    padding = rows < 0
+    return padding if padding.any() else None
+
+
+def blank_padding(data: Floats, rows: Ints) -> Floats:
+    """[ranks, n, ...] with zeros in padding rows."""
+    padding = padding_of(rows)
+    return data if padding is None else np.where(padding.reshape(*padding.shape, *[1] * (data.ndim - 2)), 0.0, data)
 
 
 def slice_rows(site: Site, axis: Axis, x: Tensor) -> Tensor:

@@ -7,12 +7,21 @@ import numpy as np
 
 from strategy.dag import RESIDUAL, Edge, Ingress, Recv, Send
 from strategy.execute.attention import cached_tensor
-from strategy.execute.batch import Batch, prompt_tokens, splits_batch
+from strategy.execute.batch import (
+    Batch,
+    newest,
+    newest_rows,
+    own_sequences,
+    prompt_tokens,
+    replica_sequences,
+    splits_batch,
+)
 from strategy.execute.context import pass_round
 from strategy.execute.handoff import owned_positions, reshard_cache, reshard_tokens
 from strategy.execute.nodes import run_node
 from strategy.execute.program import End, Program, Routine, Step
 from strategy.execute.ranks import Ranks
+from strategy.execute.recall import recalled
 from strategy.execute.scale import Scaled
 from strategy.execute.shards import Shards
 from strategy.execute.site import Site, as_tensor
@@ -21,6 +30,7 @@ from strategy.execute.values import (
     Arrived,
     ContextPart,
     Copies,
+    Ints,
     Ordering,
     RunError,
     Sent,
@@ -144,7 +154,7 @@ class Runner:
             self.scaled.real_model,
             self.ranks[moment.phase],
             self.shards[moment.phase],
-            self.batch.newest(moment.phase, moment.step),
+            newest(self.batch, moment.phase, moment.step),
             moment.phase,
             moment.step,
             stage,
@@ -196,13 +206,11 @@ class Runner:
         if node.tokens_per_sequence not in (None, 1):
             raise RunError(f"a decode step has one new token per sequence, not {node.tokens_per_sequence}")
         tokens = self.linked_tokens(site.step, end)
-        own = self.batch.own_sequences(site.ranks, "decode", site.step)
-        matches = tokens.rows[:, None, :] // SPAN == own[:, :, None]
-        if (matches.sum(axis=2) != 1).any():
-            wrong = (matches.sum(axis=2) != 1).any(axis=1).nonzero()[0]
-            raise RunError("each sequence needs exactly one sampled token", ranks=tuple(int(rank) for rank in wrong))
-        rows = own * SPAN + self.batch.newest("decode", site.step)[own]
-        return Tokens(np.take_along_axis(tokens.ids, matches.argmax(axis=2), axis=1), rows)
+        own = own_sequences(self.batch, site.ranks, "decode", site.step)
+        place, wrong = _places(tokens.rows, own)
+        if wrong:
+            raise RunError("each sequence needs exactly one sampled token", ranks=wrong)
+        return Tokens(np.take_along_axis(tokens.ids, place, axis=1), newest_rows(self.batch, site.ranks, site.step))
 
     def linked_tokens(self, step: int, target: End) -> Tokens:
         """What the links bring to a decode ingress in this step."""
@@ -224,7 +232,7 @@ class Runner:
 
     def moved_tokens(self, tokens: Tokens) -> Tokens:
         """Sampled tokens of the prefill pool on the decode pool."""
-        return reshard_tokens(tokens, self.batch.own_sequences(self.ranks["decode"], "decode", 0))
+        return reshard_tokens(tokens, own_sequences(self.batch, self.ranks["decode"], "decode", 0))
 
     def linked_caches(self, moment: Moment, target: End) -> list[Written]:
         """KV writes of this layer that links bring: from prefill, from earlier steps (loop), from this step."""
@@ -246,7 +254,7 @@ class Runner:
         if id(written) not in self.moved:
             target, there = self.ranks["decode"], written
             if not self.scaled.colocated:
-                there = reshard_cache(self.scaled.model, written, target, self.batch.replica_sequences(target))
+                there = reshard_cache(self.scaled.model, written, target, replica_sequences(self.batch, target))
             self.moved[id(written)] = owned_positions(there, target)
         return self.moved[id(written)]
 
@@ -294,6 +302,14 @@ class Runner:
         if node.stage_offset is not None:
             raise RunError("a send goes round an axis, or stages ahead: not both")
         return Sent("send", pass_round(site, node.axis, as_tensor(arrived.data[0])), 0)
+
+
+@recalled
+def _places(rows: Ints, own: Ints) -> tuple[Ints, tuple[int, ...]]:
+    """[ranks, n]: which row is of each of a rank's own sequences; and the ranks where not exactly one is."""
+    matches = rows[:, None, :] // SPAN == own[:, :, None]
+    wrong = (matches.sum(axis=2) != 1).any(axis=1)
+    return matches.argmax(axis=2), tuple(int(rank) for rank in wrong.nonzero()[0])
 
 
 def _told_by_scheduler(ranks: Ranks, tokens: Tokens) -> Tokens:

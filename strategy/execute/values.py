@@ -13,6 +13,7 @@ from strategy.errors import ExecutionError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 SPAN = 1 << 20
 """A token's label is `sequence * SPAN + position`."""
 NOBODY = -SPAN

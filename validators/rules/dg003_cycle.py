@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, edit_node, example
-from validators.order import shortest_cycle, sources
+from validators.order import shortest_cycle
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -26,7 +26,7 @@ from validators.subject import Subject
 def cycle(subject: Subject) -> Iterator[Hit]:
     """Without loop edges the graph is acyclic, so that it can run."""
     for index, block in enumerate(subject.dag.blocks):
-        found = shortest_cycle(sources(block))
+        found = shortest_cycle(subject.reads(block))
         if found:
             place = next(n for n, node in enumerate(block.nodes) if node.id == found[0])
             yield Hit(f"/blocks/{index}/nodes/{place}/inputs", block=block.name, cycle=" -> ".join(found[:20]))

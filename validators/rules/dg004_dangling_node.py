@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from strategy.dag import Block
 from validators.examples import dense, edit, example
 from validators.links import end_of, split_reference
-from validators.order import reached, sources
+from validators.order import reached
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -39,8 +39,8 @@ def dangling_node(subject: Subject) -> Iterator[Hit]:
     """Every node lies between what enters a block and what leaves it: the block's output, or a link to another phase or step."""
     linked = _linked(subject)
     for index, block in enumerate(subject.dag.blocks):
-        useful = reached(sources(block), [block.output, *linked.get(block.name, ())])
-        yield from _hits(index, block, useful)
+        useful = reached(subject.reads(block), [block.output, *linked.get(block.name, ())])
+        yield from _hits(subject.reads(block), index, block, useful)
     yield from _unused_links(subject)
 
 
@@ -54,9 +54,9 @@ def _unused_links(subject: Subject) -> Iterator[Hit]:
                 yield Hit(f"/links/{index}/{key}", block=block, node=node, what=what, repair=repair)
 
 
-def _hits(index: int, block: Block, useful: set[str]) -> Iterator[Hit]:
+def _hits(reads: dict[str, list[str]], index: int, block: Block, useful: set[str]) -> Iterator[Hit]:
     """The ends of what leads nowhere, and what starts from nothing."""
-    read_in_vain = {source for name, names in sources(block).items() if name not in useful for source in names}
+    read_in_vain = {source for name, names in reads.items() if name not in useful for source in names}
     for place, node in enumerate(block.nodes):
         path = f"/blocks/{index}/nodes/{place}"
         if node.id not in useful and node.id not in read_in_vain:

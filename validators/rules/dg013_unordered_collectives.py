@@ -6,7 +6,7 @@ from strategy.mesh import axis_size
 from strategy.strategy import Pool
 from validators.block_graph import collective_axis
 from validators.examples import dense, edit_node, example, insert, moe
-from validators.order import sources, unordered
+from validators.order import unordered
 from validators.registry import Hit, rule
 from validators.subject import Place, Subject
 
@@ -28,7 +28,7 @@ def unordered_collectives(subject: Subject) -> Iterator[Hit]:
     for block in subject.dag.blocks:
         pools = subject.pools_of(block.name)
         places = {place.node.id: place for place in subject.places_of(block.name) if _meets(place, pools)}
-        for first, second in unordered(sources(block), places):
+        for first, second in unordered(subject.reads(block), places):
             yield Hit(places[second].path, block=block.name, first=first, second=second)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from strategy.dag import AnyNode
 from strategy.strategy import Phase
+from validators.block_graph import weight_of
 from validators.examples import dense, edit, example, insert
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -57,7 +58,7 @@ def misplaced_end(subject: Subject) -> Iterator[Hit]:
 
 def _what(node: AnyNode) -> str:
     """A node's op, or the weight of a linear or norm."""
-    return str(getattr(node, "weight", node.op))
+    return weight_of(node) or node.op
 
 
 def _lacking(subject: Subject, phase: Phase, path: str, block: str, needed: tuple[str, ...]) -> Iterator[Hit]:
