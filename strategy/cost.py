@@ -28,7 +28,7 @@ from strategy.operating import load_grid, operate
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
 from strategy.request import Problem
 from strategy.result import Estimate, OpShare
-from strategy.strategy import Pool, Strategy
+from strategy.strategy import Phase, Pool, Strategy
 
 
 def curve(dag: Dag, problem: Problem, calibration: Calibration, concurrency: Grid | None = None) -> Curve:
@@ -257,21 +257,19 @@ class _Deployment:
         return notes
 
 
-def _shares(times: PassTime, phase: str, scale: float) -> tuple[OpShare, ...]:
+def _shares(times: PassTime, phase: Phase, scale: float) -> tuple[OpShare, ...]:
     """Milliseconds per node summed over layers and stages; hand-overs between stages as one entry."""
     total: dict[tuple[str, TimeKind], float] = {}
-    for row, one in enumerate(times.priced):
-        ms = float(times.counts[row].sum() * times.node_ms[row, 0]) * scale
+    spent = (times.counts.sum(axis=1) * times.node_ms[:, 0] * scale).tolist()
+    for one, kind, ms in zip(times.priced, times.kinds(0), spent, strict=True):
         if ms > 0:
-            key = (f"{one.block.name}.{one.node.id}", times.kind(row, 0))
+            key = (f"{one.block.name}.{one.node.id}", kind)
             total[key] = total.get(key, 0.0) + ms
     stages = times.counts.shape[1]
     crossing = float((stages - 1) * times.boundary_ms[0]) * scale
     if crossing > 0:
         total[("boundary", "communication")] = crossing
-    return tuple(
-        OpShare.model_validate({"phase": phase, "op": op, "kind": kind, "ms": ms}) for (op, kind), ms in total.items()
-    )
+    return tuple(OpShare(phase=phase, op=op, kind=kind, ms=ms) for (op, kind), ms in total.items())
 
 
 def _cause(share: OpShare) -> str:

@@ -10,7 +10,7 @@ Replicas and attention replicas share the load evenly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -406,9 +406,8 @@ class Fleet:
 
     def _fitting(self, strategy: Strategy) -> int:
         """Sequences whose cache fits on a decoding attention replica; 0 when some pool cannot hold one."""
-        if any(self.passes.sequences(pool) == 0 for pool in strategy.pools):
-            return 0
-        return self.passes.sequences(strategy.pool_for("decode"))
+        fitting = {pool.name: self.passes.sequences(pool) for pool in strategy.pools}
+        return fitting[strategy.pool_for("decode").name] if all(fitting.values()) else 0
 
     def decode_passes(self, batch: Grid) -> list[PassTime]:
         """Of every deployment one decode pass when `batch` [deployments] sequences decode on an attention replica."""
@@ -441,7 +440,7 @@ def constants_of(problem: Problem, calibration: Calibration, *, disaggregated: b
 
 def engine_of(problem: Problem, calibration: Calibration, disaggregated: NDArray[np.bool_]) -> EngineConstants:
     """Constants of the problem's engine, arrays like `disaggregated`."""
-    kinds = [astuple(constants_of(problem, calibration, disaggregated=apart)) for apart in (False, True)]
+    kinds = [vars(constants_of(problem, calibration, disaggregated=apart)).values() for apart in (False, True)]
     values: Any = (np.where(disaggregated, apart, together) for together, apart in zip(*kinds, strict=True))
     return EngineConstants(*values)
 

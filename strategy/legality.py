@@ -5,6 +5,7 @@ order in which the rules do and names the first rule that would refuse. None of 
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from strategy.strategy import LayerRange, Pool
 Ranks = int | NDArray[np.int64]
 VOCAB_PAD = 64
 """Engines round a vocabulary up to a multiple of this before they split it (vLLM, vocab_parallel_embedding.py)."""
+MAX_KNOWN = 8192
+"""Answers of `illegal` that are kept, some 2 kB each."""
 
 
 # --- divisors ---------------------------------------------------------------------------------------------------------
@@ -511,8 +514,15 @@ def illegal(
     """Code of the first strategy or layout rule with severity error that refuses `pool`, or None.
 
     Quantisation rules are asked only with a `precision`, cluster rules only with a `cluster`. Microseconds: the search calls it
-    for every candidate.
+    for every candidate, and of the next search for the same model and cluster the answers are known, whatever the traffic.
     """
+    return _illegal(model, pool, precision, cluster, engine)
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _illegal(
+    model: ModelSpec, pool: Pool, precision: Precision | None, cluster: Cluster | None, engine: Engine | None
+) -> str | None:
     candidate = Candidate(model, pool, precision, cluster, engine)
     broken = next((code for code, holds in _ARITHMETIC if not holds(candidate)), None)
     if broken is None and precision is not None:

@@ -6,7 +6,7 @@ its full length (isl + osl), and engine buffers are counted whether or not an en
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ MEMORY_FRACTION: dict[Engine, float] = {"vllm": 0.9, "sglang": 0.9, "trtllm": 0.
 MOST_FRACTION = 0.99
 """Engines refuse a whole GPU."""
 
+MAX_KNOWN = 8192
+"""Pools whose weights are remembered from search to search."""
 SGLANG_LEAST_SHARE = 0.5
 """Share of what weights and buffers leave that SGLang's cache gets at least: where weights nearly fill its fraction, deployments seem to
 raise it, which is inferred (DeepSeek-R1 fp8 on four B200 served loads without waiting that need 0.93 and more; on eight, with a full cache, it waited as 0.9 does)."""
@@ -90,7 +92,12 @@ def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer
 
 def attention_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
     """Bytes of one layer's attention weights: heads split over tp, KV heads replicated beyond their number, latent projections whole."""
-    tp, attention, h = pool.attention.tp_size, model.attention, model.hidden_size
+    return _attention_weight_bytes(model, precision, pool.attention.tp_size)
+
+
+@lru_cache(maxsize=256)
+def _attention_weight_bytes(model: ModelSpec, precision: Precision, tp: int) -> float:
+    attention, h = model.attention, model.hidden_size
     size = weight_bytes_per_element(model, precision, "attention")
     heads = split_size(attention.num_heads, tp)
     if attention.kind == "gqa":
@@ -140,6 +147,11 @@ def shared_expert_ranks(pool: Pool) -> int:
 
 def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
     """Weight bytes of the fullest rank of every stage: layers, the embedding on the first, final norm and head on the last."""
+    return list(_stage_weight_bytes(model, precision, pool))
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> tuple[float, ...]:
     runs = [(start, end, kinds) for start, end, *kinds in model.layer_runs()]
     per_kind = {tuple(kind): layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
     totals = []
@@ -153,7 +165,7 @@ def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> li
     totals[0] += table
     shared = model.tie_word_embeddings and len(totals) == 1
     totals[-1] += h * weight_bytes_per_element(model, precision, "norm") + (0 if shared else head)
-    return totals
+    return tuple(totals)
 
 
 def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:

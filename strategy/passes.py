@@ -130,12 +130,17 @@ class PassTime:
         """Between two passes of a full pipeline: the slowest stage and its bubbles, [grid]."""
         return cast(Grid, self.stage_ms.max(axis=0) * self.stretch)
 
-    def kind(self, row: int, column: int) -> TimeKind:
-        """What bounds node `row` at grid point `column`."""
-        op = op_kind(self.priced[row].node.op)
-        if op == "communication" or self.priced[row].node.op == "step_sync":
-            return "communication"
-        return "compute" if self.parts.compute_ms[row, column] > self.parts.memory_ms[row, column] else "memory"
+    def kinds(self, column: int) -> list[TimeKind]:
+        """What bounds each node at grid point `column`."""
+        computes = (self.parts.compute_ms[:, column] > self.parts.memory_ms[:, column]).tolist()
+        return [
+            "communication" if _communicates(one.node.op) else "compute" if by_arithmetic else "memory"
+            for one, by_arithmetic in zip(self.priced, computes, strict=True)
+        ]
+
+
+def _communicates(op: str) -> bool:
+    return op_kind(op) == "communication" or op == "step_sync"
 
 
 def pass_time(dag: Dag, phase: Phase, problem: Problem, calibration: Calibration, load: Load) -> PassTime:

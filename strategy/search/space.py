@@ -10,7 +10,7 @@ from strategy.export.express import Host, nearest
 from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import PREFILL_BUDGET_TOKENS
 from strategy.model import ModelSpec
-from strategy.request import Constraints, FixedDegrees, Problem
+from strategy.request import FixedDegrees, Problem
 from strategy.search.stages import better_stages
 from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool, Strategy
 
@@ -29,12 +29,14 @@ GATHERED_SHARE = 0.2
 def pools(problem: Problem) -> Iterator[Pool]:
     """Every legal pool of one replica that answers the request's constraints and that its engine can run, each once."""
     seen: set[Pool] = set()
+    fixed = problem.constraints.fix
+    asked = fixed.cp_size, fixed.dcp_size, fixed.pp_size
     for found in _pools(problem):
         pool = as_engine_runs_it(problem, found)
         if pool is None or pool in seen:
             continue
         seen.add(pool)
-        if _wanted(pool, problem.constraints) and is_legal(problem, pool):
+        if _wanted(pool, asked) and is_legal(problem, pool):
             yield pool
 
 
@@ -269,8 +271,11 @@ def _lowerings(problem: Problem, pool: Pool, ep_size: int) -> list[EpLowering]:
     return ["all_to_all"] if exchanged else ["all_gather"]
 
 
-def _wanted(pool: Pool, constraints: Constraints) -> bool:
-    fixed = constraints.fix
-    asked = (fixed.cp_size, fixed.dcp_size, fixed.pp_size)
-    have = (pool.attention.cp_size, pool.dcp_size, pool.pp_size)
-    return all(want in (None, found) for want, found in zip(asked, have, strict=True))
+def _wanted(pool: Pool, asked: tuple[int | None, int | None, int | None]) -> bool:
+    """Whether a pool has the cp_size, dcp_size and pp_size that are fixed."""
+    cp_size, dcp_size, pp_size = asked
+    return (
+        cp_size in (None, pool.attention.cp_size)
+        and dcp_size in (None, pool.dcp_size)
+        and pp_size in (None, pool.pp_size)
+    )
