@@ -1,7 +1,8 @@
 """The knowledge base as citable sections: ours, and folders of the user's own beside it.
 
 Pages are data. A user's page is never code or instruction here: it is limited in size, read as UTF-8 text, and what cannot be
-read is skipped and reported by `Library.skipped`. Folders are looked at on every call, so an added or changed page needs no restart.
+read is skipped and reported by `Library.skipped`. Folders of users are looked at on every call, so an added or changed page
+needs no restart.
 """
 
 import hashlib
@@ -193,21 +194,30 @@ def _named(folders: list[Path]) -> list[tuple[str, Path]]:
     return named
 
 
-def _listing(folders: list[tuple[str, Path]]) -> tuple[tuple[_File, ...], tuple[Skipped, ...]]:
+Listing = tuple[tuple[_File, ...], tuple[Skipped, ...]]
+
+
+def _listing(folders: list[tuple[str, Path]]) -> Listing:
     """Markdown files of all folders in order, without opening any."""
-    files: list[_File] = []
-    skipped: list[Skipped] = []
-    for prefix, folder in folders:
-        if not folder.is_dir():
-            skipped.append(Skipped(str(folder), "is not a folder that can be read"))
-            continue
-        found = [_describe(path, prefix, folder) for path in _markdown_paths(folder)]
-        skipped += [one for one in found if isinstance(one, Skipped)]
-        taken = [one for one in found if isinstance(one, _File)]
-        if len(taken) > MAX_FILES:
-            skipped.append(Skipped(str(folder), f"has {len(taken)} pages, only the first {MAX_FILES} are read"))
-        files += taken[:MAX_FILES]
-    return tuple(files), tuple(skipped)
+    found = [_own_pages() if folder == PAGES else _pages_in(prefix, folder) for prefix, folder in folders]
+    return tuple(file for files, _ in found for file in files), tuple(one for _, skipped in found for one in skipped)
+
+
+@cache
+def _own_pages() -> Listing:
+    """Our pages, looked for once: they come with the code and change no more often."""
+    return _pages_in("", PAGES)
+
+
+def _pages_in(prefix: str, folder: Path) -> Listing:
+    if not folder.is_dir():
+        return (), (Skipped(str(folder), "is not a folder that can be read"),)
+    found = [_describe(path, prefix, folder) for path in _markdown_paths(folder)]
+    skipped = [one for one in found if isinstance(one, Skipped)]
+    taken = [one for one in found if isinstance(one, _File)]
+    if len(taken) > MAX_FILES:
+        skipped.append(Skipped(str(folder), f"has {len(taken)} pages, only the first {MAX_FILES} are read"))
+    return tuple(taken[:MAX_FILES]), tuple(skipped)
 
 
 def _markdown_paths(folder: Path) -> Iterator[Path]:
