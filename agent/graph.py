@@ -61,17 +61,20 @@ async def finish(state: State, runtime: Runtime[Run]) -> Update:
     return loop.conclude(state, runtime.context)
 
 
-def after_understand(state: State) -> Literal["retrieve", "finish"]:
+# The choices of the next step are coroutines because langgraph hands plain functions to a thread.
+
+
+async def after_understand(state: State) -> Literal["retrieve", "finish"]:
     """A question ends the run."""
     return "finish" if state.get("question") else "retrieve"
 
 
-def after_retrieve(state: State) -> Literal["propose", "finish"]:
+async def after_retrieve(state: State) -> Literal["propose", "finish"]:
     """Nothing is asked of a model about a request that the planner showed to be infeasible."""
     return "finish" if loop.planned_infeasible(state) else "propose"
 
 
-def after_validate(state: State, runtime: Runtime[Run]) -> Literal["repair", "fall_back", "finish"]:
+async def after_validate(state: State, runtime: Runtime[Run]) -> Literal["repair", "fall_back", "finish"]:
     """Accepted: finish. Otherwise repair while there is hope and budget, then fall back, then give up."""
     if state["accepted"] or loop.nothing_left(state):
         return "finish"
