@@ -164,7 +164,7 @@ BENCHES: dict[str, Bench] = {
     "leaving-sqlite": Bench(_leavings_on_sqlite, f"one process: {LEAVES}"),
     "leaving-postgres": Bench(_leavings_on_postgres, f"2 API and 2 worker processes: {LEAVES}"),
     "one-at-a-time": Bench(
-        _load(lambda server, sizes: load.one_by_one(server, sizes.repeats)),
+        _load(lambda server, sizes: load.one_by_one(server, sizes.repeats, timed=sizes.repeats == FULL.repeats)),
         "dense on 8 GPUs: plan with proof 0.5 s, validate 20 ms (p50)",
     ),
     "plans-at-once": Bench(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -27,6 +27,8 @@ SAMPLES = 5
 GROWTH_MB = 32.0
 GROWTH_DESCRIPTORS = 8
 MAX_RESIDENT_MB = 1_500.0
+MEDIANS_S = {"plan": 0.5, "validate": 0.02}
+"""What one request may take at the median, on a machine that does nothing else."""
 PAUSE = 0.2
 """Share of the whole time for which nobody may be answered."""
 
@@ -128,8 +130,8 @@ async def soak(server: Process, requests: int, *, at_once: int = 4) -> Report:
     return report
 
 
-async def one_by_one(server: Process, requests: int) -> Report:
-    """The time of a single plan with its proof, and of judging its DAG, in a warm server."""
+async def one_by_one(server: Process, requests: int, *, timed: bool) -> Report:
+    """The time of a single plan with its proof, and of judging its DAG, in a warm server; `timed`, what takes too long is a fault."""
     report = Report("one at a time")
     async with _client(1) as http:
         _, planned = await _post(http, server.url, REQUEST)
@@ -140,7 +142,16 @@ async def one_by_one(server: Process, requests: int) -> Report:
             ("validate_without_proof", "/v1/validate?prove=false", dag),
         ):
             report.facts |= await _repeated(http, server, name, path, body, requests)
+    if timed:
+        report.faults = list(_too_slow(report.facts))
     return report
+
+
+def _too_slow(facts: dict[str, float | int | str]) -> Iterator[str]:
+    for name, most in MEDIANS_S.items():
+        took = float(facts[f"{name}_p50_s"])
+        if took > most:
+            yield f"{name} took {took * 1e3:.1f} ms at the median, over {most * 1e3:.0f}"
 
 
 async def _repeated(
