@@ -87,26 +87,32 @@ OF_A_KIND = frozenset({"request_ms", "queue"})
 
 
 def engine_keys(point: Point) -> dict[str, list[Key]]:
-    """Factors of every engine quantity."""
+    """Factors of every engine quantity.
+
+    GPUs of one generation (`within`) differ in what their hosts do, and in how far engines have come when they are measured.
+    """
     archs, engine, serving = generation(point), point.engine, point.serving
     model = point.problem.model
     shape = {"shape": model.shape}
     typed = {**shape, "dtype": point.weights}
     kinds = ({"attention": model.attention.kind}, {"kind": model.kind})
+    within = [{"archs": (point.problem.cluster.gpu.arch,)}] if len(archs) > 1 else []
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
         "decode_time": [{}, shape, typed],
-        "prefill_time": [{}, {"archs": archs}, shape, typed],
+        "prefill_time": [{}, {"archs": archs}, *within, shape, typed],
         "prefill_pass_ms": [{}, {"archs": archs}],
-        "request_ms": [{}, {"serving": serving}, {"archs": archs}, shape],
+        "request_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
         "burst": [{}],
         "queue": [{}, {"serving": serving}, {"archs": archs}, shape],
         "queue_growth": [{}, {"serving": serving}],
         "interference": [{}],
-        "front_ms": [{}, {"serving": serving}, shape],
-        "poll_steps": [{}, {"archs": archs}, shape],
-        "balance_steps": [{}],
+        "front_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
+        "poll_steps": [{}, {"archs": archs}, *within, shape],
+        "balance_steps": [{}, {"archs": archs}],
+        "relaxed_polls": [{}, {"archs": archs}],
+        "standing": [shape],
     }
     return {
         name: [
@@ -120,7 +126,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
 
 _START = {
     "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "burst": 0.1, "queue": 0.5,
-    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5,
+    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5, "standing": 1e-4,
 }  # fmt: skip
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
@@ -137,14 +143,29 @@ SHAPE_WIDTH = {
     "queue": 0.3,
     "front_ms": 0.5,
     "poll_steps": 0.8,
+    "standing": 4.0,
 }
 """How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
+FIRST_GUESS = {"standing": math.log(1000)}
+"""Where the search for a model's own factor begins when it is not at 1: from nothing standing there is no slope to follow."""
 KIND_WIDTH = 0.25
 """How far kinds of models may be from each other."""
 USUAL_WIDTH = 0.18
 PARTICULAR = 0.7
 """Width of particular factors over that of general ones; `_PARTICULAR` where listed there."""
-_PARTICULAR = {"poll_steps": 1.4, "balance_steps": 1.0, "launch_time": 1.4, "compute_time": 1.4, "memory_time": 1.4}
+_PARTICULAR = {
+    "poll_steps": 1.4,
+    "relaxed_polls": 3.0,
+    "balance_steps": 1.0,
+    "launch_time": 1.4,
+    "compute_time": 1.4,
+    "memory_time": 1.4,
+}
+
+
+def first_guess(key: Key) -> float:
+    """Logarithm of a factor over what is expected of it, where the search begins."""
+    return FIRST_GUESS.get(key.quantity, 0.0) if key.shape != "*" else 0.0
 
 
 def prior(key: Key) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from evals.cost_factors import prior
+from evals.cost_factors import first_guess, prior
 from evals.cost_rows import Point, layout_pairs
 from evals.cost_table import Prediction, Table
 from strategy.calibration import Calibration, Factor, HeldOut
@@ -62,7 +62,7 @@ def fit(table: Table, use: Grid | None = None) -> Fit:
     expected = np.array([prior(key) for key in table.keys])
     start, width = expected[:, 0], expected[:, 1]
     objective = _Objective(table, used, start, width, Pairs.of(table, used))
-    logs, damping = start.copy(), 1.0
+    logs, damping = start + [first_guess(key) for key in table.keys], 1.0
     cost, gradient, curvature = objective.at(logs)
     for _ in range(MAX_STEPS):
         moved = logs - np.linalg.solve(curvature + damping * np.diag(1 / width**2), gradient)

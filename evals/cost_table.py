@@ -19,7 +19,7 @@ from strategy.calibration import ENGINE_QUANTITIES, Calibration
 from strategy.cost import Server
 from strategy.fleet import balanced, front_ends
 from strategy.passes import PassTime
-from strategy.serving import Demand, steady_state
+from strategy.serving import Demand, polling_steps, steady_state
 from strategy.strategy import Phase
 
 Grid = NDArray[np.float64]
@@ -174,6 +174,8 @@ class Table:
         steps = decode * engine["decode_time"][:, None]
         steps = steps + engine["decode_step_ms"][:, None] + engine["per_sequence_us"][:, None] * 1e-3 * self.batches
         passes = prefill * engine["prefill_time"][:, None] + engine["prefill_pass_ms"][:, None]
+        in_flight = self.batches[:, -1] * self.behind
+        polling = polling_steps(engine["poll_steps"], engine["relaxed_polls"], in_flight)
         load = Demand(
             batch=self.batches[:, -1],
             osl=self.osl,
@@ -185,9 +187,10 @@ class Table:
             prefill_replicas=self.prefill_replicas,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
-            front_ms=engine["front_ms"] * np.maximum(self.batches[:, -1] * self.behind - 1, 0.0),
+            front_ms=engine["front_ms"] * np.maximum(in_flight - 1, 0.0),
             interference=engine["interference"],
-            held_steps=engine["poll_steps"] + np.where(self.balanced, engine["balance_steps"], 0.0),
+            standing=engine["standing"] / self.behind,
+            held_steps=polling + np.where(self.balanced, engine["balance_steps"], 0.0),
         )
         served = steady_state(load, lambda batch: interpolate(self.batches, steps, batch))
         life = served.ttft_ms + served.tpot_ms * (self.osl - 1)
@@ -346,6 +349,7 @@ def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
         "front_ms",
         "poll_steps",
         "balance_steps",
+        "standing",
         "message_time",
         "launch_time",
     }

@@ -37,6 +37,8 @@ EngineQuantity = Literal[
     "front_ms",
     "poll_steps",
     "balance_steps",
+    "relaxed_polls",
+    "standing",
 ]
 FactorQuantity = KernelQuantity | EngineQuantity
 ENGINE_QUANTITIES: tuple[EngineQuantity, ...] = get_args(EngineQuantity)
@@ -170,6 +172,10 @@ class EngineConstants:
     """Decode steps that pass, on average, before an engine sees a prompt that has come: half of the interval at which it looks."""
     balance_steps: float
     """Decode steps for which a prompt is held back under DP attention, until other replicas have prompts as well."""
+    relaxed_polls: float
+    """How many times longer the interval at which an engine looks for prompts is with many requests in flight; at least 1."""
+    standing: float
+    """Requests of one front end that stand before the engine whatever it does (a load that holds more than the engine takes)."""
 
 
 HeldOut = Literal["configuration", "model", "gpu"]

@@ -26,7 +26,7 @@ from strategy.mesh import AXES, axis_size
 from strategy.model import ModelSpec
 from strategy.passes import Grid, PassTime, Pricer, Seat
 from strategy.request import Problem, Workload
-from strategy.serving import Demand, steady_state
+from strategy.serving import Demand, polling_steps, steady_state
 from strategy.strategy import Phase, Pool, Strategy
 from strategy.work import Load
 
@@ -304,6 +304,8 @@ class Plants:
     def demand(self, batch: Grid) -> Demand:
         """The load that `batch` requests in flight put on each decoding attention replica."""
         alone, taken = self.prefill_ms
+        behind = self.decode_servers / self.front_ends
+        polling = polling_steps(self.engine.poll_steps, self.engine.relaxed_polls, batch * behind)
         return Demand(
             batch=batch,
             osl=self.workload.osl,
@@ -315,9 +317,10 @@ class Plants:
             prefill_replicas=self.prefill_servers / self.decode_servers,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
-            front_ms=self.engine.front_ms * np.maximum(batch * self.decode_servers / self.front_ends - 1, 0.0),
+            front_ms=self.engine.front_ms * np.maximum(batch * behind - 1, 0.0),
             interference=self.engine.interference,
-            held_steps=self.engine.poll_steps + np.where(self.balanced, self.engine.balance_steps, 0.0),
+            standing=self.engine.standing / behind,
+            held_steps=polling + np.where(self.balanced, self.engine.balance_steps, 0.0),
         )
 
     def curve(self, asked: Grid) -> Curve:

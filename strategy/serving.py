@@ -14,6 +14,8 @@ Grid = NDArray[np.float64]
 
 _HALVINGS = 26
 """Bisections of the decoding share: exact to 2^-26 of the load."""
+RELAXED_BETWEEN = (8.0, 16.0)
+"""Requests in flight between which launch files go over to looking for prompts less often."""
 _SHORTEST = 1e-3
 """Steps that a request without output counts for."""
 
@@ -44,6 +46,8 @@ class Demand:
     """Time that the other requests of one front end add to a first token there."""
     interference: Grid | float = 1.0
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
+    standing: Grid | float = 0.0
+    """Requests that stand before the engine whatever it does, as when a load generator holds more than the engine takes."""
     held_steps: Grid | float = 0.5
     """Decode steps that pass before a prompt is taken up: half a step where an engine looks for prompts at each."""
 
@@ -58,6 +62,13 @@ class Served:
     """Sequences decoding at once."""
     prefill_share: Grid
     """Share of the prefilling replicas' time spent in prefill."""
+
+
+def polling_steps(steps: Grid | float, relaxed: Grid | float, in_flight: Grid) -> Grid:
+    """Decode steps that pass before a prompt is seen: `steps` with few requests in flight, `relaxed` times (at least once) as many with many."""
+    few, many = RELAXED_BETWEEN
+    share = np.log(np.clip(in_flight, few, many) / few) / np.log(many / few)
+    return np.asarray(steps * np.maximum(relaxed, 1.0) ** share)
 
 
 def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
@@ -76,6 +87,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     interrupting = load.interference * load.taken_ms / load.prefill_replicas
     stopped = np.where(load.disaggregated, 0.0, interrupted * interrupting)
     joining = np.where(load.disaggregated, 0.0, load.held_steps * interrupted)
+    standing = load.standing * interrupted
     most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
 
     def rate(decoding: Grid, step: Grid) -> Grid:
@@ -86,12 +98,13 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
         decoding = 0.5 * (low + high)
         step = step_at(decoding)
         per_ms = rate(decoding, step)
-        over = (decoding + per_ms * (first + joining * step) > load.batch) | (per_ms > most)
+        over = (decoding + standing + per_ms * (first + joining * step) > load.batch) | (per_ms > most)
         low, high = np.where(over, low, decoding), np.where(over, decoding, high)
     decoding = np.maximum(high, 1e-9 * load.batch)
     step = step_at(decoding)
     per_ms = rate(decoding, step)
     tpot = step / (1 - np.minimum(per_ms * stopped, 1 - 1e-9))
-    ttft = np.maximum(first + joining * step, np.where(load.disaggregated, (load.batch - decoding) / per_ms, 0.0))
+    waited = first + joining * step + standing / per_ms
+    ttft = np.maximum(waited, np.where(load.disaggregated, (load.batch - decoding) / per_ms, 0.0))
     share = np.minimum(per_ms * load.taken_ms / load.prefill_replicas, 1.0)
     return Served(ttft, tpot, decoding, share)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strategy.serving import Demand, Served, steady_state
+from strategy.serving import Demand, Served, polling_steps, steady_state
 
 LOADS = np.array([1.0, 2.0, 8.0, 64.0, 512.0])
 TOGETHER = Demand(
@@ -95,3 +95,20 @@ def test_interference_scales_what_decoding_waits_for() -> None:
     half, whole = served(replace(TOGETHER, interference=0.5)), served(TOGETHER)
 
     assert half.tpot_ms[3] < whole.tpot_ms[3]
+
+
+def test_a_request_that_stands_outside_waits_for_one_place_of_all() -> None:
+    plain, standing = served(TOGETHER), served(replace(TOGETHER, standing=1.0))
+
+    life = standing.ttft_ms + 499 * standing.tpot_ms
+    assert standing.ttft_ms[0] == plain.ttft_ms[0]
+    assert (standing.ttft_ms - plain.ttft_ms)[2:4] == pytest.approx(((1 - 1 / LOADS) * life / LOADS)[2:4], rel=0.01)
+    assert np.all(standing.decode_batch <= plain.decode_batch)
+
+
+def test_engines_look_for_prompts_less_often_when_many_requests_run() -> None:
+    steps = polling_steps(5.0, 3.0, np.array([1.0, 8.0, 11.0, 16.0, 500.0]))
+
+    assert steps[[0, 1, 3, 4]] == pytest.approx([5, 5, 15, 15])
+    assert 5 < steps[2] < 15
+    assert polling_steps(5.0, 0.5, np.array([64.0])) == pytest.approx([5.0])  # never more often than with few
