@@ -1,11 +1,13 @@
-"""Degrees that a text mentions and does not ask for: how it was once, how it runs today, what it wonders about.
+"""Choices that a text mentions and does not ask for: how it was once, how it runs today, what it wonders about.
 
-They bind no plan. Each is said back, so that nobody who meant it as a wish waits for it in vain.
+They bind no plan: degrees, bans, engines, precisions, serving. Each is said back, so that nobody who meant it as a wish waits for it in vain.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+from agent.understand.choices import DTYPES, ENGINES, SERVINGS
 from agent.understand.constraints import BANS, DEGREES, OPEN_DEGREES
 from agent.understand.notes import Notes
 from agent.understand.scan import SPAN, Scan, compiled
@@ -23,8 +25,26 @@ _WONDERS = compiled(
     r"|\b(?:not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
 )
-_BINDING = compiled(r"\b(?:fixed|must|required|mandatory|given|exactly|has\s+to|have\s+to)\b")
-"""A degree in such a sentence that is a wish all the same."""
+_BINDING = compiled(r"\b(?:fixed|must|required|mandatory|given|exactly|has\s+to|have\s+to|please|pls)\b")
+"""A choice in such a sentence that is a wish all the same."""
+_INVERTED = compiled(
+    r"(?:^|(?<=[,;:(.\x1f]))\s{0,3}(?:(?:and|but|so|or|also|then|hm+|well|btw|by\s+the\s+way|otherwise|i\.e\.)[\s,]{1,3}){0,3}"
+    r"(?:is|are|isn'?t|aren'?t|was|does|do|doesn'?t|don'?t|did|should|shouldn'?t|shall|would|wouldn'?t|will|won'?t|can|can'?t|could|couldn'?t|may|might|must|has|have|any\s+(?:reason|benefit|point|advantage|gain|chance|value)|"
+    r"wouldn't|anyone|any\s*one|maybe|perhaps|or|why\s+not|ist|sind|kann|könnte|soll(?:te|ten|en)?|wäre|lohnt|hilft|geht|est-ce|peut-on|faut-il|serait|es|puede|podemos|podría|conviene|vale|è|possiamo|conviene|seria|posso|podemos|is\s+het)\b(?!\s*[:=])"
+)
+"""How a question starts that is answered with yes or no."""
+_POLITE = compiled(
+    r"\b(?:can|could|would|will|kannst|könntest|können|könnten|peux|pouvez|pourriez|puedes|podrías|podría|puoi|potete|potresti|pode|poderia)[-\s]+(?:you|ye|u|du|sie|ihr|tu|vous|usted|someone|somebody|we\s+please|i\s+please)\b"
+)
+_SOUGHT = compiled(
+    r"^\W*(?:\w+[\s,]+){0,4}?(?:what|which|how|where|who|when|best|recommended|ideal|optimal|welche\w*|wie|was|quel\w*|comment|combien|qué|cuál|cuánt\w*|cómo|quale|quali|come|qual|como|quanti|quant[ao]s)\b"
+)
+"""A sentence that asks for the plan itself: what stands in it is told, not asked."""
+_PLAN_SOUGHT = compiled(
+    r"^\W*(?:(?:so|and|now|ok|hi|hello)\W+)?(?:what|which|how)\b[^?,]{0,40}\b(?:layout|plan|split|sharding|config\w*|set-?up|parallelism|strategy|way|deployment|scheme|mapping|arrangement|shard|serve|deploy|run|host)\b"
+)
+MOST_WORDS = 7
+"""Words of a clause that is a question by its mark alone: `TP16 OK?`."""
 _RUNS = r"(?:run|runs|running|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
 _TODAY = r"(?:currently|today|at\s+(?:the\s+moment|present)|right\s+now|presently|nowadays|these\s+days|as\s+of\s+(?:now|today)|so\s+far|momentan|derzeit|aktuell|zurzeit|bislang|actuellement|aujourd'hui|actualmente|hoy|atualmente|hoje|attualmente|oggi)"
 _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|winter|night|sprint)|yesterday|previously|formerly|originally|back\s+then|(?:years?|months?|weeks?|days?)\s+ago|in\s+the\s+past|earlier\s+this\s+\w+|früher|bisher|letzte[ns]?\s+(?:jahr|woche|monat|quartal)|auparavant|avant|l'an\s+dernier|antes|el\s+año\s+pasado|prima)"
@@ -48,37 +68,82 @@ _COMBINED = rf"{_KIND}(?:\s?[x*+/&,]?\s?{_KIND}){{0,4}}"
 _ALTERNATIVES = compiled(
     rf"(?<![a-z]){_COMBINED}(?:\s*,?\s*(?:\b(?:or|vs\.?|versus|oder|ou|of|или)\b|\bo\b|还\s*是|ま\s*た\s*は|또는|そ\s*れ\s*と\s*も)\s*(?:(?:rather|maybe|even|with|use|perhaps)\s+)?{_COMBINED})+"
 )
+_ENGINE = r"(?:v-?llm|sg-?lang|sgl|tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)"
+_DTYPE = r"(?:(?:mx|nv)?fp(?:4|8|16)|bf16|int[48]|awq|gptq)"
+_OR = r"\s*(?:\b(?:or|vs\.?|versus|oder|ou|of|или|either)\b|\bo\b|/(?!v-?llm)|还\s*是|ま\s*た\s*は|또는|か)\s*(?:(?:rather|even|with|use|in)\s+)?"
+_OTHER_ALTERNATIVES = compiled(
+    rf"\b{_ENGINE}(?:{_OR}{_ENGINE})+\b|(?<![\w-]){_DTYPE}(?:\s+weights)?(?:{_OR}{_DTYPE})+\b(?!\s*(?:kv|activations?))"
+)
+"""Engines and precisions of which none is said to hold."""
 _NOT = compiled(r"\b(?:no|not|neither|without|avoid|never|nor)\s+(?:use\s+)?$")
 
 
-def pass_over(scan: Scan, notes: Notes) -> None:
-    """Eat the degrees and bans that a text tells of or wonders about."""
-    for match in _ALTERNATIVES.finditer(scan.text):
-        if _NOT.search(scan.text[max(0, match.start() - 16) : match.start()]) is None:
-            _told(scan, notes, match.span(), "alternatives: the plan chooses")
-    for span in list(_wondered(scan.text)):
-        _pass(
-            scan,
-            notes,
-            span,
-            (*DEGREES, *BANS, *OPEN_DEGREES),
-            "asked about, so that nothing is fixed: the plan chooses",
-        )
+def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes) -> None:
+    """Eat the choices that a text tells of or wonders about; `named` are the places of its models and GPUs."""
+    for pattern in (_ALTERNATIVES, _OTHER_ALTERNATIVES):
+        for match in pattern.finditer(scan.text):
+            if _NOT.search(scan.text[max(0, match.start() - 16) : match.start()]) is None:
+                _told(scan, notes, match.span(), "alternatives: the plan chooses")
+    for span in [*_weighed(scan.text, named), *_wondered(scan.text, named)]:
+        _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
     for span in list(_past_and_present(scan.text)):
         _pass(scan, notes, span, DEGREES, "told of how it was or is, not asked for")
 
 
-def _wondered(text: str) -> Iterator[SPAN]:
-    """Sentences, or what is left of them, that ask which degree is right."""
+_CHOICES = (*DEGREES, *BANS, *OPEN_DEGREES, *ENGINES, *SERVINGS, *DTYPES)
+
+
+_OPINION = compiled(
+    r"^\W*(?:so\W+|and\W+|but\W+)?(?:which\s+(?:one|of\s+(?:the\s+|these\s+|those\s+)?(?:two|both|them|these|those))\b|what\s+(?:do|would)\s+(?:you|u)\s+(?:think|recommend|suggest|say|do)|(?:any\s+)?(?:thoughts|opinions|ideas|advice)\b|who(?:'s|\s+is)\s+right|what(?:'s|\s+is)\s+(?:better|best)\s*\?|was\s+ist\s+besser|welche[rs]?\s+ist\s+besser|qu'en\s+penses|lequel\s+est|cuál\s+es\s+mejor|qué\s+opinas)"
+)
+"""A question about what the sentence before it weighed."""
+
+
+def _weighed(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
+    """Sentences whose choices the next one asks an opinion of."""
+    sentences = [m.span() for m in _SENTENCE.finditer(text)]
+    for (start, end), (low, high) in pairwise(sentences):
+        settled = _BINDING.search(text, start, end) is not None
+        if text[low:high].endswith("?") and _OPINION.match(text[low:high]) and not settled:
+            yield from [(start, end)] if not any(start <= a < end for a, _ in named) else []
+
+
+def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
+    """Sentences, or what is left of them, that ask which choice is right."""
     for sentence in _SENTENCE.finditer(text):
         words = sentence.group()
         if _BINDING.search(words) is not None:
             continue
         wonders = _WONDERS.search(words)
-        if words.endswith("?") and _DELIBERATES.search(words) is not None:
+        names = any(sentence.start() <= a < sentence.end() for a, _ in named)
+        deliberates = _DELIBERATES.search(words) if words.endswith("?") else None
+        if (
+            deliberates is not None
+            and not (names and "about" in deliberates.group())
+            and not _PLAN_SOUGHT.search(words)
+        ):
             yield sentence.span()
         elif wonders is not None:
             yield sentence.start() + wonders.start(), sentence.end()
+        elif words.endswith("?") and _POLITE.search(words) is None:
+            start = _asked_from(words)
+            span = sentence.start() + start, sentence.end()
+            if start < len(words) and not any(span[0] <= a < span[1] for a, _ in named):
+                yield span
+
+
+def _asked_from(words: str) -> int:
+    """Where the question of a sentence starts that ends in a question mark; its length when it asks for the plan itself."""
+    inverted = [m.start() for m in _INVERTED.finditer(words)]
+    if inverted:
+        return inverted[-1]
+    if _SOUGHT.search(words) is not None:
+        return len(words)
+    clause = max((m.end() for m in _PARTS.finditer(words)), default=0)
+    return clause if len(words[clause:].split()) <= MOST_WORDS else len(words)
+
+
+_PARTS = re.compile(r"[,;:(\n](?=\s{0,3}\S)|\s-\s")
 
 
 def _past_and_present(text: str) -> Iterator[SPAN]:

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from agent.understand.asides import pass_over
 from agent.understand.choices import find_choices, find_objective, find_precision
 from agent.understand.clusters import find_cluster
-from agent.understand.constraints import find_constraints, find_gpu_limit
+from agent.understand.constraints import PER_HOST, find_constraints, find_gpu_limit
 from agent.understand.latency import find_slo
 from agent.understand.leftovers import note_leftovers
 from agent.understand.models import NICKNAMES, find_model
 from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
-from agent.understand.scan import MAX_CHARACTERS, Scan
+from agent.understand.scan import MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
 from agent.understand.traffic import find_workload
 from agent.understand.wording import scanned
@@ -99,21 +99,28 @@ def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
 def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
     model = find_model(scan, names.models, notes)
+    per_host = scan.take(PER_HOST)
     look = second_look(scan, names.gpus)
+    pass_over(scan, named_places(scan, names), notes)
     choices = find_choices(scan, notes)
     precision = find_precision(scan, notes)
     slo = find_slo(scan, notes)
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
-    pass_over(scan, notes)
     constraints = find_constraints(scan, notes)
     cluster = find_cluster(
         scan, names.gpus, names.gpus_per_host, notes, look.readings, wants_count=objective == "min_gpus"
     )
     workload = find_workload(scan, notes)
+    for match in per_host[:1]:
+        replicas = count_of(match["n"]) * (int(str(cluster["hosts"])) if cluster else 1)
+        fixed = constraints.setdefault("fix", {})
+        assert isinstance(fixed, dict)
+        fixed["replicas"] = replicas
+        notes.assume(f"`{scan.words(match.span())}`: {replicas} replicas")
     if objective is None:
         notes.assume("objective throughput: the text names none")
-    if limit:
+    if limit and not (cluster and _is_all(limit["gpus"], cluster, scan)):
         fixed = constraints.setdefault("fix", {})
         assert isinstance(fixed, dict)
         fixed.update(limit)
@@ -129,6 +136,20 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     }
     settle(document, look, scan, notes)
     return document
+
+
+_TO_USE = compiled(r"\b(?:use|using|take|occupy|run\s+on|dedicate|spare|exactly)\b")
+
+
+def _is_all(gpus: int, cluster: dict[str, Any], scan: Scan) -> bool:
+    """Whether a number of GPUs is just how many there are (`only 4 GPUs available`), and no word says to use so many."""
+    return gpus == cluster["gpus_per_host"] * cluster["hosts"] and _TO_USE.search(scan.original) is None
+
+
+def named_places(scan: Scan, names: Names) -> list[SPAN]:
+    """Where a text names models and GPUs."""
+    gpus = [m.span for m in names.gpus.mentions(scan.original) if any(c.isdigit() for c in scan.words(m.span))]
+    return [*gpus, *(m.span for m in names.models.mentions(scan.original))]
 
 
 def _question(notes: Notes, document: dict[str, Any]) -> str | None:

@@ -13,19 +13,19 @@ _ENGINES = {
     "trtllm": compiled(r"\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _REFUSED = compiled(
-    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|leav\w+|drop\w*|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
+    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
 )
 """Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
         r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
-        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|responsive)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|quickly|responsive|swiftly|rapidly)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
     ),
     "throughput": compiled(
         r"\b(?:(?:squeez\w{1,3}|wring\w{0,4}|get\w{0,4}|push\w{0,4})\s+(?:out\s+)?(?:every|as\s+many|the\s+most)\s+(?:possible\s+)?tokens?(?:\s+(?:per|/|a)\s*s(?:ec(?:ond)?)?)?(?:\s+(?:out|as\s+possible))?|(?:offline|overnight|nightly)\s+batch\w*|batch\s+(?:inference|processing|job)|latency\s+(?:is\s+)?(?:irrelevant|unimportant|does\s*n[o']t\s+matter)|(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
@@ -41,7 +41,7 @@ _GOAL_RATE = compiled(
     r"|\b(?:for|on)\s+(?:pure\s+|raw\s+)?throughput(?=\s*(?:[.,;)\n]|$))|(?:^|(?<=[,;.\n(]))\s*(?:pure\s+|raw\s+|best\s+)?throughput\s*(?=[,;)\n.!]|$)"
 )
 """A rate of tokens as what the plan shall be best at: `maximise tok/s/gpu`, `massimo throughput`, `tput` alone."""
-_MORE = r"(?:matters?\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters|(?:we|i)\s+(?:optimi[sz]e|care|want|need|tune)\w*(?:\s+(?:for|about))?)|(?:over|above|before)\s+(?:everything|all(?:\s+else)?)|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
+_MORE = r"(?:(?:counts|matters)(?=\s*(?:[.,;)!\n]|$))|(?:counts?|matters?)\s+(?:(?:way|much|far|a\s+lot)\s+)?(?:more|most)|is\s+(?:more|most)\s+important|(?:comes?|goes)\s+first|is\s+what\s+(?:counts|matters|(?:we|i)\s+(?:optimi[sz]e|care|want|need|tune)\w*(?:\s+(?:for|about))?)|(?:matters?\s+)?(?:over|above|before)\s+(?:everything|all|anything)(?:\s+else)?|is\s+(?:king|key|critical|everything)|is\s+(?:the|our|my)\s+(?!least|last|lowest)(?:\w+\s+)?(?:concern|priority|goal|objective|focus|aim|target))"
 _PRIORITY = r"(?:prioriti[sz]e|favou?r|prefer|focus\s+on|care\s+(?:more\s+)?about|optimi[sz]e\s+for|tune\s+for)"
 _GOAL = r"(?:(?:goals?|priorit(?:y|ies)|objectives?|optimi[sz]ation\s+target|optimi[sz]e(?:d)?|focus|aim)\s*(?:is|are|:|=|->|for|on|at|,)?\s*(?:the\s+|on\s+|for\s+|to\s+)*(?:(?:low|lowest|minimal|minimum|min|high|highest|max|maximum|best)\s+)?)"
 _EMPHASIS = {
@@ -128,6 +128,12 @@ _NAMED = {
     for field, noun in _NOUN.items()
 }
 _BARE = compiled(rf"\b{_D}\b(?:[- ](?:block|checkpoint|quanti[sz]ed|quanti[sz]ation|model|mode))*")
+
+
+ENGINES = tuple(_ENGINES.values())
+SERVINGS = (_SPLIT, _TOGETHER, _APART, *_SERVING.values())
+DTYPES = (*(pattern for patterns in _NAMED.values() for pattern in patterns), _BARE)
+"""Ways to name an engine, a way of serving, a precision."""
 
 
 def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:

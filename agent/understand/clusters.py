@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.understand.names import Mention, Vocabulary, squash
+from agent.understand.names import Mention, Vocabulary, slips, squash
 from agent.understand.notes import Notes
 from agent.understand.roles import Reading
-from agent.understand.scan import COUNT, Scan, compiled, count_of
+from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
 
 MAX_GPUS = 65_536
 SEARCHED_HOSTS = 4
@@ -38,6 +38,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
     ("total", compiled(rf"{_G}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{_GPUS}))")),
+    ("one_host", compiled(r"(?<![\w.,])(?P<n>\d{1,3})\s+(?:(?:of\s+them|gpus?|cards?)\s+)?in\s+(?:the|that|this|our|my|one|a|that\s+one)\s+(?:same\s+|single\s+)?(?:server|machine|box|node|host|chassis|system)\b(?!\s*(?:has|have))")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
     ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
@@ -57,6 +58,10 @@ _TOTAL = compiled(
 _PER_HOST = compiled(
     rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
+_HOSTS_OF = compiled(
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with|having)\s+(?P<n>\d{{1,3}})(?:\s*{_GPUS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
+)
+"""`2 nodes of 4`, where the GPU is named elsewhere."""
 _HOSTS = compiled(
     rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
@@ -114,8 +119,9 @@ _SUCH = compiled(
 _NIC = re.compile(
     r"(?P<n>\d{1,4})\s*(?P<u>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)(?:\s*(?:per|/)\s*GPU)?\s*(?:of\s+)?"
     r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
+    r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
 )
-_UNKNOWN = compiled(
+UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
     r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[45]0[5-9]0(?:[- ]?ti)?|"
     r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
@@ -172,8 +178,8 @@ def find_cluster(
         return None
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
     for match in nic[:1]:
-        rate = float(match["n"])
-        document["nic_gb_per_s"] = rate if match["u"].startswith("GB") else rate / 8
+        rate, unit = float(match["n"] or match["m"]), match["u"] or match["v"]
+        document["nic_gb_per_s"] = rate if unit.startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
 
@@ -182,6 +188,7 @@ _OURS = compiled(
     rf"(?:,|\bbut|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:can\s+|may\s+|will\s+|do\s+|are\s+|am\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
     rf"(?:get|gets|got|have|has|use|take|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b))"
     rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
+    rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
     rf"|\b(?:my|our)\s+(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})\s*(?P<units>{_GPUS}|{_HOST})?\b"
 )
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
@@ -195,7 +202,7 @@ _LIMITS = compiled(
 
 def _parts(scan: Scan) -> list[re.Match[str]]:
     """Places that speak of a part; they are eaten."""
-    found = [match for match in _OURS.finditer(scan.text) if _LIMITS.search(match.group())]
+    found = [match for match in _OURS.finditer(scan.text) if match["i"] or _LIMITS.search(match.group())]
     for match in found:
         scan.eat(match.span())
     return found
@@ -203,8 +210,8 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
 
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(match["n"] or match["m"] or match["k"])
-    what = match["what"] or match["things"] or match["units"] or "gpus"
+    count = count_of(match["n"] or match["m"] or match["k"] or match["i"])
+    what = match["what"] or match["things"] or match["units"] or match["holders"] or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
 
 
@@ -213,7 +220,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
     hosts, per_host = size
     if (
         hosts > 1
-        and not (match["what"] or match["things"] or match["units"])
+        and not (match["what"] or match["things"] or match["units"] or match["holders"])
         and count_of(match["n"] or match["m"] or match["k"]) <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
@@ -274,7 +281,9 @@ _COUNTED = ("gpus", "hosts", "per_host")
 def _apart(shapes: list[Shape]) -> bool:
     """Whether GPUs and hosts were counted in different places of the text: the number may be each host's or the sum."""
     whole = _merged(shapes, Notes())
-    return whole is not None and None not in (whole.total, whole.hosts) and not any(s.total and s.hosts for s in shapes)
+    if whole is None or whole.per_host is not None or None in (whole.total, whole.hosts):
+        return False
+    return not any(s.total and s.hosts for s in shapes)
 
 
 def _by_roles(readings: Sequence[Reading], usual: int) -> Shape | None:
@@ -296,13 +305,17 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
     rest = scan.text
     for mention in mentions:
         rest = rest[: mention.span[0]] + " " * (mention.span[1] - mention.span[0]) + rest[mention.span[1] :]
-    unknown = _UNKNOWN.search(rest)
-    if unknown is not None:
-        name = " ".join(unknown["name"].split())
-        scan.eat(unknown.span())
-        near = gpus.nearest(name) or tuple(gpus.names)[:3]
-        listed = ", ".join(f"`{n}`" for n in near)
-        notes.ask("gpu", f"GPU `{name}` is not in the catalogue; nearest names: {listed}")
+    unknown = UNKNOWN_GPU.search(rest)
+    if unknown is not None or not mentions:
+        place = unknown.span("name") if unknown is not None else _misspelt(rest, gpus)
+        if place is None:
+            return None
+        name = " ".join(rest[slice(*place)].split())
+        scan.eat(place)
+        meant = _close_to(name, gpus, 0 if unknown is not None else 1)
+        listed = ", ".join(f"`{n}`" for n in meant or gpus.nearest(name) or tuple(gpus.names)[:3])
+        near = f"did you mean {listed}?" if meant else f"nearest names: {listed}"
+        notes.ask("gpu", f"GPU `{name}` is not in the catalogue; {near}")
         return None
     keys = list(
         dict.fromkeys(
@@ -323,6 +336,31 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
+
+
+_LOOKS_ALIKE = str.maketrans({"o": "0", "i": "1", "l": "1", "s": "5", "z": "2"})
+_WORD = compiled(
+    r"(?<![\w./-])[a-z]{1,3}[a-z0-9]{0,4}\d[a-z0-9]{0,4}(?![\w/])|(?<![\w./-])[a-z]\d[oils0-9]{1,4}(?![\w/])"
+)
+
+
+def _close_to(name: str, gpus: Vocabulary, most: int = 1) -> tuple[str, ...]:
+    """GPUs whose name is at most so many slips from a word, digits and letters that look alike counting as equal."""
+    word = squash(name).translate(_LOOKS_ALIKE)
+    forms = {
+        key: {squash(n).translate(_LOOKS_ALIKE) for n in (*names, key.partition("-")[0])}
+        for key, names in gpus.names.items()
+    }
+    far = {key: min((slips(word, form) for form in known if len(form) > 2), default=9) for key, known in forms.items()}
+    return tuple(
+        sorted((key for key in far if far[key] == min(far.values()) <= most), key=lambda key: "sxm" not in key)[:3]
+    )
+
+
+def _misspelt(text: str, gpus: Vocabulary) -> SPAN | None:
+    """Where a text that names no GPU has a word that is nearly the name of one (`8 L4OS`, `B2000`)."""
+    words = [m for m in _WORD.finditer(text) if _close_to(m.group(), gpus)]
+    return words[0].span() if words else None
 
 
 def _sized(key: str, gpus: Vocabulary, behind: str) -> str:
@@ -370,6 +408,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
+        found += [Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"])) for m in scan.take(_HOSTS_OF)]
         found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_PER_HOST)]
         found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_LOOSE_HOSTS)]
         if any(shape.per_host for shape in found):

@@ -35,17 +35,18 @@ _NO = compiled(
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b)"
 )
 _OFF = compiled(
-    rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$)))(?!\w)"
+    rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|was\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+|ist\s+|est\s+|est[áa]\s+|es\s+|è\s+|é\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|not\s+to\s+be\s+used|not\s+used|(?:shall|must|should|may|can|will|is|are)\s+not\s+(?:be\s+)?(?:used|applied|enabled|employed|allowed)|unterwünscht|verboten|nicht\s+(?:erlaubt|erwünscht|gewünscht)|bitte\s+nicht|interdite?s?|proibid[oa]s?|prohibid[oa]s?|vietat[oa]|est\s+exclue?|excluid[oa]s?|esclus[oa]|verboden|запрещ\w+|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$))|nicht(?=\s*(?:[.,;)\n]|$)))(?!\w)"
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
     rf"|\b(?:{_ANY.replace('?P<', '?P<b_')})(?![a-z]){_PARALLEL}[- ]only\b"
 )
 _BOUND = compiled(
-    rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above)\s*\d{{1,6}}"
+    rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above|(?:must\s+not|should\s+not|may\s+not|cannot|can'?t|never)\s+(?:exceed|be\s+(?:more|greater|higher|larger|over|above)(?:\s+than)?))\s*\d{{1,6}}"
+    rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|set|at|exactly|equal|equals|with|stays?|the)\b){0,8}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|obligatorio|obligatoire)\b){0,8}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -57,10 +58,25 @@ _STAGED = compiled(
 _SPREAD = compiled(
     rf"\bexperts\s+(?:are\s+|to\s+be\s+)?(?:spread\s+|split\s+|sharded\s+|distributed\s+)?(?:over|across|on)\s+(?:all\s+)?(?:the\s+)?(?P<n>{COUNT})\s+(?:gpus?|cards?|ranks?|devices?)\b"
 )
+PER_HOST = compiled(
+    rf"(?P<n>{COUNT})\s+(?:model\s+)?(?:replicas?|copies|copy|instances?\s+of\s+the\s+model)\s+(?:per|on\s+each|on\s+every|in\s+each|for\s+each|/)\s*(?:node|host|server|machine|box)\b"
+)
+"""`one replica per node`."""
+_ACROSS = compiled(
+    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}\s+(?:across|over|on|spanning|sur|über|en)\s+(?:all\s+)?(?:of\s+)?(?:the\s+|our\s+|those\s+|these\s+)?(?P<n>{COUNT})\s+(?:gpus|cards|accelerators|devices|ranks)\b"
+)
+"""`expert parallel across all 16 GPUs`."""
 _REPLICAS = compiled(
     rf"(?!an?\b)(?P<n>{COUNT})\s+(?:independent\s+)?(?:(?:model\s+)?replicas?|copies)\b|\breplicas?\s*(?:=|:|of|is|\s)\s*(?P<m>{COUNT})"
 )
-DEGREES = (_FIX, _WAY, _STAGES, _STAGED, _SPREAD, _REPLICAS)
+_DEGREE = rf"(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}"
+_REJECTED = compiled(
+    rf"(?<![a-z]){_DEGREE}\s*,?\s*(?:no\s+thanks|no\s+way|nope|is\s+(?:out|too\s+\w+|not\s+\w+)|is\s+a\s+no|won'?t\s+\w+|doesn'?t\s+\w+|not\s+wanted|nein\s+danke|non\s+merci)\b"
+    rf"|\b(?:not|no|never|instead\s+of|rather\s+than|anything\s+but|nicht|kein|pas\s+de|nunca)\s+(?:use\s+|with\s+|the\s+)?{_DEGREE}(?!\w)"
+)
+"""A degree that is refused: `EP=72 no thanks`, `TP4, not TP8`."""
+_DP_ATTENTION = compiled(rf"(?<!no )(?<!not )(?<!without )(?<![a-z]){_KINDS['dp_attention']}")
+DEGREES = (_FIX, _WAY, _ACROSS, PER_HOST, _STAGES, _STAGED, _SPREAD, _REPLICAS)
 """Ways to state a degree."""
 BANS = (_NO, _OFF, _ONLY)
 """Ways to forbid a kind of parallelism."""
@@ -151,8 +167,15 @@ def _kind(match: re.Match[str]) -> str:
 def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
     """Degrees that are stated, by field of `FixedDegrees`."""
     stated: dict[str, list[int]] = {}
-    for match in [*scan.take(_WAY), *scan.take(_FIX)]:
+    for match in scan.take(_REJECTED):
+        notes.assume(f"ignored: `{scan.words(match.span())}` (the text says no to it)")
+    matches = [*scan.take(_WAY), *scan.take(_ACROSS), *scan.take(_FIX)]
+    attention = _DP_ATTENTION.search(scan.original) is not None and not any(_kind(m) == "dp_attention" for m in matches)
+    for match in matches:
         kind, degree = _kind(match), count_of(match["n"])
+        if kind == "dp" and attention:
+            notes.assume(f"`{scan.words(match.span())}` read as DP attention, which the text speaks of")
+            kind = "dp_attention"
         if kind == "sp":
             notes.assume(
                 f"ignored: `{scan.words(match.span())}` (sequence parallelism follows tp_size; or fix cp_size)"

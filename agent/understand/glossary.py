@@ -4,6 +4,7 @@ Only words of this trade and the small words around numbers are here: a text is 
 """
 
 import re
+from collections.abc import Callable
 from functools import cache, partial
 
 _WORDS: dict[str, str] = {
@@ -66,7 +67,7 @@ _WORDS: dict[str, str] = {
     "how many": r"wie\s+viele?|combien\s+d[e']|cu[áa]nt[ao]s|quant[ei]|quant[oa]s|hoeveel|сколько|多少(?:张|块|个|台)?|几(?:张|块|台)|何(?:枚|台|基)|몇\s*(?:장|개|대)",
     # machines and numbers
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
-    "nodes": r"sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
+    "nodes": r"máquinas?(?=\s+(?:con|com|with|de)\b)|macchine(?=\s+con\b)|sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
     "without": r"не\s+использ\w+|не\s+применя\w+|no\s+(?:usar|utilizar)|ne\s+pas\s+utiliser|non\s+usare|não\s+usar|niet\s+gebruiken|nie\s+używa\w+|pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
     "pipeline parallelism": r"równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
@@ -113,9 +114,12 @@ _EARLY: tuple[tuple[re.Pattern[str], str], ...] = (
 )  # fmt: skip
 """Notations whose words mean something else by themselves: read before the words are."""
 _SETS = r"(?:固定|设置|设定|设|設定|指定|限定|고정|설정|지정)"
-_NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+_NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
     (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:は|を|が|은|는|을|를|이|가|=)?\s*(?P<n>\d{{1,4}})\s*(?:に|で|へ|로|으로|として)\s*(?:{_SETS}|し|お願い|する|해|하)[぀-ヿ가-힣]*(?:下さい|願います|주세요)?"), r"\g<kind> \g<n> "),
+    (re.compile(r"(?<=[A-Za-z])\s*(?:も|도|也)\s*(?=(?:bf16|fp\d|int\d|nvfp4|mxfp4)\b)", re.IGNORECASE), " "),
+    (re.compile(r"(?<![\w.])(?P<m>\d(?:\.\d{1,3})?)e\+?(?P<e>[1-6])(?![\w.])"), lambda m: f"{float(m['m']) * 10 ** int(m['e']):g}" if int(m["e"]) < 6 else m.group()),  # 2e3
+    (re.compile(r"(?<!\d )(?<![\w.,])(?P<a>\d{1,3})[  ](?P<b>\d{3})(?=\s+(?:tok\w*|in\b|out\b|en\b|de\s+(?:sortie|salida|saída)|output|input|d'|prompt))", re.IGNORECASE), r"\g<a>\g<b>"),
     (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
     (re.compile(r"(?<!\w)\[(?P<key>[A-Za-z][A-Za-z_ ]{1,20})\]\s*:?\s*(?=[\w.])"), r", \g<key>: "),  # [COUNT] 4
     (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?)\s*(?:あたり|당|に)?\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?의?\s*(?:请求|請求|リクエスト|요청|requests|req\b)"), r" \g<n> requests per minute "),
@@ -126,6 +130,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?P<g>{_GPU}(?:\s+NVL\d+)?)\s*rack\s+one\b", re.IGNORECASE), r"one \g<g> rack"),
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
     (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<g>{_GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:짜리|달린|挿し|搭載の?|構成の?)\s*nodes\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*(?:대|台)?", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"(?<!\w)-N\s*(?P<h>\d{1,4})\b"), r"nodes: \g<h>, "),
     (re.compile(r"--gres=gpu:(?P<g>[a-z]\w{1,9}):(?P<n>\d{1,2})\b", re.IGNORECASE), r"\g<n> \g<g> per node"),
@@ -171,7 +176,9 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\d)\s*(?:[张块枚卡](?:的)?|대의|장의|개의)(?=\s*[A-Za-z])"), " x "),
     (re.compile(r"(?<=\d)\s*[张块枚卡](?![A-Za-z])"), " "),
     (re.compile(r"(?<!\d)(?P<n>\d{1,9}(?:[.,]\d{1,3})?)\s*seconds\s*(?:以内|以下|内)"), r"under \g<n> seconds"),
-    (re.compile(r"[，、；。：]"), ", "),
+    (re.compile(r"。"), ". "),
+    (re.compile(rf"(?P<g>{_GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*cards\s*(?:짜리|달린)\s*(?P<h>\d{{1,4}})\s*nodes", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(r"[，、；：]"), ", "),
     (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
     (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])|(?<=[0-9])(?=[一-鿿])"), " "),

@@ -61,6 +61,9 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     if twin in models.names:
         notes.assume(f"{twin}: the checkpoint of {single} in that precision")
         single = twin
+    said = _CHECKPOINT.search(single or "")
+    if said is not None:
+        notes.precision.setdefault("weights", _SUFFIX_DTYPES[said[1]])
     if single is not None:
         _other_sizes(scan, models, single, notes)
     if single is None and choices:
@@ -73,6 +76,8 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     return single
 
 
+_CHECKPOINT = compiled(r"-(fp8|nvfp4|mxfp4|int4|int8|awq|gptq)$")
+"""The precision that a catalogue name says."""
 _BARE_SIZE = compiled(r"(?<![\w.-])(?P<size>\d{3,4}b)\b")
 
 

@@ -177,3 +177,19 @@ def _joins(gap: str, before: str, after: str) -> bool:
     if re.fullmatch(r"[ \t]{0,2}|[ ]?[-_][ ]?|[/.:]", gap) is None:
         return False
     return gap in ("-", "_") or not (before[-1].isdigit() and re.fullmatch(r"\d|\d{1,3}x", after))
+
+
+def slips(one: str, other: str) -> int:
+    """Letters missing, added, changed or swapped with their neighbour (optimal string alignment)."""
+    if abs(len(one) - len(other)) > 2:
+        return 9
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                best = min(best, rows[-2][j - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return rows[-1][-1]

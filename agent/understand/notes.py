@@ -17,6 +17,9 @@ class Notes:
     precision: dict[str, Dtype] = field(default_factory=dict)
     """Precisions that the model's own name says."""
 
+    spent: list[tuple[int, int]] = field(default_factory=list)
+    """Places of numbers that one reader understood and no other one shall read."""
+
     def assume(self, text: str) -> None:
         """Note a decision that the text did not make."""
         if text not in self.assumptions:

@@ -41,13 +41,13 @@ _FITS: dict[Kind, frozenset[str]] = {
 _WORDS: tuple[tuple[Role, str], ...] = (
     (
         "other",
-        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|words|characters|chars|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?",
+        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|(?:words|characters|chars)(?!\s+(?:\w+\s+)?(?:start|begin|appear|show|com|arriv))|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?",
     ),
     (
         "ttft_ms",
         (
-            r"time[- ]to[- ](?:the[- ])?first(?:[- ]token)?|ttft|first[- ](?:tokens?|words?|answer|byte|chunk|char(?:acter)?s?|output|reply|response|letters?|sign)|"
-            r"(?:start|begin)s?[- ](?:to[- ])?(?:answer|reply|respond|stream|typ|writ|generat|speak|talk)\w*|(?:answer|respon[sd]|repl|stream|output|generat)\w*[- ](?:\w+[- ]){0,2}(?:start|begin)\w*|prefill(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|prefill[- ](?:latency|time)|(?:start|begin)s?(?=\W+(?:\w+\W+){0,3}?(?:[\d.]+|a|one)\s?m?s(?:ec\w*)?\b)|(?:something|anything)\s+(?:appears|shows|happens|arrives)|(?:answers?|respon[ds]\w*|repl(?:y|ies)|reacts?)(?=\W+(?:in|within|after|under|by)\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|(?:blank|empty)\s+(?:screen|page|window)|initial[- ](?:delay|latency|response|wait)"
+            r"time[- ]to[- ](?:the[- ])?first(?:[- ]token)?|ttft|first[- ](?:tokens?|words?|answer|byte|chunk|char(?:acter)?s?|output|reply|response|letters?|sign)|(?:(?:words?|text|output|letters?|characters?|something|streaming|it)\s+(?:\w+\s+){0,2}?(?:start|begin|appear|show|come|arriv)\w*|tokens?\s+(?:\w+\s+){0,2}?(?:start|begin)\w*)(?:\s+to\s+(?:show(?:\s+up)?|appear|come(?:\s+in)?|arrive|stream|flow))?(?:\s+up)?(?=\W+(?:\w+\W+){0,3}?(?:[\d.]+|a|one)\s?m?s(?:ec\w*)?\b)|"
+            r"(?:start|begin)s?[- ](?:to[- ])?(?:answer|reply|respond|stream|typ|writ|generat|speak|talk)\w*|(?:answer|respon[sd]|repl|stream|output|generat)\w*[- ](?:\w+[- ]){0,2}(?:start|begin)\w*|prefill(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|prefill[- ](?:latency|time)|(?:start|begin)s?(?=\W+(?:\w+\W+){0,3}?(?:[\d.]+|a|one)\s?m?s(?:ec\w*)?\b)|(?:something|anything)\s+(?:appears|shows|happens|arrives)|(?:answers?|respon[ds]\w*|repl(?:y|ies)|reacts?)(?=\W+(?:in|within|after|under|by)\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|(?:blank|empty)\s+(?:screen|page|window)|initial[- ](?:delay|latency|response|wait)|(?:until|till|before|to|for)\s+the\s+first(?:\s+one)?(?=\s*(?:[.,;)\n]|$|and\b|then\b))"
         ),
     ),
     (
@@ -86,7 +86,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ("hosts", r"nodes?|hosts?|servers?|machines?|box(?:es)?|chassis|systems?|instances?|nnodes|trays?"),
     (
         "gpus",
-        r"num[-_ ]?gpus?|#[- ]?gpus?|gpus?(?:[-_ .]?(?:count|num(?:ber)?|qty|total))?|cards?|accelerators?|graphics[- ]cards?|boards?|chips?|devices?|qty|quantity|count|(?:num(?:ber)?|anzahl|nombre|cantidad|numero|número|antal|liczba|количество)(?=\s*[:=])|stück|stk|pcs?|pieces?|sztuk\w*|штук\w*",
+        r"num[-_ ]?gpus?|#[- ]?gpus?|gpus?(?:[-_ .]?(?:count|num(?:ber)?|qty|total))?(?![-_ ]+(?:mem\w*|util\w*|types?|models?|kinds?|budget|hours?|vendor|driver))|cards?|accelerators?|graphics[- ]cards?|boards?|chips?|devices?|qty|quantity|count|(?:num(?:ber)?|anzahl|nombre|cantidad|numero|número|antal|liczba|количество)(?=\s*[:=])|stück|stk|pcs?|pieces?|sztuk\w*|штук\w*",
     ),
     (
         "whole",
@@ -112,10 +112,11 @@ _TIME_OF = {"m": 60, "h": 3600, "d": 86_400}
 _STOP = re.compile(
     r"[;!?]|(?<!\bpc)(?<!\bpcs)(?<!\bca)(?<!\bmax)(?<!\bmin)(?<!\bavg)(?<!approx)(?<!\bno)(?<!\bapp)(?<!\bincl)\.(?=\s|$)|\n\s*\n"
 )
-_WORD = re.compile(rf"[^\W_]+|[,()|\n]|{NAMED}+|{EATEN}+")
+_WORD = re.compile(rf"[^\W_]+|[,()|\n]|(?<=\s)/(?=\s)|{NAMED}+|{EATEN}+")
 _WEIGHT = {
     ",": 2.0,
     "\n": 2.0,
+    "/": 1.0,
     "|": 0.6,
     "(": 0.8,
     ")": 0.8,
@@ -124,9 +125,29 @@ _WEIGHT = {
     "plus": 1.6,
     "with": 1.2,
     "but": 2.0,
+    **dict.fromkeys(
+        (
+            "up",
+            "to",
+            "of",
+            "is",
+            "are",
+            "at",
+            "about",
+            "around",
+            "roughly",
+            "approximately",
+            "some",
+            "max",
+            "maximum",
+            "avg",
+        ),
+        0.5,
+    ),
 }
-"""What a word between a number and a role counts; a plain one counts 1."""
+"""What a word between a number and a role counts; a plain one counts 1, one that only ties them less."""
 SKIP_NUMBER = 7.0
+SKIP_STRANGER = 0.5
 SKIP_WORD = 0.35
 SHORTEST = 16
 """Tokens that a prompt or an answer has at least: smaller numbers count something else."""
@@ -302,8 +323,25 @@ def _pairs(text: str) -> Iterator[tuple[Reading, Reading]]:
             continue
         if not (match["ak"] or match["bk"]) and 2015 <= both[0].value <= 2035:
             continue  # a year and a number
+        if _in_a_list(text, match):
+            continue
         if min(q.value for q in both) >= SHORTEST and max(q.value for q in both) >= 4 * SHORTEST:
             yield Reading("isl", both[0], None, 1.0), Reading("osl", both[1], None, 1.0)
+
+
+_LISTED = compiled(
+    r"(?:out(?:put)?|osl|answers?|completions?|replies|generated|concurrency|conc|users|rate|ttft|tpot|itl)\W{0,3}$"
+)
+_COUNTED = compiled(
+    r"\s*(?:concurr\w*|conc\b|users?|sessions?|streams?|requests?|reqs?|in[- ]flight|parallel|simultaneous|clients?|chats?|people|agents?|gpus?|nodes?|hosts?|rps|qps|at\s+(?:once|a\s+time))"
+)
+
+
+def _in_a_list(text: str, match: re.Match[str]) -> bool:
+    """Whether the mark between two numbers parts items of a list: `out 1.5k / 24 concurrent`."""
+    spaced = re.search(r"\s/\s", match.group()) is not None
+    before = _LISTED.search(text[max(0, match.start() - 16) : match.start()]) is not None
+    return spaced and (before or _COUNTED.match(text, match.end()) is not None)
 
 
 def _half(match: re.Match[str], name: str) -> Quantity:
@@ -325,11 +363,12 @@ def _aligned(text: str, numbers: Sequence[Quantity], names: Sequence[Naming]) ->
     rows, columns = len(numbers), len(names)
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
     pairs = [[_distance(text, q, n) for n in names] for q in numbers]
+    skips = [SKIP_STRANGER if _has_own_name(text, q, names) else SKIP_NUMBER for q in numbers]
     for i in range(rows + 1):
         for j in range(columns + 1):
             if i or j:
                 best[i][j] = min(
-                    best[i - 1][j] + SKIP_NUMBER if i else float("inf"),
+                    best[i - 1][j] + skips[i - 1] if i else float("inf"),
                     best[i][j - 1] + SKIP_WORD if j else float("inf"),
                     best[i - 1][j - 1] + pairs[i - 1][j - 1] if i and j else float("inf"),
                 )
@@ -347,6 +386,26 @@ def _aligned(text: str, numbers: Sequence[Quantity], names: Sequence[Naming]) ->
     return found[::-1]
 
 
+_STRANGER = compiled(r"[a-z][a-z_-]{2,}[a-z]?\s*(?:(?:of|is|was|at|set\s+to|up\s+to|about|around|~)\s*|[:=]\s*){0,2}$")
+_LINKS = compiled(
+    r"\b(?:is|are|at|with|about|around|roughly|some|the|and|for|max|maximum|min|minimum|avg|average|mean|typical|typically|each|per|only|just|than|under|below|within|between|from|plus|then|say|approx\w*|has|have|get|gets|need|needs|want|give|gives|exactly|nearly|almost|over|into|out|limit|long|length)\W*$"
+)
+
+
+def _has_own_name(text: str, quantity: Quantity, names: Sequence[Naming]) -> bool:
+    """Whether a number has a name that no role has, in a list of names with their numbers (`max model len 32768, prompts 6k`)."""
+    start = max((text.rfind(mark, 0, quantity.span[0]) for mark in ",;()\n|"), default=-1) + 1
+    ahead = text[start : quantity.span[0]]
+    end = min((i for i in (text.find(mark, quantity.span[1]) for mark in ",;()\n|") if i >= 0), default=len(text))
+    named = any(start <= n.span[0] < end for n in names)
+    return (
+        not named
+        and text[quantity.span[1] : end].strip(" .") == ""
+        and _STRANGER.search(ahead) is not None
+        and _LINKS.search(ahead) is None
+    )
+
+
 def _distance(text: str, quantity: Quantity, naming: Naming) -> float:
     """Words between a number and a name, each as heavy as it parts; infinite where the number cannot play the role."""
     if naming.role not in _FITS[quantity.kind] or not _plausible(quantity, naming.role, text[slice(*naming.span)]):
@@ -360,12 +419,19 @@ def _distance(text: str, quantity: Quantity, naming: Naming) -> float:
     steps = sum(_weight(word) for word in _WORD.findall(gap))
     if quantity.kind == "thousands" and naming.role not in _LENGTHS and steps > 1:
         return float("inf")
+    if ahead and quantity.kind == "plain" and naming.role in _COUNTS and not _LABELS.fullmatch(gap):
+        steps += float("inf") if _NOUN_BEHIND.match(text, quantity.span[1]) else 0.0
     if ahead and re.fullmatch(r"\s*[:=]\s*(?:~|about|max)?\s*", gap):
         return -0.5
     label = not ahead and quantity.kind == "plain" and _LABEL.fullmatch(text[slice(*naming.span)]) is not None
     return steps + (1.0 if label else 0.1 if ahead else 0.0)
 
 
+_LABELS = compiled(
+    r"\W*(?:(?:is|are|of|was|about|around|approx\w*|max\w*|up\s+to|at|set\s+to|count|number|total|level|limit)\b\W*){0,3}"
+)
+_NOUN_BEHIND = compiled(r"\s+(?!(?:is|was|has|as|this|its|users|always|plus|hours|minutes|seconds)\b)[a-z]{2,}s\b")
+"""A noun right behind a number is what it counts, and not what stood before (`people to run 2 pools`)."""
 _EACH_SO_LONG = compiled(r"\s*(?:,\s*)?(?:(?:of|with|having|each)\s+(?:of\s+|about\s+|around\s+|some\s+)*)+\d")
 """Behind a number of texts: how long each is (`2,000 abstracts of 300 tokens`)."""
 _HOSTS_BEHIND = compiled(r"s?[- ]?(?:nodes|hosts|servers|machines|boxes|trays|systems|instances)\b")

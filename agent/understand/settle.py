@@ -59,11 +59,13 @@ _VOLUME = compiled(
 
 def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """Bring the second reader's values into `document`, field by field."""
-    readings = look.readings
+    readings = [r for r in look.readings if not any(a <= r.quantity.span[0] < b for a, b in notes.spent)]
     for role, (part, field) in _PLACES.items():
         others = _claimed(document, field, notes)
         mine = [r for r in readings if r.role == role and r.amount > 0]
-        rivals = _rivals([r for r in mine if r.cost <= SURE or r.amount not in others])
+        rivals = _rivals(
+            [r for r in mine if r.cost <= SURE or r.amount not in others.get(r.quantity.kind, others["any"])]
+        )
         if not rivals or (role in ("concurrency", "request_rate") and _has_other_load(document, role)):
             continue
         first = None if _is_default(notes, field) else document[part].get(field)
@@ -75,6 +77,8 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         words = scan.words(reading.words)
         notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
     _by_order(document, look, scan, notes)
+    _two_limits(document, scan, notes)
+    _as_long(document, scan, notes)
     for reading in readings:
         if reading.role in _PLACES:
             scan.eat(reading.quantity.span)
@@ -101,10 +105,59 @@ def _by_order(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         scan.eat(quantity.span)
 
 
-def _claimed(document: Json, field: str, notes: Notes) -> set[float]:
-    """Values that the first reader gave to other fields."""
+_KIND_FIELDS: Mapping[str, frozenset[str]] = {
+    "time": frozenset({"ttft_ms", "tpot_ms"}),
+    "tokens": frozenset({"isl", "osl"}),
+    "any": frozenset(name for _, name in _PLACES.values()),
+}
+"""Fields that a number of a kind can have gone to."""
+
+
+APART = 4.0
+"""Factor by which the time to the first token must exceed the time per token where neither is named."""
+SLOWEST_TOKEN = 500.0
+_TWO_LIMITS = compiled(
+    r"(?<![\w.,])(?P<a>\d{1,5}(?:\.\d{1,3})?)\s?(?P<au>ms|s|sec|seconds?|milliseconds?)\s*(?:and|/|,|\+|&|und|et|y|e)\s*(?P<b>\d{1,5}(?:\.\d{1,3})?)\s?(?P<bu>ms|s|sec|seconds?|milliseconds?)\b"
+)
+
+
+def _two_limits(document: Json, scan: Scan, notes: Notes) -> None:
+    """Two times side by side that nothing names, where no limit is known: the long one is to the first token, the short one per token."""
+    pairs = list(_TWO_LIMITS.finditer(scan.text))
+    if len(pairs) != 1 or document["slo"] or {"ttft_ms", "tpot_ms"} & set(notes.questions):
+        return
+    times = sorted(float(pairs[0][n]) * (1 if pairs[0][f"{n}u"].lower().startswith("m") else 1000) for n in "ab")
+    if times[0] > SLOWEST_TOKEN or times[1] < APART * times[0] or times[0] <= 0:
+        return
+    notes.assume(f"`{scan.words(pairs[0].span())}` read as ttft_ms {times[1]:g} and tpot_ms {times[0]:g}")
+    for name, value in zip(("ttft_ms", "tpot_ms"), reversed(times), strict=True):
+        document["slo"][name] = value
+        _forget(notes, name, name)
+    scan.eat(pairs[0].span())
+
+
+_AS_LONG = compiled(
+    r"\b(?:(?:just\s+|about\s+|roughly\s+)?as\s+long|equally\s+long|(?:of\s+)?the\s+same\s+length|genauso\s+lang|aussi\s+long\w*|igual\s+de\s+larg\w+)\b(?!\s+as\s+(?:it|possible|we|you|the\s+(?!prompt|input|question|text|document|original)))"
+)
+
+
+def _as_long(document: Json, scan: Scan, notes: Notes) -> None:
+    """What is read and what is written are equally long, and one length is told."""
+    if _AS_LONG.search(scan.text) is None:
+        return
+    told = [f for f in ("isl", "osl") if not _is_default(notes, f) and f not in notes.questions]
+    if len(told) == 1:
+        other = "osl" if told == ["isl"] else "isl"
+        document["workload"][other] = document["workload"][told[0]]
+        _forget(notes, other, other)
+        notes.assume(f"{other} {document['workload'][other]}: told to be as long as {told[0]}")
+
+
+def _claimed(document: Json, field: str, notes: Notes) -> dict[str, set[float]]:
+    """Values that the first reader gave to other fields, by the kind of number they can come from."""
     given = [(name, document[part].get(name)) for part, name in _PLACES.values() if name != field]
-    return {value for name, value in given if value is not None and not _is_default(notes, name)}
+    taken = [(name, value) for name, value in given if value is not None and not _is_default(notes, name)]
+    return {kind: {value for name, value in taken if name in fields} for kind, fields in _KIND_FIELDS.items()}
 
 
 def _rivals(readings: Sequence[Reading]) -> list[Reading]:

@@ -89,7 +89,7 @@ _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)
 
 _LOAD = (
     compiled(
-        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
+        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
     ),
     compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
@@ -121,6 +121,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
     compiled(r"(?<![\w.,])(?P<n>0?\.\d{1,3})(?P<p>\b)\s*(?:(?:kv|prefix|cache)[- _]?(?:cache\s+)?(?:reuse|hits?|hit[- _](?:rate|ratio)|sharing|caching)|(?:hit|reuse)[- _](?:rate|ratio))\b"),
+    compiled(r"\b(?:hit|reuse)[- _](?:rate|ratio)\s+(?:of|in|for|on)\s+(?:the\s+)?(?:prefix|kv|prompt)[- _]?(?:cache\w*)?\s*(?:=|:|of|is|at|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
     compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
 )  # fmt: skip
 
@@ -162,7 +163,7 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and any(v and str(v) not in digits for v in (isl, osl)):
         notes.assume("1k tokens are 1,024 tokens")
     lengths = {name: value for name, value in (("isl", isl), ("osl", osl)) if value is not None}
-    return {**lengths, **load, **prefix}
+    return {**prefix, **lengths, **load}
 
 
 def _described(scan: Scan, notes: Notes) -> dict[str, list[int]]:
@@ -177,7 +178,10 @@ def _described(scan: Scan, notes: Notes) -> dict[str, list[int]]:
                 scan.text[max(0, match.start() - 40) : match.start()],
                 re.IGNORECASE,
             )
-            field = "osl" if _OUTPUT_WORD.match(match["what"]) or back else "isl"
+            many = re.search(
+                r"\d\s*(?:k|m|million|thousand)?\s+$", scan.text[max(0, match.start() - 12) : match.start("what")]
+            )
+            field = "osl" if (_OUTPUT_WORD.match(match["what"]) and many is None) or back else "isl"
             found[field].append(_tokens(match))
             notes.assume(f"`{scan.words(match.span())}` read as {field} {found[field][-1]}")
             scan.eat(match.span())
@@ -259,6 +263,10 @@ _SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|i
 _PREFIX_LOOSE = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )
+_PREFIX_PART = compiled(
+    rf"(?<![\w.,])(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}})(?P<ak>k)?\s*(?:tokens\s+)?(?:out\s+)?of\s+(?:the\s+|those\s+|its\s+|all\s+)?(?P<n>\d[\d,]*)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s+(?:are|is|come|being)\s+(?:(?:always|mostly|usually|a|an|the|from|in)\s+)*(?:fixed\s+|common\s+)?(?:{_SHARED}|fixed)(?:\s+prompt)?"
+)
+"""`5500 of 6000 tokens are a fixed system prompt`."""
 _SHARES = {
     "half": 0.5,
     "a third": 1 / 3,
@@ -273,11 +281,18 @@ _PREFIX_WORDS = compiled(
 
 
 def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
-    ratios = []
+    ratios, lengths = [], {}
     for match in _PREFIX_WORDS.finditer(scan.text):
         ratios.append(round(_SHARES[" ".join(match["share"].lower().split())], 3))
         notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
         scan.eat(match.span("share"))
+    for match in scan.take(_PREFIX_PART):
+        part, whole = _tokens(match, "a"), _tokens(match, "n")
+        if 0 < part < whole:
+            ratios.append(round(part / whole, 3))
+            lengths["isl"] = whole
+            notes.spent.append(match.span())
+            notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}, isl {whole}")
     for pattern in _PREFIX:
         for match in scan.take(pattern):
             number = float(match["n"])
@@ -292,4 +307,4 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
             "the prefix hit ratio must be below 0.99: what share of prompt tokens is served from cache?",
         )
         return {}
-    return {} if ratio is None else {"prefix_hit_ratio": ratio}
+    return {} if ratio is None else {"prefix_hit_ratio": ratio, **lengths}

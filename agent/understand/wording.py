@@ -7,20 +7,28 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from agent.understand.clusters import UNKNOWN_GPU
 from agent.understand.instances import with_plain_hosts
-from agent.understand.names import Mention, Vocabulary
+from agent.understand.names import Mention, Vocabulary, slips
 from agent.understand.notes import Notes
 from agent.understand.roles import quantities
-from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, Scan, compiled
+from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, SPAN, Scan, compiled
+from agent.understand.told import without_told
 
 
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Scan:
     """The text as the extractors read it."""
     scan = Scan(with_plain_hosts(with_plain_tables(text[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
-    scan.original = corrected(plain, (models, gpus), notes)
-    scan.text = without_past(without_dates(scan.original), models, notes)
+    scan.original = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
+    dated = without_past(without_dates(scan.original), models, notes)
+    scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes)
     return scan
+
+
+def _unknown_gpus(text: str) -> list[SPAN]:
+    """Where a text names GPUs that no catalogue has."""
+    return [m.span("name") for m in UNKNOWN_GPU.finditer(text)]
 
 
 # --- numbers that are no quantities -----------------------------------------------------------------------------------
@@ -28,6 +36,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Sc
 _MONTHS = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 _NO_QUANTITY = (
     compiled(r"(?<![\w.])(?:19|20)\d\d-\d\d?-\d\d?(?:[T ]\d\d?:\d\d(?::\d\d)?)?(?![\w-])"),  # 2026-01-15
+    compiled(rf"(?<![\w.])\d\d?\.?\s*(?:-|to|until|and|&)\s*\d\d?(?:st|nd|rd|th|\.)?\s+{_MONTHS}"),  # 22-29 Dec
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
     compiled(r"(?<![\w:.])(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\b\.?)?(?![\w:])"),  # 10:30
     compiled(rf"(?<![\w.])(?:\d\d?(?:st|nd|rd|th)?\s+)?{_MONTHS}\s+\d\d?(?:st|nd|rd|th)?(?:,?\s+(?:19|20)\d\d)?\b(?!\s*(?:x|gpus?|h\d|a\d))"),
@@ -97,9 +106,51 @@ def with_plain_tables(text: str) -> str:
             return match.group()
         return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
+    text = _without_comments(_one_column(text))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
     return _LINES.sub(_paired, _TABLE.sub(pairs, text))
+
+
+_ROW = re.compile(r"^[ \t]*\|(?P<cells>[^\n]*)\|[ \t]*$", re.MULTILINE)
+_RULE = re.compile(r"[-: ]+")
+_CHOSEN = compiled(
+    r"new\w*|now|target\w*|planned|proposed|to[- ]?be|wanted|requirement\w*|future|neu\w*|soll|ziel|nouve\w+|cible|nuev\w+|nuov\w+|nov[oa]|新\S*|目标|目標"
+)
+
+
+def _one_column(text: str) -> str:
+    """A table of several columns of values with the one that the text speaks of: `we need the layout for the "new" column`."""
+    rows = [(m, [cell.strip() for cell in m["cells"].split("|")]) for m in _ROW.finditer(text)]
+    if len(rows) < 3 or len({len(cells) for _, cells in rows}) != 1 or len(rows[0][1]) < 3:
+        return text
+    header = rows[0][1]
+    outside = text[: rows[0][0].start()] + text[rows[-1][0].end() :]
+    named = [
+        i
+        for i, cell in enumerate(header)
+        if i and cell and re.search(rf"(?<!\w){re.escape(cell)}(?!\w)", outside, re.IGNORECASE)
+    ]
+    meant = named if len(named) == 1 else [i for i, cell in enumerate(header) if i and _CHOSEN.fullmatch(cell)]
+    if len(meant) != 1:
+        return text
+    kept = [
+        f"{cells[0]}: {cells[meant[0]]}" for _, cells in rows[1:] if not all(_RULE.fullmatch(c or "-") for c in cells)
+    ]
+    return f"{text[: rows[0][0].start()]}{chr(10).join(kept)}{text[rows[-1][0].end() :]}"
+
+
+_COMMENT = re.compile(r"^[ \t]*(?:#|//|;)[ \t]*(?P<key>[A-Za-z_-]{2,30})[ \t]*[:=][^\n]*$", re.MULTILINE)
+
+
+def _without_comments(text: str) -> str:
+    """A configuration without lines that are commented out and stand there a second time."""
+
+    def again(match: re.Match[str]) -> str:
+        key = re.escape(match["key"])
+        return "" if re.search(rf"^[ \t]*{key}[ \t]*[:=]", text, re.MULTILINE | re.IGNORECASE) else match.group()
+
+    return _COMMENT.sub(again, text)
 
 
 _COMMAS = re.compile(r"\w,\w[^,\n]*,\w[^,\n]*,\w")
@@ -230,7 +281,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
 # --- the past and corrections -------------------------------------------------------------------------------------------
 
 _PAST = compiled(
-    r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|we\s+used\s+to|"
+    r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|(?:we|it|this|that|there)\s+used\s+to|"
     r"we(?:'ve|'d|\s+have|\s+had)?\s+(?:once\s+|already\s+|first\s+)?(?:ran|had|tried|tested|benchmarked|were\s+running)|früher|bisher|auparavant|antes|nous\s+avons\s+(?:essayé|testé)|hemos\s+probado|abbiamo\s+provato)\b"
     r"(?:[^;.\n]|\.(?=\d)){0,200}?(?:;|[.!](?:\s|$)|\n|$|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b|(?=,?\s*\b(?:(?:and|but|so)\s+)?(?:please\b|(?:we|i)(?:'d|\s+would|\s+now)?\s+(?:want|need|like|plan)\b)))"
 )
@@ -239,8 +290,15 @@ _ACQUIRED = compiled(
 )
 """What came in the past is there: `last week we got 8 H200`."""
 _ATTEMPT = compiled(r"\b(?:ran|tried|tested|benchmarked|used|were\s+running)\b")
+ENGINE_NAMES = Vocabulary(
+    {
+        "vllm": ("v-llm",),
+        "sglang": ("sg-lang", "sgl"),
+        "trtllm": ("tensorrt-llm", "tensor rt llm", "trt-llm", "tensorrt", "trt"),
+    }
+)
 _MARKER = compiled(
-    r"[\s,;.(-]*(?:\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
+    r"(?<![\s,;.(-])[\s,;.(-]*+(?:\?+[\s-]*(?:no|nope|nah|nee|nein|non|nao|não|нет)\b[\s,;.:!-]*|\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
     r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is|the|just|plain|regular|normal|vanilla|base|standard)\s+)*"
 )
 _NUMBER = compiled(
@@ -248,6 +306,7 @@ _NUMBER = compiled(
 )
 _GOAL = compiled(r"\b(?:latency|throughput)\b")
 _DEGREE = compiled(r"\s*\b(?P<kind>tp|pp|ep|dp|cp)[ =]?\d{1,5}\b")
+_DTYPE = compiled(r"(?<![\w-])(?P<dtype>(?:mx|nv)?fp(?:4|8|16)|bf16|int[48]|awq|gptq)\b")
 _COUNT_AHEAD = re.compile(rf"\s*(?:{_NUMBER.pattern})?\s*(?:x\b)?\s*$", re.IGNORECASE)
 _COUNT_BEFORE = re.compile(rf"(?:{_NUMBER.pattern})\s*(?:x\s*)?$", re.IGNORECASE)
 
@@ -273,6 +332,13 @@ def without_past(text: str, models: Vocabulary, notes: Notes) -> str:
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
     text = _NO_BUT.sub(lambda m: _replaced(m, notes), text)
+    text = _OTHER_UNIT.sub(
+        lambda m: f"{m['n']} {m['what']} per {m['unit']}", _RETYPED.sub(lambda m: _blanked(m, notes), text)
+    )
+    text = _ONLY_SO_MANY.sub(lambda m: _revised(m, notes), _OF_THOSE.sub(lambda m: _revised(m, notes), text))
+    text = _GROWING.sub(lambda m: _revised(m, notes), text)
+    for _ in range(3):
+        text = _REVISED.sub(lambda m: _revised(m, notes), text)
     text = _SCRAPPED.sub(lambda m: _replaced(m, notes), _DECIDED.sub(lambda m: _decided(m, notes), text))
     text = _came_out(_fewer(text, notes), vocabularies, notes)
     text = _reversioned(_undenied(text, vocabularies, notes), vocabularies[0], notes)
@@ -371,6 +437,45 @@ _NO_BUT = compiled(
     r"(?<![\w.])(?P<old>\d{1,6})(?P<noun>\s*x?\s*[a-z][\w-]{0,12}(?:\s+[a-z]\w{0,12})?)\s*\?+\s*(?:no|nope|nah|nein|non)\b[,!.\s]+(?P<new>\d{1,6})(?![\w.]*\w)"
 )
 """`36 B200s? no, 32.`"""
+_OTHER_UNIT = compiled(
+    r"(?<![\w.,])(?P<n>\d+(?:[.,]\d+)*)\s*(?P<what>req\w*|queries|calls|prompts|messages)\s*(?:/|per|a)\s*(?:s|sec(?:ond)?|min(?:ute)?|h(?:our)?)\b[\s.,;(-]*\b(?:no|sorry|wait|oops|i\s+mean|rather|actually|correction)\b[\s,:;.-]*(?:it'?s\s+|make\s+it\s+|i\s+mean\s+)?(?:per|/|a)\s*(?P<unit>second|minute|hour|day)s?\b!?"
+)
+"""`24 req/min... no, per second`."""
+_RETYPED = compiled(
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>(?:\s+[a-z]+){0,2})(?P<mark>[\s,;.(-]*\b(?:no\s+wait|wait(?:\s*,?\s*no)?|no|sorry|oops|hm+|correction|scratch\s+that)\b[\s,;:.-]*(?:that|those|this|these)(?:'s|'re|\s+is|\s+are|\s+was|\s+were)\s+(?=[a-z]))"
+)
+"""A number that turns out to count something else: `500, no wait, that's the daily users`."""
+_ONLY_SO_MANY = compiled(
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?\b)(?P<noun>(?:\s+[^\W\d_]+){1,4}?)(?P<mark>\s*,?\s*(?:não|nein|nicht|no|non|not|nope)\s*,\s*(?:apenas|só|nur|sondern|solo|seulement|only|just|rather|but)\s+)(?P<new>\d+(?:[.,]\d+)*k?)(?![\w.]*\d)(?P<again>(?:\s+[^\W\d_]+){1,4})?"
+)
+"""`20 requests per second no, only 2`."""
+_OF_THOSE = compiled(
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?!in\b|out\b|inputs?\b|outputs?\b|gpus?\b|cards?\b|accelerators?\b|nodes?\b|hosts?\b|servers?\b|machines?\b|box(?:es)?\b|racks?\b|x\b|tok|replicas?\b|experts?\b|layers?\b)[a-z]{3,}(?:\s+[a-z]{3,})?)(?P<mark>\s*,\s*(?:of\s+(?:whom|which|those)\s+)?(?:(?:about|around|roughly|some|only|maybe|at\s+most|up\s+to|perhaps)\s+)*)(?P<new>\d+(?:[.,]\d+)*k?)\s+(?:(?:of\s+(?:them|whom|those|these))|(?=(?:are\s+)?(?:active|online|connected|typing|waiting)\b))"
+)
+"""`900 agents, about 120 of them at once`: the part counts."""
+_GROWING = compiled(
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?:(?:concurrent|simultaneous|parallel|active)\s+)?(?:users|people|chats|sessions|requests|streams|clients|conversations|rps|qps|req/s|requests\s+per\s+second)\b(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+(?:parallel|flight)|concurrently|simultaneously))?)(?P<mark>[^.;\n]{0,100}?[\s,;.-]+(?:so\s+|and\s+|but\s+)?(?:please\s+|let'?s\s+)?(?:plan|size|design|dimension|provision|prepare|build)\s+(?:it\s+|this\s+|things\s+)?for\s+(?:the\s+)?)(?P<new>\d+(?:[.,]\d+)*k?)(?=\s*(?:[.,;)!]|$))"
+)
+"""`30 chats today, 90 next year, plan for 90`."""
+_REVISED = compiled(
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?\b)(?P<noun>(?:\s+(?!and\b|in\b|out\b)[a-z]+){0,2})(?P<mark>[\s,;.(-]+(?:[a-z'.]+\s+){0,2}?(?:corrected|changed|revised|updated|raised|lowered|reduced|cut|bumped|upped|agreed|settled|decided)\s+(?:it\s+|this\s+|that\s+)?(?:to|on|down\s+to|up\s+to)\s+)(?P<new>\d+(?:[.,]\d+)*k?)(?![\w.]*\d)"
+)
+"""`Paul said 200, Mei corrected to 260`."""
+
+
+def _blanked(match: re.Match[str], notes: Notes) -> str:
+    notes.assume(f"ignored: `{' '.join(match.group().split())}` (taken back)")
+    old = match["old"]
+    return match.group().replace(old, EATEN * len(old), 1)
+
+
+def _revised(match: re.Match[str], notes: Notes) -> str:
+    notes.assume(f"`{' '.join(match.group().split())}`: read what was said last")
+    again = match.groupdict().get("again") or ""
+    more = set(again.split()) - set(match["noun"].split())
+    return f"{match['new']}{again if more else match['noun']} "
+
+
 _NEGATOR = compiled(
     r"(?:\bnot|\bno|\bnever|\binstead\s+of|\brather\s+than|\bnicht|\bkeine?n?|\bpas|\bnon|\bniet|\bnie|\bне|而不是|不是|ではなく)\s*(?:(?:on|with|for|the|an?|auf|mit|sur|de|su|con|в|на)\s+)*$"
 )
@@ -443,6 +548,10 @@ def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabular
     if degree is not None:
         same = [m for m in _DEGREE.finditer(before) if m["kind"].lower() == degree["kind"].lower()]
         return same[-1].start("kind") if same else None
+    named = _DTYPE.match(after.lstrip())
+    if named is not None:
+        same = list(_DTYPE.finditer(before))
+        return same[-1].start("dtype") if same and len(before) - same[-1].end() <= 40 else None
     typed = _same_kind(before, after)
     if typed is not None:
         return typed
@@ -625,9 +734,61 @@ def spelled(text: str, families: frozenset[str], notes: Notes) -> str:
         notes.assume(f"`{match.group()}` read as {meant}")
         return meant
 
+    text = _TYPED_ENGINE.sub(lambda m: _typed_engine(m, notes), text)
     text = _SHORT_SLIPS.sub(lambda m: _SLIPS_MEANT[m.group().lower()], text)
+    text = _SHORT_WORD.sub(lambda m: _short(m, notes), text)
     text = _FAMILY_WORD.sub(lambda m: right(m, sorted(families)), text)
     return _LONG_WORD.sub(lambda m: right(m, _TRADE), text)
+
+
+def _swapped_letters(word: str, meant: str) -> bool:
+    """Whether two neighbouring letters are swapped, and nothing else."""
+    if len(word) != len(meant) or word == meant:
+        return False
+    wrong = [i for i, (a, b) in enumerate(zip(word, meant, strict=True)) if a != b]
+    return (
+        len(wrong) == 2
+        and wrong[1] == wrong[0] + 1
+        and word[wrong[0]] == meant[wrong[1]]
+        and word[wrong[1]] == meant[wrong[0]]
+    )
+
+
+def _left_out(word: str, meant: str) -> bool:
+    """Whether one letter within a word is left out."""
+    return len(word) == len(meant) - 1 and any(meant[:i] + meant[i + 1 :] == word for i in range(1, len(meant) - 1))
+
+
+def _short(match: re.Match[str], notes: Notes) -> str:
+    """A short word of the trade with two letters swapped (any) or one left out (those that are no words then)."""
+    word = match.group().lower()
+    found = [w for w in _SHORT_TRADE if _swapped_letters(word, w) or (len(w) > 5 and _left_out(word, w))]
+    if word in _SHORT_TRADE or word in _ENGLISH or len(found) != 1:
+        return match.group()
+    notes.assume(f"`{match.group()}` read as {found[0]}")
+    return found[0]
+
+
+_SHORT_TRADE = (
+    "first", "token", "tokens", "users", "input", "output", "flight", "prompt", "prompts", "cache", "batch", "nodes", "cards", "hosts", "under",
+    "answer", "answers", "second", "seconds", "server", "servers", "model", "layer", "layers", "expert", "weight", "weights", "cheap", "engine",
+    "latency", "request", "requests", "replica", "replicas", "vllm", "each", "with", "within", "below",
+)  # fmt: skip
+_SHORT_WORD = compiled(r"(?<![\w/.=-])[a-z]{4,8}(?![\w/=-]|\.\w)")
+
+
+_TYPED_ENGINE = compiled(r"(?<![\w/.=-])(?:[vs][a-z]{3,6}|tens?[a-z]{1,4}-?[a-z]{1,2}(?:-l?l?m)?)(?![\w/=-]|\.\w)")
+_ENGINES_SPELT = ("vllm", "sglang", "tensorrt-llm", "tensorrt")
+
+
+def _typed_engine(match: re.Match[str], notes: Notes) -> str:
+    """An engine's name with two letters swapped, or one wrong, doubled or left out."""
+    word = match.group().lower()
+    meant = [name for name in _ENGINES_SPELT if word[0] == name[0] and slips(word, name) == 1]
+    if word in _ENGINES_SPELT or len(meant) != 1:
+        return match.group()
+    notes.assume(f"`{match.group()}` read as {meant[0]}")
+    return meant[0]
 
 
 @cache
@@ -635,21 +796,5 @@ def _nearest(word: str, words: tuple[str, ...]) -> str:
     """The one word within a slip or two, or the word itself."""
     if word in words:
         return word
-    close = [other for other in words if _slips(word, other) <= (2 if len(other) >= 10 else 1) and word[0] == other[0]]
+    close = [other for other in words if slips(word, other) <= (2 if len(other) >= 10 else 1) and word[0] == other[0]]
     return close[0] if len(close) == 1 else word
-
-
-def _slips(one: str, other: str) -> int:
-    """Letters missing, added, changed or swapped with their neighbour (optimal string alignment)."""
-    if abs(len(one) - len(other)) > 2:
-        return 9
-    rows = [list(range(len(other) + 1))]
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for j, b in enumerate(other, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]

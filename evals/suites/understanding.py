@@ -25,6 +25,7 @@ FILES = (
     "understanding_unseen_7.yaml",
     "understanding_unseen_8.yaml",
     "understanding_unseen_9.yaml",
+    "understanding_unseen_10.yaml",
 )
 ASSUMED = {
     "isl": "isl ",

@@ -1,0 +1,150 @@
+"""What a text tells of other people, other machines and other times: it is not what shall be planned.
+
+Sentences are judged by who speaks of what: a colleague's wish, an old machine's speed, a run of last week, something that is only for
+reference. Where a text names several models, GPUs or engines, those in such sentences are no rivals of the one that is left. All that is
+passed over is said back.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from agent.understand.names import Vocabulary
+from agent.understand.notes import Notes
+from agent.understand.scan import EATEN, SPAN, compiled
+
+_BINDS = compiled(
+    r"\d|\b(?:v-?llm|sg-?lang|tensor-?\s?rt|trt|tp|pp|ep|dp|parallel\w*|pipeline|disagg\w*|latency|throughput|fp8|bf16)\b"
+)
+"""Words that a plan could take for a wish."""
+_OTHERS = (
+    r"(?:(?:an?|my|our|the|another|some|one\s+of\s+(?:my|our|the)|other|their|his|her|that|this|several|two|most)\s+(?:[a-z]+\s+){0,2}?(?:colleagues?|co-?workers?|vendors?|suppliers?|resellers?|integrators?|sales(?:people|person|man|\s+(?:reps?|teams?|guys?))|blogs?|blog\s*posts?|"
+    r"articles?|papers?|whitepapers?|forums?|posts?|threads?|tutorials?|guides?|consultants?|interns?|friends?|neighbou?rs?|competitors?|competition|predecessors?|contractors?|rivals?|youtubers?|influencers?|videos?|talks?|slides?|kolleg\w+|collègues?|colegas?|collegh\w+|"
+    r"(?:other|sister|neighbou?ring|research|second|parallel)\s+(?:teams?|groups?|departments?|projects?|sites?|compan(?:y|ies)|labs?|divisions?|units?)|(?:teams?|groups?|guys|folks|people)\s+(?:next\s+door|upstairs|downstairs|across|in\s+the\s+other|from\s+the\s+other|on\s+the\s+other|over\s+(?:there|at)))"
+    r"|the\s+(?:[a-z]+\s+)?(?:teams?|groups?|departments?)(?=\s+(?:next\s+door|upstairs|downstairs|runs?|uses?|gets?|got|ran|used|measured|reports?|reported|keeps?|hosts?|serves?)\b)|someone|somebody|nvidia|amd|reddit|hacker\s*news|chatgpt|the\s+(?:internet|docs|documentation|marketing\w*)|(?:(?:mein|ein|unser|der)\s+)?kollege|(?:(?:meine|eine|unsere|die)\s+)?kolleg(?:in|en)|(?:mon|un|une|ma|nos|des)\s+collègues?|(?:mi|un|una|meu|minha|um|uma)\s+coleg[ao]s?|(?:il\s+mio|un|una)\s+colleg[ah]\w*|同\s?事|同\s?僚|동료)"
+)
+_SAYS = r"(?:says?|said|claims?|claimed|suggest(?:s|ed)?|recommend(?:s|ed)?|prefers?|preferred|wants?|wanted|swears?\s+by|swore|uses?|used|runs?|ran|gets?|got|reports?|reported|measured?s?|reach(?:es|ed)?|advis\w+|propos\w+|thinks?|thought|believes?|likes?|would\s+\w+|insist\w*|has|have|had|told|mention\w*|show(?:s|ed)?|quot\w+|manag\w+|needs?|is|are|was|were|serves?|served|tri(?:es|ed)|went|goes|deployed|see(?:s|n)?|saw|hits?|achiev\w+|promis\w+|argu\w+|asked|meint|sagt|sagte|empfiehlt|möchte|will|nutzt|dit|veut|recommande|préfère|dice|quiere|prefiere|recomienda|vuole|consiglia|quer|diz|prefere|recomenda|说|建\s?议|想|推\s?荐|は|が|가|이|은|는)"
+_OF_OTHERS = compiled(
+    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|although|though|because|since|whereas|even\s+if)\b)\s{{0,3}}(?P<told>(?:(?:also|now|btw|fyi|by\s+the\s+way|even|meanwhile|apparently|for\s+reference|for\s+comparison)[\s,:]{{1,3}}){{0,2}}{_OTHERS}\b[^.;\n,]{{0,40}}?(?:(?<=[a-z])\s+|(?<=[^a-z]))\b{_SAYS}(?![a-z])(?:\s+(?:that\s+)?(?:we|i|you|one)\s+(?:should|could|must|can|need|needs|ought|would|may|might|better|have\s+to)\b)?)"
+    r"|(?P<heard>\b(?:(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
+)
+_TURN = compiled(
+    r";|[.!?](?=\s|$)|\n|:\s+(?=\d)|\s-\s|(?:[,:]\s{0,2})?\b(?:but|however|yet|whereas|while|though|although|instead|aber|mais|pero|però|mas)\b|,\s{0,2}(?:so\s+)?(?:we|i|ours?|mine|my|please|the\s+plan|plan|wir|ich|nous|je|nosotros)\b|\b(?:we|i)\s+(?:want|need|have|use|run|are|am|will|plan|prefer|must|do|don'?t|would)\b"
+)
+_AGREED = compiled(
+    r"\b(?:agrees?|agreed|(?:he|she|they)(?:'s|'re|\s+is|\s+are)\s+right|and\s+so\s+(?:do|am)\s+i|and\s+(?:we|i)\s+(?:do|want|like|follow)\b|mandatory|fixed|must)"
+)
+
+_PAST_VERB = r"(?:did|gave|ran|got|had|was|were|reached|showed|shows|took|managed|yielded|measured|hit|made|delivered|achieved|needed|served|stayed|ended|produced|used|handled|peaked|topped|came)"
+_OLD_RUN = compiled(
+    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|since|because|as|on|with|in|from)\b)\s{{0,3}}(?P<told>(?:(?:our|the|my|this|that|an?|one)\s{{1,3}})?(?:(?:very|most)\s{{1,3}})?(?:old|older|previous|former|earlier|last|prior|legacy|retired|decommissioned|first|initial|recent|latest)\s+(?:[\w-]+\s+){{0,3}}?"
+    r"(?:box(?:es)?|machines?|clusters?|systems?|set-?ups?|deployments?|servers?|rigs?|runs?|tests?|attempts?|benchmarks?|experiments?|poc|pilots?|generation|installation|config\w*|measurements?|trial|try|version|stack|hardware|nodes?|platform)\b"
+    rf"(?:\s*\([^)]{{0,80}}\))?[^.;\n]{{0,80}}?\b{_PAST_VERB}\b)"
+)
+_DISMISSED = compiled(
+    r"\b(?:not\s+part\s+of\s+(?:this|it|the|our)|not\s+(?:our|the|my)\s+(?:problem|topic|subject|concern|business)|out\s+of\s+scope|(?:just\s+|only\s+|purely\s+)?(?:for|as)\s+(?:your\s+|a\s+)?(?:reference|comparison|orientation)(?:\s+only)?|for\s+(?:your\s+)?info(?:rmation)?(?:\s+only)?|fyi|(?:please\s+)?(?:ignore|disregard|forget)\s+(?:that|this|it|those|them|about\s+(?:it|that))|"
+    r"(?:is|are|was|were|got|been|has\s+been|have\s+been)\s+(?:now\s+|already\s+|long\s+|since\s+|being\s+)*(?:gone|retired|decommissioned|scrapped|sold|switched\s+off|turned\s+off|shut\s+down|dead|history|obsolete|returned|cancel+ed|given\s+away)|(?:stays?|remains?|belongs?)\s+(?:with|to|at)\s+(?:the|another|an?other|them)|no\s+longer\s+(?:ours|available|in\s+use|there|relevant)|"
+    r"not\s+an?\s+option|(?:don'?t|do\s+not|doesn'?t|does\s+not)\s+(?:care|matter|count|apply)(?:\s+about\s+(?:that|it|those))?(?:\s+any\s?more)?|irrelevant|unrelated|nur\s+zur\s+info\w*|à\s+titre\s+(?:indicatif|d'information)|(?:solo\s+)?como\s+referencia|a\s+título\s+(?:de|indicativo)\w*|per\s+riferimento)\b|仅\s?供\s?参\s?考|参\s?考\s?ま\s?で|참고"
+)
+_POINTS_BACK = compiled(
+    r"^[\s,(-]*(?:but\s+|and\s+|so\s+)?(?:that|this|those|these|it|they|which|please|ignore|forget|disregard|don'?t|do\s+not|not|just|only|for|fyi)\b"
+)
+_SEGMENT = re.compile(
+    r"[.!?;](?=\s|$)|\n|\s-\s|(?:,\s{0,2}|(?<=\s))\b(?:but|however|whereas|while|instead)\b(?!\s+of)|,\s{0,2}(?:and\s+|so\s+)?(?:we|i|our|it'?s|they|now)\b|:\s+(?=(?:we|i)\b)",
+    re.IGNORECASE,
+)
+_ELSEWHERE = compiled(
+    r"\b(?:did|gave|ran|had|was|were|hosted|used|served|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|people|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
+    r"stays?|belongs?|reference|comparison|compared?|unlike|versus|competitors?|similar|retired|decommissioned|dev|staging|laptop|(?:in|since|of)\s+20[12]\d|früher|bisher|bislang|alte[nrsm]?|vorher|auparavant|ancien\w*|avant|antes|anterior\w*|antigu\w+|prima|vecchi\w+|precedente|не\s+наш\w*|раньше|старый)\b|之\s?前|以\s?前|先\s?前|参\s?考|旧|去\s?年|测\s?过|試|이전|기존|예전|지난"
+)
+_OURS = compiled(
+    r"\b(?:we|i)(?:'d|'ll|\s+would|\s+will|\s+now)?\s+(?:want|need|plan|like|get|have|own|run|go)\b|\b(?:now|new|ours|this\s+time|going\s+to|please|target|from\s+now|(?:mov|migrat|switch|upgrad|chang)\w+\s+to|jetzt|neu\w*|maintenant|nouve\w+|ahora|nuev\w+|adesso|nuov\w+|agora|nov[oa]s?)\b|现\s?在|这\s?次|今\s?回|이번|지금"
+)
+
+
+def _segments(text: str) -> Iterator[SPAN]:
+    """A text in pieces that each tell of one thing."""
+    start = 0
+    for match in _SEGMENT.finditer(text):
+        end = match.end() if match.group().strip() in (".", "!", "?", ";") else match.start()
+        if end > start:
+            yield start, end
+        start = end
+    if start < len(text):
+        yield start, len(text)
+
+
+def without_told(
+    text: str, vocabularies: Sequence[Vocabulary], others: Callable[[str], list[SPAN]], notes: Notes
+) -> str:
+    """The text without what it tells of others; `others` finds further names of the last vocabulary's kind that no catalogue has."""
+    text = _without(text, _OF_OTHERS, ("told", "heard"), notes)
+    text = _without(text, _OLD_RUN, ("told",), notes)
+    text = _without_dismissed(text, vocabularies, notes)
+    for vocabulary in vocabularies:
+        text = _without_rivals(text, vocabulary, others if vocabulary is vocabularies[-1] else None, notes)
+    return text
+
+
+def _without(text: str, pattern: re.Pattern[str], groups: Sequence[str], notes: Notes) -> str:
+    """The text without what starts with a match, to where the text turns to itself."""
+    for match in list(pattern.finditer(text)):
+        start, reach = match.span(next(name for name in groups if match[name]))
+        turn = _TURN.search(text, reach)
+        end = turn.start() if turn is not None else len(text)
+        if _BINDS.search(text[start:end]) and _AGREED.search(text[start : end + 40]) is None:
+            text = _eaten(text, (start, end), notes)
+    return text
+
+
+def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
+    """The text without sentences that say of themselves, or of the one before, that they do not count."""
+    pieces = list(_segments(text))
+    for index, (start, end) in enumerate(pieces):
+        match = _DISMISSED.search(text, start, end)
+        if match is None:
+            continue
+        bare = not _BINDS.search(text[start : match.start()]) and _POINTS_BACK.match(text[start:end]) is not None
+        both = bare and index and EATEN not in text[slice(*pieces[index - 1])]
+        span = pieces[index - 1][0] if both else start, end
+        words = text[slice(*span)]
+        binds = _BINDS.search(words) or any(v.mentions(words) for v in vocabularies)
+        if binds and not _KINDS.search(words):
+            text = _eaten(text, span, notes)
+    return text
+
+
+_KINDS = compiled(
+    r"\b(?:tp|pp|ep|dp|cp|sp|(?:tensor|pipeline|expert|data|context|sequence)[- ]parallel\w*|pipelin\w+|latency|ttft|tpot|throughput|costs?)\b"
+)
+"""Parallelism and goals: that they do not count is a wish."""
+
+
+def _without_rivals(text: str, vocabulary: Vocabulary, others: Callable[[str], list[SPAN]] | None, notes: Notes) -> str:
+    """The text without sentences about other times and people that name a rival of what the rest names."""
+    places = [(m.span, m.keys) for m in vocabulary.mentions(text) if any(c.isalpha() for c in text[slice(*m.span)])]
+    known = [span for span, _ in places]
+    places += [
+        (span, (text[slice(*span)].lower(),))
+        for span in (others(text) if others else ())
+        if not any(a < span[1] and span[0] < b for a, b in known)
+    ]
+    if len({keys for _, keys in places}) < 2:
+        return text
+    pieces = [(a, b, [keys for (start, _), keys in places if a <= start < b]) for a, b in _segments(text)]
+    naming = [(a, b, keys) for a, b, keys in pieces if keys]
+    elsewhere = [p for p in naming if _ELSEWHERE.search(text, p[0], p[1]) and not _OURS.search(text, p[0], p[1])]
+    kept = {keys for piece in naming if piece not in elsewhere for keys in piece[2]}
+    if not kept:
+        return text
+    for start, end, keys in elsewhere:
+        if any(key not in kept for key in keys):
+            text = _eaten(text, (start, end), notes)
+    return text
+
+
+def _eaten(text: str, span: SPAN, notes: Notes) -> str:
+    start, end = span
+    words = " ".join(text[start:end].replace(EATEN, " ").split()).strip(" ,;:.")
+    if words:
+        notes.assume(f"ignored: `{words[:80]}` (told of others or of before, not asked for)")
+    return text[:start] + EATEN * (end - start) + text[end:]
