@@ -136,7 +136,6 @@ def test_a_load_that_is_corrected(load: str, concurrency: int) -> None:
         ("8x H1OO", "h100-sxm"),
         ("4 B2000", "b200-sxm"),
         ("mi30Ox x 8", "mi300x"),
-        ("2 V100", "h100-sxm"),
     ],
 )
 def test_a_misspelt_gpu_is_asked_about_by_its_near_names(name: str, meant: str) -> None:
