@@ -88,6 +88,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     stopped = np.where(load.disaggregated, 0.0, interrupted * interrupting)
     joining = np.where(load.disaggregated, 0.0, load.held_steps * interrupted)
     standing = load.standing * interrupted
+    inside = load.batch - standing
     most = np.where(load.disaggregated, load.prefill_replicas / load.taken_ms, np.inf)
 
     def rate(decoding: Grid, step: Grid) -> Grid:
@@ -98,7 +99,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
         decoding = 0.5 * (low + high)
         step = step_at(decoding)
         per_ms = rate(decoding, step)
-        over = (decoding + standing + per_ms * (first + joining * step) > load.batch) | (per_ms > most)
+        over = (decoding + per_ms * (first + joining * step) > inside) | (per_ms > most)
         low, high = np.where(over, low, decoding), np.where(over, decoding, high)
     decoding = np.maximum(high, 1e-9 * load.batch)
     step = step_at(decoding)
