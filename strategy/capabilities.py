@@ -80,7 +80,7 @@ class Capabilities:
     """Our names of cache types to the engine's."""
     rules: tuple[str, ...]
     """Rules about the engine."""
-    handoff: Literal["nixl"] | None = None
+    handoff: Literal["nixl", "sglang"] | None = None
     """The connector between two pools, where its limits are known (`strategy.engine_limits.HANDOFFS`)."""
     overlaps_stages: bool = True
     """A batch is prepared while the one before it runs, with several stages too."""
@@ -166,7 +166,8 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
-    rules=("EN009", "EN010", "EN012", "EN013", "EN019", "EN020", "EN021", "RL010"),
+    rules=("EN009", "EN010", "EN012", "EN013", "EN018", "EN019", "EN020", "EN021", "RL010"),
+    handoff="sglang",
     overlaps_stages=False,
     divides_chunks=True,
     online_weights={"fp8": "fp8"},

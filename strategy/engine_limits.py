@@ -132,9 +132,44 @@ def vllm_handoff(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, P
             prefill,
             changed,
         )
-    if model.attention.kind == "mla":
+    found = _vllm_shared_cache(model, prefill, decode)
+    return found or (None if model.attention.kind == "mla" else _vllm_heads(model, prefill, decode))
+
+
+def _vllm_shared_cache(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, Pair] | None":
+    """A cache shared by positions (DCP): of latents alone, by all tp ranks or none, and never pushed (nixl/connector.py:401, tp_mapping.py:96)."""
+    for pool in (prefill, decode):
+        if pool.dcp_size == 1:
+            continue
+        alone = pool.model_copy(update={"dcp_size": 1})
+        pair = (alone, decode) if pool is prefill else (prefill, alone)
+        side = f"{pool.phases[0]} dcp_size={pool.dcp_size}"
+        if model.attention.kind != "mla":
+            return f"the connector moves shared caches of latents only ({side})", pair
+        if vllm_pushes(prefill):
+            return f"what a prefill pool of several stages pushes is not shared by positions ({side})", pair
+        if pool.dcp_size != pool.attention.tp_size:
+            return f"the connector knows caches shared by all {pool.attention.tp_size} tp ranks or none ({side})", pair
+    return None
+
+
+def sglang_handoff(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, Pair] | None":
+    """Limits of SGLang's transfer of caches shared by positions (EN018; disaggregation/common/conn.py:531-549, 1411-1420).
+
+    They are of latents; they go to ranks that share them alike, or come from ranks that do not share, and not from cp ranks.
+    """
+    sizes = prefill.dcp_size, decode.dcp_size
+    if sizes == (1, 1):
         return None
-    return _vllm_heads(model, prefill, decode)
+    told = f"prefill dcp_size={sizes[0]}, decode dcp_size={sizes[1]}"
+    apart = prefill.model_copy(update={"dcp_size": 1}), decode.model_copy(update={"dcp_size": 1})
+    if model.attention.kind != "mla":
+        return f"shared caches are handed over for latent attention only ({told})", apart
+    if prefill.attention.cp_size > 1:
+        return f"cp ranks of prefill hand nothing to a shared cache ({told})", apart
+    if sizes[0] == 1 or (sizes[0] == sizes[1] and prefill.attention.tp_size == decode.attention.tp_size):
+        return None
+    return f"a shared cache goes to tp ranks that share it alike ({told})", (apart[0], decode)
 
 
 def _vllm_heads(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, Pair] | None":
@@ -173,7 +208,7 @@ def without_context_parallelism(pool: Pool) -> dict[str, Any]:
     return {"attention": merged, "sp_kind": "none", "cp_decode_use": None}
 
 
-HANDOFFS: dict[str, Handoff] = {"nixl": vllm_handoff}
+HANDOFFS: dict[str, Handoff] = {"nixl": vllm_handoff, "sglang": sglang_handoff}
 """Limits between two pools by the connector that a row names."""
 
 

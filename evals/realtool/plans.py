@@ -30,7 +30,9 @@ KEPT_EVEN = 0.5
 """Share of pipelines that keep even stages."""
 TRIES = 6
 OUTSIDE_PER_MODEL = 4
-PROMPT_TOKENS, ANSWER_TOKENS = 1024, 256
+ANSWER_TOKENS = 256
+PROMPT_TOKENS = (1024, 40_000)
+"""Of the first and of other turns of a model: for the long ones, prompts and their caches are shared among ranks as well (CP, DCP)."""
 
 
 class Planned(NamedTuple):
@@ -55,6 +57,7 @@ class Slot(NamedTuple):
     engine: Engine | None
     serving: Serving
     by_planner: bool
+    isl: int = PROMPT_TOKENS[0]
 
     @property
     def name(self) -> str:
@@ -65,6 +68,7 @@ class Slot(NamedTuple):
             self.serving,
             self.engine or "any",
             *(("planned",) if self.by_planner else ()),
+            *(("long",) if self.isl > PROMPT_TOKENS[0] else ()),
         )
         return ".".join(parts)
 
@@ -103,7 +107,8 @@ def _elsewhere(model: str, config: Mapping[str, Any], turn: int, rng: Random) ->
         "gpus_per_host": rng.choice((2, 4, 6, 8, 16)),
     }
     engine = rng.choice(tuple(able_on(base.vendor)) or (None,))
-    return Slot(f"{model}-{turn}", config, cluster, engine, rng.choice(SERVINGS), by_planner=turn % 2 == 0)
+    isl = PROMPT_TOKENS[turn // 2 % 2]
+    return Slot(f"{model}-{turn}", config, cluster, engine, rng.choice(SERVINGS), turn % 2 == 0, isl)
 
 
 def _of_model(index: int, model: str, seed: int) -> list[Slot]:
@@ -111,7 +116,7 @@ def _of_model(index: int, model: str, seed: int) -> list[Slot]:
     turns = [(turn, GPUS_PER_MODEL, False) for turn in range(GPUS_PER_MODEL)]
     turns += [(turn, PLANNED_GPUS_PER_MODEL, True) for turn in range(PLANNED_GPUS_PER_MODEL)]
     slots = [
-        Slot(model, None, *_place(index, turn, of), serving, by_planner)
+        Slot(model, None, *_place(index, turn, of), serving, by_planner, PROMPT_TOKENS[min(turn, 1)])
         for turn, of, by_planner in turns
         for serving in SERVINGS
     ]
@@ -153,7 +158,7 @@ def _problem(slot: Slot, hosts: int) -> Problem | None:
     asked = {
         "model": slot.config or slot.model,
         "cluster": {**slot.cluster, "hosts": hosts},
-        "workload": {"isl": PROMPT_TOKENS, "osl": ANSWER_TOKENS},
+        "workload": {"isl": slot.isl, "osl": ANSWER_TOKENS},
         "engine": slot.engine,
         "serving": slot.serving if slot.by_planner else "auto",
     }

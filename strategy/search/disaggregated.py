@@ -104,6 +104,12 @@ class Halves:
         return np.array([self.passes.sequences(alone(pool, "prefill")) > 0 for pool in self.pools])
 
     @cached_property
+    def keeps_prompts_whole(self) -> NDArray[np.bool_]:
+        """Whether each rank of a pool that only prefills has the cache of a prompt whole: decode shares it, if anyone; unless that is fixed."""
+        fixed = self.problem.constraints.fix.dcp_size is not None
+        return np.array([fixed or pool.dcp_size == 1 for pool in self.pools])
+
+    @cached_property
     def room(self) -> Index:
         """Sequences that fit on an attention replica of a pool that only decodes; none where prompts are shared or cut, which it never meets."""
         whole = [pool if pool.attention.cp_size == 1 and not pool.chunk_tokens else None for pool in self.pools]
@@ -194,7 +200,9 @@ def _prefill_rates(halves: Halves) -> Grid:
     """Prompts per second that a replica of each pool prefills in time; zero where it cannot."""
     every = np.arange(len(halves.pools))
     latency, taken = halves.plants(Pairs(every, every, np.ones_like(every), np.ones_like(every))).prefill_ms
-    in_time = (latency[:, 0] <= (halves.problem.slo.ttft_ms or np.inf)) & halves.prompt_fits
+    in_time = (
+        (latency[:, 0] <= (halves.problem.slo.ttft_ms or np.inf)) & halves.prompt_fits & halves.keeps_prompts_whole
+    )
     return np.asarray(np.where(in_time, 1e3 * halves.servers / taken[:, 0] * PREFILL_LOAD, 0.0))
 
 
