@@ -353,9 +353,16 @@ def _covers(quantity: Quantity, naming: Naming) -> bool:
     return quantity.span[0] <= naming.span[0] < quantity.span[1]
 
 
+FARTHEST_CHARACTERS = 120
+"""Between a number and the name of its role."""
+LONGEST_SENTENCE = 1000
+"""Characters; what goes on without a stop is read in pieces of that length."""
+
+
 def _sentences(text: str) -> Iterator[SPAN]:
     ends = [0, *(m.end() for m in _STOP.finditer(text)), len(text)]
-    return ((a, b) for a, b in pairwise(ends) if b > a)
+    for a, b in pairwise(ends):
+        yield from ((start, min(b, start + LONGEST_SENTENCE)) for start in range(a, b, LONGEST_SENTENCE))
 
 
 def _aligned(text: str, numbers: Sequence[Quantity], names: Sequence[Naming]) -> list[Reading]:
@@ -408,14 +415,17 @@ def _has_own_name(text: str, quantity: Quantity, names: Sequence[Naming]) -> boo
 
 def _distance(text: str, quantity: Quantity, naming: Naming) -> float:
     """Words between a number and a name, each as heavy as it parts; infinite where the number cannot play the role."""
+    if (
+        naming.span[0] - quantity.span[1] > FARTHEST_CHARACTERS
+        or quantity.span[0] - naming.span[1] > FARTHEST_CHARACTERS
+    ):
+        return float("inf")
     if naming.role not in _FITS[quantity.kind] or not _plausible(quantity, naming.role, text[slice(*naming.span)]):
         return float("inf")
     if _other_noun(text, quantity, naming):
         return float("inf")
     ahead = naming.span[1] <= quantity.span[0]
     gap = text[naming.span[1] : quantity.span[0]] if ahead else text[quantity.span[1] : naming.span[0]]
-    if len(gap) > 120:
-        return float("inf")
     steps = sum(_weight(word) for word in _WORD.findall(gap))
     if quantity.kind == "thousands" and naming.role not in _LENGTHS and steps > 1:
         return float("inf")

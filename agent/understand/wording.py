@@ -18,7 +18,7 @@ from agent.understand.told import without_told
 
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Scan:
     """The text as the extractors read it."""
-    scan = Scan(with_plain_hosts(with_plain_tables(text[:MAX_CHARACTERS]), notes))
+    scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
     scan.original = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
@@ -29,6 +29,15 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Sc
 def _unknown_gpus(text: str) -> list[SPAN]:
     """Where a text names GPUs that no catalogue has."""
     return [m.span("name") for m in UNKNOWN_GPU.finditer(text)]
+
+
+_RUN = re.compile(r"([^\w\s])\1{7,}|[^\S\n]{5,}|\n{4,}")
+"""A line drawn with one mark, or a stretch of nothing."""
+
+
+def without_runs(text: str) -> str:
+    """The text with drawn lines and empty stretches shortened, over which patterns would search again from every place."""
+    return _RUN.sub(lambda m: m.group()[:4], text)
 
 
 # --- numbers that are no quantities -----------------------------------------------------------------------------------

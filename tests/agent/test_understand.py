@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.understand import understand
+from agent.understand.roles import LONGEST_SENTENCE, _sentences
+from agent.understand.wording import without_runs
 from evals.suites.understanding import judged, samples
 from strategy.request import Request
 
@@ -157,3 +159,15 @@ def test_the_patterns_of_texts_are_not_compiled_by_a_process_that_reads_none() -
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
 
     assert said.stdout.strip() == "0"
+
+
+@pytest.mark.parametrize("mark", ["(", "-", "\n", " ", "\u3000", "="])
+def test_drawn_lines_and_empty_stretches_are_shortened(mark: str) -> None:
+    assert without_runs(f"Llama 3.1 8B{mark * 10_000}8 H100") == f"Llama 3.1 8B{mark * 4}8 H100"
+
+
+def test_what_has_no_stop_is_read_in_pieces() -> None:
+    """Numbers are aligned with names piece by piece, which takes the square of a piece."""
+    pieces = list(_sentences("4k in " * 1_300))
+    assert [a for a, _ in pieces] == [0, *(b for _, b in pieces[:-1])]
+    assert max(b - a for a, b in pieces) <= LONGEST_SENTENCE
