@@ -6,15 +6,15 @@ asks for more than that has no effect.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from agent.deps import Deps
 from agent.events import OnEvent
 from agent.graph import run
 from agent.inspect import inspect
-from agent.understand.changes import understand_change
-from agent.why import WHY, why
+from agent.understand.changes import asks_only, understand_change
+from agent.why import WHY, weigh, why
 from strategy.errors import MeshwrightError
 from strategy.export import FORMATS, Plan
 from strategy.request import Request
@@ -26,6 +26,8 @@ Kind = Literal["plan", "question", "why", "inspect", "export", "help"]
 MAX_TURNS = 40
 """Turns that a thread keeps; older ones are forgotten, the plan is not."""
 MAX_TEXT = 8_000
+MAX_UNDO = 20
+"""Requests that can be gone back to."""
 
 
 class Turn(Frozen):
@@ -43,6 +45,8 @@ class Thread(Frozen):
     """The last plan, or the last reason why there is none; it carries its request."""
     pending: str = ""
     """The text of a request that a question was asked about."""
+    before: tuple[Request, ...] = ()
+    """Requests that were planned earlier, the last one last: what `undo that` goes back to."""
 
 
 class File(Frozen):
@@ -76,6 +80,11 @@ _EXPORT = re.compile(
 _INSPECT = re.compile(
     r"^\W*(?:(?:please|now|ok(?:ay)?|and)[ ,]+)*(?:show|draw|print|display|list|which|where|who|what(?:'s|\s+is|\s+are|\s+does|\s+did|\s+would)|how\s+much|tell\s+me|explain|inspect|describe|see)\b"
     r"|^\W*(?:memory|alternatives?|breakdown|bottleneck|timeline|proof|assumptions|findings|warnings|strategy|dag|graph|numbers|estimate|request)\W*$",
+    re.IGNORECASE,
+)
+_UNDO = re.compile(
+    r"^\W*(?:(?:no|oh|ok(?:ay)?|hm+|sorry|please|actually|wait|then|can\s+you|could\s+you|let'?s|bitte)[\s,.]+)*(?:undo|revert|roll\s*back|go\s+back|step\s+back|scrap|forget|never\s*mind|cancel|take\s+(?:that|it|this)\s+back|discard|reset|zurück|rückgängig|mach\s+das\s+rückgängig|annule\w*|reviens|deshaz\w*|deshacer|vuelve|annulla|torna\s+indietro|desfaz\w*|volta|撤\s*销|撤\s*回|取消|还原|元に戻し\S*|戻して\S*|取り消\S*|되돌려\S*|취소\S*|отмени\w*|верни\w*)"
+    r"(?:[\s,]+(?:to|the|that|this|it|all|of|everything|last|previous|one|step|change|changes|again|please|as|was|how|before|back|two|ça|cela|eso|das|alles|die|letzte|änderung|le|dernier|changement|o|último|que|was|were|things?|first|plan|request))*\W*$",
     re.IGNORECASE,
 )
 _GREETING = re.compile(r"^\W*(?:hi|hello|hey|help|thanks?(?:\s+you)?|thx|hallo|salut|bonjour|hola|what\s+can\s+you\s+do)\b[^0-9]{0,40}$", re.IGNORECASE)  # fmt: skip
@@ -151,6 +160,42 @@ def _what_if(said: str) -> bool:
     return re.search(r"\bwhat\s+(?:if|about|would\s+happen)\b", said, re.IGNORECASE) is not None
 
 
+async def _undone(thread: Thread, said: str, deps: Deps, on_event: OnEvent | None) -> Answered:
+    """Back to the request before the last change."""
+    if _UNDO.match(said) is None or thread.result is None:
+        return None
+    if not thread.before:
+        return thread, Reply(kind="help", text="There is nothing to undo: this is the first plan of our conversation.")
+    kept, reply = await _planned(thread, thread.before[-1], ("back to the request before",), deps, on_event)
+    return kept.model_copy(update={"before": thread.before[:-1]}), reply
+
+
+async def _weighed(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | None) -> Answered:
+    """A question about another choice: it is planned beside, and the plan stays (`would fp8 help?`)."""
+    result = thread.result
+    if result is None or result.request is None or result.estimate is None or not asks_only(said):
+        return None
+    because = await weigh(said, result, deps, named=True)
+    return None if because is None else (thread, Reply(kind="why", text=because.text, citations=because.citations))
+
+
+async def _unanswered(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | None) -> Answered:
+    """A question that nothing else answered: it changes nothing; what our pages say about it."""
+    if thread.result is None or not asks_only(said):
+        return None
+    because = await weigh(said, thread.result, deps) if thread.result.estimate is not None else None
+    if because is not None:
+        return thread, Reply(kind="why", text=because.text, citations=because.citations)
+    found = deps.search_sections(said, 3)
+    if not found:
+        return None
+    told = "; ".join(f"{section.title} ({section.ref})" for section in found)
+    cited = tuple(Citation(ref=section.ref, title=section.title) for section in found)
+    return thread, Reply(
+        kind="inspect", text=f"The plan stays as it is. What is written about that: {told}.", citations=cited
+    )
+
+
 async def _whole_request(thread: Thread, said: str, deps: Deps, on_event: OnEvent | None) -> Answered:
     """A request of its own, or the answer to a question about one."""
     if thread.pending:
@@ -158,22 +203,41 @@ async def _whole_request(thread: Thread, said: str, deps: Deps, on_event: OnEven
         request, _, _ = await asyncio.to_thread(deps.understand, joined)
         if request is not None or thread.result is None:
             return await _planned(thread, joined, None, deps, on_event)
-    request, _, _ = await asyncio.to_thread(deps.understand, said)
-    if request is not None or thread.result is None:
+    request, _, assumptions = await asyncio.to_thread(deps.understand, said)
+    if thread.result is None or (request is not None and not _goes_on(request, assumptions, thread)):
         return await _planned(thread, said, None, deps, on_event)
     return None
+
+
+def _goes_on(request: Request, assumptions: Sequence[str], thread: Thread) -> bool:
+    """Whether a text that names a model and GPUs but no traffic goes on about the traffic of before."""
+    silent = all(
+        any(note.startswith(f"{name} ") and "the text gives no" in note for note in assumptions)
+        for name in ("isl", "osl")
+    )
+    load = request.workload.concurrency or request.workload.request_rate
+    return thread.result is not None and thread.result.request is not None and silent and load is None
 
 
 async def _refined(thread: Thread, said: str, deps: Deps, on_event: OnEvent | None) -> Answered:
     """A change of the request that was planned last."""
     if thread.result is None or thread.result.request is None:
         return None
-    changed = await asyncio.to_thread(understand_change, said, thread.result.request)
+    last = _changed_fields(thread.before[-1], thread.result.request) if thread.before else ()
+    changed = await asyncio.to_thread(understand_change, said, thread.result.request, None, last)
     if changed.question is not None:
         return thread, Reply(kind="question", text=changed.question)
+    if changed.same:
+        return thread, Reply(kind="inspect", text="The request says that already: the plan stays as it is.")
     if changed.request is None:
         return None
     return await _planned(thread, changed.request, changed.assumptions, deps, on_event)
+
+
+def _changed_fields(before: Request, after: Request) -> tuple[str, ...]:
+    """Fields of workload and limits in which two requests differ."""
+    parts = [(getattr(before, name), getattr(after, name)) for name in ("workload", "slo")]
+    return tuple(field for a, b in parts for field in type(a).model_fields if getattr(a, field) != getattr(b, field))
 
 
 async def _planned(
@@ -187,7 +251,9 @@ async def _planned(
     if assumed:
         result = result.model_copy(update={"assumptions": tuple(dict.fromkeys([*assumed, *result.assumptions]))})
     text = _told(result, thread.result)
-    kept = thread.model_copy(update={"result": result, "pending": ""})
+    was = thread.result.request if thread.result is not None else None
+    past = (*thread.before, was)[-MAX_UNDO:] if was is not None and was != result.request else thread.before
+    kept = thread.model_copy(update={"result": result, "pending": "", "before": past})
     return kept, Reply(kind="plan", text=text, citations=result.citations, result=result)
 
 
@@ -223,4 +289,6 @@ def _moved(result: Result, before: Result) -> str:
     return f"{shape}: {', '.join(told)}."
 
 
-_READINGS: tuple[Reading, ...] = (_exported, _explained, _inspected, _whole_request, _refined)
+_READINGS: tuple[Reading, ...] = (
+    _undone, _exported, _explained, _weighed, _inspected, _whole_request, _refined, _unanswered
+)  # fmt: skip

@@ -134,7 +134,10 @@ def _rank(asked: str, result: Result) -> Answer:
 
 
 def _memory(asked: str, result: Result) -> Answer:
-    if result.estimate is None or not re.search(r"\bmemory|\bvram\b|\bkv (?:cache )?(?:room|size)\b|\bfit\b", asked):
+    if result.estimate is None or not re.search(
+        r"\bmemory|\bvram\b|\bkv (?:cache )?(?:room|size)\b|\bfit\b|\bhow many (?:\w+ ){0,2}?(?:users|requests|sessions|chats|people)\b|\bmax(?:imum)? (?:concurrency|users|load)\b",
+        asked,
+    ):
         return None
     m = result.estimate.memory_gb
     return (

@@ -17,10 +17,10 @@ from validators.registry import catalogue
 
 Json = dict[str, Any]
 
-WHY = re.compile(r"^\W*(?:(?:but|so|ok(?:ay)?|and|hm+)[ ,]+)*(?:why|how\s+come|what\s+(?:speaks|is\s+wrong|would\s+be\s+wrong)|what's\s+wrong|what\s+about\s+not|warum|pourquoi|por\s+qu[eé])\b", re.IGNORECASE)  # fmt: skip
+WHY = re.compile(r"^\W*(?:(?:but|so|ok(?:ay)?|and|hm+)[ ,]+)*(?:why|how\s+come|what\s+(?:speaks|is\s+wrong|would\s+be\s+wrong)|what's\s+wrong|what\s+about\s+not|warum|wieso|weshalb|pourquoi|por\s*qu[eé]|perch[eé]|waarom|почему|varför|dlaczego|(?:为|爲)\s*什\s*么|为\s*何|怎么不|なぜ|どうして|왜)(?![a-z])", re.IGNORECASE)  # fmt: skip
 _ASKING = re.compile(
-    r"\b(?:why|how\s+come|what\s+speaks|what\s+is|what's|wrong|against|with|for|instead|rather|warum|pourquoi|por|qu[eé]|not|nicht|pas|didn't|did|don't|do|"
-    r"you|we|isn't|is|it|the|plan|use|using|choose|chose|pick|picked|take|go|just|no|without|then|a|of)\b|[?!]",
+    r"\b(?:why|how\s+come|what\s+speaks|what\s+is|what's|wrong|against|with|for|instead|rather|warum|wieso|pourquoi|porqu[eé]|perch[eé]|waarom|por|qu[eé]|not|nicht|kein\w*|pas|didn't|would|could|can|should|help|better|best|faster|slower|worse|enough|buy|gain|bring|be|there|any|advantage|benefit|point|sense|make|what|how|much|if|we|i|use|did|don't|do|"
+    r"you|we|isn't|is|it|the|plan|use|using|choose|chose|pick|picked|take|go|just|no|without|then|a|of|qué|ventaja|tendría|vantagem|avantage|vorteil|hätte|bringt|aurait|serait|mieux|mejor|besser|wäre)\b|[?!？]|为\s*什\s*么|为\s*何|なぜ|どうして|왜|不\s*用|不\s*使用|不",
     re.IGNORECASE,
 )
 _KINDS = {
@@ -56,6 +56,18 @@ class Because(Frozen):
     citations: tuple[Citation, ...] = ()
 
 
+async def weigh(text: str, result: Result, deps: Deps, *, named: bool = False) -> Because | None:
+    """What another choice that a question names would do (`would fp8 help?`); None when it names none.
+
+    `named` wants a value (`TP8`, `2 nodes`), not just a kind of parallelism.
+    """
+    assert result.request is not None
+    other = (
+        understand_change(_ASKING.sub(" ", text), result.request).request if named else _other_choice(text, result)[0]
+    )
+    return None if other is None or other == result.request else await why(text, result, deps)
+
+
 async def why(text: str, result: Result, deps: Deps) -> Because:
     """Why the plan is as it is, or why not otherwise. The other choice is planned under the same request."""
     assert result.request is not None
@@ -80,7 +92,10 @@ def _other_choice(text: str, result: Result) -> tuple[Request | None, str]:
     changed = understand_change(wanted, request).request
     if changed is not None and changed != request:
         return changed, _topic(changed, request)
-    negative = re.search(r"\b(?:not|no|n't|nicht|pas)\b", text, re.IGNORECASE) is not None
+    negative = (
+        re.search(r"\b(?:not|no|n't|nicht|kein\w*|pas|sin|senza|sem|geen)\b|不|没|ない|ず", text, re.IGNORECASE)
+        is not None
+    )
     for kind, (words, field) in _KINDS.items():
         if re.search(words, text, re.IGNORECASE):
             return _with_kind(request, kind, field, result, negative=negative), field

@@ -78,9 +78,12 @@ _OTHER_ALTERNATIVES = compiled(
 _NOT = compiled(r"\b(?:no|not|neither|without|avoid|never|nor)\s+(?:use\s+)?$")
 
 
-def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes) -> None:
-    """Eat the choices that a text tells of or wonders about; `named` are the places of its models and GPUs."""
-    for pattern in (_ALTERNATIVES, _OTHER_ALTERNATIVES):
+def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: bool = True) -> None:
+    """Eat the choices that a text tells of or wonders about; `named` are the places of its models and GPUs.
+
+    Without `alternatives` those stay (a follow-up that leaves a choice is asked about).
+    """
+    for pattern in (_ALTERNATIVES, _OTHER_ALTERNATIVES) if alternatives else ():
         for match in pattern.finditer(scan.text):
             if _NOT.search(scan.text[max(0, match.start() - 16) : match.start()]) is None:
                 _told(scan, notes, match.span(), "alternatives: the plan chooses")

@@ -18,7 +18,7 @@ _REFUSED = compiled(
 """Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b|"
+        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -59,7 +59,7 @@ _EMPHASIS = {
 }
 _SERVING = {
     "colocated": compiled(
-        r"(?:\b(?:no|not|never|don'?t|do\s+not|without|avoid)\s+(?:\w+\s+)?(?:split|separat\w{1,4})\s+(?:the\s+)?prefill\s*(?:and|/|from)\s*(?:the\s+)?decode\b)|(?:\bprefill\s+and\s+decode\s+(?:\w+\s+){0,3}(?:together|on\s+the\s+same)\b)|(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
+        r"(?:\b(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:any\s+|a\s+|want\s+|use\s+)?(?:p\s?/?\s?d|prefill[-/ ]+decode)[-\s]+(?:split\w*|separat\w+|disagg\w*))|(?:\b(?:no|not|never|don'?t|do\s+not|without|avoid)\s+(?:\w+\s+)?(?:split|separat\w{1,4})\s+(?:the\s+)?prefill\s*(?:and|/|from)\s*(?:the\s+)?decode\b)|(?:\bprefill\s+and\s+decode\s+(?:\w+\s+){0,3}(?:together|on\s+the\s+same)\b)|(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
         r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
     ),
     "disaggregated": compiled(
@@ -117,7 +117,7 @@ _NOUN = {
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
-_JOIN = r"\s*(?:=|:|\bin\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
+_JOIN = r"\s*(?:=|:|\bin\b|\bв\b|\bна\b|\ben\b|\bem\b|\bals\b|\bauf\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
 _NAMED = {
     field: (
         compiled(
@@ -160,8 +160,18 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
     return found
 
 
+_UNWANTED = compiled(
+    r"\b(?:not|n't|never|no\s+need\s+(?:for|of)|without|instead\s+of|rather\s+than)\s+(?:(?:want|need|after|looking\s+for|about|interested\s+in|care\s+about|for|the|a|an|any|to|aim(?:ing)?|optimi[sz]e)\s+)*$"
+)
+
+
 def find_objective(scan: Scan, notes: Notes) -> str | None:
     """What the plan shall be best at, or None when the text does not say."""
+    for pattern in _OBJECTIVES.values():
+        for match in pattern.finditer(scan.text):
+            if _UNWANTED.search(scan.text[max(0, match.start() - 48) : match.start()]):
+                notes.assume(f"`{scan.words(match.span())}` is not wanted: the text says no to it")
+                scan.eat(match.span())
     said = _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
     if said is None and "objective" not in notes.questions and scan.take(_GOAL_RATE):
         return "throughput"

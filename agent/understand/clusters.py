@@ -22,6 +22,8 @@ _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 _ANOTHER = rf"(?P<again>{COUNT})"
+HOST_WORDS, GPU_COUNT_WORDS = _HOST, _GPUS
+"""How hosts and GPUs are called."""
 
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*racks?\b")),
@@ -33,6 +35,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}{_EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{_G}|{_GPUS}))?(?:\s*each)?")),
     ("hosts_gpus", compiled(rf"{_G}[ ,:x]*(?P<h>{COUNT})[- ]*{_HOST}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?\s*each\b")),
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s+in\s+(?:an?|one)\s+{_HOST}\b")),
     ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
     ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
@@ -113,7 +116,7 @@ _SOME_CLUSTER = compiled(
 )
 """Says which GPU it is, not how many."""
 _SUCH = compiled(
-    rf"\b(?:there\s+are|we\s+(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such)\b"
+    rf"\b(?:there\s+are|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{_HOST})?)\b"
 )
 """A number of the hosts that were described before."""
 _NIC = re.compile(

@@ -48,7 +48,7 @@ _WORDS: dict[str, str] = {
     r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
     "per user": r"(?:pro|je)\s+users|par\s+users?|par\s+utilisateur|por\s+users|per\s+utente|на\s+(?:users|пользователя|каждого\s+пользователя)|每(?:个|位)?\s*users|ユーザー(?:あたり|ごと)|users\s*(?:あたり|ごと|당)",
     "per second": r"(?:pro|je)\s+sekunde|par\s+seconde|por\s+segundo|al\s+secondo|в\s+секунду|每秒(?=\s*$|\s*[,，。、])",
-    "per token": r"na\s+token(?:a)?|per\s+token|token\s+başına|(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每(?:个)?\s*token",
+    "per token": r"na\s+token(?:a)?|per\s+token|token\s+başına|(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每\s*个?\s*(?:输出|output|生成|解码|decode)?\s*(?:的)?\s*(?:tokens?|词元)",
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
     "quantized": r"量子化|量化|양자화",
@@ -69,10 +69,10 @@ _WORDS: dict[str, str] = {
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
     "nodes": r"máquinas?(?=\s+(?:con|com|with|de)\b)|macchine(?=\s+con\b)|sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"не\s+использ\w+|не\s+применя\w+|no\s+(?:usar|utilizar)|ne\s+pas\s+utiliser|non\s+usare|não\s+usar|niet\s+gebruiken|nie\s+używa\w+|pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|用|使用)|禁用|没有|使わずに?|без",
-    "pipeline parallelism": r"równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
-    "tensor parallelism": r"тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
-    "expert parallelism": r"paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
+    "without": r"не\s+использ\w+|не\s+применя\w+|no\s+(?:usar|utilizar)|ne\s+pas\s+utiliser|non\s+usare|não\s+usar|niet\s+gebruiken|nie\s+używa\w+|pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|需要|想|打算|能|可以|准|允许)?\s*(?:使用|采用|启用|开启|用)|不要|禁用|没有|使わずに?|без",
+    "pipeline parallelism": r"pipeline[- ]?parallelität|równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
+    "tensor parallelism": r"tensor[- ]?parallelität|тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
+    "expert parallelism": r"expert(?:en)?[- ]?parallelität|paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
     "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?|separat[ieoa]|gescheiden|oddziel\w+|åtskilda|separerade|gesplitst)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
     "rack": r"랙|ラック|机柜|机架|стойк\w{1,3}|armoires?|baies?|schrank|schränke",
     " one ": r"(?<=[랙대장개])\s*하나(?:에서|로|를|의)?|(?<=rack)\s*하나(?:에서|로|를|의)?",
@@ -148,7 +148,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"\b(?:a|one)\s+seconds?\s+and\s+a\s+half\b|\bone\s+and\s+a\s+half\s+seconds?\b", re.IGNORECASE), "1.5 seconds"),
     (re.compile(r"nodes\s*\(\s*(?:각|各|each)\s*(?P<n>\d{1,4})\s*(?:개|장|枚|张|cards)?\s*\)"), r"nodes with \g<n> each "),
     (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{_GPU})"), r"\g<g>-\g<m>GB"),
-    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
+    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?!\s*/\s*s|\s*per\s+s)(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
     (re.compile(r"(?:\b|(?<=\dx))(?P<g>A100|H20)-(?P<m>40|80|96|141)(?![\w.])", re.IGNORECASE), r"\g<g>-\g<m>GB"),
     (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
@@ -212,8 +212,8 @@ def in_english(text: str) -> str:
         text = pattern.sub(plain, text)
     for pattern, english in _rules():
         text = pattern.sub(partial(_replacement, english), text)
-    for pattern, plain in _NOTATIONS:
-        text = pattern.sub(plain, text)
+    for pattern, usual in _NOTATIONS:
+        text = pattern.sub(usual, text)
     return _SPACES.sub(" ", text)
 
 

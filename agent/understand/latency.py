@@ -46,6 +46,7 @@ _SUB_SECOND = compiled(
 _SPEED = compiled(
     r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))\s*\+?\s*(?:(?:output|generated|decode[d]?|new)\s+)?(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
+    r"|\b(?:tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?|tps|speed)\s*(?:/|per|for\s+(?:each|every)|each|a)\s*(?:user|stream|request|session)s?\b[^.;,\n\d]{0,40}?(?P<behind>\d{1,4}(?:\.\d{1,3})?)(?![\w.]*\d)(?!\s*(?:users?|ms|s\b|sec|%|k\b|tok\w*\s*(?:in|out)))"
     r"|tokens?\s+(?:at|of|:)\s*(?P<at>\d{1,4}(?:\.\d{1,3})?)\s*/\s*s(?:ec)?\b(?P<each>\s*(?:/|per|for\s+each|each)\s*(?:user|stream|request|session)?s?)?"
     r"|(?P<m>(?<![\w.,])\d{1,6}(?:\.\d{1,3})?)\s*tps(?:\s*(?:/|per|for\s+(?:each|every))\s*(?:user|stream|request|session)s?|\s+each|\s*/\s*u)\b"
 )
@@ -101,7 +102,7 @@ def _speeds(scan: Scan, notes: Notes) -> list[float]:
     """Tokens per second for one user, as milliseconds per token."""
     found = []
     for match in scan.take(_SPEED):
-        speed = float((match["n"] or match["m"] or match["at"]).replace(",", ""))
+        speed = float((match["n"] or match["m"] or match["at"] or match["behind"]).replace(",", ""))
         said = scan.words(match.span())
         if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
             notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")

@@ -8,7 +8,7 @@ passed over is said back.
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from agent.understand.names import Vocabulary
+from agent.understand.names import Mention, Vocabulary
 from agent.understand.notes import Notes
 from agent.understand.scan import EATEN, SPAN, compiled
 
@@ -17,14 +17,17 @@ _BINDS = compiled(
 )
 """Words that a plan could take for a wish."""
 _OTHERS = (
-    r"(?:(?:an?|my|our|the|another|some|one\s+of\s+(?:my|our|the)|other|their|his|her|that|this|several|two|most)\s+(?:[a-z]+\s+){0,2}?(?:colleagues?|co-?workers?|vendors?|suppliers?|resellers?|integrators?|sales(?:people|person|man|\s+(?:reps?|teams?|guys?))|blogs?|blog\s*posts?|"
-    r"articles?|papers?|whitepapers?|forums?|posts?|threads?|tutorials?|guides?|consultants?|interns?|friends?|neighbou?rs?|competitors?|competition|predecessors?|contractors?|rivals?|youtubers?|influencers?|videos?|talks?|slides?|kolleg\w+|collègues?|colegas?|collegh\w+|"
+    r"(?:(?:an?|my|our|the|another|some|one\s+of\s+(?:my|our|the)|other|their|his|her|that|this|several|two|most)\s+(?:[a-z]+\s+){0,2}?(?:colleagues?|co-?workers?|vendors?|suppliers?|resellers?|integrators?|sales(?:people|person|man|\s+(?:reps?|teams?|guys?))|"
+    r"forums?|consultants?|interns?|friends?|neighbou?rs?|competitors?|competition|predecessors?|contractors?|rivals?|youtubers?|influencers?|kolleg\w+|collègues?|colegas?|collegh\w+|"
     r"(?:other|sister|neighbou?ring|research|second|parallel)\s+(?:teams?|groups?|departments?|projects?|sites?|compan(?:y|ies)|labs?|divisions?|units?)|(?:teams?|groups?|guys|folks|people)\s+(?:next\s+door|upstairs|downstairs|across|in\s+the\s+other|from\s+the\s+other|on\s+the\s+other|over\s+(?:there|at)))"
     r"|the\s+(?:[a-z]+\s+)?(?:teams?|groups?|departments?)(?=\s+(?:next\s+door|upstairs|downstairs|runs?|uses?|gets?|got|ran|used|measured|reports?|reported|keeps?|hosts?|serves?)\b)|someone|somebody|nvidia|amd|reddit|hacker\s*news|chatgpt|the\s+(?:internet|docs|documentation|marketing\w*)|(?:(?:mein|ein|unser|der)\s+)?kollege|(?:(?:meine|eine|unsere|die)\s+)?kolleg(?:in|en)|(?:mon|un|une|ma|nos|des)\s+collègues?|(?:mi|un|una|meu|minha|um|uma)\s+coleg[ao]s?|(?:il\s+mio|un|una)\s+colleg[ah]\w*|同\s?事|同\s?僚|동료)"
 )
 _SAYS = r"(?:says?|said|claims?|claimed|suggest(?:s|ed)?|recommend(?:s|ed)?|prefers?|preferred|wants?|wanted|swears?\s+by|swore|uses?|used|runs?|ran|gets?|got|reports?|reported|measured?s?|reach(?:es|ed)?|advis\w+|propos\w+|thinks?|thought|believes?|likes?|would\s+\w+|insist\w*|has|have|had|told|mention\w*|show(?:s|ed)?|quot\w+|manag\w+|needs?|is|are|was|were|serves?|served|tri(?:es|ed)|went|goes|deployed|see(?:s|n)?|saw|hits?|achiev\w+|promis\w+|argu\w+|asked|meint|sagt|sagte|empfiehlt|möchte|will|nutzt|dit|veut|recommande|préfère|dice|quiere|prefiere|recomienda|vuole|consiglia|quer|diz|prefere|recomenda|说|建\s?议|想|推\s?荐|は|が|가|이|은|는)"
 _OF_OTHERS = compiled(
     rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|although|though|because|since|whereas|even\s+if)\b)\s{{0,3}}(?P<told>(?:(?:also|now|btw|fyi|by\s+the\s+way|even|meanwhile|apparently|for\s+reference|for\s+comparison)[\s,:]{{1,3}}){{0,2}}{_OTHERS}\b[^.;\n,]{{0,40}}?(?:(?<=[a-z])\s+|(?<=[^a-z]))\b{_SAYS}(?![a-z])(?:\s+(?:that\s+)?(?:we|i|you|one)\s+(?:should|could|must|can|need|needs|ought|would|may|might|better|have\s+to)\b)?)"
+    r"|(?P<written>\b(?:an?|the|that|this|one|some|their|nvidia'?s?|your)\s+(?:[\w-]+\s+){0,2}?(?:blogs?(?:\s*posts?)?|articles?|papers?|whitepapers?|reports?|posts?|threads?|tutorials?|guides?|videos?|talks?|slides?|docs|documentation|benchmarks?|readme)\s+(?:says?|said|claims?|claimed|suggests?|recommends?|uses?|used|reports?|reported|shows?|mentions?|quotes?|advises?|states?|runs?|ran|describes?)\b)"
+    r"|(?P<before>\b(?:i|we)\s+(?:had\s+)?(?:first|initially|originally|earlier|previously)\s+(?:wrote|said|thought|planned|assumed|asked|told|mentioned|had|expected|estimated|wanted)\b(?:\s+(?:that\s+)?(?:we|i|you|they|it)\s+\w+)?)"
+    r"|(?P<forget>\b(?:forget|ignore|disregard|scratch)\s+(?:about\s+)?(?:the|all|any|our|my|what)\s+(?=[^.;,\n]{0,60}\d)[^.;,\n]{0,60})"
     r"|(?P<heard>\b(?:(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
 )
 _TURN = compiled(
@@ -36,8 +39,8 @@ _AGREED = compiled(
 
 _PAST_VERB = r"(?:did|gave|ran|got|had|was|were|reached|showed|shows|took|managed|yielded|measured|hit|made|delivered|achieved|needed|served|stayed|ended|produced|used|handled|peaked|topped|came)"
 _OLD_RUN = compiled(
-    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|since|because|as|on|with|in|from)\b)\s{{0,3}}(?P<told>(?:(?:our|the|my|this|that|an?|one)\s{{1,3}})?(?:(?:very|most)\s{{1,3}})?(?:old|older|previous|former|earlier|last|prior|legacy|retired|decommissioned|first|initial|recent|latest)\s+(?:[\w-]+\s+){{0,3}}?"
-    r"(?:box(?:es)?|machines?|clusters?|systems?|set-?ups?|deployments?|servers?|rigs?|runs?|tests?|attempts?|benchmarks?|experiments?|poc|pilots?|generation|installation|config\w*|measurements?|trial|try|version|stack|hardware|nodes?|platform)\b"
+    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|since|because|as|on|with|in|from|under|by)\b)\s{{0,3}}(?P<told>(?:(?:our|the|my|this|that|an?|one)\s{{1,3}})?(?:(?:very|most)\s{{1,3}})?(?:old|older|previous|former|earlier|last|prior|legacy|retired|decommissioned|first|initial|recent|latest)\s+(?:[\w-]+\s+){{0,3}}?"
+    r"(?:box(?:es)?|machines?|clusters?|systems?|set-?ups?|deployments?|servers?|rigs?|runs?|tests?|attempts?|benchmarks?|experiments?|poc|pilots?|generation|installation|config\w*|measurements?|trial|try|version|stack|hardware|nodes?|platform|contract|agreement|sla|slo|spec\w*|requirements?|targets?|figures?|numbers?)\b"
     rf"(?:\s*\([^)]{{0,80}}\))?[^.;\n]{{0,80}}?\b{_PAST_VERB}\b)"
 )
 _DISMISSED = compiled(
@@ -45,8 +48,12 @@ _DISMISSED = compiled(
     r"(?:is|are|was|were|got|been|has\s+been|have\s+been)\s+(?:now\s+|already\s+|long\s+|since\s+|being\s+)*(?:gone|retired|decommissioned|scrapped|sold|switched\s+off|turned\s+off|shut\s+down|dead|history|obsolete|returned|cancel+ed|given\s+away)|(?:stays?|remains?|belongs?)\s+(?:with|to|at)\s+(?:the|another|an?other|them)|no\s+longer\s+(?:ours|available|in\s+use|there|relevant)|"
     r"not\s+an?\s+option|(?:don'?t|do\s+not|doesn'?t|does\s+not)\s+(?:care|matter|count|apply)(?:\s+about\s+(?:that|it|those))?(?:\s+any\s?more)?|irrelevant|unrelated|nur\s+zur\s+info\w*|à\s+titre\s+(?:indicatif|d'information)|(?:solo\s+)?como\s+referencia|a\s+título\s+(?:de|indicativo)\w*|per\s+riferimento)\b|仅\s?供\s?参\s?考|参\s?考\s?ま\s?で|참고"
 )
+_GIVEN_AWAY = compiled(
+    r"[\s,.(-]*(?:(?:wait|no|oh|sorry|hm+|ah|but|and)[\s,]+){0,4}(?:that|those|these|they|it)(?:'re|'s)?\s+(?:\w+\s+){0,2}?(?:went|go|goes|going|given|promised|reserved|booked|taken|sold)\b"
+)
+"""`those went to the training team`."""
 _POINTS_BACK = compiled(
-    r"^[\s,(-]*(?:but\s+|and\s+|so\s+)?(?:that|this|those|these|it|they|which|please|ignore|forget|disregard|don'?t|do\s+not|not|just|only|for|fyi)\b"
+    r"^[\s,.(-]*(?:(?:wait|no|oh|sorry|hm+|ah)[\s,]+){0,4}(?:but\s+|and\s+|so\s+)?(?:that|this|those|these|it|they|which|please|ignore|forget|disregard|don'?t|do\s+not|not|just|only|for|fyi)\b"
 )
 _SEGMENT = re.compile(
     r"[.!?;](?=\s|$)|\n|\s-\s|(?:,\s{0,2}|(?<=\s))\b(?:but|however|whereas|while|instead)\b(?!\s+of)|,\s{0,2}(?:and\s+|so\s+)?(?:we|i|our|it'?s|they|now)\b|:\s+(?=(?:we|i)\b)",
@@ -54,7 +61,7 @@ _SEGMENT = re.compile(
 )
 _ELSEWHERE = compiled(
     r"\b(?:did|gave|ran|had|was|were|hosted|used|served|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|people|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
-    r"stays?|belongs?|reference|comparison|compared?|unlike|versus|competitors?|similar|retired|decommissioned|dev|staging|laptop|(?:in|since|of)\s+20[12]\d|früher|bisher|bislang|alte[nrsm]?|vorher|auparavant|ancien\w*|avant|antes|anterior\w*|antigu\w+|prima|vecchi\w+|precedente|не\s+наш\w*|раньше|старый)\b|之\s?前|以\s?前|先\s?前|参\s?考|旧|去\s?年|测\s?过|試|이전|기존|예전|지난"
+    r"belongs?|reference|comparison|compared?|unlike|versus|competitors?|similar|retired|decommissioned|dev|staging|laptop|(?:in|since|of)\s+20[12]\d|früher|bisher|bislang|alte[nrsm]?|vorher|auparavant|ancien\w*|avant|antes|anterior\w*|antigu\w+|prima|vecchi\w+|precedente|не\s+наш\w*|раньше|старый)\b|之\s?前|以\s?前|先\s?前|参\s?考|旧|去\s?年|测\s?过|試|이전|기존|예전|지난"
 )
 _OURS = compiled(
     r"\b(?:we|i)(?:'d|'ll|\s+would|\s+will|\s+now)?\s+(?:want|need|plan|like|get|have|own|run|go)\b|\b(?:now|new|ours|this\s+time|going\s+to|please|target|from\s+now|(?:mov|migrat|switch|upgrad|chang)\w+\s+to|jetzt|neu\w*|maintenant|nouve\w+|ahora|nuev\w+|adesso|nuov\w+|agora|nov[oa]s?)\b|现\s?在|这\s?次|今\s?回|이번|지금"
@@ -74,14 +81,24 @@ def _segments(text: str) -> Iterator[SPAN]:
 
 
 def without_told(
-    text: str, vocabularies: Sequence[Vocabulary], others: Callable[[str], list[SPAN]], notes: Notes
+    text: str,
+    vocabularies: Sequence[Vocabulary],
+    others: Callable[[str], list[SPAN]],
+    notes: Notes,
+    *,
+    followed: bool = False,
 ) -> str:
-    """The text without what it tells of others; `others` finds further names of the last vocabulary's kind that no catalogue has."""
-    text = _without(text, _OF_OTHERS, ("told", "heard"), notes)
+    """The text without what it tells of others; `others` finds further names of the last vocabulary's kind that no catalogue has.
+
+    In a follow-up (`followed`) that something is gone is a change of the cluster.
+    """
+    text = _without(text, _OF_OTHERS, ("told", "written", "before", "forget", "heard"), notes)
     text = _without(text, _OLD_RUN, ("told",), notes)
-    text = _without_dismissed(text, vocabularies, notes)
+    text = text if followed else _without_dismissed(text, vocabularies, notes)
     for vocabulary in vocabularies:
-        text = _without_rivals(text, vocabulary, others if vocabulary is vocabularies[-1] else None, notes)
+        text = _without_rivals(
+            text, (vocabulary, vocabularies[0]), others if vocabulary is vocabularies[-1] else None, notes
+        )
     return text
 
 
@@ -89,8 +106,8 @@ def _without(text: str, pattern: re.Pattern[str], groups: Sequence[str], notes: 
     """The text without what starts with a match, to where the text turns to itself."""
     for match in list(pattern.finditer(text)):
         start, reach = match.span(next(name for name in groups if match[name]))
-        turn = _TURN.search(text, reach)
-        end = turn.start() if turn is not None else len(text)
+        turn = None if match.groupdict().get("forget") else _TURN.search(text, reach)
+        end = reach if match.groupdict().get("forget") else turn.start() if turn is not None else len(text)
         if _BINDS.search(text[start:end]) and _AGREED.search(text[start : end + 40]) is None:
             text = _eaten(text, (start, end), notes)
     return text
@@ -100,7 +117,7 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
     """The text without sentences that say of themselves, or of the one before, that they do not count."""
     pieces = list(_segments(text))
     for index, (start, end) in enumerate(pieces):
-        match = _DISMISSED.search(text, start, end)
+        match = _DISMISSED.search(text, start, end) or _GIVEN_AWAY.match(text, start, end)
         if match is None:
             continue
         bare = not _BINDS.search(text[start : match.start()]) and _POINTS_BACK.match(text[start:end]) is not None
@@ -109,19 +126,30 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
         words = text[slice(*span)]
         binds = _BINDS.search(words) or any(v.mentions(words) for v in vocabularies)
         if binds and not _KINDS.search(words):
+            hardware = _HARDWARE.search(text, start, end) is not None
             text = _eaten(text, span, notes)
+            text = _with_models(text, (span[0], words), vocabularies[0]) if hardware else text
     return text
 
 
+_HARDWARE = compiled(
+    r"\b(?:machines?|box(?:es)?|servers?|nodes?|clusters?|gpus?|cards?|hardware|hosts?|those|these|they)\b"
+)
+"""What is gone is the hardware; the model that was named with it stays."""
 _KINDS = compiled(
     r"\b(?:tp|pp|ep|dp|cp|sp|(?:tensor|pipeline|expert|data|context|sequence)[- ]parallel\w*|pipelin\w+|latency|ttft|tpot|throughput|costs?)\b"
 )
 """Parallelism and goals: that they do not count is a wish."""
 
 
-def _without_rivals(text: str, vocabulary: Vocabulary, others: Callable[[str], list[SPAN]] | None, notes: Notes) -> str:
+def _without_rivals(
+    text: str, kinds: tuple[Vocabulary, Vocabulary], others: Callable[[str], list[SPAN]] | None, notes: Notes
+) -> str:
     """The text without sentences about other times and people that name a rival of what the rest names."""
-    places = [(m.span, m.keys) for m in vocabulary.mentions(text) if any(c.isalpha() for c in text[slice(*m.span)])]
+    vocabulary, models = kinds
+    places = [
+        (m.span, _counted(text, m)) for m in vocabulary.mentions(text) if any(c.isalpha() for c in text[slice(*m.span)])
+    ]
     known = [span for span, _ in places]
     places += [
         (span, (text[slice(*span)].lower(),))
@@ -138,8 +166,26 @@ def _without_rivals(text: str, vocabulary: Vocabulary, others: Callable[[str], l
         return text
     for start, end, keys in elsewhere:
         if any(key not in kept for key in keys):
-            text = _eaten(text, (start, end), notes)
+            text = _with_models(_eaten(text, (start, end), notes), (start, text[start:end]), models)
     return text
+
+
+def _with_models(text: str, eaten: tuple[int, str], models: Vocabulary) -> str:
+    """The text with the model that was eaten with other words, where no other one is left."""
+    start, words = eaten
+    for mention in models.mentions(words)[-1:] if not models.mentions(text) else ():
+        low, high = start + mention.span[0], start + mention.span[1]
+        text = text[:low] + words[slice(*mention.span)] + text[high:]
+    return text
+
+
+_COUNT = re.compile(r"(?<![\w.])(\d{1,4})\s*(?:x\s*)?$")
+
+
+def _counted(text: str, mention: Mention) -> tuple[str, ...]:
+    """What a place names, with the number before it: `2 H100` and `4 H100` are two things."""
+    count = _COUNT.search(text[max(0, mention.span[0] - 8) : mention.span[0]])
+    return (*mention.keys, count[1]) if count is not None else mention.keys
 
 
 def _eaten(text: str, span: SPAN, notes: Notes) -> str:

@@ -122,7 +122,7 @@ _PREFIX = (
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
     compiled(r"(?<![\w.,])(?P<n>0?\.\d{1,3})(?P<p>\b)\s*(?:(?:kv|prefix|cache)[- _]?(?:cache\s+)?(?:reuse|hits?|hit[- _](?:rate|ratio)|sharing|caching)|(?:hit|reuse)[- _](?:rate|ratio))\b"),
     compiled(r"\b(?:hit|reuse)[- _](?:rate|ratio)\s+(?:of|in|for|on)\s+(?:the\s+)?(?:prefix|kv|prompt)[- _]?(?:cache\w*)?\s*(?:=|:|of|is|at|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
-    compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
+    compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\b(?:more|like|closer|rather|only|now|at|to|back|up|down)\b|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
 )  # fmt: skip
 
 
@@ -263,6 +263,9 @@ _SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|i
 _PREFIX_LOOSE = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )
+_OF_WHICH = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,5}}?{_SHARED}(?:\s+cache)?"
+)
 _PREFIX_PART = compiled(
     rf"(?<![\w.,])(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}})(?P<ak>k)?\s*(?:tokens\s+)?(?:out\s+)?of\s+(?:the\s+|those\s+|its\s+|all\s+)?(?P<n>\d[\d,]*)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s+(?:are|is|come|being)\s+(?:(?:always|mostly|usually|a|an|the|from|in)\s+)*(?:fixed\s+|common\s+)?(?:{_SHARED}|fixed)(?:\s+prompt)?"
 )
@@ -286,7 +289,7 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
         ratios.append(round(_SHARES[" ".join(match["share"].lower().split())], 3))
         notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
         scan.eat(match.span("share"))
-    for match in scan.take(_PREFIX_PART):
+    for match in [*scan.take(_OF_WHICH), *scan.take(_PREFIX_PART)]:
         part, whole = _tokens(match, "a"), _tokens(match, "n")
         if 0 < part < whole:
             ratios.append(round(part / whole, 3))

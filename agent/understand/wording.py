@@ -16,13 +16,13 @@ from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, SPAN, Scan, comp
 from agent.understand.told import without_told
 
 
-def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> Scan:
+def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, followed: bool = False) -> Scan:
     """The text as the extractors read it."""
     scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
     scan.original = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
-    scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes)
+    scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes, followed=followed)
     return scan
 
 
@@ -45,6 +45,7 @@ def without_runs(text: str) -> str:
 _MONTHS = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 _NO_QUANTITY = (
     compiled(r"(?<![\w.])(?:19|20)\d\d-\d\d?-\d\d?(?:[T ]\d\d?:\d\d(?::\d\d)?)?(?![\w-])"),  # 2026-01-15
+    compiled(rf"(?<![\w.])\d\d?(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?!may\b(?!\s*[,.;)])){_MONTHS}(?!\s*\d)"),  # 2 March
     compiled(rf"(?<![\w.])\d\d?\.?\s*(?:-|to|until|and|&)\s*\d\d?(?:st|nd|rd|th|\.)?\s+{_MONTHS}"),  # 22-29 Dec
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
     compiled(r"(?<![\w:.])(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\b\.?)?(?![\w:])"),  # 10:30
@@ -307,7 +308,7 @@ ENGINE_NAMES = Vocabulary(
     }
 )
 _MARKER = compiled(
-    r"(?<![\s,;.(-])[\s,;.(-]*+(?:\?+[\s-]*(?:no|nope|nah|nee|nein|non|nao|não|нет)\b[\s,;.:!-]*|\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
+    r"(?<![\s,;.(-])[\s,;.(-]*+(?:\?+[\s-]*(?:no|nope|nah|nee|nein|non|nao|não|нет)\b[\s,;.:!-]*|\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|typo|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
     r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is|the|just|plain|regular|normal|vanilla|base|standard)\s+)*"
 )
 _NUMBER = compiled(
@@ -459,7 +460,7 @@ _ONLY_SO_MANY = compiled(
 )
 """`20 requests per second no, only 2`."""
 _OF_THOSE = compiled(
-    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?!in\b|out\b|inputs?\b|outputs?\b|gpus?\b|cards?\b|accelerators?\b|nodes?\b|hosts?\b|servers?\b|machines?\b|box(?:es)?\b|racks?\b|x\b|tok|replicas?\b|experts?\b|layers?\b)[a-z]{3,}(?:\s+[a-z]{3,})?)(?P<mark>\s*,\s*(?:of\s+(?:whom|which|those)\s+)?(?:(?:about|around|roughly|some|only|maybe|at\s+most|up\s+to|perhaps)\s+)*)(?P<new>\d+(?:[.,]\d+)*k?)\s+(?:(?:of\s+(?:them|whom|those|these))|(?=(?:are\s+)?(?:active|online|connected|typing|waiting)\b))"
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?!in\b|out\b|inputs?\b|outputs?\b|gpus?\b|cards?\b|accelerators?\b|nodes?\b|hosts?\b|servers?\b|machines?\b|box(?:es)?\b|racks?\b|x\b|tok|replicas?\b|experts?\b|layers?\b)[a-z]{3,}(?:\s+[a-z]{3,})?)(?P<mark>\s*,\s*(?P<part>of\s+(?:whom|which|those|them)\s+)?(?:(?:about|around|roughly|some|only|maybe|at\s+most|up\s+to|perhaps)\s+)*)(?P<new>\d+(?:[.,]\d+)*k?)(?:\s+of\s+(?:them|whom|those|these)\b|(?=\s+(?:are\s+)?(?:active|online|connected|typing|waiting)\b)|(?(part)(?!\s*(?:%|k?\s*tok))|(?!)))"
 )
 """`900 agents, about 120 of them at once`: the part counts."""
 _GROWING = compiled(

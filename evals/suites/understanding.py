@@ -26,6 +26,7 @@ FILES = (
     "understanding_unseen_8.yaml",
     "understanding_unseen_9.yaml",
     "understanding_unseen_10.yaml",
+    "understanding_unseen_11.yaml",
 )
 ASSUMED = {
     "isl": "isl ",

@@ -217,3 +217,28 @@ def test_before_there_is_a_plan_questions_about_one_get_help() -> None:
 
     assert "no plan yet" in why.text
     assert export.kind == "question"
+
+
+def test_undo_goes_back_to_the_request_before(planned: Thread) -> None:
+    thread, replies = talk("make it fp8", "undo that", thread=planned)
+
+    assert [reply.kind for reply in replies] == ["plan", "plan"]
+    assert thread.result is not None
+    assert planned.result is not None
+    assert thread.result.request == planned.result.request
+    assert "nothing to undo" in talk("undo that", thread=thread)[1][0].text
+
+
+def test_a_question_about_another_choice_is_answered_and_keeps_the_plan(planned: Thread) -> None:
+    thread, (reply,) = talk("would fp8 help?", thread=planned)
+
+    assert reply.kind == "why"
+    assert "weights fp8" in reply.text
+    assert reply.citations
+    assert thread.result == planned.result
+
+
+def test_another_model_on_other_gpus_keeps_the_traffic(planned: Thread) -> None:
+    request = request_after(planned, "then rather gpt-oss-120b on a single H100")
+
+    assert (request.model, request.workload.isl, request.workload.osl) == ("gpt-oss-120b", 2048, 200)
