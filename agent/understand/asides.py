@@ -10,13 +10,13 @@ from itertools import pairwise
 from agent.understand.choices import DTYPES, ENGINES, SERVINGS
 from agent.understand.constraints import BANS, DEGREES, OPEN_DEGREES
 from agent.understand.notes import Notes
-from agent.understand.scan import SPAN, Scan, compiled
+from agent.understand.scan import EATEN, SPAN, Scan, compiled
 
 _SENTENCE = re.compile(r"(?:[^.;!?\n]|\.(?=\w))++[.;!?\n]?")
 _DELIBERATES = compiled(
     r"\b(?:is|are|isn'?t|aren'?t|would|wouldn'?t|will|does|do|could)\b[^?]{0,160}\b(?:better|best|worse|enough|sufficient|suffices?|preferable|optimal|worth(?:while)?|"
     r"(?:make|makes)\s+(?:more\s+|any\s+)?sense|sensible|reasonable|advisable|wise|overkill|too\s+(?:much|many|wide|small|big)|faster|slower|cheaper|good\s+(?:idea|choice)|recommend\w*)\b"
-    r"|\b(?:what|how)\s+about\b|\bwhat\s+if\b|^\s*(?:maybe|perhaps)\b|\b(?:besser|ausreichend|genug|sinnvoll|suffit|suffisant|mieux|vaut|mejor|suficiente|melhor|meglio|sufficiente|basta|beter|genoeg|лучше|достаточно)\b"
+    r"|\b(?:what|how)\s+(?:do|would|does)\s+(?:you|u|one|people|they)\s+(?:think|say|feel)\b|\b(?:thoughts|opinions?|views?|feelings?|advice)\s+(?:on|about|regarding)\b|\b(?:what|how)\s+about\b|\bwhat\s+if\b|^\s*(?:maybe|perhaps)\b|\b(?:besser|ausreichend|genug|sinnvoll|suffit|suffisant|mieux|vaut|mejor|suficiente|melhor|meglio|sufficiente|basta|beter|genoeg|лучше|достаточно)\b"
     r"|更\s*好|够\s*吗|足\s*够|十\s*分|良\s*い|い\s*い|더\s*나은|충분"
 )
 """A question about which degree is right, where it ends in a question mark."""
@@ -48,7 +48,7 @@ MOST_WORDS = 7
 _RUNS = r"(?:run|runs|running|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
 _TODAY = r"(?:currently|today|at\s+(?:the\s+moment|present)|right\s+now|presently|nowadays|these\s+days|as\s+of\s+(?:now|today)|so\s+far|momentan|derzeit|aktuell|zurzeit|bislang|actuellement|aujourd'hui|actualmente|hoy|atualmente|hoje|attualmente|oggi)"
 _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|winter|night|sprint)|yesterday|previously|formerly|originally|back\s+then|(?:years?|months?|weeks?|days?)\s+ago|in\s+the\s+past|earlier\s+this\s+\w+|früher|bisher|letzte[ns]?\s+(?:jahr|woche|monat|quartal)|auparavant|avant|l'an\s+dernier|antes|el\s+año\s+pasado|prima)"
-_TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"
+_TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|considered|looked\s+(?:at|into)|played\s+with|investigated|explored|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"
 _OLD = r"(?:existing|current|present|old|previous|former|earlier|legacy|today's)\s+(?:\w+\s+){0,2}?(?:set-?up|deployment|config\w*|layout|system|installation|stack|service|split|parallelism|runs?|attempts?|tests?|benchmarks?)"
 _TOLD = compiled(
     rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b{_RUNS}\b|\b{_RUNS}\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b|\b{_TRIED}\b|\b{_WAS}\b|\bbaseline\b|\b{_OLD}\b"
@@ -91,6 +91,32 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
         _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
     for span in list(_past_and_present(scan.text)):
         _pass(scan, notes, span, DEGREES, "told of how it was or is, not asked for")
+
+
+_REALISTIC = compiled(
+    r"\b(?:is|are|would|was)\s+[^?]{0,60}\b(?:realistic|feasible|achievable|attainable|typical|normal|reasonable|acceptable|possible|plausible|good|bad|too\s+\w+|realistisch|réaliste|realista)\s*\?"
+)
+_MEASURES = compiled(
+    r"(?<![\w.])\d+(?:[.,]\d+)?\s?(?:ms|milliseconds?|s|sec|seconds?|tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b(?:\s*(?:/|per|a|each)\s*(?:output\s+)?tok(?:en)?s?\b)?"
+)
+_RUNS_NOW = compiled(
+    rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b(?:{_RUNS}|gets?|getting|takes?|sees?|seeing|reach\w*|achiev\w*|manages?|at)\b|\b(?:{_RUNS}|gets?|takes?|sees?)\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b"
+)
+
+
+def without_measures(text: str, notes: Notes) -> str:
+    """The text without times and speeds that are asked about (`is 60 ms realistic?`) or told of how it runs today."""
+    for sentence in list(_SENTENCE.finditer(text)):
+        start, end = sentence.span()
+        asked = _REALISTIC.search(text, start, end)
+        told = None if asked is not None else _RUNS_NOW.search(text, start, end)
+        if asked is None and told is None:
+            continue
+        wish = _WISH.search(text, told.end(), end) if told is not None else None
+        for match in list(_MEASURES.finditer(text, start, wish.start() if wish is not None else end)):
+            notes.assume(f"ignored: `{match.group()}` (a measure, or asked about: no limit)")
+            text = text[: match.start()] + EATEN * len(match.group()) + text[match.end() :]
+    return text
 
 
 _CHOICES = (*DEGREES, *BANS, *OPEN_DEGREES, *ENGINES, *SERVINGS, *DTYPES)

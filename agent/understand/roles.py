@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ),
     (
         "tpot_ms",
-        r"time[- ](?:per|between)[- ](?:output[- ])?tokens?|inter[- ]?token(?:[- ]latency|[- ]delay)?|tpot|itl|tbt|tbot|(?:per|each|every|between|a)[- ](?:successive[- ]|consecutive[- ]|two[- ]|the[- ]|generated[- ]|new[- ]|further[- ]|output[- ]|subsequent[- ])*tokens?|decode(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|decode[- ](?:latency|step)|(?:each|every|the)[- ](?:following|further|next|subsequent|other|later)(?:[- ]one)?|(?:after|from)[- ](?:that|then|there)|afterwards?|thereafter|(?:subsequent|following|later|next)[- ]tokens?|tokens?\s+(?:[^\W\d_]+\s+){0,5}every|token[- ](?:interval|gap|latency|cadence)",
+        r"time[- ](?:per|between)[- ](?:output[- ])?tokens?|inter[- ]?token(?:[- ]latency|[- ]delay)?|tpot|itl|tbt|tbot|(?:per|each|every|between|a)[- ](?:successive[- ]|consecutive[- ]|two[- ]|the[- ]|generated[- ]|new[- ]|further[- ]|output[- ]|subsequent[- ])*tokens?|decode(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|decode[- ](?:latency|step)|(?:each|every|the)[- ](?:following|further|next|subsequent|other|later)(?:[- ]one)?|(?:after|from)[- ](?:that|then|there)|afterwards?|thereafter|(?:subsequent|following|later|next)[- ]tokens?|tokens?\s+(?:[^\W\d_]+\s+){0,5}every|token[- ](?:interval|gap|latency|cadence)|apart",
     ),
     (
         "degree",
@@ -73,7 +73,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ),
     (
         "isl",
-        r"isl|in(?:put|coming)?s?|up(?!\s+to)|eingab\w*|anfrage\w*|dokument\w*|frage[n]?|texte?n?|entr[ée]e\w*|requ[êe]te\w*|entrada\w*|pregunta\w*|consulta\w*|peticion\w*|ingress\w*|entrata|domand\w*|richiest\w*|pergunt\w*|pedido\w*|invoer|vraag|vragen|indata|fråg\w+|spørsm\w+|spørgsm\w+|wejści\w*|zapyta\w*|pyta(?:nie|nia|ń)|vstup\w*|dotaz\w*|вход\w*|запрос\w*|вопрос\w*|вхід\w*|запит\w*|girdi\w*|giriş\w*|soru\w*|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|sends?|sent|ingest\w*|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
+        r"isl|in(?:put|coming)?s?|up(?!\s+to)|eingab\w*|anfrage\w*|dokument\w*|frage[n]?|texte?n?|entr[ée]e\w*|requ[êe]te\w*|entrada\w*|pregunta\w*|consulta\w*|peticion\w*|ingress\w*|entrata|domand\w*|richiest\w*|pergunt\w*|pedido\w*|invoer|vraag|vragen|indata|fråg\w+|spørsm\w+|spørgsm\w+|wejści\w*|zapyta\w*|pyta(?:nie|nia|ń)|vstup\w*|dotaz\w*|вход\w*|запрос\w*|вопрос\w*|вхід\w*|запит\w*|girdi\w*|giriş\w*|soru\w*|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|sends?|sent|ingest\w*|feeds?|feeding|fed|submits?|submitted|submitting|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
     ),
     (
         "prefix",
@@ -255,7 +255,21 @@ def _typed(match: re.Match[str]) -> Quantity:
 
 def namings(text: str) -> list[Naming]:
     """Words of a text that name a role, in order."""
-    return [Naming(_role(m), m.span()) for m in _names().finditer(text) if not _idle(m)]
+    found = [Naming(_role(m), m.span()) for m in _names().finditer(text) if not _idle(m)]
+    return [_turned(text, naming, found[:index]) for index, naming in enumerate(found)]
+
+
+_READ = compiled(r"reads?|reading")
+_SENT = compiled(r"sen[dt]s?|sending|feeds?|feeding|fed|submit\w*")
+
+
+def _turned(text: str, naming: Naming, before: Sequence[Naming]) -> Naming:
+    """What is read by those who send something is the answer: `they send 45k tokens and read 900`."""
+    if _READ.fullmatch(text[slice(*naming.span)]) is None:
+        return naming
+    near = [n for n in before[-2:] if naming.span[0] - n.span[1] <= 60]
+    sent = any(_SENT.fullmatch(text[slice(*n.span)]) for n in near)
+    return Naming("osl", naming.span) if sent else naming
 
 
 def _role(match: re.Match[str]) -> Role:

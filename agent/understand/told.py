@@ -28,19 +28,19 @@ _OF_OTHERS = compiled(
     r"|(?P<written>\b(?:an?|the|that|this|one|some|their|nvidia'?s?|your)\s+(?:[\w-]+\s+){0,2}?(?:blogs?(?:\s*posts?)?|articles?|papers?|whitepapers?|reports?|posts?|threads?|tutorials?|guides?|videos?|talks?|slides?|docs|documentation|benchmarks?|readme)\s+(?:says?|said|claims?|claimed|suggests?|recommends?|uses?|used|reports?|reported|shows?|mentions?|quotes?|advises?|states?|runs?|ran|describes?)\b)"
     r"|(?P<before>\b(?:i|we)\s+(?:had\s+)?(?:first|initially|originally|earlier|previously)\s+(?:wrote|said|thought|planned|assumed|asked|told|mentioned|had|expected|estimated|wanted)\b(?:\s+(?:that\s+)?(?:we|i|you|they|it)\s+\w+)?)"
     r"|(?P<forget>\b(?:forget|ignore|disregard|scratch)\s+(?:about\s+)?(?:the|all|any|our|my|what)\s+(?=[^.;,\n]{0,60}\d)[^.;,\n]{0,60})"
-    r"|(?P<heard>\b(?:(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
+    r"|(?P<heard>\b(?:(?:i|we)(?:'m|\s+was|\s+were|\s+am|\s+got|'ve\s+been|\s+have\s+been)\s+told|(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
 )
 _TURN = compiled(
     r";|[.!?](?=\s|$)|\n|:\s+(?=\d)|\s-\s|(?:[,:]\s{0,2})?\b(?:but|however|yet|whereas|while|though|although|instead|aber|mais|pero|però|mas)\b|,\s{0,2}(?:so\s+)?(?:we|i|ours?|mine|my|please|the\s+plan|plan|wir|ich|nous|je|nosotros)\b|\b(?:we|i)\s+(?:want|need|have|use|run|are|am|will|plan|prefer|must|do|don'?t|would)\b"
 )
 _AGREED = compiled(
-    r"\b(?:agrees?|agreed|(?:he|she|they)(?:'s|'re|\s+is|\s+are)\s+right|and\s+so\s+(?:do|am)\s+i|and\s+(?:we|i)\s+(?:do|want|like|follow)\b|mandatory|fixed|must)"
+    r"\b(?:agrees?|agreed|(?:he|she|they)(?:'s|'re|\s+is|\s+are)\s+right|and\s+so\s+(?:do|am)\s+i|and\s+(?:we|i)\s+(?:do|want|like|follow)\b)"
 )
 
 _PAST_VERB = r"(?:did|gave|ran|got|had|was|were|reached|showed|shows|took|managed|yielded|measured|hit|made|delivered|achieved|needed|served|stayed|ended|produced|used|handled|peaked|topped|came)"
 _OLD_RUN = compiled(
-    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|since|because|as|on|with|in|from|under|by)\b)\s{{0,3}}(?P<told>(?:(?:our|the|my|this|that|an?|one)\s{{1,3}})?(?:(?:very|most)\s{{1,3}})?(?:old|older|previous|former|earlier|last|prior|legacy|retired|decommissioned|first|initial|recent|latest)\s+(?:[\w-]+\s+){{0,3}}?"
-    r"(?:box(?:es)?|machines?|clusters?|systems?|set-?ups?|deployments?|servers?|rigs?|runs?|tests?|attempts?|benchmarks?|experiments?|poc|pilots?|generation|installation|config\w*|measurements?|trial|try|version|stack|hardware|nodes?|platform|contract|agreement|sla|slo|spec\w*|requirements?|targets?|figures?|numbers?)\b"
+    rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|since|because|as|on|with|in|from|under|by)\b)\s{{0,3}}(?P<told>(?:(?:our|the|my|this|that|an?|one)\s{{1,3}})?(?:(?:very|most)\s{{1,3}})?(?:(?:old|older|previous|former|earlier|last|prior|legacy|retired|decommissioned|first|initial|recent|latest)\s+(?:[\w-]+\s+){{0,3}}?|(?=(?:pilot|poc|prototype|beta|trial|mvp)\b))"
+    r"(?:box(?:es)?|machines?|clusters?|systems?|set-?ups?|deployments?|servers?|rigs?|runs?|tests?|attempts?|benchmarks?|experiments?|poc|pilots?|prototype|beta|mvp|generation|installation|config\w*|measurements?|trial|try|version|stack|hardware|nodes?|platform|contract|agreement|sla|slo|spec\w*|requirements?|targets?|figures?|numbers?)\b"
     rf"(?:\s*\([^)]{{0,80}}\))?[^.;\n]{{0,80}}?\b{_PAST_VERB}\b)"
 )
 _DISMISSED = compiled(
@@ -60,7 +60,7 @@ _SEGMENT = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = compiled(
-    r"\b(?:did|gave|ran|had|was|were|hosted|used|served|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|people|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
+    r"\b(?:did|gave|ran|had|was|were|hosted|used|served|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
     r"belongs?|reference|comparison|compared?|unlike|versus|competitors?|similar|retired|decommissioned|dev|staging|laptop|(?:in|since|of)\s+20[12]\d|früher|bisher|bislang|alte[nrsm]?|vorher|auparavant|ancien\w*|avant|antes|anterior\w*|antigu\w+|prima|vecchi\w+|precedente|не\s+наш\w*|раньше|старый)\b|之\s?前|以\s?前|先\s?前|参\s?考|旧|去\s?年|测\s?过|試|이전|기존|예전|지난"
 )
 _OURS = compiled(

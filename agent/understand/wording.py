@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from agent.understand.asides import without_measures
 from agent.understand.clusters import UNKNOWN_GPU
 from agent.understand.instances import with_plain_hosts
 from agent.understand.names import Mention, Vocabulary, slips
@@ -23,6 +24,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, fo
     scan.original = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
     scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes, followed=followed)
+    scan.text = without_measures(scan.text, notes)
     return scan
 
 
@@ -50,21 +52,25 @@ _NO_QUANTITY = (
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
     compiled(r"(?<![\w:.])(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\b\.?)?(?![\w:])"),  # 10:30
     compiled(rf"(?<![\w.])(?:\d\d?(?:st|nd|rd|th)?\s+)?{_MONTHS}\s+\d\d?(?:st|nd|rd|th)?(?:,?\s+(?:19|20)\d\d)?\b(?!\s*(?:x|gpus?|h\d|a\d))"),
-    compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d))"),
-    compiled(r"\b(?:rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
+    compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d|ms\b|milli|s\b|sec|concurr|simult|parallel|sessions|people|chats|generated|answer|characters|words))"),
+    compiled(r"\b(?:ports?|extension|ext\.?|pid|job|build|commit|rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
     compiled(r"\b24\s*/\s*7(?:/365)?\b|\b\d{2}(?:\.\d{1,4})?\s*%\s*(?:up-?time|availability|sla)\b|\b(?:sla|up-?time|availability)\s+(?:of\s+)?\d{2}(?:\.\d{1,4})?\s*%"),
     compiled(rf"(?<![\w.])(?:(?:company|firm|team|group|department|organi[sz]ation|staff|agency|startup|office)\s+(?:of|with)\s+(?:about\s+|some\s+)?{COUNT}\s+(?:people|persons|users)\b)|(?<![\w.]){COUNT}\s+(?:employees|staff|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"),
 )  # fmt: skip
 
 
+_STAFF = compiled(
+    rf"\b(?:our|the|my|this|whole|small|big)\s+(?:\w+\s+){{0,2}}?(?:team|company|group|department|firm|organi[sz]ation|lab|startup|unit|crew)\s+(?:has|have|counts|is|employs|consists\s+of|grew\s+to)\s+(?:about\s+|some\s+|around\s+|only\s+|now\s+)?{COUNT}\s+(?:\w+\s+)?(?:people|persons|engineers|developers|devs|employees|members|colleagues|scientists|researchers|heads|staff)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"
+)
+"""How large a team is."""
 _DENIED = compiled(r"\b(?:fp8|fp4|nvfp4|bf16|fp16|int8|int4|awq|gptq)\s*\?\s*(?:no|nope|nein|non)\b")
 """A question that is answered with no: `GLM-4.5 FP8? no, the plain one`."""
 
 
 def without_dates(text: str) -> str:
     """The text with dates, times, years, rooms and ages eaten: numbers that measure nothing of a plan."""
-    for pattern in (*_NO_QUANTITY, _DENIED):
+    for pattern in (*_NO_QUANTITY, _STAFF, _DENIED):
         text = pattern.sub(lambda m: EATEN * len(m.group()), text)
     return text
 

@@ -171,3 +171,35 @@ def test_the_column_that_a_text_speaks_of_is_read() -> None:
         3500,
         700,
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "value"),
+    [
+        ("Tokens at most 30 ms apart.", "tpot_ms", 30),
+        ("The answer starts after 2000 ms at the latest.", "ttft_ms", 2000),
+        ("Words start to show up within 2.5 seconds.", "ttft_ms", 2500),
+        ("tokens/s per user should never drop under 40", "tpot_ms", 25),
+        ("TPOT below 40 ms. Is 60 ms per token realistic?", "tpot_ms", 40),
+        ("Currently it runs with 63 ms per token; TPOT below 40 ms.", "tpot_ms", 40),
+    ],
+)
+def test_limits_in_other_words_and_beside_measures(said: str, field: str, value: float) -> None:
+    assert getattr(_request(f"{QWEN} {said}")[0].slo, field) == value
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        "The pilot had 10 users.", "Our team has 12 engineers.", "Someone said EP16 is a must.", "What do you think about TP2?", "Port 4080.",
+        "We looked at TP16 before, too slow.", "I was told 416 ms TTFT is typical on A100.", "Meeting on 2 March at 14:30.",
+    ],
+)  # fmt: skip
+def test_asides_change_nothing(aside: str) -> None:
+    assert _request(f"{QWEN} {aside}")[0] == _request(QWEN)[0]
+
+
+def test_what_is_read_by_those_who_send_is_the_answer() -> None:
+    work = _request("Qwen3-32B on 8 H100; agents send 45000 tokens and read 900")[0].workload
+
+    assert (work.isl, work.osl) == (45000, 900)
