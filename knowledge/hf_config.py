@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from knowledge.config_fields import Fields, shorten
+from knowledge.config_fields import MAX_FIELD, Fields, shorten
 from knowledge.config_layers import EXPERTS, attention_window, dense_layers, linear_attention
 from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
@@ -31,6 +31,8 @@ _KV_HEADS = (
 _HEAD_DIM = ("head_dim", "attention_head_dim", "kv_channels")
 _VOCAB = ("vocab_size", "padded_vocab_size")
 _POSITIONS = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
+_STRETCHING = ("yarn", "linear", "dynamic")
+MAX_STRETCH = 1000
 _TOP_K = (
     "num_experts_per_tok",
     "num_experts_per_token",
@@ -85,7 +87,7 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
     if num_layers > MAX_LAYERS:
         raise fields.error(_LAYERS[0], f"= {num_layers} is above the limit of {MAX_LAYERS} layers")
     hidden_size = fields.required(*_HIDDEN)
-    positions = fields.integer(*_POSITIONS) or ModelSpec.model_fields["max_position_embeddings"].default
+    positions = _positions(fields)
     attention = _attention(fields, hidden_size)
     moe = _moe(fields)
     dense = dense_layers(fields, num_layers) if moe is not None else ()
@@ -110,6 +112,18 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         checkpoint=read_checkpoint(fields, attention.kind, num_layers, dense if moe is not None else None),
         provenance=provenance,
     )
+
+
+def _positions(fields: Fields) -> int:
+    """Positions that a sequence may reach: those of the file, or what its scaling of positions stretches them to, as engines count them."""
+    stated = fields.integer(*_POSITIONS) or int(ModelSpec.model_fields["max_position_embeddings"].default)
+    scaling = fields.get("rope_scaling", "rope_parameters")
+    if not isinstance(scaling, Mapping):
+        return stated
+    kind, factor = scaling.get("rope_type") or scaling.get("type"), scaling.get("factor")
+    base = scaling.get("original_max_position_embeddings", stated) if kind == "yarn" else stated
+    scaled = kind in _STRETCHING and isinstance(factor, int | float) and 1 <= factor <= MAX_STRETCH
+    return max(stated, int(base * factor)) if scaled and isinstance(base, int) and 0 < base <= MAX_FIELD else stated
 
 
 def _attention(fields: Fields, hidden_size: int) -> Attention:

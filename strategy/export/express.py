@@ -66,6 +66,7 @@ def nearest(engine: Capabilities, model: ModelSpec, strategy: Strategy, host: Ho
 def require(engine: Capabilities, plan: Plan) -> None:
     """Raise `InputError` with the reasons and the nearest plan when `engine` cannot express the plan."""
     _require_accelerator(engine, plan)
+    _require_positions(engine, plan)
     found = [
         (f"/strategy/pools/{index}/{obstacle.field}", obstacle.reason)
         for index, pool in enumerate(plan.strategy.pools)
@@ -346,6 +347,17 @@ def _require_accelerator(engine: Capabilities, plan: Plan) -> None:
         pointer="/request/cluster/gpu",
         hint=f"these do: {', '.join(able)}" if able else "no engine that plans can be exported to does",
     )
+
+
+def _require_positions(engine: Capabilities, plan: Plan) -> None:
+    """No sequence longer than the model has positions for: servers do not start with one."""
+    needed, limit = plan.max_model_len or 0, plan.model.max_position_embeddings
+    if needed > limit:
+        raise InputError(
+            _refused(engine, [f"{plan.model.name} has {limit:,} positions, and isl + osl is {needed:,}"]),
+            pointer="/request/workload",
+            hint="shorten prompts or answers, or give the config.json with the scaling of positions (`rope_scaling`) that the model's card names",
+        )
 
 
 def _require_precision(engine: Capabilities, plan: Plan) -> None:

@@ -530,3 +530,23 @@ def model_or_error(config: dict[str, Any]) -> ModelSpec | InputError:
         return parsed(config)
     except InputError as error:
         return error
+
+
+@pytest.mark.parametrize(
+    ("scaling", "positions"),
+    [
+        ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}, 131072),
+        ({"rope_type": "yarn", "factor": 4.0}, 131072),
+        ({"rope_type": "linear", "factor": 2}, 65536),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 32768),
+        ({"rope_type": "yarn", "factor": float("nan")}, 32768),
+        ({"rope_type": "yarn", "factor": 1e30}, 32768),
+        ({"rope_type": "yarn", "factor": "4"}, 32768),
+        ({"rope_type": ["yarn"], "factor": 4}, 32768),
+        (["yarn"], 32768),
+        (None, 32768),
+    ],
+)
+def test_positions_are_those_that_scaling_stretches_them_to(scaling: Any, positions: int) -> None:
+    config = LLAMA | {"max_position_embeddings": 32768, "rope_scaling": scaling}
+    assert parse_config(config, name="stretched").max_position_embeddings == positions

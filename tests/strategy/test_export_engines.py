@@ -566,3 +566,24 @@ def test_the_cache_that_the_plan_counts_on_is_told_to_each_engine_in_its_own_ter
     assert trtllm * free == pytest.approx(memory.kv_budget_bytes, abs=capacity / 1000)
     if planned_for is not None:
         assert {"vllm": vllm, "sglang": sglang, "trtllm": trtllm}[planned_for] == 0.9
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_sequences_beyond_the_models_positions_are_not_exported(engine: str) -> None:
+    long = plan(
+        "qwen3-32b", pool("qwen3-32b", attention=AttentionMesh(tp_size=8)), workload={"isl": 60_000, "osl": 512}
+    )
+    with pytest.raises(InputError, match=r"qwen3-32b has 40,960 positions, and isl \+ osl is 60,512") as told:
+        exporter(engine).write(long)
+    assert "rope_scaling" in told.value.hint
+
+
+def test_a_shared_cache_is_handed_over_only_to_ranks_that_share_it() -> None:
+    """SGLang raises `Unsupported PD DCP topology: 2 -> 1` when such pools connect."""
+    mesh = {"attention": AttentionMesh(tp_size=8), "experts": ExpertMesh(tp_size=8), "ep_lowering": "replicated"}
+    sharing = pool("deepseek-v3", name="prefill", phases=("prefill",), dcp_size=2, **mesh)
+    whole = pool("deepseek-v3", name="decode", phases=("decode",), **mesh)
+    with pytest.raises(InputError, match="a shared cache goes to tp ranks that share it alike"):
+        exporter("sglang").write(plan("deepseek-v3", sharing, whole, hosts=2))
+    with pytest.raises(InputError, match="shared by all 8 tp ranks or none"):
+        exporter("vllm").write(plan("deepseek-v3", sharing, whole, hosts=2))

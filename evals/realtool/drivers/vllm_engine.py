@@ -7,9 +7,14 @@ from evals.realtool.drivers import absent, protocol
 
 absent.stand_in()
 
+import vllm.config.vllm as engine_config
 from vllm.distributed.utils import get_pp_indices
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.model_executor.models import registry
+
+engine_config.HAS_TRITON = (
+    True  # as where GPUs are: Model Runner V2 is chosen, which alone has prefill context parallelism
+)
 
 
 def judge(task: protocol.Task) -> dict[str, Any]:
