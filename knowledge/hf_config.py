@@ -121,9 +121,10 @@ def _positions(fields: Fields) -> int:
     if not isinstance(scaling, Mapping):
         return stated
     kind, factor = scaling.get("rope_type") or scaling.get("type"), scaling.get("factor")
+    if kind not in _STRETCHING or not isinstance(factor, int | float) or not 1 <= factor <= MAX_STRETCH:
+        return stated
     base = scaling.get("original_max_position_embeddings", stated) if kind == "yarn" else stated
-    scaled = kind in _STRETCHING and isinstance(factor, int | float) and 1 <= factor <= MAX_STRETCH
-    return max(stated, int(base * factor)) if scaled and isinstance(base, int) and 0 < base <= MAX_FIELD else stated
+    return max(stated, int(base * factor)) if isinstance(base, int) and 0 < base <= MAX_FIELD else stated
 
 
 def _attention(fields: Fields, hidden_size: int) -> Attention:

@@ -62,6 +62,8 @@ class Capabilities:
     """The LM head under attention replicas."""
     cp_attention: tuple[Literal["mla", "gqa"], ...]
     """Attention that can have prefill context parallelism."""
+    cp_spreads_experts: bool
+    """cp ranks of latent attention have no tp beside them, and experts spread over the whole stage by all_to_all."""
     cp_kinds: tuple[SpKind, ...]
     """How cp ranks share keys and values."""
     cp_orders: tuple[Literal["zigzag", "contiguous"], ...]
@@ -96,6 +98,8 @@ class Capabilities:
     """Model names (their start) whose configuration class only the checkpoint has: the engine must be told to trust it."""
 
 
+SPARSE_ATTENTION = ("deepseek-v3.2", "deepseek-v32", "glm-5", "glm-moe-dsa")
+"""Models whose attention picks positions with an indexer (DSA), by the start of their names."""
 DEEPEP_HIDDEN = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
 """Cases of `SWITCH_HIDDEN` in DeepEP's csrc/kernels/legacy/launch.cuh; vLLM has the same list (prepare_finalize/deepep_ll.py)."""
 _VLLM_KV = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"}
@@ -122,6 +126,7 @@ _VLLM = Capabilities(
     dense_local_with_tp=True,
     lm_head=("local",),
     cp_attention=("mla",),
+    cp_spreads_experts=False,
     cp_kinds=("cp_allgather",),
     cp_orders=("zigzag",),
     cp_decode_uses=("batch_shard",),
@@ -158,6 +163,7 @@ _SGLANG = Capabilities(
     dense_local_with_tp=False,
     lm_head=("local", "gathered"),
     cp_attention=("mla", "gqa"),
+    cp_spreads_experts=True,
     cp_kinds=("cp_allgather",),
     cp_orders=("zigzag",),
     cp_decode_uses=("replicate", None),
@@ -166,7 +172,7 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
-    rules=("EN009", "EN010", "EN012", "EN013", "EN018", "EN019", "EN020", "EN021", "RL010"),
+    rules=("EN005", "EN009", "EN010", "EN012", "EN013", "EN018", "EN019", "EN020", "EN021", "RL010"),
     handoff="sglang",
     overlaps_stages=False,
     divides_chunks=True,
@@ -196,6 +202,7 @@ _TRTLLM = Capabilities(
     dense_local_with_tp=True,
     lm_head=("local",),
     cp_attention=(),
+    cp_spreads_experts=False,
     cp_kinds=(),
     cp_orders=(),
     cp_decode_uses=(),

@@ -6,13 +6,15 @@ A predicate is the truth behind one rule; the row says whether the rule speaks a
 from collections.abc import Callable
 from typing import Any
 
-from strategy.capabilities import Capabilities, begins, capabilities
+from strategy.capabilities import SPARSE_ATTENTION, Capabilities, begins, capabilities
 from strategy.hardware import Cluster, Fabric
 from strategy.model import ModelSpec
 from strategy.request import Engine
-from strategy.strategy import Pool
+from strategy.strategy import ExpertMesh, Pool
 
 Holds = Callable[[Capabilities, ModelSpec, Pool], bool]
+MOST_SPARSE_CP_RANKS = 8
+"""SGLang: srt/arg_groups/model_overrides/deepseek_v2.py:123."""
 
 
 def dp_layout_fits(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
@@ -27,8 +29,34 @@ def experts_span_stage(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool
 
 
 def context_parallelism_fits(row: Capabilities, model: ModelSpec, pool: Pool) -> bool:
-    """Prefill context parallelism exists for the kind of attention (EN005)."""
-    return pool.attention.cp_size == 1 or model.attention.kind in row.cp_attention
+    """Prefill context parallelism exists for the kind of attention, in that shape (EN005)."""
+    return context_gap(row, model, pool) is None
+
+
+Gap = tuple[str, dict[str, Any]]
+"""What an engine lacks, and the change of the pool after which it does not matter."""
+
+
+def context_gap(row: Capabilities, model: ModelSpec, pool: Pool) -> Gap | None:
+    """Why the cp ranks of a pool cannot be, and what to change."""
+    kind, attention, experts = model.attention.kind, pool.attention, pool.experts
+    if attention.cp_size == 1:
+        return None
+    if kind not in row.cp_attention:
+        only = f"for {' and '.join(row.cp_attention).upper()} only" if row.cp_attention else "in no form we can write"
+        return f"it has prefill context parallelism {only}", without_context_parallelism(pool)
+    if kind != "mla" or not row.cp_spreads_experts:
+        return None
+    if attention.tp_size > 1:
+        wider = attention.model_copy(update={"cp_size": attention.cp_size * attention.tp_size, "tp_size": 1})
+        return "cp ranks of latent attention have no tp ranks beside them", {"attention": wider}
+    if begins(model.name, SPARSE_ATTENTION) and pool.width > MOST_SPARSE_CP_RANKS:
+        told = f"cp ranks of sparse attention lie in a stage of at most {MOST_SPARSE_CP_RANKS} ranks"
+        return told, without_context_parallelism(pool)
+    if experts is not None and (experts.ep_size != pool.width or pool.ep_lowering != "all_to_all"):
+        spread = {"experts": ExpertMesh(ep_size=pool.width), "ep_lowering": "all_to_all"}
+        return "cp ranks of latent attention spread experts over the whole stage, by all_to_all", spread
+    return None
 
 
 def expert_copies_fit(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
@@ -165,6 +193,8 @@ def sglang_handoff(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str,
     apart = prefill.model_copy(update={"dcp_size": 1}), decode.model_copy(update={"dcp_size": 1})
     if model.attention.kind != "mla":
         return f"shared caches are handed over for latent attention only ({told})", apart
+    if begins(model.name, SPARSE_ATTENTION):
+        return f"shared caches of sparse attention are not handed over ({told})", apart
     if prefill.attention.cp_size > 1:
         return f"cp ranks of prefill hand nothing to a shared cache ({told})", apart
     if sizes[0] == 1 or (sizes[0] == sizes[1] and prefill.attention.tp_size == decode.attention.tp_size):

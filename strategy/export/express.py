@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from strategy.capabilities import TABLE, Capabilities, begins
-from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_takes, without_context_parallelism
+from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_takes, context_gap
 from strategy.errors import InputError
 from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
 from strategy.hardware import Fabric
@@ -242,17 +242,14 @@ def _lm_head(q: Question) -> Iterator[Obstacle]:
 
 
 def _context(q: Question) -> Iterator[Obstacle]:
-    pool, kind = q.pool, q.model.attention.kind
+    pool = q.pool
     if pool.attention.cp_size == 1:
         return
-    off = without_context_parallelism(pool)
-    if kind not in q.engine.cp_attention:
-        only = (
-            f"for {' and '.join(q.engine.cp_attention).upper()} only"
-            if q.engine.cp_attention
-            else "in no form we can write"
-        )
-        yield Obstacle("attention/cp_size", f"it has prefill context parallelism {only} (EN005)", off)
+    gap = context_gap(q.engine, q.model, pool)
+    if gap is not None:
+        reason, change = gap
+        yield Obstacle("experts" if "experts" in change else "attention/cp_size", f"{reason} (EN005)", change)
+    if q.model.attention.kind not in q.engine.cp_attention:
         return
     if pool.sp_kind not in q.engine.cp_kinds:
         reason = f"cp ranks work by {' or '.join(q.engine.cp_kinds)}, not {pool.sp_kind}"

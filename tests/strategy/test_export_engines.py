@@ -537,11 +537,25 @@ def test_context_parallel_ranks_are_what_each_engine_has() -> None:
         cp_decode_use="batch_shard",
     )
     repeated = layout.model_copy(update={"cp_decode_use": "replicate"})
+    alone = {"attention": AttentionMesh(cp_size=8), "ep_lowering": "all_to_all"}
 
     assert "--prefill-context-parallel-size 2" in files("vllm", plan("deepseek-v3", layout))["host0.sh"]
-    assert "--attn-cp-size 2" in files("sglang", plan("deepseek-v3", repeated))["host0.sh"]
-    for engine, held in (("vllm", repeated), ("sglang", layout), ("trtllm", layout)):
-        with pytest.raises(InputError, match=r"cp ranks in decode|prefill context parallelism in no form"):
+    told = files("sglang", plan("deepseek-v3", repeated.model_copy(update=alone)))["host0.sh"]
+    assert "--attn-cp-size 8" in told
+    assert "--ep-size 8" in told
+    assert "--moe-a2a-backend deepep" in told
+    for engine, held, why in (
+        ("vllm", repeated, "cp ranks in decode"),
+        ("sglang", layout, "cp ranks in decode"),
+        ("sglang", repeated, "cp ranks of latent attention have no tp ranks beside them"),
+        (
+            "sglang",
+            repeated.model_copy(update={**alone, "ep_lowering": "all_gather"}),
+            "spread experts over the whole",
+        ),
+        ("trtllm", layout, "prefill context parallelism in no form"),
+    ):
+        with pytest.raises(InputError, match=why):
             files(engine, plan("deepseek-v3", held))
 
 
