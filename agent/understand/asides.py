@@ -133,7 +133,8 @@ def _weighed(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     sentences = [m.span() for m in _SENTENCE.finditer(text)]
     for (start, end), (low, high) in pairwise(sentences):
         settled = _BINDING.search(text, start, end) is not None
-        if text[low:high].endswith("?") and _OPINION.match(text[low:high]) and not settled:
+        own = any(pattern.search(text, low, high) for pattern in _CHOICES)
+        if text[low:high].endswith("?") and _OPINION.match(text[low:high]) and not settled and not own:
             yield from [(start, end)] if not any(start <= a < end for a, _ in named) else []
 
 

@@ -148,7 +148,7 @@ def _is_all(gpus: int, cluster: dict[str, Any], scan: Scan) -> bool:
 
 def named_places(scan: Scan, names: Names) -> list[SPAN]:
     """Where a text names models and GPUs."""
-    gpus = [m.span for m in names.gpus.mentions(scan.original) if any(c.isdigit() for c in scan.words(m.span))]
+    gpus = [m.span for m in names.gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
     return [*gpus, *(m.span for m in names.models.mentions(scan.original))]
 
 

@@ -69,7 +69,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ("request_rate", r"(?:request|arrival|query)[-_ ]?rate|rps|qps|reqs?[-_ ]?per[-_ ]?s(?:ec(?:ond)?)?"),
     (
         "osl",
-        r"osl|out(?:put)?s?|down|ausgab\w*|antwort\w*|zusammenfassung\w*|sortie\w*|r[ée]ponse\w*|r[ée]sum[ée]\w*|salida\w*|respuesta\w*|resumen\w*|uscit\w*|rispost\w*|riassunt\w*|sa[íi]da\w*|respost\w*|uitvoer|antwoord\w*|samenvatting\w*|utdata|svar\w*|wyjści\w*|odpowied\w*|streszcz\w*|výstup\w*|odpověd\w*|выход\w*|ответ\w*|вихід\w*|відповід\w*|çıktı\w*|cevap\w*|yanıt\w*|answers?|repl(?:y|ies)|respon[sc]es?|completions?|generat\w+|summar(?:y|ies)|returns?|returned|returning|back|gens?|receiv\w+|gets?|getting|yields?|labels?|answered|(?:answer|repl|respond|summari[sz]|classif|translat)\w*[- ](?:in|with|by|within|into)|decode[sd]?|produc\w+|writes?|written|emits?|translations?|verdicts?|abstracts?|drafts?|patch(?:es)?|snippets?|max[-_ ]?tokens",
+        r"osl|out(?:put)?s?|down|ausgab\w*|antwort\w*|zusammenfassung\w*|sortie\w*|r[ée]ponse\w*|r[ée]sum[ée]\w*|salida\w*|respuesta\w*|resumen\w*|uscit\w*|rispost\w*|riassunt\w*|sa[íi]da\w*|respost\w*|uitvoer|antwoord\w*|samenvatting\w*|utdata|svar\w*|wyjści\w*|odpowied\w*|streszcz\w*|výstup\w*|odpověd\w*|выход\w*|ответ\w*|вихід\w*|відповід\w*|çıktı\w*|cevap\w*|yanıt\w*|answers?|repl(?:y|ies)|respon[sc]es?|completions?|generat\w+|summar(?:y|ies)|returns?|returned|returning|back|gens?|receiv\w+|gets?|getting|yields?|labels?|answered|(?:answer|repl|respond|summari[sz]|classif|translat)\w*[- ](?:in|with|by|within|into)|decode[sd]?|produc(?:e[sd]?|ing)|writes?|written|emits?|translations?|verdicts?|abstracts?|drafts?|patch(?:es)?|snippets?|max[-_ ]?tokens",
     ),
     (
         "isl",
@@ -232,7 +232,9 @@ def _typed(match: re.Match[str]) -> Quantity:
         return Quantity(number, "speed", span, unit=unit)
     if unit.startswith("/s"):
         spoken = re.search(
-            r"tok(?:en)?s?\W+(?:\w+\W+){0,2}$", match.string[max(0, match.start() - 30) : match.start()], re.IGNORECASE
+            r"tok(?:en)?s?[^\w.;:,]+(?:(?!req|rate|load)\w+[^\w.;:,]+){0,2}$",
+            match.string[max(0, match.start() - 30) : match.start()],
+            re.IGNORECASE,
         )
         return Quantity(number, "rate" if spoken is None else "speed", span, unit=unit)
     per = re.search(r"(?:/|per|an?|each|every)\s*(s|m|h|d)\w*$", unit)
@@ -445,7 +447,9 @@ def _distance(text: str, quantity: Quantity, naming: Naming) -> float:
         return float("inf")
     if ahead and quantity.kind == "plain" and naming.role in _COUNTS and not _LABELS.fullmatch(gap):
         steps += float("inf") if _NOUN_BEHIND.match(text, quantity.span[1]) else 0.0
-    if ahead and re.fullmatch(r"\s*[:=]\s*(?:~|about|max)?\s*", gap):
+    if ahead and re.fullmatch(
+        r"(?:[-_](?:len(?:gth)?s?|tokens?|toks?|size|count|avg|max|ms|s))*\s*[:=]\s*(?:~|about|max)?\s*", gap
+    ):
         return -0.5
     label = not ahead and quantity.kind == "plain" and _LABEL.fullmatch(text[slice(*naming.span)]) is not None
     return steps + (1.0 if label else 0.1 if ahead else 0.0)

@@ -60,7 +60,7 @@ _SEGMENT = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = compiled(
-    r"\b(?:did|gave|ran|had|was|were|hosted|used|served|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
+    r"\b(?:did|gave|ran|had|was|were|hosted|(?<!be )used|(?<!be )served(?!\s+(?:by|with))|tried|tested|wrote|said|left|considered|looked|thought|benchmarked|evaluated|measured|started\s+(?:with|on)|came\s+from|teams?|colleagues?|vendor|they|someone|others?|old|older|previous\w*|former\w*|last|before|earlier|until|ago|originally|initially|formerly|currently|today|presently|existing|at\s+the\s+moment|yesterday|"
     r"belongs?|reference|comparison|compared?|unlike|versus|competitors?|similar|retired|decommissioned|dev|staging|laptop|(?:in|since|of)\s+20[12]\d|früher|bisher|bislang|alte[nrsm]?|vorher|auparavant|ancien\w*|avant|antes|anterior\w*|antigu\w+|prima|vecchi\w+|precedente|не\s+наш\w*|раньше|старый)\b|之\s?前|以\s?前|先\s?前|参\s?考|旧|去\s?年|测\s?过|試|이전|기존|예전|지난"
 )
 _OURS = compiled(

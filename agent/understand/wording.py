@@ -60,6 +60,10 @@ _NO_QUANTITY = (
 )  # fmt: skip
 
 
+_MONEY = compiled(
+    r"\b(?:costs?|priced?|paid|pays?|charge[sd]?|worth)\s+(?:us\s+|about\s+|around\s+|is\s+|of\s+|at\s+|was\s+|were\s+|some\s+|only\s+)*\d[\d.,]*\s?k?\b(?!\s*(?:ms|s\b|sec|tok|req|gpus?|x\b))"
+)
+"""`the GPUs cost 24k each`."""
 _STAFF = compiled(
     rf"\b(?:our|the|my|this|whole|small|big)\s+(?:\w+\s+){{0,2}}?(?:team|company|group|department|firm|organi[sz]ation|lab|startup|unit|crew)\s+(?:has|have|counts|is|employs|consists\s+of|grew\s+to)\s+(?:about\s+|some\s+|around\s+|only\s+|now\s+)?{COUNT}\s+(?:\w+\s+)?(?:people|persons|engineers|developers|devs|employees|members|colleagues|scientists|researchers|heads|staff)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"
 )
@@ -70,7 +74,7 @@ _DENIED = compiled(r"\b(?:fp8|fp4|nvfp4|bf16|fp16|int8|int4|awq|gptq)\s*\?\s*(?:
 
 def without_dates(text: str) -> str:
     """The text with dates, times, years, rooms and ages eaten: numbers that measure nothing of a plan."""
-    for pattern in (*_NO_QUANTITY, _STAFF, _DENIED):
+    for pattern in (*_NO_QUANTITY, _MONEY, _STAFF, _DENIED):
         text = pattern.sub(lambda m: EATEN * len(m.group()), text)
     return text
 

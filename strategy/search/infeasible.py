@@ -139,6 +139,13 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
             name="TP001" if heads % fixed.tp_size else code or "TP004", required=fixed.tp_size, available=None, unit="ranks",
             message=f"tp_size={fixed.tp_size} {cause} of {model.name}; legal values on {problem.cluster.gpus} GPUs: {_listed(legal_tp)}",
         )  # fmt: skip
+    elif model.linear is not None and max(fixed.cp_size or 1, fixed.dcp_size or 1) > 1:
+        name, size = ("cp_size", fixed.cp_size) if (fixed.cp_size or 1) > 1 else ("dcp_size", fixed.dcp_size)
+        layers = len(model.linear_layers)
+        yield Limit(
+            name="AT012", required=size, available=1, unit="ranks",
+            message=f"{name}={size}: {layers} layers of {model.name} pass a state from token to token, which no shard of the tokens can start from; legal values: 1",
+        )  # fmt: skip
     elif fixed.ep_size is not None and (model.moe is None or model.moe.num_experts % fixed.ep_size):
         legal_ep = legal_ep_sizes(model, problem.cluster.gpus)
         experts = model.moe.num_experts if model.moe else 0

@@ -1,7 +1,11 @@
 """What a text tells of other people, other machines and other times is not planned; what it takes back does not count."""
 
+import asyncio
+
 import pytest
 
+from agent.deps import default_deps
+from agent.proposers import Brief
 from agent.understand import understand
 from strategy.request import Request
 
@@ -203,3 +207,29 @@ def test_what_is_read_by_those_who_send_is_the_answer() -> None:
     work = _request("Qwen3-32B on 8 H100; agents send 45000 tokens and read 900")[0].workload
 
     assert (work.isl, work.osl) == (45000, 900)
+
+
+def test_a_recurrence_refuses_context_parallelism_by_its_own_rule() -> None:
+    request, _ = _request("Qwen3-Next-80B-A3B on 8 H100 with context parallelism 2, 30k in 1k out")
+    problem, _ = default_deps().resolve(request)
+    proposal = asyncio.run(default_deps().planner.propose(Brief(problem=problem)))
+
+    assert proposal.infeasible is not None
+    assert [limit.name for limit in proposal.infeasible.limits] == ["AT012"]
+    assert "pass a state from token to token" in proposal.infeasible.limits[0].message
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        "The GPUs cost 24k each.",
+        "There are 36 products in our catalogue.",
+        "In 2023 we used 16 A100s for this.",
+        "Invoice no. 1190.",
+    ],
+)
+def test_numbers_of_other_things_change_nothing(aside: str) -> None:
+    text = "Qwen3-32B on 12 H200 (3 nodes), request rate 2/s, prompt_len=2000 output_len=500; PP must not be used."
+
+    assert _request(f"{text} {aside}")[0] == _request(text)[0]
+    assert _request(text)[0].workload.osl == 500
