@@ -17,7 +17,7 @@ from validators.registry import catalogue
 
 Json = dict[str, Any]
 
-WHY = re.compile(r"^\W*(?:(?:but|so|ok(?:ay)?|and|hm+)[ ,]+)*(?:why|how\s+come|what\s+(?:speaks|is\s+wrong|would\s+be\s+wrong)|what's\s+wrong|what\s+about\s+not|warum|wieso|weshalb|pourquoi|por\s*qu[eé]|perch[eé]|waarom|почему|varför|dlaczego|(?:为|爲)\s*什\s*么|为\s*何|怎么不|なぜ|どうして|왜)(?![a-z])", re.IGNORECASE)  # fmt: skip
+WHY = re.compile(r"^\W*(?:(?:but|so|ok(?:ay)?|and|hm+)[ ,]+)*(?:why|how\s+come|what\s+(?:speaks|is\s+wrong|would\s+be\s+wrong)|what's\s+wrong|what\s+about\s+not|warum|wieso|weshalb|pourquoi|por\s*qu[eé]|perch[eé]|waarom|почему|varför|dlaczego)\b|^\W*(?:(?:为|爲)\s*什\s*么|为\s*何|怎么不|なぜ|どうして|왜)", re.IGNORECASE)  # fmt: skip
 _ASKING = re.compile(
     r"\b(?:why|how\s+come|what\s+speaks|what\s+is|what's|wrong|against|with|for|instead|rather|warum|wieso|pourquoi|porqu[eé]|perch[eé]|waarom|por|qu[eé]|not|nicht|kein\w*|pas|didn't|would|could|can|should|help|better|best|faster|slower|worse|enough|buy|gain|bring|be|there|any|advantage|benefit|point|sense|make|what|how|much|if|we|i|use|did|don't|do|"
     r"you|we|isn't|is|it|the|plan|use|using|choose|chose|pick|picked|take|go|just|no|without|then|a|of|qué|ventaja|tendría|vantagem|avantage|vorteil|hätte|bringt|aurait|serait|mieux|mejor|besser|wäre)\b|[?!？]|为\s*什\s*么|为\s*何|なぜ|どうして|왜|不\s*用|不\s*使用|不",

@@ -98,6 +98,7 @@ _MORE_OF = compiled(
 )
 _GONE = compiled(
     rf"(?P<n>{COUNT})\s+of\s+(?:the\s+|our\s+|my\s+|those\s+)?(?:{COUNT}\s+)?(?P<what>{HOST_WORDS}|{GPU_COUNT_WORDS})\s+(?:are|is|were|was|got|have|has)\s+(?:\w+\s+)?(?:gone|lost|broken|dead|down|away|taken|missing|defect\w*|unavailable|removed|needed\s+elsewhere)\b"
+    rf"|(?P<k>{COUNT})\s+(?P<ones>{HOST_WORDS}|{GPU_COUNT_WORDS})\s+(?:dies?|died|fails?|failed|breaks?|broke|crash(?:es|ed)?|goes\s+(?:down|away)|drops?\s+out|is\s+(?:gone|lost|down|broken|dead))\b"
     rf"|\b(?:lose|lost|losing|remove|take\s+away|give\s+up|without)\s+(?P<m>{COUNT})\s+(?:of\s+the\s+|of\s+our\s+)?(?P<things>{HOST_WORDS}|{GPU_COUNT_WORDS})"
 )
 _HALF_OF = compiled(
@@ -130,7 +131,7 @@ _LOOSE_TP = {
 }
 _ORDINALS = {"second": 1, "third": 1, "fourth": 1, "fifth": 1}
 _HYPOTHETICAL = compiled(
-    r"\b(?:what\s+(?:if|about)|how\s+about|what\s+happens?\s+(?:if|when|with)|and\s+(?:if|with|on|in|for|at)|(?:so\s+)?if\s+(?:we|i|you|it|the|there)|suppose|assume|imagine|say|same\b|could\s+you|can\s+you|would\s+you|please|(?:und\s+)?wenn|(?:et\s+)?si\b|(?:y|e)\s+(?:si|se)\b|e\s+se\b|was\s+wäre|if\s+i|with\s+\d)|^\W*(?:and|und|et|y|e)\s|(?:たら|れば|なら|如果|要是|换成|改成|的话|면|呢)"
+    r"\b(?:what\s+(?:if|about)|how\s+about|what\s+happens?\s+(?:if|when|with)|and\s+(?:if|with|on|in|for|at)|(?:so\s+)?if\s+(?:we|i|you|it|the|there)|suppose|assume|imagine|say|same\b|could\s+you|can\s+you|would\s+you|please|(?:und\s+)?wenn|(?:et\s+)?si\b|(?:y|e)\s+(?:si|se)\b|e\s+se\b|was\s+wäre|if\s+i|with\s+\d)|^\W*(?:and|und|et|y|e)\s|(?:たら|れば|なら|如果|要是|换成|改成|的话|怎么办|只有|假如|もし|면|呢)"
 )
 """A question that proposes a change."""
 
@@ -272,8 +273,10 @@ def _resized(scan: Scan, request: Json, notes: Notes) -> None:
     cluster = request["cluster"]
     each = int(cluster.get("gpus_per_host") or 8)
     for match in scan.take(_GONE):
-        count = count_of(match["n"] or match["m"])
-        lost = count * (each if re.fullmatch(HOST_WORDS, match["what"] or match["things"], re.IGNORECASE) else 1)
+        count = count_of(match["n"] or match["m"] or match["k"])
+        lost = count * (
+            each if re.fullmatch(HOST_WORDS, match["what"] or match["things"] or match["ones"], re.IGNORECASE) else 1
+        )
         _resize(cluster, _total(cluster) - lost, notes, scan.words(match.span()))
     for match in list(_MORE_OF.finditer(scan.text)):
         said = match["n"].lower().split()

@@ -550,7 +550,7 @@ def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> t
 
 _COUNT_ALONE = compiled(
     rf"(?:(?:\b(?:only|just|had|have|got|with|use|using|afford|add|to|on)\s+|^\s*)(?P<n>{COUNT})(?=\s*(?:$|[?.!,;]|of\s+(?:them|those)|instead|total))"
-    rf"|(?P<m>{COUNT})\s*{_GPUS})(?:\s*(?:of\s+(?:them|those)|in\s+total|total|instead))?"
+    rf"|(?!an?\b)(?P<m>{COUNT})\s*{_GPUS})(?:\s*(?:of\s+(?:them|those)|in\s+total|total|instead))?"
 )
 _HOSTS_ALONE = compiled(rf"(?P<h>{COUNT})\s*{_HOST}\b(?:\s*(?:of|with|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?)?")
 _GRID_ALONE = compiled(rf"(?P<h>{COUNT})\s*x\s*(?P<n>{COUNT})\b(?!\s*[a-z])")

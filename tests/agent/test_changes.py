@@ -36,6 +36,8 @@ def _values(request: Request) -> dict[str, Any]:
     [
         ("what if I only have 4?", {"gpus": 4}),
         ("drop to one node", {"gpus": 8}),
+        ("what if one node fails?", {"gpus": 8}),
+        ("我只有4张卡怎么办？", {"gpus": 4}),
         ("add a third host", {"gpus": 24}),
         ("and one more host", {"gpus": 24}),
         ("one of the two nodes is gone", {"gpus": 8}),
@@ -101,6 +103,10 @@ def test_a_bare_number_speaks_of_what_was_changed_last() -> None:
     assert changed is not None
     assert changed.workload.concurrency == 120
     assert understand_change("no wait, 120", _first()).request is None
+
+
+def test_a_lost_gpu_leaves_hosts_unequal_and_is_asked_about() -> None:
+    assert "how many hosts" in (understand_change("what happens if a GPU dies?", _first()).question or "")
 
 
 def test_what_the_request_says_already_is_said() -> None:
