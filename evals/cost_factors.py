@@ -8,7 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from evals.cost_rows import Point
-from strategy.calibration import Factor, OpClass
+from strategy.calibration import Factor, OpClass, kernels_of
 from strategy.model import Dtype
 from strategy.strategy import Phase
 
@@ -45,7 +45,7 @@ def node_keys(
 ) -> dict[str, list[Key]]:
     """Factors of one node by quantity."""
     archs, engine, attention = generation(point), point.engine, point.problem.model.attention.kind
-    name, dtype = kernel
+    name, dtype = kernel[0], kernels_of(kernel[1])
     own: dict[str, Any] = {"dtype": dtype, "archs": archs}
     if op in MESSAGE_OPS:
         kind = "all_reduce" if op == "all_reduce" else "exchange"
@@ -68,15 +68,21 @@ def node_keys(
         return {
             "compute_time": [compute, compute._replace(archs=archs), compute._replace(engine=engine, archs=archs)],
             "memory_time": [memory, memory._replace(archs=archs), memory._replace(engine=engine, archs=archs)],
-            "launch_time": [launch],
+            "launch_time": [launch, *([launch._replace(engine=engine, archs=archs)] if phase == "decode" else [])],
         }
     busiest = Key("imbalance", name, phase)
     return {
         "compute_time": [compute, compute._replace(**own)],
         "memory_time": [memory, memory._replace(**own), memory._replace(engine=engine, archs=archs)],
-        "launch_time": [launch, launch._replace(engine=engine, archs=archs)],
+        "launch_time": [launch, *_fixed_times(launch, dtype, {"engine": engine, "archs": archs})],
         "imbalance": [busiest, busiest._replace(engine=engine, **own)] if spread else [],
     }
+
+
+def _fixed_times(launch: Key, dtype: Dtype, own: dict[str, Any]) -> list[Key]:
+    """Factors of what a layer's experts take whatever their load: how often inputs are quantised and moved depends on the type."""
+    typed = launch._replace(dtype=dtype)
+    return [launch._replace(**own), typed, typed._replace(**own)]
 
 
 MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "step_sync"})
@@ -103,7 +109,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
-        "decode_time": [{}, shape, typed],
+        "decode_time": [{}, {"serving": serving}, shape, typed],
         "prefill_time": [{}, {"archs": archs}, *within, shape, typed],
         "prefill_pass_ms": [{}, {"archs": archs}],
         "request_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
@@ -140,7 +146,7 @@ _WIDTH = {
 """How far factors may move freely, as a logarithm; `USUAL_WIDTH` where not listed. Narrower ones fit worse, and foretell models and GPUs
 that were held out better."""
 SHAPE_WIDTH = {
-    "decode_time": 0.05,
+    "decode_time": 0.025,
     "prefill_time": 0.1,
     "request_ms": 0.3,
     "queue": 0.3,

@@ -41,6 +41,8 @@ EngineQuantity = Literal[
     "standing",
 ]
 FactorQuantity = KernelQuantity | EngineQuantity
+KERNELS_OF: dict[Dtype, Dtype] = {"mxfp4": "nvfp4"}
+"""Operand types whose kernels are those of another, but for the scales: engines run both 4-bit formats through the same ones."""
 ENGINE_QUANTITIES: tuple[EngineQuantity, ...] = get_args(EngineQuantity)
 """In the order of the fields of `EngineConstants`."""
 
@@ -126,6 +128,11 @@ class Factor(Frozen):
         return all(one in ("*", other) for one, other in zip(own, asked, strict=True)) and (
             not self.archs or context.arch in self.archs
         )
+
+
+def kernels_of(dtype: Dtype) -> Dtype:
+    """The operand type by which factors of kernels on `dtype` go."""
+    return KERNELS_OF.get(dtype, dtype)
 
 
 class Context(NamedTuple):

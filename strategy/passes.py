@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from strategy.calibration import Calibration, CollectiveOp, Context, OpClass
+from strategy.calibration import Calibration, CollectiveOp, Context, OpClass, kernels_of
 from strategy.collectives import Links, Span, p2p_crosses, span
 from strategy.dag import AllToAll, AnyNode, Block, Branch, Dag, Linear
 from strategy.hardware import GpuSpec
@@ -344,11 +344,12 @@ class Pricer:
         """How much longer than the mean the busiest expert rank takes."""
         return self.calibration.factor("imbalance", self._context("expert", self._compute_dtype("expert")))
 
-    def _context(self, op: str, dtype: str = "") -> Context:
+    def _context(self, op: str, dtype: Dtype | None = None) -> Context:
         """Where this branch runs, as the calibration's factors select it."""
+        operands = kernels_of(dtype) if dtype else ""
         attention = self.problem.model.attention.kind if op == "attention" else ""
         arch, engine = self.problem.cluster.gpu.arch, self.problem.engine or "none"
-        return Context(op, self.phase, arch, dtype, attention, engine)
+        return Context(op, self.phase, arch, operands, attention, engine)
 
     def _rates(self, kernel: tuple[OpClass, Dtype]) -> Rates:
         """Peak FLOP/s and bytes/s, times over those at the peaks, launch in us, half rows and half bytes of a class of kernels."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evals.cost_choices import degrees, gpus_of
-from evals.cost_factors import Key, prior
+from evals.cost_factors import Key, engine_keys, node_keys, prior
 from evals.cost_fit import Fit, fit, shipped
 from evals.cost_metrics import errors, orders, regret
 from evals.cost_plots import residuals, scatter
@@ -214,3 +214,24 @@ def test_names_of_published_layouts(name: str, sizes: tuple[int, ...], gpus: int
 
 def test_factors_close_to_one_are_left_out(table: Table) -> None:
     assert not Fit(table, np.zeros(len(table.keys))).factors()
+
+
+def test_fixed_times_of_experts_go_by_type_and_engine_and_those_of_attention_by_engine_in_decode() -> None:
+    point = read_point(row(model_path="openai/gpt-oss-120b", system="b200_sxm", precision="fp4", tp_size=1))
+    launches = {
+        (op, phase): node_keys(point, phase, op, kernel, spread=False)["launch_time"]
+        for op, kernel in (("expert", ("expert", "mxfp4")), ("attention", ("attention", "bf16")))
+        for phase in ("decode", "prefill")
+    }
+
+    assert {(key.engine, key.dtype) for key in launches["expert", "decode"]} == {
+        ("*", "*"), ("vllm", "*"), ("*", "nvfp4"), ("vllm", "nvfp4"),
+    }  # fmt: skip
+    assert [key.engine for key in launches["attention", "decode"]] == ["*", "vllm"]
+    assert [key.engine for key in launches["attention", "prefill"]] == ["*"]
+
+
+def test_decode_of_a_pool_of_its_own_has_a_factor_of_its_own() -> None:
+    keys = engine_keys(read_point(row()))["decode_time"]
+
+    assert {key.serving for key in keys} == {"*", "colocated"}

@@ -304,3 +304,20 @@ def test_kernel_times_of_decode_grow_by_their_factor_in_the_estimate_and_its_par
 
     assert kernels(after) == pytest.approx(1.5 * kernels(before), rel=0.01)
     assert after.tpot_ms - before.tpot_ms == pytest.approx(0.5 * kernels(before), rel=0.05)
+
+
+def test_both_4_bit_formats_take_the_factors_of_their_kernels() -> None:
+    """Experts in MXFP4 run through the kernels of NVFP4 where the device multiplies 4 bits, and through those of bf16 elsewhere."""
+    doubled = [
+        Factor(quantity="launch_time", op="expert", phase="decode", dtype=t, value=2.0) for t in ("nvfp4", "bf16")
+    ]
+
+    def slower(gpu: str, factor: Factor) -> bool:
+        asked = problem("gpt-oss-120b", gpu)
+        pool = Pool(stages=((0, asked.model.num_layers),), experts=ExpertMesh(), ep_lowering="replicated")
+        none, changed = (calibration().replaced(factors=factors) for factors in ((), (factor,)))
+        before, after = (estimate(planned(asked, pool), asked, one, concurrency=1).tpot_ms for one in (none, changed))
+        return after > before
+
+    assert [slower("b200-sxm", one) for one in doubled] == [True, False]
+    assert [slower("h100-sxm", one) for one in doubled] == [False, True]
