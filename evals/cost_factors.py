@@ -159,6 +159,8 @@ FIRST_GUESS = {"standing": math.log(1000)}
 """Where the search for a model's own factor begins when it is not at 1: from nothing standing there is no slope to follow."""
 KIND_WIDTH = 0.25
 """How far kinds of models may be from each other."""
+SERVING_WIDTH = 0.02
+"""How far decode of pools that do nothing else may be from decode beside prefill."""
 USUAL_WIDTH = 0.18
 PARTICULAR = 0.7
 """Width of particular factors over that of general ones; `_PARTICULAR` where listed there."""
@@ -183,6 +185,8 @@ def prior(key: Key) -> tuple[float, float]:
         return 0.0, SHAPE_WIDTH[key.quantity]
     if key.quantity in OF_A_KIND and (key.attention, key.kind) != ("*", "*"):
         return 0.0, KIND_WIDTH
+    if key.quantity == "decode_time" and key.serving != "*":
+        return 0.0, SERVING_WIDTH
     general = not key.archs and key.engine == "*"
     width = _WIDTH.get(key.quantity, USUAL_WIDTH)
     if general:
