@@ -61,5 +61,7 @@ def pools_to_set(pools: Iterable[Pool]) -> str:
 
 def changes_of(pool: Pool) -> dict[str, object]:
     """The fields that a mistake in degrees may concern, as a document has them."""
-    names = {"replicas", "pp_size", "stages", "attention", "experts", "ep_lowering", "sp_kind", "dense_ffn", "lm_head"}
+    names = {
+        "replicas", "pp_size", "stages", "attention", "dcp_size", "experts", "ep_lowering", "sp_kind", "dense_ffn", "lm_head",
+    }  # fmt: skip
     return pool.model_dump(mode="json", include=names)
