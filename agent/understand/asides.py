@@ -25,6 +25,8 @@ _WONDERS = compiled(
     r"|\b(?:not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
 )
+_COULD_BE = compiled(r"\b(?:could|might|may)\s+(?:also\s+|well\s+|even\s+|just\s+)?be\b")
+"""Begins what a sentence that wonders has in mind."""
 _BINDING = compiled(r"\b(?:fixed|must|required|mandatory|given|exactly|has\s+to|have\s+to|please|pls)\b")
 """A choice in such a sentence that is a wish all the same."""
 _INVERTED = compiled(
@@ -49,7 +51,7 @@ _RUNS = r"(?:run|runs|running|serves?|serving|uses?|using|operates?|operating|de
 _TODAY = r"(?:currently|today|at\s+(?:the\s+moment|present)|right\s+now|presently|nowadays|these\s+days|as\s+of\s+(?:now|today)|so\s+far|momentan|derzeit|aktuell|zurzeit|bislang|actuellement|aujourd'hui|actualmente|hoy|atualmente|hoje|attualmente|oggi)"
 _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|winter|night|sprint)|yesterday|previously|formerly|originally|back\s+then|(?:years?|months?|weeks?|days?)\s+ago|in\s+the\s+past|earlier\s+this\s+\w+|früher|bisher|letzte[ns]?\s+(?:jahr|woche|monat|quartal)|auparavant|avant|l'an\s+dernier|antes|el\s+año\s+pasado|prima)"
 _TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|considered|looked\s+(?:at|into)|played\s+with|investigated|explored|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"
-_OLD = r"(?:existing|current|present|old|previous|former|earlier|legacy|today's)\s+(?:\w+\s+){0,2}?(?:set-?up|deployment|config\w*|layout|system|installation|stack|service|split|parallelism|runs?|attempts?|tests?|benchmarks?)"
+_OLD = r"(?:existing|current|present|last|latest|recent|old|previous|former|earlier|legacy|today's)\s+(?:\w+\s+){0,2}?(?:set-?up|deployment|config\w*|layout|system|installation|stack|service|split|parallelism|runs?|attempts?|tests?|benchmarks?)"
 _TOLD = compiled(
     rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b{_RUNS}\b|\b{_RUNS}\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b|\b{_TRIED}\b|\b{_WAS}\b|\bbaseline\b|\b{_OLD}\b"
 )
@@ -68,6 +70,9 @@ _COMBINED = rf"{_KIND}(?:\s?[x*+/&,]?\s?{_KIND}){{0,4}}"
 _ALTERNATIVES = compiled(
     rf"(?<![a-z]){_COMBINED}(?:\s*,?\s*(?:\b(?:or|vs\.?|versus|oder|ou|of|или)\b|\bo\b|还\s*是|ま\s*た\s*は|또는|そ\s*れ\s*と\s*も)\s*(?:(?:rather|maybe|even|with|use|perhaps)\s+)?{_COMBINED})+"
 )
+_COMPARED = compiled(
+    rf"\b(?:compar\w{{1,4}}|vergleich\w*|confront\w*)\s+{_COMBINED}(?:\s*(?:,|\band\b|\bwith\b|\bto\b|\bagainst\b|\bund\b|\bet\b|\by\b|&)\s*{_COMBINED})+"
+)
 _ENGINE = r"(?:v-?llm|sg-?lang|sgl|tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)"
 _DTYPE = r"(?:(?:mx|nv)?fp(?:4|8|16)|bf16|int[48]|awq|gptq)"
 _OR = r"\s*(?:\b(?:or|vs\.?|versus|oder|ou|of|или|either)\b|\bo\b|/(?!v-?llm)|还\s*是|ま\s*た\s*は|또는|か)\s*(?:(?:rather|even|with|use|in)\s+)?"
@@ -83,7 +88,7 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
 
     Without `alternatives` those stay (a follow-up that leaves a choice is asked about).
     """
-    for pattern in (_ALTERNATIVES, _OTHER_ALTERNATIVES) if alternatives else ():
+    for pattern in (_COMPARED, _ALTERNATIVES, _OTHER_ALTERNATIVES) if alternatives else ():
         for match in pattern.finditer(scan.text):
             if _NOT.search(scan.text[max(0, match.start() - 16) : match.start()]) is None:
                 _told(scan, notes, match.span(), "alternatives: the plan chooses")
@@ -154,7 +159,9 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
         ):
             yield sentence.span()
         elif wonders is not None:
-            yield sentence.start() + wonders.start(), sentence.end()
+            unsure = _COULD_BE.search(words)
+            start = min(wonders.start(), unsure.start()) if unsure is not None else wonders.start()
+            yield sentence.start() + start, sentence.end()
         elif words.endswith("?") and _POLITE.search(words) is None:
             start = _asked_from(words)
             span = sentence.start() + start, sentence.end()

@@ -160,7 +160,7 @@ def understand_change(
     `last` names the fields that the message before changed: a bare number (`no wait, 120`) speaks of the one of them.
     """
     names = names or catalogue_names()
-    notes = Notes()
+    notes = Notes(asks_choices=True)
     scan = scanned(text, names.models, names.gpus, notes, followed=True)
     before = request.model_dump(mode="json", exclude_defaults=True)
     changed = copy.deepcopy(before)

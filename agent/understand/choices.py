@@ -18,7 +18,7 @@ _REFUSED = compiled(
 """Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
+        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -80,7 +80,7 @@ _APART = compiled(
     rf"|\b(?:no|not|without|avoid|never)\s+(?:any\s+|a\s+)?(?:co-?locat\w+|aggregated|mixed|shared|combined)(?:\s+(?:{_PD}|prefill|decode|serving|pools?))?\b"
     rf"|\b(?:separate|different|distinct|dedicated|disjoint)\s+(?:gpus?|cards?|nodes?|hosts?|machines?|servers?|pools?|groups?|instances?)\s+for\s+{_PD}"
     rf"|\bprefill\s+(?:must\s+|should\s+|to\s+)?(?:not\s+share|never\s+shares?|be\s+separated?\s+from|be\s+isolated\s+from|isolated\s+from|separate\s+from|apart\s+from)\s+(?:(?:gpus?|cards?|nodes?)\s+with\s+)?decod(?:e|ing)\b"
-    rf"|\b{_PD}\s+(?:\w+\s+){{0,2}}?(?:getrennt|séparés?|separad[oa]s?|separat[ei]|gescheiden|раздельно|rozdělen\w*|oddziel\w*)\b(?:\s+(?:halten|lassen|houden))?"
+    rf"|\b{_PD}\s+(?:\w+\s+){{0,3}}?(?:getrennt|séparés?|separad[oa]s?|separat[ei]|gescheiden|раздельно|rozdělen\w*|oddziel\w*)\b(?:\s+(?:halten|lassen|houden))?"
     rf"|(?:\bwithout|不\s*能|禁\s*止|避\s*免|别)\s*(?:把|将)?\s*{_PD}\s*(?:混|放\s*在|共\s*享)(?:\s*[一-鿿]){{0,8}}|{_PD}\s*(?:\bwithout|不\s*能|不\s*可|禁\s*止|别)\s*(?:混|放\s*在|共\s*享)(?:\s*[一-鿿]){{0,8}}"
     rf"|{_PD}\s*(?:要|必\s*须|需\s*要?|は|を|를|은|는)?\s*(?:分\s*开|分\s*離|隔\s*离|別\s*々?|分\s*け|분\s*리|따\s*로|다\s*른)(?:\s*[぀-ヿ一-鿿가-힣]){{0,8}}"
 )
@@ -154,9 +154,7 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
     for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
         value = _choice(scan, field, options, notes)
         if value is not None and found.setdefault(field, value) != value:
-            notes.ask(field, f"the text asks for {found[field]} and for {value} {field}: which one?")
-        elif value is not None:
-            found[field] = value
+            notes.assume(f"{field} {found[field]}; {value} was also given")
     return found
 
 
@@ -225,8 +223,8 @@ def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
     """Precisions as a `PrecisionRequest` document."""
     found: dict[str, Dtype] = dict(notes.precision)
     for field, patterns in _NAMED.items():
-        values = [_dtype(m, scan, notes) for pattern in patterns for m in scan.take(pattern)]
-        value = notes.one_of(f"{field} precision", values)
+        said = [m for pattern in patterns for m in scan.take(pattern)]
+        value = notes.one_of(f"{field} precision", [_dtype(m, scan, notes) for m in said], [m.span() for m in said])
         if value is not None:
             found[field] = value
     found |= _everywhere(scan, notes)
@@ -235,9 +233,9 @@ def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
     paired = next((_PAIRED[m["d"].lower()] for m in named if m["d"].lower() in _PAIRED), None)
     if paired is not None:
         found.setdefault("activations", paired)
-    bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in named])
+    bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in named], [m.span() for m in named])
     if bare is not None and "weights" in found and found["weights"] != bare:
-        notes.ask("weights precision", f"the text gives the weights in {found['weights']} and in {bare}: which one?")
+        notes.assume(f"weights precision {found['weights']}; {bare} was also given")
     elif bare is not None:
         found["weights"] = bare
     if "weights" in found and "kv" not in found and scan.take(_KV_TOO):
@@ -255,13 +253,15 @@ _KV_TOO = compiled(
 
 def _everywhere(scan: Scan, notes: Notes) -> dict[str, Dtype]:
     """`everything in fp8`: all three precisions."""
-    values = [_dtype(m, scan, notes, "d" if m["d"] else "e") for m in scan.take(_ALL)]
-    value = notes.one_of("precision", values)
+    said = scan.take(_ALL)
+    values = [_dtype(m, scan, notes, "d" if m["d"] else "e") for m in said]
+    value = notes.one_of("precision", values, [m.span() for m in said])
     return {} if value is None else {"weights": value, "activations": value, "kv": value}
 
 
 def _choice(scan: Scan, field: str, options: Mapping[str, re.Pattern[str]], notes: Notes) -> str | None:
-    return notes.one_of(field, [name for name, pattern in options.items() if scan.take(pattern)])
+    said = [(name, m.span()) for name, pattern in options.items() for m in scan.take(pattern)]
+    return notes.choice_of(field, [name for name, _ in said], [span for _, span in said])
 
 
 def _dtype(match: re.Match[str], scan: Scan, notes: Notes, group: str = "d") -> Dtype:

@@ -16,8 +16,8 @@ SEARCHED_HOSTS = 4
 _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
-_G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers?|machines?|box(?:es)?|trays?|systems?|instances?|chassis)"
+_G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|server(?:[- ]edition|(?=[- ]+(?:gpus?|cards?)\b))|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
+_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|trays?|systems?|instances?|chassis)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
@@ -41,7 +41,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
     ("total", compiled(rf"{_G}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{_GPUS}))")),
-    ("one_host", compiled(r"(?<![\w.,])(?P<n>\d{1,3})\s+(?:(?:of\s+them|gpus?|cards?)\s+)?in\s+(?:the|that|this|our|my|one|a|that\s+one)\s+(?:same\s+|single\s+)?(?:server|machine|box|node|host|chassis|system)\b(?!\s*(?:has|have))")),
+    ("one_host", compiled(r"(?<![\w.,])(?P<n>\d{1,3})\s+(?:(?:of\s+them|gpus?|cards?)\s+)?in\s+(?:the|that|this|our|my|one|a|that\s+one)\s+(?:same\s+|single\s+)?(?:server|machine|box|node|host|chassis|system)\b(?!\s*(?:has|have))|(?<![\w.,])(?P<m>\d{1,3})\s+in\s+(?:eine[rm]|une?|una|uma?)\s+nodes\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
     ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
@@ -166,6 +166,8 @@ def find_cluster(
     if not any(shape.total or shape.hosts or shape.racks for shape in shapes):
         shapes += [_part_named(match) for match in ours]
         ours = []
+    if wants_count and not shapes:
+        shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     for match in ours:
         size = size and _part_of(size, match, scan, notes)
@@ -187,12 +189,19 @@ def find_cluster(
     return document
 
 
+_THAT_IS = rf"\s*[,(]\s*(?:(?:i\.e\.|that\s+is|so|or|=)[\s,]*)?{COUNT}\s*{_HOST}\b\)?"
+"""The same part in hosts: `24 of them, three nodes`."""
+_SAID_IN_HOSTS = compiled(rf"{_THAT_IS}$")
+_AT_MOST = compiled(
+    r"\b(?:at\s+most|up\s+to|max(?:imum)?|no(?:t)?\s+more\s+than|upper\s+bound\s+(?:is|of))\s+(?P<n>\d{1,4})(?=\s*(?:[.,;:)\n]|$|of\s+them\b))"
+)
+"""How many GPUs there are, where the question is how many it takes."""
 _OURS = compiled(
-    rf"(?:,|\bbut|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:can\s+|may\s+|will\s+|do\s+|are\s+|am\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
-    rf"(?:get|gets|got|have|has|use|take|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b))"
+    rf"(?:,|\bbut|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:can\s+|may\s+|will\s+|do\s+|are\s+|am\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
+    rf"(?:get|gets|got|have|has|use|take|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b))"
     rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
-    rf"|\b(?:my|our)\s+(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})\s*(?P<units>{_GPUS}|{_HOST})?\b"
+    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that)\b)?(?:{_THAT_IS})?"
 )
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
 
@@ -224,6 +233,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
     if (
         hosts > 1
         and not (match["what"] or match["things"] or match["units"] or match["holders"])
+        and _SAID_IN_HOSTS.search(match.group()) is None
         and count_of(match["n"] or match["m"] or match["k"]) <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
@@ -459,7 +469,7 @@ def _near(scan: Scan, notes: Notes) -> list[Shape]:
 
 def _shape(kind: str, match: re.Match[str]) -> Shape:
     groups = {name: count_of(words) for name, words in match.groupdict().items() if words}
-    n, h = groups.get("n"), groups.get("h")
+    n, h = groups.get("n", groups.get("m")), groups.get("h")
     return {
         "rack": Shape(racks=n),
         "whole_rack": Shape(racks=1),

@@ -3,7 +3,7 @@
 import re
 
 from agent.understand.notes import Notes
-from agent.understand.scan import COUNT, Scan, compiled, count_of
+from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
 
 _PARALLEL = r"(?:[- ]*(?:parallel(?:ism|i[sz]ation)?|sharding|size|degree|width|groups?|ranks?|way|_size))*"
 _KINDS: dict[str, str] = {
@@ -99,7 +99,7 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
     for match in scan.take(_BOUND):
         notes.assume(f"ignored: `{scan.words(match.span())}` (a degree can be fixed or forbidden, not bounded)")
     for match in scan.take(_CHOICE):
-        notes.ask("constraints", f"`{scan.words(match.span())}` leaves a choice: which degree shall the plan have?")
+        notes.leave_open("constraints", f"`{scan.words(match.span())}` leaves a choice of degree")
     forbidden = _forbidden(scan)
     fixed = _fixed(scan, notes)
     for kind in forbidden:
@@ -166,7 +166,7 @@ def _kind(match: re.Match[str]) -> str:
 
 def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
     """Degrees that are stated, by field of `FixedDegrees`."""
-    stated: dict[str, list[int]] = {}
+    stated: dict[str, list[tuple[int, SPAN]]] = {}
     for match in scan.take(_REJECTED):
         notes.assume(f"ignored: `{scan.words(match.span())}` (the text says no to it)")
     matches = [*scan.take(_WAY), *scan.take(_ACROSS), *scan.take(_FIX)]
@@ -185,14 +185,17 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
             notes.assume(
                 f"`{scan.words(match.span())}` read as independent replicas; say `attention dp {degree}` for DP attention"
             )
-        stated.setdefault(_FIELDS[kind], []).append(degree)
+        stated.setdefault(_FIELDS[kind], []).append((degree, match.span()))
     for match in scan.take(_SPREAD):
-        stated.setdefault("ep_size", []).append(count_of(match["n"]))
+        stated.setdefault("ep_size", []).append((count_of(match["n"]), match.span()))
     for match in scan.take(_STAGED):
-        stated.setdefault("pp_size", []).append(count_of(match["n"]))
+        stated.setdefault("pp_size", []).append((count_of(match["n"]), match.span()))
     for match in scan.take(_STAGES):
-        stated.setdefault("pp_size", []).append(count_of(match["n"]))
+        stated.setdefault("pp_size", []).append((count_of(match["n"]), match.span()))
     for match in scan.take(_REPLICAS):
-        stated.setdefault("replicas", []).append(count_of(match["n"] or match["m"]))
-    fixed = {field: notes.one_of(field, values) for field, values in stated.items()}
+        stated.setdefault("replicas", []).append((count_of(match["n"] or match["m"]), match.span()))
+    fixed = {
+        field: notes.choice_of(field, [n for n, _ in said], [span for _, span in said])
+        for field, said in stated.items()
+    }
     return {field: value for field, value in fixed.items() if value is not None}

@@ -36,6 +36,9 @@ _WORDS: dict[str, str] = {
     "at once": r"同時(?:に)?(?:接続|利用)?(?=\s*\d)|samtidigt|samtidig|tegelijk(?:ertijd)?|aynı\s+anda|současně|jednocześnie|równocześnie|одночасно|en\s+simultané|de\s+forma\s+simultánea|simultáneamente|zur\s+selben\s+zeit|zugleich|все\s+сразу|вместе|gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
     r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
     "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
+    "hits": r"aciertos?|acertos?|treffern?",
+    "replicas": r"r[ée]pliques?|réplicas|repliche|repliken|replikate?n?",
+    "how few": r"wie\s+wenige?",
     "are": r"sind|sont|sono|são",
     "long": r"lang(?=\s*[,.;]|$)",
     # latency

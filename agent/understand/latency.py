@@ -3,7 +3,7 @@
 import re
 
 from agent.understand.notes import Notes
-from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
+from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of, number_of
 
 _T = rf"(?P<n>\d{{1,9}}(?:[.,]\d{{1,3}})?|half\s+a|{COUNT})\s*-?\s*(?P<u>milliseconds?|millisekunden|millis|msecs?|ms|µs|us|microseconds?|seconds?|sekunden?|secondes?|segundos?|secs?|s)?(?![\w%])"
 _T_UNIT = _T.replace(")?(?![\\w%])", ")(?![\\w%])")
@@ -27,17 +27,21 @@ _TPOT = (
     r"\bdecode(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
 _LABEL_FIRST = r"{0}{1}{2}"
+_THEN_SET = r"[^;\n\d\x1f]{0,60}?[-:,.][ ]+(?:(?:so|please|and|we|must|should|want|to|need)\s+){0,3}(?:keep|get|hold|bring|make|have|push|cap|limit)\s+(?:it|that|this)\s+(?:to\s+be\s+|down\s+)?(?:under|below|within|at|to|at\s+most|less\s+than|<=?)\s+"
+"""`the first token is what they feel: keep it under` so much."""
 _LABELLED = {
     "ttft": (
         compiled(
             rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|to\s+(?:the\s+)?|of\s+|(?:until|before|till|by)\s+(?:they\s+see\s+|we\s+see\s+|i\s+see\s+|users?\s+sees?\s+)?(?:the\s+)?)?(?:max\s+)?{_TTFT}"
         ),
         compiled(rf"{_TTFT}{_BETWEEN}{_T}"),
+        compiled(rf"{_TTFT}{_THEN_SET}{_T_UNIT}"),
     ),
     "tpot": (
         compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?/\s*(?:output\s*)?tok(?:en)?s?\b"),
         compiled(rf"{_T_UNIT}\s*(?:{_STAT}\s*)?(?:for\s+(?:the\s+)?|of\s+)?(?:max\s+)?{_TPOT}"),
         compiled(rf"{_TPOT}{_BETWEEN}{_T}"),
+        compiled(rf"{_TPOT}{_THEN_SET}{_T_UNIT}"),
     ),
 }
 _SUB_SECOND = compiled(
@@ -63,15 +67,18 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     percentile = _PERCENTILE.search(scan.text)
     for match in scan.take(_END_TO_END):
         notes.assume(f"ignored: `{scan.words(match.span())}` (limits are TTFT and TPOT; say those)")
-    ttft = [1000.0 for _ in scan.take(_SUB_SECOND)]
-    limits = {"ttft": ttft, "tpot": _speeds(scan, notes)}
+    ttft = [(1000.0, m.span()) for m in scan.take(_SUB_SECOND)]
+    limits: dict[str, list[tuple[float, SPAN]]] = {"ttft": ttft, "tpot": _speeds(scan, notes)}
     for name, patterns in _LABELLED.items():
         for pattern in patterns:
-            limits[name] += [_milliseconds(m, scan, notes) for m in scan.take(pattern)]
+            limits[name] += [(_milliseconds(m, scan, notes), m.span()) for m in scan.take(pattern)]
     if percentile is not None:
         scan.take(_PERCENTILE)
         notes.assume(f"`{percentile.group()}` noted: estimates are means, so leave headroom for the tail")
-    found = {f"{name}_ms": notes.one_of(f"{name}_ms", values) for name, values in limits.items()}
+    found = {
+        f"{name}_ms": notes.one_of(f"{name}_ms", [value for value, _ in values], [span for _, span in values])
+        for name, values in limits.items()
+    }
     for name, value in found.items():
         if value is not None and value <= 0:
             notes.ask(name, f"the limit {name} must be above 0: how long may it take?")
@@ -98,15 +105,15 @@ def _milliseconds(match: re.Match[str], scan: Scan, notes: Notes) -> float:
     return amount if unit.startswith("m") else round(amount * 1000, 6)
 
 
-def _speeds(scan: Scan, notes: Notes) -> list[float]:
+def _speeds(scan: Scan, notes: Notes) -> list[tuple[float, SPAN]]:
     """Tokens per second for one user, as milliseconds per token."""
-    found = []
+    found: list[tuple[float, SPAN]] = []
     for match in scan.take(_SPEED):
         speed = float((match["n"] or match["m"] or match["at"] or match["behind"]).replace(",", ""))
         said = scan.words(match.span())
         if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
             notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")
             continue
-        found.append(round(1000 / speed, 6))
-        notes.assume(f"`{said}` read as {found[-1]:g} ms per token for each user")
+        found.append((round(1000 / speed, 6), match.span()))
+        notes.assume(f"`{said}` read as {found[-1][0]:g} ms per token for each user")
     return found

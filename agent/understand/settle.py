@@ -69,11 +69,14 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         if not rivals or (role in ("concurrency", "request_rate") and _has_other_load(document, role)):
             continue
         first = None if _is_default(notes, field) else document[part].get(field)
-        if _settled(first, rivals, notes, _TOPICS.get(role, role), readings):
+        topic = _TOPICS.get(role, role)
+        if topic in notes.chosen and (len(rivals) > 1 or rivals[0].cost > SURE):
             continue
-        reading = rivals[0]
+        if _settled(None if topic in notes.chosen else first, rivals, notes, topic, readings):
+            continue
+        reading = _weighed(rivals, notes, topic)
         document[part][field] = int(reading.amount) if field in _WHOLE else reading.amount
-        _forget(notes, field, _TOPICS.get(role, role))
+        _forget(notes, field, topic)
         words = scan.words(reading.words)
         notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
     _by_order(document, look, scan, notes)
@@ -183,13 +186,18 @@ def _settled(
     if first is not None and any(_same(first, value) for value in values):
         return True
     if len(values) > 1:
-        if first is None and topic not in notes.questions:
-            notes.one_of(topic, values)
-        return True
+        return first is not None or topic in notes.questions
     if first is None:
         return topic in notes.questions and rivals[0].cost > SURE
     taken = any(r.role != rivals[0].role and r.role in _PLACES and _same(first, r.amount) for r in readings)
     return rivals[0].cost > SURE and not taken
+
+
+def _weighed(rivals: Sequence[Reading], notes: Notes, topic: str) -> Reading:
+    """The reading that the text stands by; nearness to the name counts as well."""
+    amounts = [r.amount for r in rivals]
+    taken = notes.one_of(topic, amounts, [r.quantity.span for r in rivals], [-r.cost for r in rivals])
+    return next((r for r in rivals if r.amount == taken), rivals[0])
 
 
 def _same(one: float, other: float) -> bool:

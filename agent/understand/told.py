@@ -122,7 +122,7 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
             continue
         bare = not _BINDS.search(text[start : match.start()]) and _POINTS_BACK.match(text[start:end]) is not None
         both = bare and index and EATEN not in text[slice(*pieces[index - 1])]
-        span = pieces[index - 1][0] if both else start, end
+        span = (pieces[index - 1][0], end) if both else _in_brackets(text, (start, end), match.start())
         words = text[slice(*span)]
         binds = _BINDS.search(words) or any(v.mentions(words) for v in vocabularies)
         if binds and not _KINDS.search(words):
@@ -130,6 +130,18 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
             text = _eaten(text, span, notes)
             text = _with_models(text, (span[0], words), vocabularies[0]) if hardware else text
     return text
+
+
+_OF_THE_REST = compiled(r"\d|\b(?:an?other|others?|rest|remaining|second)\b")
+
+
+def _in_brackets(text: str, piece: SPAN, place: int) -> SPAN:
+    """What is dismissed within a piece of text: the brackets around the place, where they speak of something else (`(another 4 are ...)`)."""
+    start, end = piece
+    opened = text.rfind("(", start, place)
+    closed = text.find(")", place, end)
+    within = opened >= 0 and closed >= 0 and ")" not in text[opened:place]
+    return (opened, closed + 1) if within and _OF_THE_REST.search(text, opened, closed) else piece
 
 
 _HARDWARE = compiled(

@@ -1,11 +1,13 @@
 """What traffic a text describes: lengths of prompt and answer, load, shared prefixes."""
 
 import re
+from typing import TypeVar
 
 from agent.understand.notes import Notes
 from agent.understand.roles import SHORTEST
-from agent.understand.scan import COUNT, Scan, compiled, count_of, number_of
+from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of, number_of
 
+N = TypeVar("N", int, float, str)
 DEFAULT_ISL = 4096
 DEFAULT_OSL = 512
 """A retrieval-augmented chat turn: what is planned for when the text gives no lengths."""
@@ -144,12 +146,12 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume(
             f"ignored: `{scan.words(match.span())}` (a total throughput is no limit here; the plan maximises it)"
         )
-    pairs = [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BOTH)]
-    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_IN_ORDER)]
-    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_BECOMES)]
-    pairs += [(_tokens(m), _tokens(m)) for m in scan.take(_EQUAL)]
-    pairs += [(_tokens(m, "a"), _tokens(m, "b")) for m in scan.take(_PAIR) if _is_pair(m)]
-    pairs += [(int(m["a"]) * K, int(m["b"]) * K) for m in scan.take(_GLUED)]
+    pairs = [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_BOTH)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_IN_ORDER)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_BECOMES)]
+    pairs += [(_tokens(m), _tokens(m), m.span()) for m in scan.take(_EQUAL)]
+    pairs += [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_PAIR) if _is_pair(m)]
+    pairs += [(int(m["a"]) * K, int(m["b"]) * K, m.span()) for m in scan.take(_GLUED)]
     outputs = _lengths(scan, _OSL[:3])
     scan.take(_HOW_MANY)
     inputs = _lengths(scan, (*_ISL, _LONG))
@@ -157,8 +159,8 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     if not (pairs or inputs) or not (pairs or outputs):
         more = _described(scan, notes)
         inputs, outputs = inputs or ([] if pairs else more["isl"]), outputs or ([] if pairs else more["osl"])
-    isl = notes.one_of("isl", [a for a, _ in pairs] + inputs)
-    osl = notes.one_of("osl", [b for _, b in pairs] + outputs)
+    isl = _one(notes, "isl", [(a, span) for a, _, span in pairs] + inputs)
+    osl = _one(notes, "osl", [(b, span) for _, b, span in pairs] + outputs)
     digits = re.sub(r"[,_ ]", "", scan.original)
     if re.search(r"\d\s?k\b", scan.original, re.IGNORECASE) and any(v and str(v) not in digits for v in (isl, osl)):
         notes.assume("1k tokens are 1,024 tokens")
@@ -166,9 +168,14 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     return {**prefix, **lengths, **load}
 
 
-def _described(scan: Scan, notes: Notes) -> dict[str, list[int]]:
+def _one(notes: Notes, topic: str, found: list[tuple[N, SPAN]]) -> N | None:
+    """One of the values of a topic."""
+    return notes.one_of(topic, [value for value, _ in found], [span for _, span in found])
+
+
+def _described(scan: Scan, notes: Notes) -> dict[str, list[tuple[int, SPAN]]]:
     """Lengths of texts that have another name than prompt and answer: what is written back is an answer, all else is read."""
-    found: dict[str, list[int]] = {"isl": [], "osl": []}
+    found: dict[str, list[tuple[int, SPAN]]] = {"isl": [], "osl": []}
     for pattern in (_SO_LONG, _OF_LENGTH):
         for match in pattern.finditer(scan.text):
             if _NO_TEXT.match(match["what"]):
@@ -182,12 +189,10 @@ def _described(scan: Scan, notes: Notes) -> dict[str, list[int]]:
                 r"\d\s*(?:k|m|million|thousand)?\s+$", scan.text[max(0, match.start() - 12) : match.start("what")]
             )
             field = "osl" if (_OUTPUT_WORD.match(match["what"]) and many is None) or back else "isl"
-            found[field].append(_tokens(match))
-            notes.assume(f"`{scan.words(match.span())}` read as {field} {found[field][-1]}")
+            found[field].append((_tokens(match), match.span()))
+            notes.assume(f"`{scan.words(match.span())}` read as {field} {found[field][-1][0]}")
             scan.eat(match.span())
-    return {
-        name: list(dict.fromkeys(values))[:1] if len(set(values)) == 1 else values for name, values in found.items()
-    }
+    return found
 
 
 def _tokens(match: re.Match[str], group: str = "n") -> int:
@@ -202,37 +207,37 @@ def _is_pair(match: re.Match[str]) -> bool:
     return not dated and _tokens(match, "a") >= 32 and _tokens(match, "b") >= 1
 
 
-def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[int]:
-    found = []
+def _lengths(scan: Scan, patterns: tuple[re.Pattern[str], ...]) -> list[tuple[int, SPAN]]:
+    found: list[tuple[int, SPAN]] = []
     for pattern in patterns:
         for match in list(pattern.finditer(scan.text)):
             value = _tokens(match, "n" if match["n"] else "e")
             if value >= SHORTEST or "tok" in match.group().lower() or re.search(r"[=:]|sl", match.group().lower()):
-                found.append(value)
+                found.append((value, match.span()))
                 scan.eat(match.span())
     return found
 
 
 def _load(scan: Scan, notes: Notes) -> dict[str, object]:
-    """Concurrency or request rate; both together are asked about."""
+    """Concurrency or request rate; of both together the better supported one, the later one of equals."""
     rates = (
-        [_every(m) for m in scan.take(_EVERY)]
-        + [_rate(m) for m in scan.take(_RATE)]
-        + [float(m["n"]) for m in scan.take(_RATE_LABEL)]
+        [(_every(m), m.span()) for m in scan.take(_EVERY)]
+        + [(_rate(m), m.span()) for m in scan.take(_RATE)]
+        + [(float(m["n"]), m.span()) for m in scan.take(_RATE_LABEL)]
     )
-    counts = [_count(m["n"]) for pattern in _LOAD for m in scan.take(pattern)]
+    counts = [(_count(m["n"]), m.span()) for pattern in _LOAD for m in scan.take(pattern)]
+    counts = [(n, s) for n, s in counts if scan.original[s[0] : s[0] + 2] not in ("a ", "A ")] or counts
     for match in () if counts or rates else scan.take(_PEOPLE):
-        counts.append(count_of(match["n"]))
-        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests: all of them at once")
+        counts.append((count_of(match["n"]), match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1][0]} concurrent requests: all of them at once")
     for match in scan.take(_BATCH):
-        counts.append(count_of(match["n"]))
-        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1]} concurrent requests")
-    rate, count = notes.one_of("request rate", rates), notes.one_of("concurrency", counts)
-    if rate is not None and count is not None:
-        notes.ask(
-            "load",
-            f"the text gives a concurrency ({count}) and a request rate ({rate:g}/s): which one shall the plan hold?",
-        )
+        counts.append((count_of(match["n"]), match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as {counts[-1][0]} concurrent requests")
+    if rates and counts:
+        said = [(f"a request rate of {v:g}/s", s) for v, s in rates] + [(f"a concurrency of {v}", s) for v, s in counts]
+        held = _one(notes, "load:", said) or ""
+        rates, counts = (rates, []) if held.startswith("a request") else ([], counts)
+    rate, count = _one(notes, "request rate", rates), _one(notes, "concurrency", counts)
     if rate is not None:
         return {"request_rate": rate}
     if count is not None:
@@ -263,6 +268,9 @@ _SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|i
 _PREFIX_LOOSE = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )
+_HITS = compiled(r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%\s*(?:(?:of|de|di|d')\s*)?hits?\b")
+_CACHE = compiled(r"\b(?:cach\w{1,4}|pr[ée]fi\w{1,5})\b")
+"""Speaks of a cache or of prefixes, in any language."""
 _OF_WHICH = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,5}}?{_SHARED}(?:\s+cache)?"
 )
@@ -284,26 +292,29 @@ _PREFIX_WORDS = compiled(
 
 
 def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
-    ratios, lengths = [], {}
+    ratios: list[tuple[float, SPAN]] = []
+    lengths: dict[str, object] = {}
     for match in _PREFIX_WORDS.finditer(scan.text):
-        ratios.append(round(_SHARES[" ".join(match["share"].lower().split())], 3))
-        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
+        ratios.append((round(_SHARES[" ".join(match["share"].lower().split())], 3), match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1][0]:g}")
         scan.eat(match.span("share"))
     for match in [*scan.take(_OF_WHICH), *scan.take(_PREFIX_PART)]:
         part, whole = _tokens(match, "a"), _tokens(match, "n")
         if 0 < part < whole:
-            ratios.append(round(part / whole, 3))
+            ratios.append((round(part / whole, 3), match.span()))
             lengths["isl"] = whole
             notes.spent.append(match.span())
-            notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}, isl {whole}")
+            notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1][0]:g}, isl {whole}")
     for pattern in _PREFIX:
         for match in scan.take(pattern):
             number = float(match["n"])
-            ratios.append(number / 100 if match["p"] == "%" or number > 1 else number)
+            ratios.append((number / 100 if match["p"] == "%" or number > 1 else number, match.span()))
+    for match in () if ratios or _CACHE.search(scan.original) is None else scan.take(_HITS):
+        ratios.append((float(match["n"]) / 100, match.span()))
     for match in () if ratios else scan.take(_PREFIX_LOOSE):
-        ratios.append(float(match["n"]) / 100)
-        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1]:g}")
-    ratio = notes.one_of("prefix hit ratio", ratios)
+        ratios.append((float(match["n"]) / 100, match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1][0]:g}")
+    ratio = _one(notes, "prefix hit ratio", ratios)
     if ratio is not None and ratio > 0.99:
         notes.ask(
             "prefix hit ratio",

@@ -21,7 +21,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, fo
     """The text as the extractors read it."""
     scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
-    scan.original = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
+    scan.original = notes.text = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
     scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes, followed=followed)
     scan.text = without_measures(scan.text, notes)
@@ -55,6 +55,7 @@ _NO_QUANTITY = (
     compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d|ms\b|milli|s\b|sec|concurr|simult|parallel|sessions|people|chats|generated|answer|characters|words))"),
     compiled(r"\b(?:ports?|extension|ext\.?|pid|job|build|commit|rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
+    compiled(r"\b(?:rack|bay|cabinet|aisle|cage|shelf|hall|row)\s+(?!(?:l4|t4|a10|l40|a40|a30|a16|p40)\b)[a-z][- ]?\d{1,2}\b(?!\s*(?:x\b|gpus?\b|[a-z]{1,2}\d))"),
     compiled(r"\b24\s*/\s*7(?:/365)?\b|\b\d{2}(?:\.\d{1,4})?\s*%\s*(?:up-?time|availability|sla)\b|\b(?:sla|up-?time|availability)\s+(?:of\s+)?\d{2}(?:\.\d{1,4})?\s*%"),
     compiled(rf"(?<![\w.])(?:(?:company|firm|team|group|department|organi[sz]ation|staff|agency|startup|office)\s+(?:of|with)\s+(?:about\s+|some\s+)?{COUNT}\s+(?:people|persons|users)\b)|(?<![\w.]){COUNT}\s+(?:employees|staff|cats?|dogs?|kids|children|years?|months?|weeks?|regions?|countries|euros?|dollars?|customers)\b(?![^.;\n]{{0,50}}\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneous|concurren|in\s+parallel|online))"),
 )  # fmt: skip
@@ -261,7 +262,7 @@ def _called(match: re.Match[str], notes: Notes) -> str:
 
 
 _PEAK = compiled(
-    r"(?<![\w.])(?P<mean>\d[\d,.]*)(?P<what>\s+[a-z]+(?:\s+[a-z]+)?)?\s+(?:on\s+average|avg|average|typically|usually|normally)[\s,;(]+(?:and\s+|but\s+|with\s+)?(?:up\s+to\s+|peaks?\s+(?:at|of)\s+)?(?P<peak>\d[\d,]*)(?:\s+(?:at|in|during)\s+(?:the\s+)?peaks?(?:\s+(?:time|hours?))?|\s+max\w*|\s+in\s+the\s+worst\s+case)"
+    r"(?<![\w.])(?P<mean>\d[\d,.]*)(?P<what>\s+[a-z]+(?:\s+[a-z]+)?)?\s+(?:on\s+average|avg|average|typically|usually|normally|today|currently|at\s+present|at\s+the\s+moment|off-?\s?peak|at\s+night)[\s,;(]+(?:and\s+|but\s+|with\s+)?(?:up\s+to\s+|peaks?\s+(?:at|of)\s+)?(?P<peak>\d[\d,]*)(?:\s+(?:at|in|during)\s+(?:the\s+)?peaks?(?:\s+(?:time|hours?))?|\s+max\w*|\s+in\s+the\s+worst\s+case)"
 )
 _REPLICATED = compiled(
     r"(?<![\w.])(?P<r>\d{1,3})\s+replicas\s+(?:of|with)\s+(?P<n>\d{1,3})\s+(?P<what>gpus|cards|accelerators)(?:\s+each)?\b"
@@ -357,6 +358,8 @@ def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
     )
     text = _ONLY_SO_MANY.sub(lambda m: _revised(m, notes), _OF_THOSE.sub(lambda m: _revised(m, notes), text))
     text = _GROWING.sub(lambda m: _revised(m, notes), text)
+    for pattern in _TURNED:
+        text = pattern.sub(lambda m: _turned(m, notes), text)
     for _ in range(3):
         text = _REVISED.sub(lambda m: _revised(m, notes), text)
     text = _SCRAPPED.sub(lambda m: _replaced(m, notes), _DECIDED.sub(lambda m: _decided(m, notes), text))
@@ -444,7 +447,9 @@ def _swapped(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabulary
     for vocabulary in vocabularies:
         new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
         old = vocabulary.mentions(before)
-        if new is not None and old and _MORE_BETWEEN.search(before[old[-1].span[1] :]):
+        gap = before[old[-1].span[1] :] if old else ""
+        another = any(v is not vocabulary and v.mentions(gap) for v in vocabularies)
+        if new is not None and old and (another or _MORE_BETWEEN.search(gap)):
             return _in_place(before, after, (old[-1:], new.span), text[marker.end() + 60 :])
     return None
 
@@ -483,6 +488,29 @@ _REVISED = compiled(
 """`Paul said 200, Mei corrected to 260`."""
 
 
+_ONE = r"(?<![\w.,])\d+(?:[.,]\d+)*k?(?![\w.]*\w)"
+_TIME = r"(?<![\w.,])\d+(?:[.,]\d+)?\s?(?:ms|milliseconds?|s|secs?|seconds?)\b"
+_STOPS = r"(?=\s*(?:[.,;!()]|$|instead\b|at\s+most\b|max\b))"
+_TURNED = (
+    compiled(
+        rf"(?P<old>{_ONE})(?P<noun>\s*x?\s*(?:[a-z]{{1,2}}\d{{2,3}}\w{{0,3}}|[a-z]+)?(?:\s+gpus?)?)[\s,;(-]+(?:(?:uh+|er+|hm+|oh|ah|no|sorry|oops|but)[\s,]+){{1,3}}wait\b[^.;\n\d]{{0,60}}?\b(?:so|now|leaves?|left\s+with|makes?|have)\s+(?:it'?s\s+|only\s+|us\s+|just\s+)*(?P<new>{_ONE}){_STOPS}"
+    ),
+    compiled(
+        rf"(?P<old>{_ONE})(?P<noun>(?:\s+[a-z]+){{0,3}}?)[\s,;(-]+(?:but|hm+|er+|or|and|well|so|no)[\s,]+(?:then\s+|now\s+|please\s+)?let'?s\s+(?:rather\s+|better\s+|instead\s+)?(?:say|use|take|assume|call\s+it|make\s+(?:it|that)|go\s+with|plan\s+(?:for|with|on))\s+(?P<new>{_ONE}){_STOPS}"
+    ),
+    compiled(
+        rf"(?<=\s)(?P<old>{_TIME})(?<=[a-z])(?P<noun>[^.;\n\d]{{0,50}}?)[\s,;-]+(?:(?:but|and)\s+)?(?:(?:we|they|i|users?)\s+(?:now\s+)?(?:want|need|expect|would\s+like|'d\s+like|aim\s+(?:for|at))|it\s+(?:should|must)\s+be)\s+(?:it\s+)?(?:(?:to\s+be|at\s+most|under|within|below|max)\s+)*(?P<new>{_TIME}){_STOPS}"
+    ),
+    compiled(
+        rf"(?<=\s)(?P<old>{_TIME})(?<=[a-z])(?P<noun>[^.;,\n\d]{{0,40}}?)[\s,-]+(?:but|and|while)\s+(?P<new>{_TIME})(?=\s+(?:is|are)\s+(?:required|needed|mandatory|contractual|binding|an?\s+must|the\s+(?:limit|target|requirement|contract|goal))\b)"
+    ),
+)
+"""A value that is taken back, and what stands instead, without a name: `32 H200, no wait, one node died, so 24`; `takes 8 s to start, we want 2 s`."""
+_TAKES = compiled(
+    r"\b(?:takes?|took|gets?|got|was|were|had|sees?|currently|today|right\s+now)\s+(?:about\s+|around\s+|some\s+)?$"
+)
+
+
 def _blanked(match: re.Match[str], notes: Notes) -> str:
     notes.assume(f"ignored: `{' '.join(match.group().split())}` (taken back)")
     old = match["old"]
@@ -506,6 +534,16 @@ _OLD_VERSION = re.compile(r"(?<![\d.])\d(?:\.\d)?(?![\d.bB])")
 def _replaced(match: re.Match[str], notes: Notes) -> str:
     notes.assume(f"`{' '.join(match.group().split())}`: read what was said last")
     return f"{match['new']}{match['noun']} "
+
+
+def _turned(match: re.Match[str], notes: Notes) -> str:
+    """The new value; a time stands unless the text tells of it (`takes 8 s`)."""
+    told = match.re is _TURNED[-1] or _TAKES.search(match.string, max(0, match.start() - 40), match.start("old"))
+    return (
+        match.group()
+        if match["old"][-1].isalpha() and match["old"][-1] != "k" and not told
+        else _replaced(match, notes)
+    )
 
 
 def _undenied(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
@@ -575,10 +613,29 @@ def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabular
     typed = _same_kind(before, after)
     if typed is not None:
         return typed
-    if _NUMBER.match(after.lstrip()) is None:
+    last = _NUMBER.match(after.lstrip())
+    if last is None:
         return None
     numbers = list(_NUMBER.finditer(before))
-    return numbers[-1].start() if numbers and len(before) - numbers[-1].end() <= 40 else None
+    if not numbers or len(before) - numbers[-1].end() > 40:
+        return None
+    kinds = {_counted_by(before, numbers[-1].end()), _counted_by(after.lstrip(), last.end())}
+    return numbers[-1].start() if len(kinds - {None}) < 2 else None
+
+
+_COUNTS = (
+    compiled(
+        r"\s*(?:concurren\w+|simultaneous|parallel|users?|people|sessions?|chats?|streams?|in\s+flight|at\s+once)\b"
+    ),
+    compiled(r"\s*(?:tokens?\s+)?(?:in|out|inputs?|outputs?|prompts?|answers?|tokens?)\b"),
+    compiled(r"\s*(?:rps|qps|req(?:uest)?s?\s*(?:/|per))"),
+    compiled(r"\s*(?:ms|s|seconds?|milliseconds?)\b"),
+)
+
+
+def _counted_by(text: str, end: int) -> int | None:
+    """Which kind of noun stands behind a number: a load, a length, a rate, a time; None when another one does."""
+    return next((kind for kind, pattern in enumerate(_COUNTS) if pattern.match(text, end)), None)
 
 
 def _same_kind(before: str, after: str) -> int | None:

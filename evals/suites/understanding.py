@@ -27,6 +27,7 @@ FILES = (
     "understanding_unseen_9.yaml",
     "understanding_unseen_10.yaml",
     "understanding_unseen_11.yaml",
+    "understanding_unseen_12.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
