@@ -134,7 +134,7 @@ def test_why_not_is_answered_with_the_rule_that_forbids_it_and_its_section(plann
     ("said", "words"),
     [
         ("why not 4 replicas?", ["replicas=4"]),
-        ("why not disaggregated?", ["disaggregated", "TTFT"]),
+        ("why not disaggregated?", ["disaggregated", "instead of"]),
         ("why not fp8?", ["weights fp8", "tokens/s/GPU"]),
         ("but why is TTFT so high?", ["prefill:", "ms"]),
         ("why this plan?", ["bottleneck"]),
