@@ -55,6 +55,7 @@ _WORDS: dict[str, str] = {
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",
     "quantized": r"量子化|量化|양자화",
+    "prefix cache hit rate": r"前缀(?:缓存)?的?命中率|プレフィックス(?:キャッシュ)?の?ヒット率|프리픽스\s*캐시\s*(?:적중률|히트율)",
     "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
     "lowest latency": r"(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"

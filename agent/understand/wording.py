@@ -241,7 +241,7 @@ _BETWEEN = compiled(
 )
 _CALLED = compiled(
     r"(?<![\w.,/-])(?:(?:between|from|anywhere\s+from|zwischen|entre|tra|von|de|da)\s+)?(?P<a>\d[\d,.]{0,9})\s?(?P<ak>k)?\s?(?:-|\.{2,3}|\bto\b|\band\b|\bor\b|\bund\b|\bbis\b|\bet\b|\bà\b|\by\b|\ba\b|\be\b|~)\s?(?P<b>\d[\d,.]{0,9}(?<=\d))\s?(?P<bk>k)?\b(?P<unit>(?:\s+[a-z]{2,10}){0,2}?)"
-    r"[\s,;:(-]+(?:(?:so|but|and|well|let'?s|we(?:'ll)?|just|please|for\s+planning)[\s,]+){0,3}(?:call\s+it|say|assume|take|use|plan\s+(?:for|with|on)|make\s+it|go\s+with|reckon(?:\s+with)?|count\s+on|pick|sagen\s+wir|disons|digamos|diciamo)\s+(?:about\s+|around\s+|~)?(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\b"
+    r"[\s,;:(-]+(?:(?:so|but|and|well|let'?s|we(?:'ll)?|just|please|for\s+planning)[\s,]+){0,3}(?:call\s+it|say|assume|take|use|plan\s+(?:for|with|on)|make\s+it|go\s+with|reckon(?:\s+with)?|count\s+on|pick|sagen\s+wir|disons|digamos|diciamo|(?:with\s+)?(?:an?\s+|the\s+)?(?:average|mean|median)(?:\s+of|\s+is|\s+being)?|averaging|on\s+average|im\s+mittel|en\s+moyenne|en\s+promedio)\s+(?:about\s+|around\s+|~)?(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\b"
 )
 """`between 1k and 3k, call it 2000`."""
 
