@@ -9,8 +9,19 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from agent.understand import understand
+from strategy.request import Request
+
 TEXT = "Llama 3.1 70B on 8 H100, 2k in, 200 out"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+def read_request(text: str) -> tuple[Request, str]:
+    """What a text is read as, and all that is assumed; it must not end in a question."""
+    found = understand(text)
+    assert found.question is None
+    assert found.request is not None
+    return found.request, " | ".join(found.assumptions)
 
 
 @dataclass

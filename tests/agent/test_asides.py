@@ -1,18 +1,12 @@
 """What a text says beside its wishes: the past, today, questions, changed plans, the part that may be used."""
 
 import pytest
+from agent_support import read_request
 
 from agent.understand import understand
 from strategy.request import Request
 
 QWEN = "Qwen3-32B on 8 H100, 2k in, 500 out."
-
-
-def _request(text: str) -> tuple[Request, str]:
-    found = understand(text)
-    assert found.question is None
-    assert found.request is not None
-    return found.request, " | ".join(found.assumptions)
 
 
 def _fixed(request: Request) -> dict[str, int]:
@@ -44,7 +38,7 @@ def _fixed(request: Request) -> dict[str, int]:
     ],
 )
 def test_degrees_of_the_past_and_of_questions_bind_nothing_and_are_said_back(aside: str, passed_over: str) -> None:
-    request, notes = _request(f"{QWEN} {aside}")
+    request, notes = read_request(f"{QWEN} {aside}")
 
     assert (_fixed(request), request.constraints.forbid) == ({}, ())
     assert (request.cluster.gpus_per_host, request.workload.osl, request.slo.tpot_ms) == (8, 500, None)
@@ -64,17 +58,17 @@ def test_degrees_of_the_past_and_of_questions_bind_nothing_and_are_said_back(asi
     ],
 )
 def test_a_degree_that_is_wanted_is_fixed_beside_asides(wish: str) -> None:
-    assert _fixed(_request(f"{QWEN} {wish}")[0]) == {"tp_size": 4}
+    assert _fixed(read_request(f"{QWEN} {wish}")[0]) == {"tp_size": 4}
 
 
 def test_a_model_that_only_the_past_names_is_the_model() -> None:
-    request, _ = _request("We tried Llama 3.1 70B with TP4 on A100s last quarter. It should run on 8 H200, 2k/500.")
+    request, _ = read_request("We tried Llama 3.1 70B with TP4 on A100s last quarter. It should run on 8 H200, 2k/500.")
 
     assert (request.model, request.cluster.gpu, _fixed(request)) == ("llama-3.1-70b", "h200-sxm", {})
 
 
 def test_combined_degrees_are_all_read() -> None:
-    assert _fixed(_request(f"{QWEN} TP4xDP2")[0]) == {"tp_size": 4, "replicas": 2}
+    assert _fixed(read_request(f"{QWEN} TP4xDP2")[0]) == {"tp_size": 4, "replicas": 2}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +91,7 @@ def test_combined_degrees_are_all_read() -> None:
     ],
 )
 def test_whether_prefill_and_decode_share_gpus(words: str, serving: str) -> None:
-    assert _request(f"{QWEN} {words}")[0].serving == serving
+    assert read_request(f"{QWEN} {words}")[0].serving == serving
 
 
 @pytest.mark.parametrize(
@@ -120,7 +114,7 @@ def test_whether_prefill_and_decode_share_gpus(words: str, serving: str) -> None
     ],
 )
 def test_what_it_came_to_counts(text: str, model: str, cluster: tuple[str, int, int]) -> None:
-    request, notes = _request(text)
+    request, notes = read_request(text)
 
     assert request.model == model
     assert (request.cluster.gpu, request.cluster.hosts, request.cluster.gpus_per_host) == cluster
@@ -149,7 +143,7 @@ def test_what_it_came_to_counts(text: str, model: str, cluster: tuple[str, int, 
     ],
 )
 def test_the_part_of_the_machines_that_is_planned_for(text: str, hosts: int, per_host: int, told: str) -> None:
-    request, notes = _request(f"DeepSeek-V3, 2k in, 500 out. {text}")
+    request, notes = read_request(f"DeepSeek-V3, 2k in, 500 out. {text}")
 
     assert (request.cluster.hosts, request.cluster.gpus_per_host) == (hosts, per_host)
     assert told in notes
@@ -171,7 +165,7 @@ def test_a_part_larger_than_the_whole_is_asked_about() -> None:
     ],
 )  # fmt: skip
 def test_a_stated_throughput_is_no_assumption(goal: str) -> None:
-    request, notes = _request(f"{QWEN[:-1]}, {goal}")
+    request, notes = read_request(f"{QWEN[:-1]}, {goal}")
 
     assert request.objective == "throughput"
     assert "the text names none" not in notes
@@ -184,7 +178,7 @@ def test_a_stated_throughput_is_no_assumption(goal: str) -> None:
     ],
 )  # fmt: skip
 def test_a_degree_is_fixed_in_other_scripts(words: str) -> None:
-    assert _fixed(_request(f"Qwen3-32B, H100 8枚, {words}")[0]) == {"tp_size": 4}
+    assert _fixed(read_request(f"Qwen3-32B, H100 8枚, {words}")[0]) == {"tp_size": 4}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +193,7 @@ def test_a_degree_is_fixed_in_other_scripts(words: str) -> None:
     ],
 )
 def test_the_number_that_a_range_is_settled_on(words: str, isl: int) -> None:
-    request, notes = _request(f"Qwen3-32B on 8 H100. {words}. Output 300")
+    request, notes = read_request(f"Qwen3-32B on 8 H100. {words}. Output 300")
 
     assert (request.workload.isl, request.workload.osl) == (isl, 300)
     assert "read as" in notes

@@ -1,18 +1,11 @@
 """Two values of one thing: which one a text stands by, what is said of the other, and what stays open or is asked."""
 
 import pytest
+from agent_support import read_request
 
 from agent.understand import understand
-from strategy.request import Request
 
 QWEN = "Qwen3-32B on 8 H100."
-
-
-def _request(text: str) -> tuple[Request, str]:
-    found = understand(text)
-    assert found.question is None
-    assert found.request is not None
-    return found.request, " | ".join(found.assumptions)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +19,7 @@ def _request(text: str) -> tuple[Request, str]:
     ],
 )
 def test_the_rate_that_a_text_stands_by_is_taken_and_the_other_is_said(said: str, rate: float, told: str) -> None:
-    request, notes = _request(f"{QWEN} {said}")
+    request, notes = read_request(f"{QWEN} {said}")
 
     assert request.workload.request_rate == rate
     assert told in notes
@@ -50,7 +43,7 @@ def test_the_rate_that_a_text_stands_by_is_taken_and_the_other_is_said(said: str
 def test_limits_that_are_needed_go_before_what_was_measured(
     said: str, ttft_ms: float | None, tpot_ms: float | None
 ) -> None:
-    request, _ = _request(f"{QWEN} {said}")
+    request, _ = read_request(f"{QWEN} {said}")
 
     assert (request.slo.ttft_ms, request.slo.tpot_ms) == (ttft_ms, tpot_ms)
 
@@ -66,7 +59,7 @@ def test_limits_that_are_needed_go_before_what_was_measured(
     ],
 )
 def test_alternatives_stay_open_and_are_said(said: str) -> None:
-    request, notes = _request(f"{QWEN} {said}")
+    request, notes = read_request(f"{QWEN} {said}")
 
     assert request.constraints.fix.model_dump(exclude_none=True) == {}
     assert request.engine is None
@@ -92,7 +85,7 @@ def test_alternatives_stay_open_and_are_said(said: str) -> None:
     ],
 )
 def test_how_many_gpus_there_are(text: str, hosts: int, per_host: int) -> None:
-    request, _ = _request(text)
+    request, _ = read_request(text)
 
     assert (request.cluster.hosts, request.cluster.gpus_per_host) == (hosts, per_host)
 
@@ -105,11 +98,11 @@ def test_how_many_gpus_there_are(text: str, hosts: int, per_host: int) -> None:
     ],
 )
 def test_the_fewest_gpus_are_the_objective(text: str) -> None:
-    assert _request(text)[0].objective == "min_gpus"
+    assert read_request(text)[0].objective == "min_gpus"
 
 
 def test_words_of_other_languages() -> None:
-    request, _ = _request(
+    request, _ = read_request(
         "Llama 3.1 70B en 8 H100, caché de prefijos con un 60 % de aciertos. Prefill et decode sur des pools séparés. Fixe TP=4 e duas réplicas."
     )
 
@@ -119,7 +112,7 @@ def test_words_of_other_languages() -> None:
 
 
 def test_a_corrected_gpu_keeps_the_model_and_a_corrected_load_the_lengths() -> None:
-    request, _ = _request(
+    request, _ = read_request(
         "8x H100 for GLM-4.5 fp8 - sorry, H200, not H100. 3000 in, 1000 out. And make that 90 concurrent."
     )
 
@@ -136,7 +129,7 @@ def test_a_corrected_gpu_keeps_the_model_and_a_corrected_load_the_lengths() -> N
     ],
 )
 def test_a_load_that_is_taken_back(said: str, concurrency: int) -> None:
-    assert _request(f"{QWEN} {said}")[0].workload.concurrency == concurrency
+    assert read_request(f"{QWEN} {said}")[0].workload.concurrency == concurrency
 
 
 @pytest.mark.parametrize(

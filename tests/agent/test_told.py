@@ -3,20 +3,13 @@
 import asyncio
 
 import pytest
+from agent_support import read_request
 
 from agent.deps import default_deps
 from agent.proposers import Brief
 from agent.understand import understand
-from strategy.request import Request
 
 QWEN = "Qwen3-32B on 8 H100, 2k in, 500 out."
-
-
-def _request(text: str) -> tuple[Request, str]:
-    found = understand(text)
-    assert found.question is None
-    assert found.request is not None
-    return found.request, " | ".join(found.assumptions)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +30,8 @@ def _request(text: str) -> tuple[Request, str]:
     ],
 )
 def test_what_is_told_of_others_binds_nothing_and_is_said_back(told: str) -> None:
-    request, notes = _request(f"{QWEN} {told}")
-    plain, _ = _request(QWEN)
+    request, notes = read_request(f"{QWEN} {told}")
+    plain, _ = read_request(QWEN)
 
     assert request == plain
     assert "ignored" in notes
@@ -62,7 +55,7 @@ def test_what_is_told_of_others_binds_nothing_and_is_said_back(told: str) -> Non
     ],
 )
 def test_of_several_names_the_one_that_is_ours_is_planned(text: str, model: str, gpu: str) -> None:
-    request, _ = _request(text)
+    request, _ = read_request(text)
 
     assert (request.model, request.cluster.gpu, request.cluster.gpus_per_host) == (model, gpu, 8)
 
@@ -86,7 +79,7 @@ def test_names_that_are_both_wanted_are_asked_about(text: str) -> None:
     ],
 )
 def test_a_question_fixes_nothing(question: str, field: str, none: object) -> None:
-    request, _ = _request(f"{QWEN} {question}")
+    request, _ = read_request(f"{QWEN} {question}")
     found = {
         "fix": request.constraints.fix.model_dump(exclude_none=True),
         "forbid": request.constraints.forbid,
@@ -113,7 +106,7 @@ def test_a_question_fixes_nothing(question: str, field: str, none: object) -> No
     ],
 )
 def test_choices_that_are_made(wish: str, engine: str | None, fix: dict[str, int]) -> None:
-    request, _ = _request(f"{QWEN} {wish}")
+    request, _ = read_request(f"{QWEN} {wish}")
 
     assert (request.engine, request.constraints.fix.model_dump(exclude_none=True)) == (engine, fix)
 
@@ -130,7 +123,7 @@ def test_choices_that_are_made(wish: str, engine: str | None, fix: dict[str, int
     ],
 )
 def test_a_load_that_is_corrected(load: str, concurrency: int) -> None:
-    assert _request(f"{QWEN} {load}")[0].workload.concurrency == concurrency
+    assert read_request(f"{QWEN} {load}")[0].workload.concurrency == concurrency
 
 
 @pytest.mark.parametrize(
@@ -150,24 +143,24 @@ def test_a_misspelt_gpu_is_asked_about_by_its_near_names(name: str, meant: str) 
 
 
 def test_a_number_of_gpus_that_are_there_fixes_none() -> None:
-    request, _ = _request("Qwen3-32B, H100, but only 4 GPUs available, 4k in 500 out")
+    request, _ = read_request("Qwen3-32B, H100, but only 4 GPUs available, 4k in 500 out")
 
     assert (request.cluster.gpus_per_host, request.constraints.fix.gpus) == (4, None)
 
 
 def test_the_precision_in_a_checkpoints_name_is_the_weights() -> None:
-    assert _request("Qwen3-235B-A22B-FP8 on 8 H200")[0].precision.weights == "fp8"
+    assert read_request("Qwen3-235B-A22B-FP8 on 8 H200")[0].precision.weights == "fp8"
 
 
 def test_two_limits_without_names_are_told_apart_by_size() -> None:
-    slo = _request(f"{QWEN} It has to do 3.5 s and 45 ms.")[0].slo
+    slo = read_request(f"{QWEN} It has to do 3.5 s and 45 ms.")[0].slo
 
     assert (slo.ttft_ms, slo.tpot_ms) == (3500, 45)
 
 
 def test_the_column_that_a_text_speaks_of_is_read() -> None:
     table = "| | old | new |\n|---|---|---|\n| model | Llama-3.1-70B | GLM-4.5 |\n| GPUs | 8x A100 80GB | 8x H200 |\n| prompt | 1500 | 3500 |\n| output | 300 | 700 |"
-    request, _ = _request(f'{table}\n\nWe need the layout for the "new" column.')
+    request, _ = read_request(f'{table}\n\nWe need the layout for the "new" column.')
 
     assert (request.model, request.cluster.gpu, request.workload.isl, request.workload.osl) == (
         "glm-4.5",
@@ -189,7 +182,7 @@ def test_the_column_that_a_text_speaks_of_is_read() -> None:
     ],
 )
 def test_limits_in_other_words_and_beside_measures(said: str, field: str, value: float) -> None:
-    assert getattr(_request(f"{QWEN} {said}")[0].slo, field) == value
+    assert getattr(read_request(f"{QWEN} {said}")[0].slo, field) == value
 
 
 @pytest.mark.parametrize(
@@ -200,17 +193,17 @@ def test_limits_in_other_words_and_beside_measures(said: str, field: str, value:
     ],
 )  # fmt: skip
 def test_asides_change_nothing(aside: str) -> None:
-    assert _request(f"{QWEN} {aside}")[0] == _request(QWEN)[0]
+    assert read_request(f"{QWEN} {aside}")[0] == read_request(QWEN)[0]
 
 
 def test_what_is_read_by_those_who_send_is_the_answer() -> None:
-    work = _request("Qwen3-32B on 8 H100; agents send 45000 tokens and read 900")[0].workload
+    work = read_request("Qwen3-32B on 8 H100; agents send 45000 tokens and read 900")[0].workload
 
     assert (work.isl, work.osl) == (45000, 900)
 
 
 def test_a_recurrence_refuses_context_parallelism_by_its_own_rule() -> None:
-    request, _ = _request("Qwen3-Next-80B-A3B on 8 H100 with context parallelism 2, 30k in 1k out")
+    request, _ = read_request("Qwen3-Next-80B-A3B on 8 H100 with context parallelism 2, 30k in 1k out")
     problem, _ = default_deps().resolve(request)
     proposal = asyncio.run(default_deps().planner.propose(Brief(problem=problem)))
 
@@ -231,5 +224,5 @@ def test_a_recurrence_refuses_context_parallelism_by_its_own_rule() -> None:
 def test_numbers_of_other_things_change_nothing(aside: str) -> None:
     text = "Qwen3-32B on 12 H200 (3 nodes), request rate 2/s, prompt_len=2000 output_len=500; PP must not be used."
 
-    assert _request(f"{text} {aside}")[0] == _request(text)[0]
-    assert _request(text)[0].workload.osl == 500
+    assert read_request(f"{text} {aside}")[0] == read_request(text)[0]
+    assert read_request(text)[0].workload.osl == 500
