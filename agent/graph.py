@@ -123,7 +123,7 @@ async def run(asked: Request | str, deps: Deps | None = None, *, on_event: OnEve
     )
     context = Run(deps or default_deps(), on_event)
     config: Any = {"recursion_limit": recursion_limit(context.deps.settings)}
-    final = await _graph().ainvoke(state, config, context=context)
+    final = await _graph().ainvoke(state, config, context=context, output_keys=["result"])
     return context.once("result", final["result"], lambda: Result.model_validate(final["result"]))
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -320,9 +319,9 @@ def _recorded(state: State, proposer: str, proposal: Proposal, started: float) -
 
 def fingerprint(proposal: Proposal) -> str:
     """Equal for equal candidates, whatever words came with them; of the text for an answer that is none."""
-    graph = proposal.dag.model_dump(mode="json") if proposal.dag is not None else None
-    what = graph or (proposal.strategy.model_dump(mode="json") if proposal.strategy else proposal.text)
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    candidate = proposal.dag or proposal.strategy
+    what = proposal.text if candidate is None else candidate.model_dump_json()
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
 # --- validate ---------------------------------------------------------------------------------------------------------

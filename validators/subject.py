@@ -105,9 +105,9 @@ class Subject:
     @cached_property
     def proof(self) -> Proof:
         """The DAG run on virtual ranks against one device, once. A DAG that cannot run has a failed proof."""
-        from strategy.execute import prove
+        from validators.proofs import proof_of
 
-        return prove(self.dag, self.model)
+        return proof_of(self.dag, self.model)
 
     @property
     def proof_if_run(self) -> Proof | None:
