@@ -1,9 +1,12 @@
 """The steady state under a closed load: Little's law, bounds, and how its parts respond."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strategy.serving import Demand, Served, polling_steps, steady_state
 
@@ -112,3 +115,42 @@ def test_engines_look_for_prompts_less_often_when_many_requests_run() -> None:
     assert steps[[0, 1, 3, 4]] == pytest.approx([5, 5, 15, 15])
     assert 5 < steps[2] < 15
     assert polling_steps(5.0, 0.5, np.array([64.0])) == pytest.approx([5.0])  # never more often than with few
+
+
+@given(
+    batch=st.floats(1, 4096), osl=st.integers(1, 4000), alone_ms=st.floats(1, 1e5), share=st.floats(0.01, 1), step=st.floats(0.1, 200),
+    slope=st.floats(0, 5), queue=st.floats(0, 2), replicas=st.floats(0.1, 10), disaggregated=st.booleans(), held=st.floats(0, 20),
+)  # fmt: skip
+def test_the_operating_point_is_where_halving_leads(
+    batch: float, osl: int, alone_ms: float, share: float, step: float, slope: float, queue: float, replicas: float,
+    disaggregated: bool, held: float,
+) -> None:  # fmt: skip
+    load = Demand(
+        np.array([batch]), osl, alone_ms, share * alone_ms, queue, 0.6, replicas, disaggregated, held_steps=held
+    )
+
+    def bent(decoding: np.ndarray) -> np.ndarray:
+        return step + slope * np.maximum(decoding - 8, 0.0)
+
+    found = steady_state(load, bent)
+
+    assert found.decode_batch[0] == pytest.approx(_halved(load, bent), rel=1e-3)
+
+
+def _halved(load: Demand, step_at: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The sequences that decode, by a hundred halvings of Little's law with one load at a time."""
+    batch = float(load.batch[0])
+    interrupted, after = (batch - 1) / batch, max(load.osl - 1, 1e-3)
+    met = max(batch / load.prefill_replicas - 1 if load.disaggregated else batch - 1, 0.0)
+    first = load.alone_ms + load.taken_ms * load.queue * (met**load.queue_growth if met > 0 else 0.0)
+    stopped = 0.0 if load.disaggregated else interrupted * load.taken_ms / load.prefill_replicas
+    joining = 0.0 if load.disaggregated else load.held_steps * interrupted
+    low, high = 0.0, batch
+    for _ in range(100):
+        decoding = (low + high) / 2
+        step = float(step_at(np.array([decoding]))[0])
+        rate = decoding / (after * step + decoding * stopped)
+        flooded = load.disaggregated and rate * load.taken_ms > load.prefill_replicas
+        over = flooded or decoding + rate * (first + joining * step) > batch
+        low, high = (low, decoding) if over else (decoding, high)
+    return high
