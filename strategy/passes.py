@@ -97,7 +97,7 @@ class Parts:
     def column(self, n: int) -> "Parts":
         """The same at one grid point."""
         grids = ("compute_ms", "memory_ms", "launch_ms", "message_ms", "peak_compute_ms", "peak_memory_ms")
-        cut = {name: table if (table := getattr(self, name)).shape[1] == 1 else table[:, [n]] for name in grids}
+        cut = {name: table if (table := getattr(self, name)).shape[1] == 1 else table[:, n : n + 1] for name in grids}
         return replace(self, **cut)
 
 
@@ -203,10 +203,10 @@ class Pricer:
         return [
             PassTime(
                 priced,
-                ms[:, [n]],
+                ms[:, n : n + 1],
                 self._counts(priced, seat.pool),
                 parts.column(n),
-                boundary[[n]],
+                boundary[n : n + 1],
                 self._stretch(len(seat.pool.stages)),
             )
             for n, seat in enumerate(self.seats)
