@@ -13,7 +13,6 @@ from agent.deps import Deps
 from agent.events import OnEvent
 from agent.graph import run
 from agent.inspect import inspect
-from agent.understand.changes import asks_only, understand_change
 from agent.why import WHY, weigh, why
 from strategy.errors import MeshwrightError
 from strategy.export import FORMATS, Plan
@@ -172,6 +171,8 @@ async def _undone(thread: Thread, said: str, deps: Deps, on_event: OnEvent | Non
 
 async def _weighed(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | None) -> Answered:
     """A question about another choice: it is planned beside, and the plan stays (`would fp8 help?`)."""
+    from agent.understand.changes import asks_only
+
     result = thread.result
     if result is None or result.request is None or result.estimate is None or not asks_only(said):
         return None
@@ -181,6 +182,8 @@ async def _weighed(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | N
 
 async def _unanswered(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | None) -> Answered:
     """A question that nothing else answered: it changes nothing; what our pages say about it."""
+    from agent.understand.changes import asks_only
+
     if thread.result is None or not asks_only(said):
         return None
     because = await weigh(said, thread.result, deps) if thread.result.estimate is not None else None
@@ -221,6 +224,8 @@ def _goes_on(request: Request, assumptions: Sequence[str], thread: Thread) -> bo
 
 async def _refined(thread: Thread, said: str, deps: Deps, on_event: OnEvent | None) -> Answered:
     """A change of the request that was planned last."""
+    from agent.understand.changes import understand_change
+
     if thread.result is None or thread.result.request is None:
         return None
     last = _changed_fields(thread.before[-1], thread.result.request) if thread.before else ()

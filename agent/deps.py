@@ -117,7 +117,6 @@ def _replayed(path: Path) -> "RecordedProposer":
 @cache
 def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
     """What needs no language model, loaded once."""
-    from agent.understand import understand
     from knowledge.calibration import calibration
     from knowledge.resolve import resolve
     from knowledge.retrieval import library
@@ -131,6 +130,8 @@ def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
         return found.problem, found.assumptions
 
     def understood(text: str) -> tuple[Request | None, str | None, tuple[str, ...]]:
+        from agent.understand import understand  # a thousand patterns to compile, which most requests never need
+
         found = understand(text)
         return found.request, found.question, found.assumptions
 

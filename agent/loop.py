@@ -13,7 +13,6 @@ from agent.events import Event, EventType, OnEvent
 from agent.explain import evidence_lines, explain_infeasible, explain_rejected, explain_valid
 from agent.proposers import Brief, Proposal, Proposer, Shown
 from agent.topics import sections_for
-from agent.understand.reading import is_open, reading_of, with_reading
 from agent.wire import parse_json
 from agent.wishes import unmet
 from strategy.build import build
@@ -145,7 +144,7 @@ async def read_request(state: State, run: Run) -> Update:
         problem, decided = run.deps.resolve(request)
     else:
         found, question, assumptions = await asyncio.to_thread(run.deps.understand, state["text"])
-        if run.deps.reader is not None and is_open(question, assumptions):
+        if run.deps.reader is not None:
             found, question, assumptions, read_usage = await _read_again(
                 state["text"], (found, question, assumptions), run
             )
@@ -176,9 +175,13 @@ Read = tuple[Request | None, str | None, tuple[str, ...]]
 async def _read_again(
     text: str, before: Read, run: Run
 ) -> tuple[Request | None, str | None, tuple[str, ...], dict[str, Any]]:
-    """The text as a language model reads it too, checked against the text; as before when it says nothing that can be used."""
+    """An open text as a language model reads it too, checked against the text; as before when it says nothing that can be used."""
+    from agent.understand.reading import is_open, reading_of, with_reading
+
     reader, limit = run.deps.reader, READING_SHARE * run.remaining_s
     assert reader is not None
+    if not is_open(*before[1:]):
+        return *before, {}
     try:
         async with asyncio.timeout(limit):
             reply = await reader.read(text, run.deps.settings.token_budget // 2)

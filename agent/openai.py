@@ -23,8 +23,7 @@ from agent.prompts import messages_for, reading_messages
 from agent.proposers import Brief, Proposal
 from agent.replies import BROKEN, Reply, read_reply
 from agent.settings import METHODS, LlmSettings, Method
-from agent.understand.reading import WireReading
-from agent.wire import Answer, PatchAnswer, Wire, strict_schema
+from agent.wire import Answer, PatchAnswer, Wire, WireReading, strict_schema
 from strategy.result import Usage
 
 TOOL = "propose"

@@ -11,8 +11,17 @@ from typing import Any
 from agent.layouts import Layout
 from agent.proposers import Brief, Shown
 from agent.settings import Method
-from agent.understand.reading import WireReading
-from agent.wire import NODE_CLASSES, WIRE_NODES, Answer, PatchAnswer, answer_path, completed, encode, strict_schema
+from agent.wire import (
+    NODE_CLASSES,
+    WIRE_NODES,
+    Answer,
+    PatchAnswer,
+    WireReading,
+    answer_path,
+    completed,
+    encode,
+    strict_schema,
+)
 from strategy.build import build
 from strategy.dag import Dag, Node
 from strategy.legality import legal_ep_sizes, legal_moe_tp_sizes, legal_tp_sizes

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from agent.prompts import full_messages, patch_messages, prompt_parts, reading_messages
 from agent.proposers import Brief, Proposal
 from agent.replies import Reply, read_reply
-from agent.understand.reading import WireReading
-from agent.wire import Answer, PatchAnswer, strict_schema
+from agent.wire import Answer, PatchAnswer, WireReading, strict_schema
 from strategy.errors import InputError
 from strategy.values import Frozen
 

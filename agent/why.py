@@ -7,7 +7,6 @@ from typing import Any
 from agent.deps import Deps
 from agent.inspect import inspect
 from agent.proposers import Brief, Proposal
-from agent.understand.changes import understand_change
 from strategy.errors import InputError
 from strategy.request import Request
 from strategy.result import Citation, Estimate, Infeasible, Result
@@ -62,9 +61,7 @@ async def weigh(text: str, result: Result, deps: Deps, *, named: bool = False) -
     `named` wants a value (`TP8`, `2 nodes`), not just a kind of parallelism.
     """
     assert result.request is not None
-    other = (
-        understand_change(_ASKING.sub(" ", text), result.request).request if named else _other_choice(text, result)[0]
-    )
+    other = _changed(text, result.request) if named else _other_choice(text, result)[0]
     return None if other is None or other == result.request else await why(text, result, deps)
 
 
@@ -88,8 +85,7 @@ def _other_choice(text: str, result: Result) -> tuple[Request | None, str]:
     """The request under which the other choice must be made, and what it is about."""
     request = result.request
     assert request is not None
-    wanted = _ASKING.sub(" ", text)
-    changed = understand_change(wanted, request).request
+    changed = _changed(text, request)
     if changed is not None and changed != request:
         return changed, _topic(changed, request)
     negative = (
@@ -100,6 +96,13 @@ def _other_choice(text: str, result: Result) -> tuple[Request | None, str]:
         if re.search(words, text, re.IGNORECASE):
             return _with_kind(request, kind, field, result, negative=negative), field
     return None, ""
+
+
+def _changed(text: str, request: Request) -> Request | None:
+    """The request as a question changes it, its words of asking aside."""
+    from agent.understand.changes import understand_change
+
+    return understand_change(_ASKING.sub(" ", text), request).request
 
 
 def _with_kind(request: Request, kind: str, field: str, result: Result, *, negative: bool) -> Request:

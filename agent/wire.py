@@ -1,4 +1,4 @@
-"""What a language model writes: the strategy and, when it wants to, the graph.
+"""What a language model writes: the strategy and, when it wants to, the graph; or what a text asks for.
 
 Wire models are not the domain models: every field is required, nothing has a default, unions are plain `anyOf` of shapes told
 apart by `op`, and lists are flat, so the schema stays inside what strict structured output accepts (G10 to G12). Node shapes are made
@@ -20,7 +20,8 @@ from strategy.build import build
 from strategy.dag import AnyNode, Dag, Node
 from strategy.errors import InputError
 from strategy.legality import even_stages
-from strategy.model import ModelSpec
+from strategy.model import Dtype, ModelSpec
+from strategy.request import Engine, Forbidden, Objective
 from strategy.result import Finding
 from strategy.strategy import CpDecodeUse, EpLowering, Phase, SpKind, Strategy
 
@@ -45,6 +46,40 @@ class Wire(BaseModel):
     """Closed, and without defaults."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class WireReading(Wire):
+    """What a text asks for; null where it does not say."""
+
+    model: str | None
+    """Name of the model as the text gives it."""
+    gpu: str | None
+    """Name of the GPU as the text gives it."""
+    hosts: int | None
+    gpus_per_host: int | None
+    isl: int | None
+    """Prompt tokens."""
+    osl: int | None
+    """Answer tokens."""
+    concurrency: int | None
+    request_rate: float | None
+    """Requests per second."""
+    prefix_hit_ratio: float | None
+    ttft_ms: float | None
+    tpot_ms: float | None
+    weights: Dtype | None
+    activations: Dtype | None
+    kv: Dtype | None
+    objective: Objective | None
+    serving: Literal["colocated", "disaggregated"] | None
+    engine: Engine | None
+    tp_size: int | None
+    pp_size: int | None
+    ep_size: int | None
+    dp_size: int | None
+    """Attention data parallelism."""
+    replicas: int | None
+    forbid: list[Forbidden]
 
 
 class WireAttention(Wire):

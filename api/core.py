@@ -23,6 +23,8 @@ from api.worker import Worker
 
 GRACE_S = 5.0
 """For stored runs when an API process stops: another one goes on with those that have not ended."""
+READER_AFTER_S = 5.0
+"""After the start, which runs that were taken over have for themselves."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
             worker = Worker(settings, runs, threads, Runner(settings, runs, journals, saver, watch))
             await asyncio.to_thread(service.warm, settings)
             worker.start()
-            looking = asyncio.create_task(watch.look(runs))
+            looking, loading = asyncio.create_task(watch.look(runs)), asyncio.create_task(_load_reader())
             try:
                 yield Core(
                     settings=settings,
@@ -78,5 +80,12 @@ async def open_core(settings: Settings, metrics: Metrics, *, grace_s: float = GR
             finally:
                 await worker.drain(grace_s)
                 looking.cancel()
+                loading.cancel()
     finally:
         database.close()
+
+
+async def _load_reader() -> None:
+    """Load the reader of texts before somebody sends one; it takes longer than the rest of our code together."""
+    await asyncio.sleep(READER_AFTER_S)
+    await asyncio.to_thread(service.load_reader)

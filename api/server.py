@@ -1,6 +1,7 @@
 """The processes behind `meshwright serve` and `meshwright worker`."""
 
 import asyncio
+import gc
 import signal
 import socket
 
@@ -23,6 +24,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _settle()
         for server in self.servers:
             for bound in server.sockets:
                 host, port, *_ = bound.getsockname()
@@ -67,6 +69,13 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     async with open_core(settings, Metrics(), grace_s=settings.drain_s) as core:
+        _settle()
         log.info("worker_started", worker=core.worker.name, slots=settings.run_slots)
         await told.wait()
         log.info("worker_draining", worker=core.worker.name)
+
+
+def _settle() -> None:
+    """What was loaded to serve stays for good: the collector shall not look through it in the middle of requests, 0.1 s each time."""
+    gc.collect()
+    gc.freeze()

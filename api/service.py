@@ -1,5 +1,6 @@
 """What the CLI and REST both offer, as plain functions over values. Imports stand inside: a command loads only what it runs."""
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
@@ -166,6 +167,12 @@ def warm(settings: Settings) -> None:
     if settings.llm is not None:
         dependencies(settings, "llm")
     plan(fit(Request, WARM_UP, "the request"), settings, "planner")
+
+
+def load_reader() -> None:
+    """Compile the patterns that texts are read by."""
+    for name in ("changes", "reading"):
+        importlib.import_module(f"agent.understand.{name}")
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -6,7 +6,7 @@ its names must be in the catalogue, its numbers in the text, and every value tak
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,45 +14,9 @@ from agent.understand.assemble import Understanding, catalogue_names, concluded,
 from agent.understand.names import Vocabulary, simplest
 from agent.understand.notes import Notes
 from agent.understand.scan import NUMBER_WORDS, Scan
-from agent.wire import Wire
-from strategy.model import Dtype
-from strategy.request import Engine, Forbidden, Objective
+from agent.wire import WireReading
 
 Json = dict[str, Any]
-
-
-class WireReading(Wire):
-    """What a text asks for; null where it does not say."""
-
-    model: str | None
-    """Name of the model as the text gives it."""
-    gpu: str | None
-    """Name of the GPU as the text gives it."""
-    hosts: int | None
-    gpus_per_host: int | None
-    isl: int | None
-    """Prompt tokens."""
-    osl: int | None
-    """Answer tokens."""
-    concurrency: int | None
-    request_rate: float | None
-    """Requests per second."""
-    prefix_hit_ratio: float | None
-    ttft_ms: float | None
-    tpot_ms: float | None
-    weights: Dtype | None
-    activations: Dtype | None
-    kv: Dtype | None
-    objective: Objective | None
-    serving: Literal["colocated", "disaggregated"] | None
-    engine: Engine | None
-    tp_size: int | None
-    pp_size: int | None
-    ep_size: int | None
-    dp_size: int | None
-    """Attention data parallelism."""
-    replicas: int | None
-    forbid: list[Forbidden]
 
 
 _PLACES: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,8 @@ from agent.deps import default_deps
 from agent.graph import run_sync
 from agent.recordings import read_recording
 from agent.settings import LlmSettings
-from agent.understand.reading import WireReading, reading_of, with_reading
+from agent.understand.reading import reading_of, with_reading
+from agent.wire import WireReading
 from strategy.result import Result
 
 
