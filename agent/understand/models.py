@@ -11,7 +11,7 @@ from strategy.model import Dtype
 NICKNAMES = {
     "r1": "deepseek-r1", "dsr1": "deepseek-r1", "v3": "deepseek-v3", "dsv3": "deepseek-v3", "ds-v3": "deepseek-v3",
     "ds-r1": "deepseek-r1", "k2": "kimi-k2", "maverick": "llama-4-maverick", "scout": "llama-4-scout",
-    "k2.5": "kimi-k2.5", "k2-thinking": "kimi-k2.5", "l4 maverick": "llama-4-maverick", "l4 scout": "llama-4-scout",
+    "k2.5": "kimi-k2.5", "l4 maverick": "llama-4-maverick", "l4 scout": "llama-4-scout",
     "l3.3-70b": "llama-3.3-70b", "l3.1-70b": "llama-3.1-70b", "l3.1-8b": "llama-3.1-8b", "l3.1-405b": "llama-3.1-405b",
     "gptoss 120b": "gpt-oss-120b", "gptoss 20b": "gpt-oss-20b", "oss 120b": "gpt-oss-120b",
 }  # fmt: skip

@@ -13,6 +13,9 @@ _WORD = re.compile(r"(?:\d{1,6}x)+(?=[A-Za-z])|[A-Za-z0-9]+(?:\.\d+)*", re.IGNOR
 _PIECE = re.compile(r"[a-z]{3,}(?=\d)|[a-z0-9.]+")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})*")
 _QUANTISED = re.compile(r"-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq)")
+_SIZE = re.compile(r"\d{1,4}(?:\.\d)?b")
+_ANOTHER = re.compile(r"[-_ ]?distill|-(?:lite|flash|mini|coder|vl|omni|math|vision)\b", re.IGNORECASE)
+"""What makes another model of the one whose name it follows."""
 LONGEST_NAME = 10
 """Words that one name may span."""
 
@@ -71,9 +74,14 @@ class Vocabulary:
         return {key: [frozenset(pieces(name)) for name in names] for key, names in self.names.items()}
 
     @cached_property
+    def _heads(self) -> dict[str, str]:
+        """The family of every key: the first piece of it."""
+        return {key: pieces(key)[0] for key in self.names}
+
+    @cached_property
     def families(self) -> frozenset[str]:
         """First pieces of the keys: where a shortened name may start."""
-        return frozenset(pieces(key)[0] for key in self.names)
+        return frozenset(self._heads.values())
 
     def mentions(self, text: str) -> list[Mention]:
         """Every place of `text` that names a key, in order and without overlap."""
@@ -88,7 +96,14 @@ class Vocabulary:
         return found
 
     def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
-        """The longest mention that starts with the first of `words`, and how many words it takes."""
+        """The longest mention that starts with the first of `words`, and how many words it takes; a whole name is preferred to a shortened one."""
+        mention, used = max(self._complete(text, words), self._shortened(text, words), key=lambda one: one[1])
+        if mention is not None and _ANOTHER.match(text, mention.span[1]):
+            return None, used
+        return mention, used
+
+    def _complete(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
+        """The longest whole name that starts with the first of `words`."""
         found: tuple[Mention | None, int] = (None, 0)
         name = ""
         for length, word in enumerate(words, 1):
@@ -102,9 +117,7 @@ class Vocabulary:
                     break
             if name not in self._starts:
                 break
-        if found[0] is not None:
-            return found
-        return self._shortened(text, words)
+        return found
 
     def _shortened(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
         """A family name and as many following pieces as some key has."""
@@ -123,8 +136,10 @@ class Vocabulary:
         return (Mention(simplest(keys), span, exact=False), used) if keys else (None, 0)
 
     def _named(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Keys that have all these pieces; keys that have them only in another name of theirs when there are no such keys."""
-        own = tuple(key for key, names in self._pieces.items() if _has_all(names[0], wanted))
+        """Keys of the family that have all these pieces; keys that have them only in another name of theirs when there are no such keys."""
+        own = tuple(
+            k for k, names in self._pieces.items() if self._heads[k] == wanted[0] and _has_all(names[0], wanted)
+        )
         return own or tuple(key for key, names in self._pieces.items() if any(_has_all(name, wanted) for name in names))
 
     def nearest(self, name: str, limit: int = 3) -> tuple[str, ...]:
@@ -147,7 +162,7 @@ def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that are really different.
 
     Quantised checkpoints of another key are left out, of versions of one model the newest is kept, and a plain name is preferred to
-    longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`).
+    longer ones that say all it says (`qwen3-32b` to `qwen3-vl-32b`), whatever their version where it says a size (to `qwen2.5-coder-32b`).
     """
     plain = [
         key for key in keys if not any(_QUANTISED.fullmatch(key.removeprefix(other)) for other in keys if key != other)
@@ -155,12 +170,22 @@ def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
     newest: dict[tuple[str, ...], str] = {}
     for key in plain:
         parts = pieces(key)
-        kind = tuple(p for p in parts if not _VERSION.fullmatch(p))
+        kind = _kind(parts)
         if kind not in newest or _versions(parts) > _versions(pieces(newest[kind])):
             newest[kind] = key
     left = tuple(newest.values())
-    plainest = tuple(key for key in left if all(set(pieces(key)) <= set(pieces(other)) for other in left))
-    return plainest or left
+    return tuple(key for key in left if not any(_says_less(pieces(other), pieces(key)) for other in left))
+
+
+def _says_less(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether a longer name says all that the first one says."""
+    kind = frozenset(_kind(one))
+    return set(one) < set(other) or (kind < set(_kind(other)) and any(map(_SIZE.fullmatch, kind)))
+
+
+def _kind(parts: Sequence[str]) -> tuple[str, ...]:
+    """The pieces of a name that are no versions."""
+    return tuple(part for part in parts if not _VERSION.fullmatch(part))
 
 
 def _versions(parts: Sequence[str]) -> list[tuple[int, ...]]:

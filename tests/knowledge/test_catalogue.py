@@ -41,6 +41,31 @@ PUBLISHED = [
     ("glm-4.5-air", 106.85, 13.42, 99.7, 45, 46, 188416),
     ("minimax-m2.5", 228.69, 11.03, 224.7, 62, 62, 253952),
 ]
+# Published parameters (10^9) of the language models: the sum of the checkpoint's tensors or the card's number.
+CHECKPOINTS = [
+    ("deepseek-coder-v2-lite", 15.7),
+    ("deepseek-r1-distill-llama-70b", 70.6),
+    ("deepseek-r1-distill-qwen-1.5b", 1.78),
+    ("deepseek-r1-distill-qwen-7b", 7.62),
+    ("deepseek-r1-distill-qwen-32b", 32.8),
+    ("deepseek-v2", 235.7),
+    ("gemma-2-9b", 9.24),
+    ("gemma-2-27b", 27.2),
+    ("gemma-3-1b", 1.0),
+    ("gemma-3-4b", 3.88),
+    ("gemma-3-12b", 11.77),
+    ("glm-4.7-flash", 30.0),
+    ("mistral-large-2411", 122.6),
+    ("mistral-small-3.2-24b", 23.57),
+    ("phi-3-mini", 3.82),
+    ("phi-4", 14.66),
+    ("phi-4-mini", 3.84),
+    ("qwen2.5-0.5b", 0.494),
+    ("qwen2.5-1.5b", 1.54),
+    ("qwen2.5-3b", 3.09),
+    ("qwen2.5-coder-14b", 14.8),
+    ("qwq-32b", 32.8),
+]
 
 
 def as_shipped(model: ModelSpec) -> Precision:
@@ -58,6 +83,11 @@ def test_shapes_reproduce_the_published_sizes(
     assert round(routed_expert_parameters(model) / 1e9, 1) == routed
     assert (model.num_moe_layers, model.num_layers) == (moe_layers, layers)
     assert kv_bytes_per_token(model, 2) == kv_bytes
+
+
+@pytest.mark.parametrize(("name", "total"), CHECKPOINTS)
+def test_a_model_has_the_parameters_of_its_checkpoint(name: str, total: float) -> None:
+    assert parameters(find_model(name)) / 1e9 == pytest.approx(total, rel=0.005)
 
 
 @pytest.mark.parametrize(("name", "growing"), [("gemma-3-27b", 81920), ("gpt-oss-120b", 36864)])
@@ -116,6 +146,10 @@ def test_windows_are_on_the_layers_that_have_them() -> None:
         ("openai/gpt-oss-120b", "gpt-oss-120b"),
         ("google/gemma-3-27b-it", "gemma-3-27b"),
         ("zai-org/GLM-4.5-Air", "glm-4.5-air"),
+        ("zai-org/GLM-4.6", "glm-4.6"),
+        ("moonshotai/Kimi-K2-Thinking", "kimi-k2-thinking"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "deepseek-r1-distill-llama-70b"),
+        ("Mistral-Small-24B-Instruct-2501", "mistral-small-3-24b"),
     ],
 )
 def test_a_model_is_found_by_any_usual_spelling(written: str, key: str) -> None:

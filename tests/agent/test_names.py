@@ -1,0 +1,77 @@
+"""Names of models in running text: whole, shortened, and followed by what makes another model of them."""
+
+import pytest
+
+from agent.understand.assemble import catalogue_names
+from agent.understand.names import Vocabulary
+
+
+def read(text: str, names: Vocabulary | None = None) -> list[tuple[str, ...]]:
+    """Keys of every mention, in order."""
+    return [mention.keys for mention in (names or catalogue_names().models).mentions(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("GLM 4.6", "glm-4.6"),
+        ("glm46", "glm-4.6"),
+        ("GLM-4.7-Flash", "glm-4.7-flash"),
+        ("Kimi K2 0905", "kimi-k2-0905"),
+        ("k2-thinking", "kimi-k2-thinking"),
+        ("MiniMax M2.1", "minimax-m2.1"),
+        ("R1 distill 70B", "deepseek-r1-distill-llama-70b"),
+        ("R1-Distill-Qwen-32B", "deepseek-r1-distill-qwen-32b"),
+        ("deepseek-r1:14b", "deepseek-r1-distill-qwen-14b"),
+        ("DeepSeek-V2-Lite", "deepseek-v2-lite"),
+        ("QwQ", "qwq-32b"),
+        ("Qwen2.5 Coder 32B Instruct", "qwen2.5-coder-32b"),
+        ("Qwen2 72B", "qwen2-72b"),
+        ("Mistral Small", "mistral-small-3.2-24b"),
+        ("Mistral Small 3.1", "mistral-small-3.1-24b"),
+        ("Devstral", "devstral-small-24b"),
+        ("Gemma 3 12B", "gemma-3-12b"),
+        ("Phi-4", "phi-4"),
+        ("Phi 3 mini", "phi-3-mini"),
+    ],
+)
+def test_a_name_as_people_type_it_is_read(text: str, key: str) -> None:
+    assert read(f"Serve {text} on 8 x H100") == [(key,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Llama 70B", "llama-3.3-70b"),
+        ("Llama 8B", "llama-3.1-8b"),
+        ("Qwen 32B", "qwen3-32b"),
+        ("Qwen 72B", "qwen2.5-72b"),
+        ("Gemma 27B", "gemma-3-27b"),
+        ("Mistral 7B", "mistral-7b"),
+        ("DeepSeek R1", "deepseek-r1"),
+        ("Kimi K2", "kimi-k2"),
+    ],
+)
+def test_models_made_of_another_one_do_not_take_its_short_name(text: str, key: str) -> None:
+    assert read(f"Serve {text} on 8 x H100") == [(key,)]
+
+
+@pytest.mark.parametrize(
+    "text", ["DeepSeek R1 distilled into something", "R1 distill", "Qwen3-Omni-30B", "GLM-4.5-Mini"]
+)
+def test_a_name_that_goes_on_to_another_model_is_not_taken_for_the_shorter_one(text: str) -> None:
+    assert all(len(keys) > 1 for keys in read(f"Serve {text} on 8 x H100"))
+
+
+def test_a_family_is_asked_about_by_its_plain_models() -> None:
+    assert read("DeepSeek") == [
+        ("deepseek-r1", "deepseek-v2.5", "deepseek-v2", "deepseek-v3.1-nvfp4", "deepseek-v3.2", "deepseek-v3")
+    ]
+
+
+def test_a_size_makes_the_plain_name_win_whatever_its_version() -> None:
+    names = Vocabulary({"owl-2-7b": (), "owl-1.5-coder-7b": (), "hoot-owl-7b": ()})
+
+    assert read("owl 7b", names) == [("owl-2-7b",)]
+    assert read("owl coder 7b", names) == [("owl-1.5-coder-7b",)]
+    assert read("owl", names) == [("owl-2-7b",)]
