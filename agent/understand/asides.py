@@ -25,6 +25,14 @@ _WONDERS = compiled(
     r"|\b(?:not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
 )
+_SOFT = compiled(
+    r"\b(?:you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
+)
+"""A degree that stands beside such words is an idea, not a wish."""
+_MAYBE = compiled(
+    r"\b(?:maybe|perhaps|possibly|probably|vielleicht|peut-être|quiz[áa]s?|tal\s+vez|forse|talvez)\b|也\s*许|可\s*能|多\s*分|아\s*마"
+)
 _COULD_BE = compiled(r"\b(?:could|might|may)\s+(?:also\s+|well\s+|even\s+|just\s+)?be\b")
 """Begins what a sentence that wonders has in mind."""
 _BINDING = compiled(r"\b(?:fixed|must|required|mandatory|given|exactly|has\s+to|have\s+to|please|pls)\b")
@@ -35,6 +43,11 @@ _INVERTED = compiled(
     r"wouldn't|anyone|any\s*one|maybe|perhaps|or|why\s+not|ist|sind|kann|könnte|soll(?:te|ten|en)?|wäre|lohnt|hilft|geht|est-ce|peut-on|faut-il|serait|es|puede|podemos|podría|conviene|vale|è|possiamo|conviene|seria|posso|podemos|is\s+het)\b(?!\s*[:=])"
 )
 """How a question starts that is answered with yes or no."""
+_MUST = compiled(
+    r"\b(?:must|mandatory(?<!not mandatory)|has\s+to\s+be|have\s+to\s+be|is\s+fixed|are\s+fixed|is\s+given|are\s+given)\b"
+)
+MAYBE_REACH = 24
+"""Characters behind `maybe` within which its degree stands."""
 _POLITE = compiled(
     r"\b(?:can|could|would|will|kannst|könntest|können|könnten|peux|pouvez|pourriez|puedes|podrías|podría|puoi|potete|potresti|pode|poderia)[-\s]+(?:you|ye|u|du|sie|ihr|tu|vous|usted|someone|somebody|we\s+please|i\s+please)\b"
 )
@@ -147,7 +160,14 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """Sentences, or what is left of them, that ask which choice is right."""
     for sentence in _SENTENCE.finditer(text):
         words = sentence.group()
+        if _SOFT.search(words) is not None and _MUST.search(words) is None:
+            yield sentence.span()
+            continue
         if _BINDING.search(words) is not None:
+            continue
+        maybe = _MAYBE.search(words)
+        if maybe is not None and any(p.search(words, maybe.start(), maybe.end() + MAYBE_REACH) for p in DEGREES):
+            yield sentence.start() + maybe.start(), sentence.end()
             continue
         wonders = _WONDERS.search(words)
         names = any(sentence.start() <= a < sentence.end() for a, _ in named)

@@ -8,16 +8,18 @@ from pydantic import ValidationError
 
 from agent.understand.asides import pass_over
 from agent.understand.choices import find_choices, find_objective, find_precision
-from agent.understand.clusters import find_cluster
+from agent.understand.clusters import find_cluster, kind_of, named_gpus
 from agent.understand.constraints import PER_HOST, find_constraints, find_gpu_limit
 from agent.understand.latency import find_slo
 from agent.understand.leftovers import note_leftovers
-from agent.understand.models import NICKNAMES, find_model
+from agent.understand.models import NICKNAMES, find_model, named_models
 from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
+from agent.understand.rivals import restored, without_rivals
 from agent.understand.scan import MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
-from agent.understand.traffic import find_workload
+from agent.understand.standing import Place, standing
+from agent.understand.traffic import find_workload, whole_load
 from agent.understand.wording import scanned
 from knowledge import catalogue
 from strategy.errors import plainly
@@ -98,6 +100,7 @@ def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
 
 def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
+    _stand_by(scan, names, notes)
     model = find_model(scan, names.models, notes)
     per_host = scan.take(PER_HOST)
     look = second_look(scan, names.gpus)
@@ -136,7 +139,40 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         **choices,
     }
     settle(document, look, scan, notes)
+    whole_load(scan, cluster, workload, notes)
     return document
+
+
+def _stand_by(scan: Scan, names: Names, notes: Notes) -> None:
+    """Leave the model and the GPU that the text stands by, where it names several."""
+    models, gpus = _places(scan, names)
+    if not models or not gpus:
+        models, gpus = _brought_back(scan, names, notes, models, gpus)
+    model, gpu = standing(scan.original, models), standing(scan.original, gpus)
+    if model is not None:
+        without_rivals(scan, model, models, [p.span for p in gpus if gpu in (None, p.key)], notes)
+    if gpu is not None:
+        without_rivals(scan, gpu, gpus, [p.span for p in models if model in (None, p.key)], notes)
+
+
+def _places(scan: Scan, names: Names) -> tuple[list[Place], list[Place]]:
+    """Where the text names one model, and where one GPU."""
+    models = [Place(m.keys[0], m.span) for m in named_models(scan, names.models) if len(m.keys) == 1]
+    return models, [Place(kind_of(m, scan, names.gpus), m.span) for m in named_gpus(scan, names.gpus)]
+
+
+def _brought_back(
+    scan: Scan, names: Names, notes: Notes, models: list[Place], gpus: list[Place]
+) -> tuple[list[Place], list[Place]]:
+    """The places with those of what only a sentence told of others or of before names: better that than none."""
+    whole = Scan("")
+    whole.text = whole.original = scan.original
+    places = _places(whole, names)
+    for left, found in zip((models, gpus), places, strict=True):
+        key = standing(scan.original, found) if not left else None
+        for place in [p for p in found if p.key == key][:1]:
+            restored(scan, place, notes, alone=found is not places[1])
+    return _places(scan, names)
 
 
 _TO_USE = compiled(r"\b(?:use|using|take|occupy|run\s+on|dedicate|spare|exactly)\b")

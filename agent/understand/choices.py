@@ -18,7 +18,7 @@ _REFUSED = compiled(
 """Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
+        r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -173,11 +173,11 @@ def find_objective(scan: Scan, notes: Notes) -> str | None:
     said = _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
     if said is None and "objective" not in notes.questions and scan.take(_GOAL_RATE):
         return "throughput"
-    return said or _paired_goal(scan, notes)
+    return said or _paired_goal(scan, notes) or _stressed_goal(scan, notes)
 
 
-_LEAST = r"(?:min\w{0,7}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"
-_MOST = r"(?:max\w{0,7}|most|highest|largest|high|as\s+much|as\s+many|höchst\w*|hoh\w*|größt\w*|viel\w*|haut\w*|élevé\w*|alt[ao]\w*|mayor\w*|maior\w*|hoog\w*|hög\w*|høy\w*|wysok\w*|najwyż\w*|vysok\w*|высок\w*|максим\w*)"
+_LEAST = r"(?:min\w{0,9}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"
+_MOST = r"(?:max\w{0,9}|most|highest|largest|high|as\s+much|as\s+many|höchst\w*|hoh\w*|größt\w*|viel\w*|haut\w*|élevé\w*|alt[ao]\w*|mayor\w*|maior\w*|hoog\w*|hög\w*|høy\w*|wysok\w*|najwyż\w*|vysok\w*|высок\w*|максим\w*)"
 _NEAR = r"\W+(?:[^\W\d_]+\W+){0,3}?"
 _PAIRED_GOALS = {
     goal: compiled(rf"\b(?:{words}){_NEAR}{degree}\b|\b{degree}{_NEAR}(?:{words})\b")
@@ -204,6 +204,42 @@ def _paired_goal(scan: Scan, notes: Notes) -> str | None:
     goal, words = next(iter(found.items()))
     notes.assume(f"`{words}` read as objective {goal}")
     return goal
+
+
+_STRESS = r"(?:matters?|counts?|king|queen|wins?|first(?!\s+(?:\w+\s+)?tokens?)|foremost|everything|priority|prioritise|prioritize|important|crucial|key|care|optimi[sz]e\w*|focus|over\s+(?:all|everything|anything)|above\s+(?:all|everything|anything)|metric|kpi|trumps?|lo\s+primero|importa|cuenta|zählt|wichtig\w*|compte|prime|conta|telt)"
+_STRESSED = {
+    goal: compiled(
+        rf"(?<![\w-])(?:{words})(?![\w-])(?:[^.;!?,\n\d]{{0,36}}?\b{_STRESS}\b|\s+(?:over|before|beats|trumps)\s+(?:throughput|latency|cost)\w*)|\b{_STRESS}\b[^.;!?,\n\d]{{0,30}}?(?<![\w-])(?:{words})(?![\w-])"
+    )
+    for goal, words in (
+        (
+            "latency",
+            r"latency|latencies|snappy|snappiness|response\s+times?|responses?\s+speed|answer\s+times?|speed\s+of\s+(?:each|every|a\s+single|an?|the)\s+(?:answer|reply|response|request|stream)|single[- ]stream\s+speed|per[- ]user\s+speed|responsiveness|响\s*应\s*速\s*度|応\s*答\s*速\s*度|응답\s*속도",
+        ),
+        (
+            "throughput",
+            r"throughput|tok(?:en)?s?\s*(?:/|per)\s*s(?:ec(?:ond)?)?\s*(?:/|per)\s*gpu|tokens?\s+per\s+gpu(?:[- ]hour)?",
+        ),
+        ("min_gpus", r"costs?|bill|price|gpu\s+count|number\s+of\s+gpus"),
+    )
+}
+"""A goal with a word that stresses it, in any order."""
+
+
+def _stressed_goal(scan: Scan, notes: Notes) -> str | None:
+    """An objective that no phrase says, from a goal beside a word of stress; the first of two (`latency over throughput`)."""
+    found = {goal: match for goal, pattern in _STRESSED.items() if (match := pattern.search(scan.text)) is not None}
+    found = {
+        goal: m for goal, m in found.items() if not _LESSER.search(scan.text, max(0, m.start() - 12), m.end() + 12)
+    }
+    if not found:
+        return None
+    goal = min(found, key=lambda name: found[name].start())
+    notes.assume(f"`{scan.words(found[goal].span())}` read as objective {goal}")
+    return goal
+
+
+_LESSER = compiled(r"\b(?:not|n't|no|never|less|secondary|second|irrelevant|nor)\b|n't\b")
 
 
 def _emphasis(scan: Scan, notes: Notes) -> str | None:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from agent.understand.names import Mention, Vocabulary, slips, squash
 from agent.understand.notes import Notes
 from agent.understand.roles import Reading
 from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
+from agent.understand.standing import weight
 
 MAX_GPUS = 65_536
 SEARCHED_HOSTS = 4
@@ -59,7 +61,7 @@ _TOTAL = compiled(
     rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
-    rf"(?P<n>{COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
+    rf"(?P<n>(?!(?:one|an?|1)\s*(?:per|/|a|in)\b){COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
 _HOSTS_OF = compiled(
     rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with|having)\s+(?P<n>\d{{1,3}})(?:\s*{_GPUS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
@@ -107,7 +109,7 @@ _WE_HAVE = compiled(
     r"\b(?:(?:we|i)(?:'ve)?\s+(?:have|own|got|hold|rent)|there\s+are|available\s*[:=]?)\s+(?:got\s+)?(?:only\s+|just\s+)?(?P<n>\d{1,5})(?=\s*(?:$|[.,;!)]|in\s+total|available))"
 )
 _LOOSE_HOSTS = compiled(
-    rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|the\b|users?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{_HOST}\b"
+    rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|per\b|each\b|every\b|the\b|users?\b|sessions?\b|streams?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{_HOST}\b"
 )
 """A number of hosts with words between that nobody here knows: `3 equal nodes`."""
 _RACK_APART = compiled(rf"(?:(?P<n>{COUNT})\s+|\b(?:our|the|this|full|whole)\s+)racks?\b")
@@ -123,6 +125,7 @@ _NIC = re.compile(
     r"(?P<n>\d{1,4})\s*(?P<u>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)(?:\s*(?:per|/)\s*GPU)?\s*(?:of\s+)?"
     r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
     r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
+    r"|(?<!NVLink )(?<!NVLINK )(?<!nvlink )(?<!HBM )(?<!\d)(?P<k>\d{2,4})\s*(?P<w>Gb/s|Gbps|Gbit/s)\s*(?:per|/|for\s+(?:each|every)|je|pro|par|por)\s*(?:GPU|gpu|card|accelerator)\b"
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
@@ -141,6 +144,8 @@ class Shape:
     racks: int | None = None
     share: float = 1.0
     """Part of it that is meant (`half a rack`)."""
+    place: SPAN | None = field(default=None, compare=False)
+    """Where the text says so."""
 
 
 def find_cluster(
@@ -157,9 +162,9 @@ def find_cluster(
     `wants_count` says that the text asks how many GPUs it takes: a missing count is then an assumption.
     """
     nic = scan.take(_NIC)
-    mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
+    mentions = named_gpus(scan, gpus)
     key = _one_kind(scan, mentions, gpus, notes)
-    ours = _parts(scan) if mentions else []
+    ours, lost = (_parts(scan), _lost(scan)) if mentions else ([], [])
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
@@ -171,6 +176,8 @@ def find_cluster(
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     for match in ours:
         size = size and _part_of(size, match, scan, notes)
+    for match in lost if not ours else ():
+        size = size and _part_left(size, match, scan, notes)
     if size is None and shape == Shape() and "cluster" not in notes.questions and not wants_count:
         size = _one_rack(scan, mentions, key, gpus_per_host[key], notes)
     if size is None and shape == Shape():
@@ -183,7 +190,7 @@ def find_cluster(
         return None
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
     for match in nic[:1]:
-        rate, unit = float(match["n"] or match["m"]), match["u"] or match["v"]
+        rate, unit = float(match["n"] or match["m"] or match["k"]), match["u"] or match["v"] or match["w"]
         document["nic_gb_per_s"] = rate if unit.startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
@@ -197,8 +204,8 @@ _AT_MOST = compiled(
 )
 """How many GPUs there are, where the question is how many it takes."""
 _OURS = compiled(
-    rf"(?:,|\bbut|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:can\s+|may\s+|will\s+|do\s+|are\s+|am\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
-    rf"(?:get|gets|got|have|has|use|take|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b))"
+    rf"(?:,|\bbut|\band(?=\s+would)|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:(?:can|may|will|do|are|am|would|shall|should|must|want\s+to|plan\s+to)\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
+    rf"(?:get|gets|got|have|has|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
     rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
     rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that)\b)?(?:{_THAT_IS})?"
@@ -206,8 +213,18 @@ _OURS = compiled(
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
 
 
+_USABLE = compiled(
+    rf"\b(?:we|i|you|the\s+team)\s+(?:may|can|are\s+allowed\s+to|get\s+to|shall|should|must|have\s+to)\s+(?:only\s+)?(?:use|have|get|take|touch|book|occupy)\s+(?:only\s+|just\s+|up\s+to\s+)?(?P<n>{COUNT})(?:\s*(?P<what>{_GPUS}|{_HOST}))?(?:\s+of\s+(?:them|those|these|it))?(?=\s*(?:[.,;)\n]|$))"
+)
+"""The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
+_OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
+_LOST = compiled(
+    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
+    r"(?:reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
+)
+"""A part that others have: `one node is reserved for fine-tuning`."""
 _LIMITS = compiled(
-    r"\b(?:but|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
+    r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
 )
 """Says that it is a part: `each node has 8, we have 2 nodes` is the whole."""
 
@@ -215,16 +232,51 @@ _LIMITS = compiled(
 def _parts(scan: Scan) -> list[re.Match[str]]:
     """Places that speak of a part; they are eaten."""
     found = [match for match in _OURS.finditer(scan.text) if match["i"] or _LIMITS.search(match.group())]
+    found = found or list(_USABLE.finditer(scan.text))
     for match in found:
         scan.eat(match.span())
     return found
 
 
+def _lost(scan: Scan) -> list[re.Match[str]]:
+    """Places that speak of what others have; they are eaten."""
+    return [m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other"]
+
+
+def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int]:
+    """The cluster without what others have of it, where that leaves whole hosts or a part of one."""
+    hosts, per_host = size
+    count = 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
+    what = match["what"] or match["holders"]
+    by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
+    left = hosts * per_host - count * (1 if by_gpu else per_host)
+    if left <= 0 or (left > per_host and left % per_host):
+        return size
+    notes.assume(f"`{scan.words(match.span())}`: planned for {left} of the {hosts * per_host} GPUs")
+    return max(1, left // per_host), min(per_host, left)
+
+
+def _said(match: re.Match[str], *names: str) -> str | None:
+    """The first of these groups that a pattern has and that matched."""
+    groups = match.groupdict()
+    return next((groups[name] for name in names if groups.get(name)), None)
+
+
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(match["n"] or match["m"] or match["k"] or match["i"])
-    what = match["what"] or match["things"] or match["units"] or match["holders"] or "gpus"
+    count = count_of(_said(match, "n", "m", "k", "i") or "")
+    what = _what(match) or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
+
+
+def _what(match: re.Match[str]) -> str | None:
+    """What a part is counted in: GPUs, hosts, or nothing that is said."""
+    held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
+    return _said(match, "what", "things", "units", "holders") or (held["holders"] if held is not None else None)
+
+
+REACH = 120
+"""Characters before a part within which its whole is named."""
 
 
 def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int] | None:
@@ -232,9 +284,9 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
     hosts, per_host = size
     if (
         hosts > 1
-        and not (match["what"] or match["things"] or match["units"] or match["holders"])
+        and _what(match) is None
         and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(match["n"] or match["m"] or match["k"]) <= hosts
+        and count_of(_said(match, "n", "m", "k", "i") or "") <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
         return None
@@ -258,6 +310,23 @@ def _one_rack(scan: Scan, mentions: Sequence[Mention], key: str, usual: int, not
 
 
 def _trial(
+    scan: Scan, shapes: list[Shape], key: str, usual: int, readings: Sequence[Reading], notes: Notes
+) -> tuple[tuple[int, int] | None, Shape | None]:
+    """Hosts and GPUs per host: by what is said about each number where those contradict each other."""
+    first = Notes()
+    found = _attempt(scan, shapes, key, usual, readings, first)
+    if first.questions:
+        second = Notes()
+        kept = _agreeing(shapes, scan, second)
+        again = _attempt(scan, kept, key, usual, readings, second) if len(kept) < len(shapes) else (None, None)
+        if again[0] is not None and not second.questions:
+            notes.take_over(second)
+            return again
+    notes.take_over(first)
+    return found
+
+
+def _attempt(
     scan: Scan, shapes: list[Shape], key: str, usual: int, readings: Sequence[Reading], notes: Notes
 ) -> tuple[tuple[int, int] | None, Shape | None]:
     """Hosts and GPUs per host as the patterns have it; as the roles of the numbers have it where the patterns find none or are in doubt."""
@@ -286,6 +355,20 @@ def _trial(
     return size, shape
 
 
+def _agreeing(shapes: list[Shape], scan: Scan, notes: Notes) -> list[Shape]:
+    """The shapes without those that the text stands by clearly less, where they contradict each other."""
+    weights = [weight(scan.original, shape.place) if shape.place is not None else 0.0 for shape in shapes]
+    kept = [s for s, w in zip(shapes, weights, strict=True) if w >= 0 or w > max(weights) - CLEAR]
+    if len(kept) == len(shapes) or _merged(kept, Notes()) is None:
+        return shapes
+    for shape in shapes:
+        if shape.place is not None and shape not in kept:
+            notes.assume(f"ignored: `{scan.words(shape.place)}` (another number of GPUs is what the text stands by)")
+    return kept
+
+
+CLEAR = 2.0
+"""Weight by which one number of GPUs must lead another."""
 FARTHEST_COUNT = 2.0
 """Words between a number and what it counts, where no pattern vouches for the two."""
 _COUNTED = ("gpus", "hosts", "per_host")
@@ -330,11 +413,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         near = f"did you mean {listed}?" if meant else f"nearest names: {listed}"
         notes.ask("gpu", f"GPU `{name}` is not in the catalogue; {near}")
         return None
-    keys = list(
-        dict.fromkeys(
-            _sized(_preferred(m.keys, scan.original), gpus, scan.original[m.span[1] :][:16]) for m in mentions
-        )
-    )
+    keys = list(dict.fromkeys(kind_of(m, scan, gpus) for m in mentions))
     if len(keys) > 1:
         notes.ask(
             "gpu",
@@ -349,6 +428,16 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
+
+
+def named_gpus(scan: Scan, gpus: Vocabulary) -> list[Mention]:
+    """Places that name GPUs of the catalogue."""
+    return [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
+
+
+def kind_of(mention: Mention, scan: Scan, gpus: Vocabulary) -> str:
+    """The one GPU that a place names, by the memory and the form that are told."""
+    return _sized(_preferred(mention.keys, scan.original), gpus, scan.original[mention.span[1] :][:16])
 
 
 _LOOKS_ALIKE = str.maketrans({"o": "0", "i": "1", "l": "1", "s": "5", "z": "2"})
@@ -395,9 +484,15 @@ def _is_pcie(key: str, text: str, gpus: Vocabulary) -> bool:
     return "pcie" in said and "sxm" not in said and "-sxm" in key and key.replace("-sxm", "-pcie") in gpus.names
 
 
+@lru_cache(maxsize=8)
+def _sizes_said(text: str) -> frozenset[int]:
+    """Gigabytes that a text gives."""
+    return frozenset(int(n) for n in re.findall(r"(?<![\w.])(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b", text.lower()))
+
+
 def _preferred(keys: tuple[str, ...], text: str) -> str:
     """Of several variants the one whose memory the text gives, then the SXM one, then the one with more memory."""
-    said = {int(n) for n in re.findall(r"(?<![\w.])(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b", text.lower())}
+    said = _sizes_said(text)
     sizes = {key: max((int(n) for n in re.findall(r"(\d+)g", key)), default=0) for key in keys}
     return min(keys, key=lambda key: (sizes[key] not in said, "sxm" not in key, -sizes[key], len(key), key))
 
@@ -421,13 +516,15 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
     if mentions:
-        found += [Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"])) for m in scan.take(_HOSTS_OF)]
-        found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_PER_HOST)]
-        found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_LOOSE_HOSTS)]
+        found += [
+            Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]), place=m.span()) for m in scan.take(_HOSTS_OF)
+        ]
+        found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"]), place=m.span()) for m in scan.take(_PER_HOST)]
+        found += [Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_LOOSE_HOSTS)]
         if any(shape.per_host for shape in found):
-            found += [Shape(hosts=count_of(m["h"])) for m in scan.take(_SUCH)]
-        found += [Shape(total=count_of(m["n"] or m["m"] or m["k"])) for m in scan.take(_TOTAL)]
-        found += [Shape(hosts=count_of(m["h"] or m["k"])) for m in scan.take(_HOSTS)]
+            found += [Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_SUCH)]
+        found += [Shape(total=count_of(m["n"] or m["m"] or m["k"]), place=m.span()) for m in scan.take(_TOTAL)]
+        found += [Shape(hosts=count_of(m["h"] or m["k"]), place=m.span()) for m in scan.take(_HOSTS)]
         if not found and any("nvl" in scan.words(mention.span).lower() for mention in mentions):
             found += [Shape(racks=count_of(m["n"] or "one")) for m in scan.take(_RACK_APART)]
         if not found:
@@ -470,7 +567,7 @@ def _near(scan: Scan, notes: Notes) -> list[Shape]:
 def _shape(kind: str, match: re.Match[str]) -> Shape:
     groups = {name: count_of(words) for name, words in match.groupdict().items() if words}
     n, h = groups.get("n", groups.get("m")), groups.get("h")
-    return {
+    shape = {
         "rack": Shape(racks=n),
         "whole_rack": Shape(racks=1),
         "hosts_gpus": Shape(hosts=h, per_host=n),
@@ -481,6 +578,7 @@ def _shape(kind: str, match: re.Match[str]) -> Shape:
         "host": Shape(hosts=1),
         "total": Shape(total=n),
     }[kind]
+    return replace(shape, place=match.span())
 
 
 def _merged(shapes: list[Shape], notes: Notes) -> Shape | None:
@@ -574,7 +672,7 @@ def find_cluster_change(
     scan: Scan, gpus: Vocabulary, gpus_per_host: Mapping[str, int], notes: Notes, old: Mapping[str, int | str]
 ) -> dict[str, object] | None:
     """What a text changes of a known cluster (`gpu`, `gpus_per_host`, `hosts`): its size, its GPU, or both; None when neither."""
-    mentions = [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
+    mentions = named_gpus(scan, gpus)
     key = _one_kind(scan, mentions, gpus, notes)
     if {"gpu"} & set(notes.questions):
         return None

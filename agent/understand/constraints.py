@@ -1,6 +1,7 @@
 """What a text says the plan must and must not do: fixed degrees and forbidden kinds of parallelism."""
 
 import re
+from itertools import pairwise
 
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
@@ -12,7 +13,7 @@ _KINDS: dict[str, str] = {
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
     "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:(?:,|nor|or|and|und|et|y|e|ni|og|och|en|noch)\s|[.;)]|$|off\b|disabled\b)))",
-    "ep": r"(?:ep(?:_size)?|expert[-_ ]parallel(?:ism)?(?:_size)?)",
+    "ep": r"(?:ep(?:_size)?|expert[-_ ](?:parallel(?:ism)?(?:_size)?|sharding))",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
     "dp": r"(?:dp(?:_size)?|data[-_ ]parallel(?:ism)?(?:_size)?)",
@@ -26,9 +27,9 @@ _FORBID = {"cp": "sp", "moe_tp": "tp"}
 
 _ANY = "|".join(f"(?P<{kind}>{words})" for kind, words in _KINDS.items())
 _NAMELESS = "|".join(_KINDS.values())
-_OWN = r"\w|[-_ ]*(?:=|:|\d|(?:must|should|shall|is|are|(?:seems|sounds)|has|of|at|needs?)\b)"
+_OWN = r"\w|[-_ ]*(?:=|:(?=\s*\d)|\d|(?:must|should|shall|is|are|(?:seems|sounds)|has|of|at|needs?)\b)"
 """Behind a kind: what follows is about this kind alone, so that it ends a list."""
-_LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
+_LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&|和|与|及|と|과|와)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
     r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
@@ -39,19 +40,25 @@ _OFF = compiled(
 )
 _ONLY = compiled(
     rf"\b(?:only|pure|purely|just|nothing\s+but)\s+(?:use\s+)?(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d)"
-    rf"|\b(?:{_ANY.replace('?P<', '?P<b_')})(?![a-z]){_PARALLEL}[- ]only\b"
+    rf"|\b(?:{_ANY.replace('?P<', '?P<b_')})(?![a-z]){_PARALLEL}[- ]only\b(?!\s+(?:within|inside|in|on|up|across|over|per|for|if|when|where|between|as)\b)"
 )
 _BOUND = compiled(
     rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above|(?:must\s+not|should\s+not|may\s+not|cannot|can'?t|never)\s+(?:exceed|be\s+(?:more|greater|higher|larger|over|above)(?:\s+than)?))\s*\d{{1,6}}"
-    rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
+    rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
 _SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|obligatorio|obligatoire)\b){0,8}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
+_APART = compiled(
+    rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}[^.;\n\d]{{0,40}}?\b(?:degree|size|width|depth|grade?|grad|tamaño)\s*(?:of\s+|=\s*|:\s*|is\s+|de\s+)?(?P<n>{COUNT})(?!\s*(?:tok|k\b|ms|%|gpus?|nodes?))"
+)
+"""`tensor parallelism inside the node only, degree eight`."""
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
-_STAGES = compiled(rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b")
+_STAGES = compiled(
+    rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b(?!\s+(?:per|on\s+each|in\s+each|for\s+each|each|a)\b)"
+)
 _STAGED = compiled(
     rf"\b(?:cut|split|divide|partition)\s+(?:the\s+)?(?:layers|model)\s+(?:in|into|over)\s+(?P<n>{COUNT})\s+(?:pipeline\s+|pp\s+)?(?:stages?|parts?)\b"
 )
@@ -76,7 +83,7 @@ _REJECTED = compiled(
 )
 """A degree that is refused: `EP=72 no thanks`, `TP4, not TP8`."""
 _DP_ATTENTION = compiled(rf"(?<!no )(?<!not )(?<!without )(?<![a-z]){_KINDS['dp_attention']}")
-DEGREES = (_FIX, _WAY, _ACROSS, PER_HOST, _STAGES, _STAGED, _SPREAD, _REPLICAS)
+DEGREES = (_FIX, _WAY, _APART, _ACROSS, PER_HOST, _STAGES, _STAGED, _SPREAD, _REPLICAS)
 """Ways to state a degree."""
 BANS = (_NO, _OFF, _ONLY)
 """Ways to forbid a kind of parallelism."""
@@ -100,7 +107,7 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume(f"ignored: `{scan.words(match.span())}` (a degree can be fixed or forbidden, not bounded)")
     for match in scan.take(_CHOICE):
         notes.leave_open("constraints", f"`{scan.words(match.span())}` leaves a choice of degree")
-    forbidden = _forbidden(scan)
+    forbidden = _forbidden(scan, notes)
     fixed = _fixed(scan, notes)
     for kind in forbidden:
         field = "dp_size" if kind == "dp_attention" else f"{kind}_size"
@@ -136,7 +143,7 @@ _UNCUT_KINDS = {
 }
 
 
-def _forbidden(scan: Scan) -> list[str]:
+def _forbidden(scan: Scan, notes: Notes) -> list[str]:
     kinds = [_UNCUT_KINDS[m["what"].lower()] for m in scan.take(_UNCUT)]
     for match in scan.take(_ONLY):
         kept = next(name.removeprefix("b_") for name, words in match.groupdict().items() if words)
@@ -150,7 +157,44 @@ def _forbidden(scan: Scan) -> list[str]:
     ]
     for words in lists:
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(words)]
-    return list(dict.fromkeys(kinds))
+    return list(dict.fromkeys([*kinds, *_denied(scan, notes)]))
+
+
+_CLAUSE = re.compile(r"(?:[^.;!?\n]|\.(?=\w)|\?(?=\s*(?:no|nope|nein|non|nah)\b))++[?]?", re.IGNORECASE)
+_TURN = compiled(
+    r",\s*(?=(?:but|and\s+(?:we|i)|we|i|so|the|our|my|it|please|prompts?|model|with|then)\b)|\b(?:but|however|whereas|while|aber|mais|pero)\b|,\s+(?=\d)"
+)
+_DENIES = compiled(
+    r"(?<![a-z])(?:no|not|nope|never|neither|nor|without|avoid\w*|forbid(?:s|den)?|disallow\w*|ban(?:s|ned)?|prohibit\w*|exclud\w+|disabl\w+|refus\w+|reject\w*|rul\w+\s+out|leav\w+\s+out|steer\w*\s+clear|stay\w*\s+away|keep\w*\s+(?:it\s+|them\s+)?(?:out|away|off)|get\s+rid|turn(?:ed)?\s+off|switch(?:ed)?\s+off|off(?!\s+the\s+shelf)|crash\w*|unsupported|unavailable|broken|buggy|lacks?|lacking|missing|hates?|dislikes?|veto\w*|taboo|"
+    r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
+)
+_PERMITS = compiled(
+    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|"
+    r"\b(?:is|are|would\s+be|seems?)\s+(?:fine|ok(?:ay)?|allowed|welcome|possible|an\s+option)|(?<!not )allowed|\b(?:is|are)\s+(?:on|enabled)|\b(?:last|was|were|had|did|gave|ran|tried|used\s+to|blog|claims?|colleague|vendor|they))\b|不\s*知|不\s*确|没\s*关|可\s*以|都\s*行"
+)
+"""Words that turn a denial into leave, or tell of others."""
+
+
+def _denied(scan: Scan, notes: Notes) -> list[str]:
+    """Kinds that a clause says no to, whatever its words."""
+    found = []
+    for sentence in list(_CLAUSE.finditer(scan.text)):
+        if sentence.group().endswith("?"):
+            continue
+        ends = [sentence.start(), *(m.start() for m in _TURN.finditer(scan.text, *sentence.span())), sentence.end()]
+        for low, high in pairwise(ends):
+            kinds = list(_KIND_ALONE.finditer(scan.text, low, high))
+            if not kinds or not _DENIES.search(scan.text, low, high) or _PERMITS.search(scan.text, low, high):
+                continue
+            words = scan.words((low, high)).strip(" ,:")
+            notes.assume(f"`{words[:80]}` read as a ban of {', '.join(dict.fromkeys(_kind(m) for m in kinds))}")
+            found += [_FORBID.get(_kind(m), _kind(m)) for m in kinds]
+            for match in kinds:
+                scan.eat(match.span())
+    return found
+
+
+_KIND_ALONE = compiled(rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d|\s+(?:of\s+)?\d)")
 
 
 def _kinds_in(words: str) -> list[str]:
@@ -169,7 +213,7 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
     stated: dict[str, list[tuple[int, SPAN]]] = {}
     for match in scan.take(_REJECTED):
         notes.assume(f"ignored: `{scan.words(match.span())}` (the text says no to it)")
-    matches = [*scan.take(_WAY), *scan.take(_ACROSS), *scan.take(_FIX)]
+    matches = [*scan.take(_WAY), *scan.take(_ACROSS), *scan.take(_FIX), *scan.take(_APART)]
     attention = _DP_ATTENTION.search(scan.original) is not None and not any(_kind(m) == "dp_attention" for m in matches)
     for match in matches:
         kind, degree = _kind(match), count_of(match["n"])

@@ -14,7 +14,7 @@ _BETWEEN = (
     r"appears?|comes?|delivered|for|longer|later|wait(?:s|ing)?|never|above|over|smaller|the|tolerance)\b){0,10}?"
 )
 _TTFT = (
-    r"(?:\bttft(?:_ms|_s)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]tokens?(?:[- ](?:latency|time|delay))?|first\s+(?:words?|characters?|output|response|reply|answer|chunk|byte|letters?|result|syllable)s?\b|"
+    r"(?:\bttft(?:_ms|_s(?:ec(?:onds?)?)?)?\b|time[- ]to[- ](?:the[- ])?first[- ]token|first[- ]tokens?(?:[- ](?:latency|time|delay))?|first\s+(?:words?|characters?|output|response|reply|answer|chunk|byte|letters?|result|syllable)s?\b|"
     r"(?:something|anything|text|words?|output|(?:an?\s+|the\s+)?(?:answer|reply|response)|results?|streaming|typing|it)\s+(?:appears?|shows?(?:\s+up)?|starts?|begins?|arrives?|is\s+(?:visible|seen|shown)|comes\s+back)\b|"
     r"(?:empty|blank)\s+(?:screen|page|window)|(?:initial|start[- ]?up|reaction|waiting)\s+(?:delay|latency|wait|response|token|pause|time)|prefill\s+(?:latency|time)|(?:starts?|begins?)\s+(?:answering|typing|streaming|responding|writing|talking)|"
     r""
@@ -22,7 +22,7 @@ _TTFT = (
     r"\bprefill(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )
 _TPOT = (
-    r"(?:\b(?:tpot|itl|tbt)(?:_ms|_s)?\b|inter[- ]token(?:[- ]latency)?|time[- ](?:per|between)[- ](?:output[- ])?tokens?|"
+    r"(?:\b(?:tpot|itl|tbt)(?:_ms|_s(?:ec(?:onds?)?)?)?\b|inter[- ]token(?:[- ]latency)?|time[- ](?:per|between)[- ](?:output[- ])?tokens?|"
     r"(?:per|each|every|between|an?)[- ](?:output[- ]|generated[- ]|decoded[- ]|new[- ])?tokens?(?:[- ]latency)?|token[- ]latency|decode[- ]latency|decode\s+step|"
     r"\bdecode(?=\s*(?:[:=<≤]=?|under|below|of|in|within)?\s*\d{1,6}(?:\.\d{1,3})?\s*m?s\b))"
 )

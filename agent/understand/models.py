@@ -47,8 +47,7 @@ _LEADING = compiled(
 
 def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     """The catalogue name of the one model that the text names; otherwise a question is noted."""
-    mentions = [m for m in models.mentions(scan.text) if m.exact or _sure(m, scan)]
-    mentions = [_narrowed(m, scan) for m in mentions]
+    mentions = named_models(scan, models)
     for mention in mentions:
         _eat(scan, mention, notes)
     choices = {m.keys for m in mentions}
@@ -74,6 +73,11 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     if single is None and not choices:
         _unknown(scan, models, notes)
     return single
+
+
+def named_models(scan: Scan, models: Vocabulary) -> list[Mention]:
+    """Places that name models of the catalogue, families told apart by the words around them."""
+    return [_narrowed(m, scan) for m in models.mentions(scan.text) if m.exact or _sure(m, scan)]
 
 
 _CHECKPOINT = compiled(r"-(fp8|nvfp4|mxfp4|int4|int8|awq|gptq)$")

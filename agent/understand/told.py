@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from agent.understand.names import Mention, Vocabulary
 from agent.understand.notes import Notes
 from agent.understand.scan import EATEN, SPAN, compiled
+from agent.understand.standing import weight
 
 _BINDS = compiled(
     r"\d|\b(?:v-?llm|sg-?lang|tensor-?\s?rt|trt|tp|pp|ep|dp|parallel\w*|pipeline|disagg\w*|latency|throughput|fp8|bf16)\b"
@@ -154,6 +155,10 @@ _KINDS = compiled(
 """Parallelism and goals: that they do not count is a wish."""
 
 
+MOST_WEIGHED = 3
+"""Names of a sentence that are looked at."""
+
+
 def _without_rivals(
     text: str, kinds: tuple[Vocabulary, Vocabulary], others: Callable[[str], list[SPAN]] | None, notes: Notes
 ) -> str:
@@ -170,9 +175,16 @@ def _without_rivals(
     ]
     if len({keys for _, keys in places}) < 2:
         return text
-    pieces = [(a, b, [keys for (start, _), keys in places if a <= start < b]) for a, b in _segments(text)]
-    naming = [(a, b, keys) for a, b, keys in pieces if keys]
-    elsewhere = [p for p in naming if _ELSEWHERE.search(text, p[0], p[1]) and not _OURS.search(text, p[0], p[1])]
+    pieces = [(a, b, [place for place in places if a <= place[0][0] < b]) for a, b in _segments(text)]
+    naming = [(a, b, [keys for _, keys in inside]) for a, b, inside in pieces if inside]
+    elsewhere = [
+        (a, b, [keys for _, keys in inside])
+        for a, b, inside in pieces
+        if inside
+        and _ELSEWHERE.search(text, a, b)
+        and not _OURS.search(text, a, b)
+        and not any(weight(text, span) > 0 for span, _ in inside[:MOST_WEIGHED])
+    ]
     kept = {keys for piece in naming if piece not in elsewhere for keys in piece[2]}
     if not kept:
         return text

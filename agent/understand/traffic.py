@@ -1,6 +1,7 @@
 """What traffic a text describes: lengths of prompt and answer, load, shared prefixes."""
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 from agent.understand.notes import Notes
@@ -166,6 +167,26 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume("1k tokens are 1,024 tokens")
     lengths = {name: value for name, value in (("isl", isl), ("osl", osl)) if value is not None}
     return {**prefix, **lengths, **load}
+
+
+_EACH_PART = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,6}}(?:\.\d{{1,3}})?|{COUNT})\s+(?P<what>(?:(?:concurrent|simultaneous|parallel|active)\s+)?(?:requests?|users?|sessions?|sequences?|streams?|chats|clients|in[- ]flight|concurrent|rps|qps|req/s|requests?\s*(?:/|per)\s*s(?:ec(?:ond)?)?))(?:\s+(?:in\s+(?:parallel|flight)|at\s+(?:once|a\s+time)))?\s*(?:per|on\s+(?:each|every)|for\s+(?:each|every)|/|each)\s*(?P<part>gpu|card|accelerator|node|host|server|machine|box)\b"
+)
+"""A load of each GPU or host: `16 concurrent requests per GPU`."""
+
+
+def whole_load(scan: Scan, cluster: Mapping[str, object] | None, workload: dict[str, object], notes: Notes) -> None:
+    """A load that is told for each GPU or host as that of the cluster."""
+    match = _EACH_PART.search(scan.original) if cluster is not None else None
+    if match is None or cluster is None:
+        return
+    hosts, per_host = int(str(cluster["hosts"])), int(str(cluster["gpus_per_host"]))
+    parts = hosts * (per_host if match["part"].lower() in ("gpu", "card", "accelerator") else 1)
+    each = number_of(match["n"]) if match["n"][0].isdigit() else float(count_of(match["n"]))
+    for name in ("concurrency", "request_rate"):
+        if workload.get(name) == each and parts > 1:
+            workload[name] = round(each * parts) if name == "concurrency" else round(each * parts, 6)
+            notes.assume(f"`{' '.join(match.group().split())}`: {name} {workload[name]:g} for {parts} of them")
 
 
 def _one(notes: Notes, topic: str, found: list[tuple[N, SPAN]]) -> N | None:

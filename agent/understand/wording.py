@@ -21,6 +21,7 @@ def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, fo
     """The text as the extractors read it."""
     scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
+    plain = without_struck(plain, notes)
     scan.original = notes.text = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
     scan.text = without_told(dated, (models, ENGINE_NAMES, gpus), _unknown_gpus, notes, followed=followed)
@@ -71,6 +72,16 @@ _STAFF = compiled(
 """How large a team is."""
 _DENIED = compiled(r"\b(?:fp8|fp4|nvfp4|bf16|fp16|int8|int4|awq|gptq)\s*\?\s*(?:no|nope|nein|non)\b")
 """A question that is answered with no: `GLM-4.5 FP8? no, the plain one`."""
+
+
+_STRUCK = re.compile(r"~~(?P<words>[^~\n]{1,80})~~")
+
+
+def without_struck(text: str, notes: Notes) -> str:
+    """The text with words that are struck out eaten: `~~Qwen3-32B~~ Qwen3-235B`."""
+    for match in _STRUCK.finditer(text):
+        notes.assume(f"ignored: `{' '.join(match['words'].split())}` (struck out)")
+    return _STRUCK.sub(lambda m: EATEN * len(m.group()), text)
 
 
 def without_dates(text: str) -> str:
@@ -264,6 +275,42 @@ def _called(match: re.Match[str], notes: Notes) -> str:
 _PEAK = compiled(
     r"(?<![\w.])(?P<mean>\d[\d,.]*)(?P<what>\s+[a-z]+(?:\s+[a-z]+)?)?\s+(?:on\s+average|avg|average|typically|usually|normally|today|currently|at\s+present|at\s+the\s+moment|off-?\s?peak|at\s+night)[\s,;(]+(?:and\s+|but\s+|with\s+)?(?:up\s+to\s+|peaks?\s+(?:at|of)\s+)?(?P<peak>\d[\d,]*)(?:\s+(?:at|in|during)\s+(?:the\s+)?peaks?(?:\s+(?:time|hours?))?|\s+max\w*|\s+in\s+the\s+worst\s+case)"
 )
+_STATISTIC = r"(?:min(?:imum)?|p\s?\d{1,2}(?:\.\d)?|median|mean|avg|average|typical|max(?:imum)?)"
+_SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
+_STATISTICS = compiled(
+    rf"(?<![\w.]){_STATISTIC}\s*[:=]?\s*(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*[,/;|]\s*(?:and\s+)?{_STATISTIC}\s*[:=]?\s*(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
+)
+"""One quantity by several statistics: `min 200 / mean 1700 / max 16k`."""
+_ONE_STATISTIC = compiled(
+    rf"(?P<name>{_STATISTIC})\s*[:=]?\s*(?P<n>(?:{_SPREAD_VALUE})\s?k?)\b(?P<unit>\s*tok(?:en)?s?\b)?"
+)
+_STATISTIC_ORDER = ("mean", "avg", "average", "typical", "median", "p50")
+
+
+def _central(match: re.Match[str], notes: Notes) -> str:
+    """The mean of several statistics, or what is nearest to it; times keep theirs, since the largest one binds."""
+    parts = {re.sub(r"\s", "", m["name"].lower()): m for m in _ONE_STATISTIC.finditer(match.group())}
+    name = next((name for name in _STATISTIC_ORDER if name in parts), None)
+    if (
+        name is None
+        or len(parts) < 2
+        or re.match(r"\s*(?:ms|milli|s\b|sec)", match.string[match.end() : match.end() + 8])
+    ):
+        return match.group()
+    notes.assume(f"`{' '.join(match.group().split())}`: planned for the {name}")
+    return f"{parts[name]['n']}{parts[name]['unit'] or ''}"
+
+
+_IDIOMS = (
+    (compiled(r"\b(?:turn|work|come)(?:s|ed)?\s+out\s+(?:to\s+be|at|as)\b"), "are"),
+    (
+        compiled(
+            r"\b(?:turned|turns|found|find|figured?|sold|rolled?|rolling|worked|phas(?:e|ed)|pointed|carried|ran|run)\s+out\b(?!\s+of\s+the\s+question)(?!\s*[:=]?\s*\d)"
+        ),
+        "found",
+    ),
+)
+"""`out` that is no output."""
 _REPLICATED = compiled(
     r"(?<![\w.])(?P<r>\d{1,3})\s+replicas\s+(?:of|with)\s+(?P<n>\d{1,3})\s+(?P<what>gpus|cards|accelerators)(?:\s+each)?\b"
 )
@@ -295,6 +342,9 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         notes.assume(f"`{match.group().strip()}` read as its upper end, {match['b']}{scale}")
         return f"{match['b']}{scale}"
 
+    for pattern, plain in _IDIOMS:
+        text = pattern.sub(plain, text)
+    text = _STATISTICS.sub(lambda m: _central(m, notes), text)
     text = _CALLED.sub(lambda m: _called(m, notes), _PEAK.sub(peak, _REPLICATED.sub(replicated, text)))
     return _RANGE.sub(larger, _BETWEEN.sub(larger, _ABOUT.sub(about, text)))
 

@@ -28,6 +28,8 @@ FILES = (
     "understanding_unseen_10.yaml",
     "understanding_unseen_11.yaml",
     "understanding_unseen_12.yaml",
+    "understanding_unseen_13.yaml",
+    "understanding_rivals.yaml",
 )
 ASSUMED = {
     "isl": "isl ",
