@@ -97,7 +97,9 @@ class Vocabulary:
 
     def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
         """The longest mention that starts with the first of `words`, and how many words it takes; a whole name is preferred to a shortened one."""
-        mention, used = max(self._complete(text, words), self._shortened(text, words), key=lambda one: one[1])
+        whole, short = self._complete(text, words), self._shortened(text, words)
+        counted = whole[1] and all(word.text.isdigit() for word in words[whole[1] : short[1]])
+        mention, used = whole if counted else max(whole, short, key=lambda one: one[1])
         if mention is not None and _ANOTHER.match(text, mention.span[1]):
             return None, used
         return mention, used
