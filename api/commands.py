@@ -1,6 +1,5 @@
 """What each command of the CLI does: read, call the service, print. Loaded when a command runs, so that `--help` stays quick."""
 
-import gc
 import json
 import re
 import sys
@@ -184,8 +183,7 @@ def chat(thread: Path | None, *, proposer: str | None) -> None:
 
 def serve(*, host: str | None, port: int | None) -> None:
     """Run the REST server until it is told to stop."""
-    with _loading():
-        from api.server import run
+    from api.server import run
 
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load().model_copy(update=changes)
@@ -195,22 +193,11 @@ def serve(*, host: str | None, port: int | None) -> None:
 
 def worker() -> None:
     """Carry out stored runs until told to stop."""
-    with _loading():
-        from api.server import work
+    from api.server import work
 
     settings = load()
     logs.configure(settings)
     work(settings)
-
-
-@contextmanager
-def _loading() -> Iterator[None]:
-    """Modules that are loaded are no garbage: looking through them again and again would be a quarter of the time that loading takes."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def add_key(name: str, scopes: "tuple[Scope, ...]", *, rate_per_minute: int | None, plans_per_day: int | None) -> None:
