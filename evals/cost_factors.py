@@ -27,7 +27,6 @@ class Key(NamedTuple):
     attention: str = "*"
     engine: str = "*"
     serving: str = "*"
-    kind: str = "*"
     shape: str = "*"
 
     def factor(self, value: float) -> Factor:
@@ -91,8 +90,6 @@ MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_a
 STANDING = frozenset({("trtllm", "32x4096x32")})
 """Engine and model under which measured TTFT falls with the load as if a request always stood outside; left to the data elsewhere, a
 fraction of a request takes up other errors and becomes seconds under long outputs."""
-OF_A_KIND = frozenset({"request_ms", "queue"})
-"""Quantities in which models of one attention, dense ones and those with experts, differ on every engine."""
 
 
 def engine_keys(point: Point) -> dict[str, list[Key]]:
@@ -104,7 +101,6 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
     model = point.problem.model
     shape = {"shape": model.shape}
     typed = {**shape, "dtype": point.weights}
-    kinds = ({"attention": model.attention.kind}, {"kind": model.kind})
     within = [{"archs": (point.problem.cluster.gpu.arch,)}] if len(archs) > 1 else []
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
@@ -124,11 +120,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "standing": [shape] if (engine, model.shape) in STANDING else [],
     }
     return {
-        name: [
-            Key(name),
-            *(Key(name)._replace(**fields) for fields in kinds if name in OF_A_KIND),
-            *(Key(name)._replace(engine=engine, **fields) for fields in chosen),
-        ]
+        name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]
         for name, chosen in own.items()
     }
 
@@ -141,24 +133,22 @@ _START = {
 _WIDTH = {
     "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 1.0,
     "balance_steps": 1.2, "poll_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "compute_time": 0.09, "memory_time": 0.09,
-    "interference": 0.12, "prefill_time": 0.06, "decode_time": 0.06,
+    "interference": 0.12, "prefill_time": 0.12, "decode_time": 0.06,
 }  # fmt: skip
 """How far factors may move freely, as a logarithm; `USUAL_WIDTH` where not listed. Narrower ones fit worse, and foretell models and GPUs
 that were held out better."""
 SHAPE_WIDTH = {
     "decode_time": 0.025,
     "prefill_time": 0.1,
-    "request_ms": 0.3,
-    "queue": 0.3,
-    "front_ms": 0.5,
+    "request_ms": 0.6,
+    "queue": 0.6,
+    "front_ms": 0.8,
     "poll_steps": 0.8,
     "standing": 4.0,
 }
 """How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
 FIRST_GUESS = {"standing": math.log(1000)}
 """Where the search for a model's own factor begins when it is not at 1: from nothing standing there is no slope to follow."""
-KIND_WIDTH = 0.25
-"""How far kinds of models may be from each other."""
 SERVING_WIDTH = 0.02
 """How far decode of pools that do nothing else may be from decode beside prefill."""
 USUAL_WIDTH = 0.18
@@ -183,8 +173,6 @@ def prior(key: Key) -> tuple[float, float]:
     """Expected logarithm of a factor and how far it may be from it."""
     if key.shape != "*":
         return 0.0, SHAPE_WIDTH[key.quantity]
-    if key.quantity in OF_A_KIND and (key.attention, key.kind) != ("*", "*"):
-        return 0.0, KIND_WIDTH
     if key.quantity == "decode_time" and key.serving != "*":
         return 0.0, SERVING_WIDTH
     general = not key.archs and key.engine == "*"

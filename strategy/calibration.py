@@ -112,18 +112,15 @@ class Factor(Frozen):
     engine: EngineKey = "*"
     """`none` holds where no engine is named."""
     serving: Literal["colocated", "disaggregated", "*"] = "*"
-    kind: Literal["dense", "moe", "*"] = "*"
     shape: str = "*"
     """That of the models which were fitted under it (`ModelSpec.shape`), as in `80x8192x64` or `61x7168x128e256`."""
     value: Positive
 
     def holds(self, context: "Context") -> bool:
         """Whether every selector matches."""
-        own = (
-            self.op, self.phase, self.dtype, self.attention, self.engine, self.serving, self.kind, self.shape,
-        )  # fmt: skip
+        own = (self.op, self.phase, self.dtype, self.attention, self.engine, self.serving, self.shape)
         asked = (
-            context.op, context.phase, context.dtype, context.attention, context.engine, context.serving, context.kind, context.shape,
+            context.op, context.phase, context.dtype, context.attention, context.engine, context.serving, context.shape,
         )  # fmt: skip
         return all(one in ("*", other) for one, other in zip(own, asked, strict=True)) and (
             not self.archs or context.arch in self.archs
@@ -145,7 +142,6 @@ class Context(NamedTuple):
     attention: str = ""
     engine: str = "none"
     serving: str = ""
-    kind: str = ""
     shape: str = ""
 
 
@@ -294,8 +290,6 @@ class Calibration(Frozen):
             dtype=weights,
             engine=engine or "none",
             serving=serving,
-            attention=model.attention.kind,
-            kind=model.kind,
             shape=model.shape,
         )
         return EngineConstants(*(self.factor(name, context) for name in ENGINE_QUANTITIES))

@@ -236,11 +236,6 @@ class ModelSpec(Frozen):
         return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}{experts}"
 
     @property
-    def kind(self) -> FfnKind:
-        """Whether it has routed experts."""
-        return "dense" if self.moe is None else "moe"
-
-    @property
     def num_moe_layers(self) -> int:
         """Layers with routed experts."""
         return 0 if self.moe is None else self.num_layers - len(self.dense_layers)

@@ -17,6 +17,8 @@ _CHORDS = 3
 """Steps to the decoding share: halvings until it is known to a few thousandths, then chords, exact to 1e-8 of it unless next to nothing decodes."""
 RELAXED_BETWEEN = (8.0, 16.0)
 """Requests in flight between which launch files go over to looking for prompts less often."""
+_TINY = 1e-300
+"""What is divided by in place of nothing."""
 _SHORTEST = 1e-3
 """Steps that a request without output counts for."""
 
@@ -126,7 +128,7 @@ def _zero(excess: Callable[[Grid], Grid], shape: tuple[int, ...]) -> Grid:
         low, high = np.where(over, low, middle), np.where(over, middle, high)
     below, above = excess(low), excess(high)
     for _ in range(_CHORDS):
-        middle = low + (high - low) * np.clip(below / (below - above), 0.0, 1.0)
+        middle = low + (high - low) * np.clip(-below / np.maximum(above - below, _TINY), 0.0, 1.0)
         found = excess(middle)
         over = found > 0
         low, high = np.where(over, low, middle), np.where(over, middle, high)
