@@ -127,8 +127,8 @@ def summaries() -> list[ModelSummary]:
 
 
 def normalise(name: str) -> str:
-    """A name without case and punctuation."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """A name without case and punctuation, a plus in words."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
 
 
 def _summary(key: str) -> ModelSummary:

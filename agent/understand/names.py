@@ -9,13 +9,18 @@ from itertools import pairwise
 
 from agent.understand.scan import SPAN
 
-_WORD = re.compile(r"(?:\d{1,6}x)+(?=[A-Za-z])|[A-Za-z0-9]+(?:\.\d+)*", re.IGNORECASE)
+_WORD = re.compile(r"(?:\d{1,6}x)+(?=[A-Za-z])|\br\+|[A-Za-z0-9]+(?:\.\d+)*", re.IGNORECASE)
+"""Runs of letters and digits, and the one name that ends in a plus (Command R+)."""
 _PIECE = re.compile(r"[a-z]{3,}(?=\d)|[a-z0-9.]+")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})*")
 _QUANTISED = re.compile(r"-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq)")
 _SIZE = re.compile(r"\d{1,4}(?:\.\d)?b")
 _ANOTHER = re.compile(r"[-_ ]?distill|-(?:lite|flash|mini|coder|vl|omni|math|vision)\b", re.IGNORECASE)
 """What makes another model of the one whose name it follows."""
+_EVERYDAY = frozenset({"falcon", "granite", "hermes", "phi", "seed", "step", "yi"})
+"""Families whose name alone says other things too: a seed, a step, a colleague."""
+_GOES_ON = re.compile(r"-\w")
+"""After a family's name alone: the name of a model of it that is not known."""
 LONGEST_NAME = 10
 """Words that one name may span."""
 
@@ -38,8 +43,8 @@ class Mention:
 
 
 def squash(name: str) -> str:
-    """A name without case and punctuation: `Llama-3.1-70B` is `llama3170b`."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """A name without case and punctuation, a plus in words: `Llama-3.1-70B` is `llama3170b`."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
 
 
 def words_of(text: str) -> list[Word]:
@@ -83,8 +88,16 @@ class Vocabulary:
         """First pieces of the keys: where a shortened name may start."""
         return frozenset(self._heads.values())
 
+    @property
+    def unlike_words(self) -> frozenset[str]:
+        """Families that a mistyped word may be meant to be: those that are no everyday words."""
+        return self.families - _EVERYDAY
+
     def mentions(self, text: str) -> list[Mention]:
-        """Every place of `text` that names a key, in order and without overlap."""
+        """Every place of `text` that names a key, in order and without overlap.
+
+        A family's name that is an everyday word names nothing beside another name, and no single key.
+        """
         words = words_of(text)
         found: list[Mention] = []
         at = 0
@@ -93,7 +106,8 @@ class Vocabulary:
             if mention is not None:
                 found.append(mention)
             at += max(1, used)
-        return found
+        named = [mention for mention in found if text[slice(*mention.span)].lower() not in _EVERYDAY]
+        return named or [mention for mention in found if len(mention.keys) > 1]
 
     def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:
         """The longest mention that starts with the first of `words`, and how many words it takes; a whole name is preferred to a shortened one."""
@@ -135,6 +149,8 @@ class Vocabulary:
                 break
             keys, wanted, used = fewer, more, used + 1
         span = (words[0].span[0], words[used - 1].span[1])
+        if wanted == head[:1] and _GOES_ON.match(text, span[1]):
+            return None, used
         return (Mention(simplest(keys), span, exact=False), used) if keys else (None, 0)
 
     def _named(self, wanted: Sequence[str]) -> tuple[str, ...]:

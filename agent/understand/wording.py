@@ -20,7 +20,7 @@ from agent.understand.told import without_told
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, followed: bool = False) -> Scan:
     """The text as the extractors read it."""
     scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
-    plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.families, notes), notes)
+    plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.unlike_words, notes), notes)
     plain = without_struck(plain, notes)
     scan.original = notes.text = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)

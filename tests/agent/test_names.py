@@ -33,6 +33,21 @@ def read(text: str, names: Vocabulary | None = None) -> list[tuple[str, ...]]:
         ("Gemma 3 12B", "gemma-3-12b"),
         ("Phi-4", "phi-4"),
         ("Phi 3 mini", "phi-3-mini"),
+        ("Command R+", "c4ai-command-r-plus"),
+        ("Yi 34B", "yi-34b"),
+        ("DBRX", "dbrx"),
+        ("Seed OSS", "seed-oss-36b"),
+        ("EXAONE 4 32B", "exaone-4.0-32b"),
+        ("Nemotron 70B", "llama-3.1-nemotron-70b"),
+        ("Hermes 3 70B", "hermes-3-70b"),
+        ("Qwen3 Coder 30B", "qwen3-coder-30b-a3b"),
+        ("Code Llama 34B", "codellama-34b"),
+        ("Mistral Small 22B", "mistral-small-2409-22b"),
+        ("GLM-4.5V", "glm-4.5v"),
+        ("DeepSeek V3.1", "deepseek-v3.1"),
+        ("DeepSeek-V3.1-Terminus", "deepseek-v3.1-terminus"),
+        ("R1 0528", "deepseek-r1-0528"),
+        ("Grok 1", "xai-grok-1"),
     ],
 )
 def test_a_name_as_people_type_it_is_read(text: str, key: str) -> None:
@@ -49,6 +64,7 @@ def test_a_name_as_people_type_it_is_read(text: str, key: str) -> None:
         ("Gemma 27B", "gemma-3-27b"),
         ("Mistral 7B", "mistral-7b"),
         ("DeepSeek R1", "deepseek-r1"),
+        ("DeepSeek V3", "deepseek-v3"),
         ("Kimi K2", "kimi-k2"),
     ],
 )
@@ -63,9 +79,15 @@ def test_a_name_that_goes_on_to_another_model_is_not_taken_for_the_shorter_one(t
     assert all(len(keys) > 1 for keys in read(f"Serve {text} on 8 x H100"))
 
 
+@pytest.mark.parametrize("word", ["seed 42", "step by step", "phi = 0.3", "Yi from ops", "the falcon team", "hermes"])
+def test_an_everyday_word_is_no_model(word: str) -> None:
+    assert read(f"{word}: Llama 3.1 8B on one H100") == [("llama-3.1-8b",)]
+    assert all(len(keys) > 1 for keys in read(f"{word}: something on one H100"))
+
+
 def test_a_family_is_asked_about_by_its_plain_models() -> None:
     assert read("DeepSeek") == [
-        ("deepseek-r1", "deepseek-v2.5", "deepseek-v2", "deepseek-v3.1-nvfp4", "deepseek-v3.2", "deepseek-v3")
+        ("deepseek-r1", "deepseek-v2.5", "deepseek-v2", "deepseek-v3.1", "deepseek-v3.2", "deepseek-v3")
     ]
 
 
