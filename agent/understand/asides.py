@@ -43,6 +43,7 @@ _INVERTED = compiled(
     r"wouldn't|anyone|any\s*one|maybe|perhaps|or|why\s+not|ist|sind|kann|könnte|soll(?:te|ten|en)?|wäre|lohnt|hilft|geht|est-ce|peut-on|faut-il|serait|es|puede|podemos|podría|conviene|vale|è|possiamo|conviene|seria|posso|podemos|is\s+het)\b(?!\s*[:=])"
 )
 """How a question starts that is answered with yes or no."""
+_THE_REST = compiled(r"\b(?:rest|everything\s+else|anything\s+else|else|others?|remaining|otherwise)\b")
 _MUST = compiled(
     r"\b(?:must|mandatory(?<!not mandatory)|has\s+to\s+be|have\s+to\s+be|is\s+fixed|are\s+fixed|is\s+given|are\s+given)\b"
 )
@@ -160,7 +161,7 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """Sentences, or what is left of them, that ask which choice is right."""
     for sentence in _SENTENCE.finditer(text):
         words = sentence.group()
-        if _SOFT.search(words) is not None and _MUST.search(words) is None:
+        if _SOFT.search(words) is not None and _MUST.search(words) is None and _THE_REST.search(words) is None:
             yield sentence.span()
             continue
         if _BINDING.search(words) is not None:

@@ -18,7 +18,7 @@ _REFUSED = compiled(
 """Before an engine that is not wanted."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
+        r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -59,7 +59,7 @@ _EMPHASIS = {
 }
 _SERVING = {
     "colocated": compiled(
-        r"(?:\b(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:any\s+|a\s+|want\s+|use\s+)?(?:p\s?/?\s?d|prefill[-/ ]+decode)[-\s]+(?:split\w*|separat\w+|disagg\w*))|(?:\b(?:no|not|never|don'?t|do\s+not|without|avoid)\s+(?:\w+\s+)?(?:split|separat\w{1,4})\s+(?:the\s+)?prefill\s*(?:and|/|from)\s*(?:the\s+)?decode\b)|(?:\bprefill\s+and\s+decode\s+(?:\w+\s+){0,3}(?:together|on\s+the\s+same)\b)|(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,9}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:off|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
+        r"(?:\b(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:any\s+|a\s+|want\s+|use\s+)?(?:p\s?/?\s?d|prefill[-/ ]+decode)[-\s]+(?:split\w*|separat\w+|disagg\w*))|(?:\b(?:no|not|never|don'?t|do\s+not|without|avoid)\s+(?:\w+\s+)?(?:split|separat\w{1,4})\s+(?:the\s+)?prefill\s*(?:and|/|from)\s*(?:the\s+)?decode\b)|(?:\bprefill\s+and\s+decode\s+(?:\w+\s+){0,3}(?:together|on\s+the\s+same)\b)|(?:\b(?:p/d\s+|pd[- ])?disagg\w{0,11}(?:\s+serving)?\s*(?:=|:)?\s*(?:is\s+)?(?:also\s+|likewise\s+|as\s+well\s+)?(?:off|out\b|excluded|ruled\s+out|forbidden|disabled|not\s+(?:wanted|allowed|needed))\b)|\b(?:co-?located|aggregated|monolithic|(?:no|not|without|don'?t|do\s+not|never|avoid)\s+(?:use\s+|want\s+|any\s+|a\s+)?(?:p/?d\s+|pd[- ]|prefill[-/ ]decode\s+)?"
         r"disagg(?:regat\w{1,5})?(?:\s+serving)?)\b"
     ),
     "disaggregated": compiled(
@@ -117,7 +117,7 @@ _NOUN = {
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
-_JOIN = r"\s*(?:=|:|\bin\b|\bв\b|\bна\b|\ben\b|\bem\b|\bals\b|\bauf\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
+_JOIN = r"\s*(?:=|:|\bin\b|\bв\b|\bна\b|\ben\b|\bem\b|\bals\b|\bauf\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bmay\b|\bcan\b|\bcould\b|\bwell\b|\balso\b|\bstay\b|\bback\b|\bgo\b|\bhave\b|\bhas\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
 _NAMED = {
     field: (
         compiled(
@@ -155,7 +155,40 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
         value = _choice(scan, field, options, notes)
         if value is not None and found.setdefault(field, value) != value:
             notes.assume(f"{field} {found[field]}; {value} was also given")
+    if "serving" not in found and (serving := _by_phases(scan, notes)) is not None:
+        found["serving"] = serving
     return found
+
+
+_PHASES = compiled(
+    r"\bprefill\w*\b(?=[^.;!?\n]{0,60}\bdecod)|\bdecod\w*\b(?=[^.;!?\n]{0,60}\bprefill)|\b(?:both|the\s+two)\s+phases\b|\bdisagg\w*"
+)
+_JOINED_WORDS = compiled(
+    r"\b(?:together|same|shar(?:e[sd]?|ing)|shared|co-?locat\w*|aggregated|one\s+(?:pool|place)|single\s+pool|mixed|denselben|gleichen|zusammen|ensemble|m[êe]mes?|juntos?|mism[oa]s?|insieme|stess[ie]|samen|zelfde|dezelfde)\b|同\s*一|一\s*起|同\s*じ|같은|함께"
+)
+_PARTED_WORDS = compiled(
+    r"\b(?:apart|separat\w*|split\w*|disagg\w*|different|distinct|dedicated|own\s+(?:pools?|nodes?|gpus?)|aparte?|gescheiden|getrennt\w*|eigene[nr]?|verschiedene[nr]?|s[ée]par\w+|distinct[eis]*|différent\w*|separad\w+|distint\w+|diferent\w+|separat[ie]|divers[ie]|отдельн\w+|раздел\w+)\b|分\s*开|分\s*离|分\s*離|別\s*々|분\s*리|따\s*로"
+)
+_AGAINST_IT = compiled(
+    r"\b(?:not|n't|no|never|without|avoid|against|nicht|kein\w*|ohne|pas|sans|sin|non|senza|geen|niet|не|без)\b|n't\b|不|别|ない|않|말|decided\s+against"
+)
+
+
+def _by_phases(scan: Scan, notes: Notes) -> str | None:
+    """Whether prefill and decode are to share their GPUs, by the words of the clauses that speak of them; the last one counts."""
+    said = None
+    for sentence in _CLAUSES.finditer(scan.text):
+        words = sentence.group()
+        joined, parted = _JOINED_WORDS.search(words) is not None, _PARTED_WORDS.search(words) is not None
+        if words.rstrip().endswith("?") or _PHASES.search(words) is None or joined == parted:
+            continue
+        against = _AGAINST_IT.search(words) is not None
+        said = "colocated" if joined != against else "disaggregated"
+        notes.assume(f"`{scan.words(sentence.span())[:80].strip()}` read as serving {said}")
+    return said
+
+
+_CLAUSES = re.compile(r"[^.;!?\n]++[?]?")
 
 
 _UNWANTED = compiled(
@@ -263,6 +296,8 @@ def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
         value = notes.one_of(f"{field} precision", [_dtype(m, scan, notes) for m in said], [m.span() for m in said])
         if value is not None:
             found[field] = value
+    for match in scan.take(_TOGETHER_IN):
+        found["weights"] = found["activations"] = _dtype(match, scan, notes, "d" if match["d"] else "e")
     found |= _everywhere(scan, notes)
     taken = scan.take(_BARE)
     named = [m for m in taken if m["d"].lower() not in _METHODS] or taken
@@ -284,6 +319,11 @@ _ALL = compiled(
 )
 _KV_TOO = compiled(
     r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise)\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
+)
+
+
+_TOGETHER_IN = compiled(
+    rf"\bweights?\s*(?:and|&|\+|/|,)\s*activations?\s+(?:(?:are|is|both|all|in|at|run|stay|as|of)\s+)*{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+(?:for\s+)?(?:both\s+)?weights?\s*(?:and|&|\+|/)\s*activations?\b"
 )
 
 

@@ -49,6 +49,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
     ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
+    ("both", compiled(rf"\bboth\s+(?:of\s+)?(?:(?:my|our|the|these|those)\s+)?{_MAKE}{_G}")),
     ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
     ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b|[- ]*x?[- ]*{_HOST}\b)")),
     ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
@@ -126,6 +127,7 @@ _NIC = re.compile(
     r"(?:InfiniBand|infiniband|IB|RoCE|Ethernet|ethernet|NICs?|NDR|HDR|network(?:ing)?)\b(?:\s+per\s+GPU)?"
     r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
     r"|(?<!NVLink )(?<!NVLINK )(?<!nvlink )(?<!HBM )(?<!\d)(?P<k>\d{2,4})\s*(?P<w>Gb/s|Gbps|Gbit/s)\s*(?:per|/|for\s+(?:each|every)|je|pro|par|por)\s*(?:GPU|gpu|card|accelerator)\b"
+    r"|\b(?:every|each|per)\s+(?:GPU|gpu|card)(?:\s+(?:has|gets|with|is|on|its|own|an?|behind|attached|to|one|dedicated)){0,6}\s*(?P<j>\d{2,4})\s*(?P<x>Gb/s|Gbps|Gbit/s|GB/s)"
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
@@ -174,9 +176,10 @@ def find_cluster(
     if wants_count and not shapes:
         shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
-    for match in ours:
+    whole = size
+    for match in ours if not lost or not any(m["q"] for m in ours) else ():
         size = size and _part_of(size, match, scan, notes)
-    for match in lost if not ours else ():
+    for match in lost if not ours or size == whole else ():
         size = size and _part_left(size, match, scan, notes)
     if size is None and shape == Shape() and "cluster" not in notes.questions and not wants_count:
         size = _one_rack(scan, mentions, key, gpus_per_host[key], notes)
@@ -190,7 +193,7 @@ def find_cluster(
         return None
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
     for match in nic[:1]:
-        rate, unit = float(match["n"] or match["m"] or match["k"]), match["u"] or match["v"] or match["w"]
+        rate, unit = float(_said(match, "n", "m", "k", "j") or 0), _said(match, "u", "v", "w", "x") or ""
         document["nic_gb_per_s"] = rate if unit.startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
@@ -208,6 +211,8 @@ _OURS = compiled(
     rf"(?:get|gets|got|have|has|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
     rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
+    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{_HOST}|{_GPUS})\b"
+    rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
     rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that)\b)?(?:{_THAT_IS})?"
 )
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
@@ -219,7 +224,7 @@ _USABLE = compiled(
 """The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
 _OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
 _LOST = compiled(
-    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
+    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
     r"(?:reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
 )
 """A part that others have: `one node is reserved for fine-tuning`."""
@@ -231,7 +236,11 @@ _LIMITS = compiled(
 
 def _parts(scan: Scan) -> list[re.Match[str]]:
     """Places that speak of a part; they are eaten."""
-    found = [match for match in _OURS.finditer(scan.text) if match["i"] or _LIMITS.search(match.group())]
+    found = [
+        match
+        for match in _OURS.finditer(scan.text)
+        if match["i"] or match["p"] or match["q"] or _LIMITS.search(match.group())
+    ]
     found = found or list(_USABLE.finditer(scan.text))
     for match in found:
         scan.eat(match.span())
@@ -249,7 +258,13 @@ def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: N
     count = 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
     what = match["what"] or match["holders"]
     by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
-    left = hosts * per_host - count * (1 if by_gpu else per_host)
+    lost = count * (hosts if match["each"] else 1) * (1 if by_gpu else per_host)
+    left = hosts * per_host - lost
+    if match["each"] and 0 < per_host - count:
+        notes.assume(
+            f"`{scan.words(match.span())}`: planned for {per_host - count} of the {per_host} GPUs of each host"
+        )
+        return hosts, per_host - count
     if left <= 0 or (left > per_host and left % per_host):
         return size
     notes.assume(f"`{scan.words(match.span())}`: planned for {left} of the {hosts * per_host} GPUs")
@@ -264,7 +279,7 @@ def _said(match: re.Match[str], *names: str) -> str | None:
 
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(_said(match, "n", "m", "k", "i") or "")
+    count = count_of(_said(match, "n", "m", "k", "i", "p", "q") or "")
     what = _what(match) or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
 
@@ -272,7 +287,9 @@ def _part_named(match: re.Match[str]) -> Shape:
 def _what(match: re.Match[str]) -> str | None:
     """What a part is counted in: GPUs, hosts, or nothing that is said."""
     held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
-    return _said(match, "what", "things", "units", "holders") or (held["holders"] if held is not None else None)
+    return _said(match, "what", "things", "units", "holders", "owned", "left") or (
+        held["holders"] if held is not None else None
+    )
 
 
 REACH = 120
@@ -286,7 +303,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
         hosts > 1
         and _what(match) is None
         and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(_said(match, "n", "m", "k", "i") or "") <= hosts
+        and count_of(_said(match, "n", "m", "k", "i", "p", "q") or "") <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
         return None
@@ -577,6 +594,7 @@ def _shape(kind: str, match: re.Match[str]) -> Shape:
         "hosts": Shape(hosts=h),
         "host": Shape(hosts=1),
         "total": Shape(total=n),
+        "both": Shape(total=2),
     }[kind]
     return replace(shape, place=match.span())
 

@@ -12,7 +12,7 @@ _KINDS: dict[str, str] = {
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:(?:,|nor|or|and|und|et|y|e|ni|og|och|en|noch)\s|[.;)]|$|off\b|disabled\b)))",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:stages\b|(?:,|nor|or|and|und|et|y|e|ni|og|och|en|noch)\s|[.;)]|$|off\b|disabled\b)))",
     "ep": r"(?:ep(?:_size)?|expert[-_ ](?:parallel(?:ism)?(?:_size)?|sharding))",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
@@ -32,7 +32,7 @@ _OWN = r"\w|[-_ ]*(?:=|:(?=\s*\d)|\d|(?:must|should|shall|is|are|(?:seems|sounds
 _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&|和|与|及|と|과|와)+\s*(?:any\s+)?(?:{_NAMELESS})(?!{_OWN}){_PARALLEL}(?!{_OWN}))*"
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
-    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
+    r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|(?:with\s+the\s+)?exception\s+of|apart\s+from|all\s+but|save\s+for|außer|sauf|salvo|excepto|tranne|кроме|除了|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
     rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b)"
 )
 _OFF = compiled(
@@ -47,7 +47,7 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|obligatorio|obligatoire)\b){0,8}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|obligatorio|obligatoire)\b){0,8}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -55,6 +55,8 @@ _APART = compiled(
     rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}[^.;\n\d]{{0,40}}?\b(?:degree|size|width|depth|grade?|grad|tamaño)\s*(?:of\s+|=\s*|:\s*|is\s+|de\s+)?(?P<n>{COUNT})(?!\s*(?:tok|k\b|ms|%|gpus?|nodes?))"
 )
 """`tensor parallelism inside the node only, degree eight`."""
+_LEFT_OPEN = compiled(rf"\b(?:leave|keep|make)\s+(?:{_ANY})(?![a-z]){_PARALLEL}\s+(?:open|free|unset|up\s+to\s+you)\b")
+"""A degree that is taken back: `TP 4, no wait, leave TP open`."""
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(
     rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b(?!\s+(?:per|on\s+each|in\s+each|for\s+each|each|a)\b)"
@@ -165,11 +167,11 @@ _TURN = compiled(
     r",\s*(?=(?:but|and\s+(?:we|i)|we|i|so|the|our|my|it|please|prompts?|model|with|then)\b)|\b(?:but|however|whereas|while|aber|mais|pero)\b|,\s+(?=\d)"
 )
 _DENIES = compiled(
-    r"(?<![a-z])(?:no|not|nope|never|neither|nor|without|avoid\w*|forbid(?:s|den)?|disallow\w*|ban(?:s|ned)?|prohibit\w*|exclud\w+|disabl\w+|refus\w+|reject\w*|rul\w+\s+out|leav\w+\s+out|steer\w*\s+clear|stay\w*\s+away|keep\w*\s+(?:it\s+|them\s+)?(?:out|away|off)|get\s+rid|turn(?:ed)?\s+off|switch(?:ed)?\s+off|off(?!\s+the\s+shelf)|crash\w*|unsupported|unavailable|broken|buggy|lacks?|lacking|missing|hates?|dislikes?|veto\w*|taboo|"
+    r"(?<![a-z])(?:no(?!\s+wait)|not|cannot|exception|except|nope|never|neither|nor|without|avoid\w*|forbid(?:s|den)?|disallow\w*|ban(?:s|ned)?|prohibit\w*|exclud\w+|disabl\w+|refus\w+|reject\w*|rul\w+\s+out|leav\w+\s+out|steer\w*\s+clear|stay\w*\s+away|keep\w*\s+(?:it\s+|them\s+)?(?:out|away|off)|get\s+rid|turn(?:ed)?\s+off|switch(?:ed)?\s+off|off(?!\s+the\s+shelf)|crash\w*|unsupported|unavailable|broken|buggy|lacks?|lacking|missing|hates?|dislikes?|veto\w*|taboo|"
     r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
 )
 _PERMITS = compiled(
-    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|"
+    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"
     r"\b(?:is|are|would\s+be|seems?)\s+(?:fine|ok(?:ay)?|allowed|welcome|possible|an\s+option)|(?<!not )allowed|\b(?:is|are)\s+(?:on|enabled)|\b(?:last|was|were|had|did|gave|ran|tried|used\s+to|blog|claims?|colleague|vendor|they))\b|不\s*知|不\s*确|没\s*关|可\s*以|都\s*行"
 )
 """Words that turn a denial into leave, or tell of others."""
@@ -213,6 +215,11 @@ def _fixed(scan: Scan, notes: Notes) -> dict[str, int]:
     stated: dict[str, list[tuple[int, SPAN]]] = {}
     for match in scan.take(_REJECTED):
         notes.assume(f"ignored: `{scan.words(match.span())}` (the text says no to it)")
+    for match in list(_LEFT_OPEN.finditer(scan.text)):
+        for stated_one in [m for m in _FIX.finditer(scan.text, 0, match.start()) if _kind(m) == _kind(match)]:
+            notes.assume(f"ignored: `{scan.words(stated_one.span())}` (left open later)")
+            scan.eat(stated_one.span())
+        scan.eat(match.span())
     matches = [*scan.take(_WAY), *scan.take(_ACROSS), *scan.take(_FIX), *scan.take(_APART)]
     attention = _DP_ATTENTION.search(scan.original) is not None and not any(_kind(m) == "dp_attention" for m in matches)
     for match in matches:

@@ -30,7 +30,7 @@ _WORDS: dict[str, str] = {
     "concurrent users": r"eşzamanlı\s+(?:kullanıcı|istek)\w*|souběžn\w+\s+(?:uživatel\w*|požadavk\w*)|(?:równoczesnych|jednoczesnych|współbieżnych)\s+(?:użytkowników|zapytań)|samtidig[ae]?\s+(?:användare|brugere|brukere|förfrågningar)|pengguna\s+(?:bersamaan|serentak|simultan)|người\s+dùng\s+(?:đồng\s+thời|cùng\s+lúc)|одночасних\s+(?:користувачів|запитів)|одновременных\s+запросов|gelijktijdige\s+(?:requests|aanvragen|verzoeken)|samanaikais\w+\s+käyttäj\w+|egyidejű\s+felhasználó\w*|utilizatori\s+simultani|utilizadores\s+(?:simult[âa]neos|em\s+simult[âa]neo)|requisições\s+simult[âa]neas|richieste\s+(?:simultanee|contemporanee)|مستخدم(?:ًا)?\s+متزامن(?:ًا)?|समवर्ती\s+उपयोगकर्ता|gleichzeitige[nr]?\s+(?:nutzer|benutzer|anfragen|user)n?|parallele[nr]?\s+(?:nutzer|anfragen)n?|utilisateurs?\s+(?:simultan[ée]e?s?|concurrents?)|"
     r"requ[êe]tes?\s+simultan[ée]es|usuarios\s+(?:concurrentes|simult[áa]neos)|(?:peticiones|solicitudes)\s+simult[áa]neas|utenti\s+(?:simultanei|concorrenti|contemporanei)|"
     r"usu[áa]rios\s+simult[âa]neos|gelijktijdige\s+gebruikers|个?并发(?:用户|请求)|个?同时(?:在线)?用户|同時ユーザー|одновременных\s+пользователей|동시\s*사용자",
-    "concurrency": r"nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
+    "concurrency": r"同时(?:处理|进行|在线|运行)的?(?:请求|会话|用户)(?:数|量|数量)?|(?:請求|请求)(?:的)?并发(?:数|量)?|nebenläufigkeit|gleichzeitigkeit|concurrence|concurrencia|concorr[êe]ncia|并发(?:数|量)?|同時(?:実行数?|接続数?|リクエスト数?)?|동시\s*(?:요청|접속|처리)?(?:\s*수)?",
     "users": r"kullanıcı\w*|uživatel\w*|użytkownik\w*|användare|brugere|brukere|pengguna|người\s+dùng|користувач\w*|käyttäj\w+|felhasználó\w*|utilizadores|(?:be)?nutzern?|anwendern?|utilisat(?:eurs?|rices)|usuari[oa]s?|utenti|usu[áa]rios?|用户|ユーザー|사용자|пользовател(?:ей|я|и|ям)",
     "people": r"(?:ko)?llegen|kolleg(?:en|innen)|collègues|colegas|colleghi|人員|名(?=\s*[同で])|osób|lidí|kişi|personer|orang|usuários|personnes|personas|persone|pessoas|personen|leute|mitarbeiter(?:n|innen)?|employés|empleados|человек",
     "at once": r"同時(?:に)?(?:接続|利用)?(?=\s*\d)|samtidigt|samtidig|tegelijk(?:ertijd)?|aynı\s+anda|současně|jednocześnie|równocześnie|одночасно|en\s+simultané|de\s+forma\s+simultánea|simultáneamente|zur\s+selben\s+zeit|zugleich|все\s+сразу|вместе|gleichzeitig|zur\s+gleichen\s+zeit|en\s+parall[èe]le|en\s+m[êe]me\s+temps|simultan[ée]ment|a\s+la\s+vez|al\s+mismo\s+tiempo|simult[áa]neamente|en\s+paralelo|"
@@ -130,7 +130,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<!\d )(?<![\w.,])(?P<a>\d{1,3})[  ](?P<b>\d{3})(?=\s+(?:tok\w*|in\b|out\b|en\b|de\s+(?:sortie|salida|saída)|output|input|d'|prompt))", re.IGNORECASE), r"\g<a>\g<b>"),
     (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
     (re.compile(r"(?<!\w)\[(?P<key>[A-Za-z][A-Za-z_ ]{1,20})\]\s*:?\s*(?=[\w.])"), r", \g<key>: "),  # [COUNT] 4
-    (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?)\s*(?:あたり|당|に)?\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?의?\s*(?:请求|請求|リクエスト|요청|requests|req\b)"), r" \g<n> requests per minute "),
+    (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?|분)\s*(?:あたり|당|に)?\s*(?:(?:约|大约|大概|about|平均|평균|요청|약|requests)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?\s*(?:의|の)?\s*(?:请求|請求|リクエスト|요청|requests|req\b|(?<=건)|(?<=件))"), r" \g<n> requests per minute "),
     (re.compile(r"(?<!\d)1\s*(?:秒|seconds)\s*(?:あたり|에|당)\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:件|個|개)?의?\s*(?:リクエスト|요청|请求|requests)"), r" \g<n> requests per second "),
     (re.compile(r"(?<!\d),(?=\S)|(?<=\d),(?=[^\s\d])"), ", "),
     (re.compile(r"(?<=\d)\s+d(?:e\s+|')(?=[a-zà-ÿ]{3})", re.IGNORECASE), " "),  # 100 d'utilisateurs
@@ -161,6 +161,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
     (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
+    (re.compile(rf"(?:{_FOREMOST})\s*(?:is|ist|est|es|è|é|:|が|は)?\s*(?:a|o|la|die|der|le|el|il|lo)?\s*(?P<what>latency|throughput)\b", re.IGNORECASE), r"\g<what> first "),
     (re.compile(rf"\b(?P<what>latency|throughput)\s*(?:is\s+|ist\s+|est\s+|es\s+|è\s+|é\s+|の|が|を|は|이|가|은|는|을|를)?\s*(?:{_FOREMOST})", re.IGNORECASE), r"\g<what> first "),
     (re.compile(r"(?:追求|注重|优先考虑|优先保证)\s*(?P<what>latency|throughput)"), r" \g<what> first "),
     (re.compile(r"(?P<n>\d)\s*人"), r"\g<n> "),
@@ -171,7 +172,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"\bw/\s*", re.IGNORECASE), "with "),
     (re.compile(r"\b(?P<word>max|min|ca|approx|avg|mind|incl)\.(?=\s*\d)", re.IGNORECASE), r"\g<word>"),
     (re.compile(r"(?P<kind>(?:pipeline|tensor|expert)\s+parallelism|disaggregated|PP|TP|EP|DP)\s*(?:は|を|も|은|는|을|를)?\s*(?:使わない|使わずに?|使用しない|なし(?:で|に)?|無し|없이|없음|사용\s*안\s*함|쓰지\s*(?:말|않)\w*|不用|不要|禁用)"), r" without \g<kind> "),
-    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|seconds\s*당|秒間)\s*(?:钟\s*)?(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개)?의?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps)"), r" \g<n> requests per second "),
+    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|seconds\s*당|秒間)\s*(?:钟\s*)?(?:(?:约|大约|大概|about|平均|평균|요청|약|requests)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개|건)?\s*(?:의|の)?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps|(?<=건)|(?<=件))"), r" \g<n> requests per second "),
     (re.compile(r"(?P<h>\d{1,6})\s*台\s*(?P<n>\d{1,4})\s*卡\s*(?P<g>[A-Za-z]\w{1,12})"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"(?P<h>\d{1,6})\s*x\s*\(\s*(?P<n>\d{1,4})\s*x?\s*(?P<g>[^()]{1,30})\)"), r"\g<h>x\g<n> \g<g>"),  # 2x(8xH200)
     (re.compile(r"(?<=[\sA-Za-z])(?:は|を|が|で|に|の|は|을|를|은|는|이|가)(?=\s)"), " "),
@@ -190,7 +191,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
     (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])|(?<=[0-9])(?=[一-鿿])"), " "),
-    (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
+    (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:[^\W\d_]{3,14}-)?(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
     (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
     (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",{}\[\]]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
     (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table

@@ -29,15 +29,15 @@ SENTENCE = compiled(r"[;\n]|[.!?](?=\s|$)")
 
 _REFUSED_BEFORE = compiled(
     r"(?:\b(?:not|no|never|than|from|unlike|off|instead\s+of|rather\s+than|in\s+place\s+of|compared\s+(?:to|with)|vs\.?|versus|beats?|replac(?:e|es|ing)|formerly|previously|was|were|had|without|forget|ignor(?:e|ing)|drop(?:s|ped|ping)?|"
-    r"leav(?:e|es|ing)|left|retir(?:e|ed|ing)|reject(?:ed|ing)?|abandon(?:ed|ing)?|over|like|similar\s+to|as\s+(?:good|fast|cheap)\s+as|used\s+to\s+(?:be|run|use|have|serve)|evaluated|considered|tried|tested|compared|benchmarked|asked\s+for|ordered|wanted|hoped\s+for|"
+    r"leav(?:e|es|ing)|left(?!\s+with)|(?:переезжа\w+|переход\w*|мигриру\w+|уход\w+)\s+с|(?:wechsel\w*|umstieg|umsteigen|migrieren?|umzug|ziehen|weg)\s+von|(?:pass(?:er|ons|ez|age)|migr\w+|migration)\s+(?:de|da|desde|van)|retir(?:e|ed|ing)|reject(?:ed|ing)?|abandon(?:ed|ing)?|over|like|similar\s+to|as\s+(?:good|fast|cheap)\s+as|used\s+to\s+(?:be|run|use|have|serve)|evaluated|considered|tried|tested|compared|benchmarked|asked\s+for|ordered|wanted|hoped\s+for|"
     r"statt|anstatt|anstelle\s+von|nicht|kein\w*|au\s+lieu\s+d[eu']|pas|en\s+lugar\s+de|en\s+vez\s+de|al\s+posto\s+di|invece\s+di|em\s+vez\s+de|вместо)\b|而\s*不\s*是|不\s*是|代\s*替)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|any|on|with|use|using|for|der|den|dem|die|das|le|la|les|el|los)\s+){{0,3}}(?:{COUNT}\s*)?(?:x\s*)?(?:(?:nvidia|amd|old|older|existing)\s+){{0,2}}$"
 )
 """Right before a name that is not meant."""
 _MEANT_BEFORE = compiled(
-    r"(?:\b(?:use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+with|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)\s+(?:for|to|with)|changed\s+to|"
+    r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+with|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)\s+(?:for|to|with)|changed\s+to|"
     r"(?:purchase|order|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
-    r"(?:model|gpus?|hardware|hw|accelerators?|cluster|machines?|servers?|nodes?|cards?|boxes|production|prod|ours)\s*[:=])|换\s*成|改\s*用|改\s*为|改\s*成|升\s*级\s*到|现\s*在\s*用|[→»]|=>|->)"
+    r"(?:model|gpus?|hardware|hw|accelerators?|cluster|machines?|servers?|nodes?|cards?|boxes|production|prod|ours)\s*[:=])|换\s*成|改\s*用|改\s*为|改\s*成|升\s*级\s*到|现\s*在\s*用|[→»]|=>|->|(?<=\s)(?:на|auf|zu|naar)\b)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|on|onto|with|for|is|are|only|just|exactly|einen?|un|une|des|{COUNT}|x|nvidia|amd|new|nodes?|servers?|box(?:es)?|of|each|pair|张|块|台)[\W]{{0,3}}){{0,7}}$"
 )
 """Right before a name that is meant."""
@@ -61,6 +61,10 @@ _TAKEN_BACK = compiled(
     r"\b(?:(?:no|or|oh)?,?\s*wait|(?<=[,.;]\s)no(?=,)|let'?s\s+(?:go\s+with|take|use|say)|scratch\s+that|strike\s+that|i\s+mean|i\s+meant|oops|or\s+rather|my\s+bad|correction|typo)\b"
 )
 """What follows stands instead of what was said before."""
+_UNREAL = compiled(
+    r"\b(?:if|had\s+we|suppose|imagine|once\s+(?:we|the)|would(?:'ve|\s+have)|next\s+(?:year|quarter|month|spring|summer|fall|autumn|winter)|wenn|falls|si\s+(?:nous|on|tuvi\w+|hubi\w+)|se\s+avessimo|если)\b|如\s*果|もし|만약"
+)
+"""What is said of what is not there: no wish in it is one."""
 _MEASURED = compiled(
     r"\d[\d,.]*\s?k?\s*(?:tok\w*|in\b|out\b|inputs?|outputs?|prompts?|concurren\w*|users?|sessions?|in[- ]flight|parallel)|\d\s*/\s*\d|\b(?:isl|osl|ttft|tpot)\b"
 )
@@ -72,7 +76,7 @@ _GONE = compiled(
     r"\b(?:gone|retired|retires?|decommissioned|sold|returned|dropped|rejected|history|off\s+limits|cancel+ed|scrapped|replaced|too\s+\w+|not|n't|never|taken|reserved|belongs?|obsolete|over|elsewhere|reference|fyi|comparison|info)\b"
 )
 EDIT = compiled(
-    r"(?:^|(?<=\n)|(?<=[.!?)]\s))\W{0,4}(?:(?:edit|edited|update|updated|upd|correction|corrected|erratum|errata|amendment|addendum|p\.?\s?s|korrektur|nachtrag|aktualisierung|correctif|rectificatif|mise\s+à\s+jour|corrección|actualización|correzione|aggiornamento|correção|atualização)\b\.?\s*(?:\d|\([^)\n]{0,30}\)|[-/.\d\s]{1,12})?\s*[:,-]|(?:更正|补充|更新|修正|訂正|追記|정정|수정|추가)\s*[:,])"
+    r"(?:^|(?<=\n)|(?<=[.!?)]\s))\W{0,4}(?:--?\s*(?:sorry|oops|wait|hold\s+on|correction)\b(?=[\s,!.:-])|(?:edit|edited|update|updated|upd|correction|corrected|erratum|errata|amendment|addendum|p\.?\s?s|korrektur|nachtrag|aktualisierung|correctif|rectificatif|mise\s+à\s+jour|corrección|actualización|correzione|aggiornamento|correção|atualização)\b\.?\s*(?:\d|\([^)\n]{0,30}\)|[-/.\d\s]{1,12})?\s*[:,-]|(?:更正|补充|更新|修正|訂正|追記|정정|수정|추가)\s*[:,])"
 )
 """Begins what is added later: it stands over what was written before."""
 
@@ -90,10 +94,15 @@ def weight(text: str, span: SPAN) -> float:
     start, end = span
     clause, sentence = around(text, span, CLAUSE), around(text, span, SENTENCE)
     before = text[max(sentence[0], start - 60) : start]
-    score = 2.0 * (_FOR.search(text, *clause) is not None) - 2.5 * (_AGAINST.search(text, *clause) is not None)
-    score += _FOR.search(text, sentence[0], clause[0]) is not None
+    unreal = _UNREAL.search(text, *clause) is not None
+    score = 2.0 * (not unreal and _FOR.search(text, *clause) is not None) - 2.5 * (
+        _AGAINST.search(text, *clause) is not None
+    )
+    score += not unreal and _FOR.search(text, sentence[0], clause[0]) is not None
     score -= _AGAINST.search(text, sentence[0], clause[0]) is not None
-    score -= 3.0 * (_REFUSED_BEFORE.search(before) is not None) - 2.0 * (_MEANT_BEFORE.search(before) is not None)
+    score -= 3.0 * (_REFUSED_BEFORE.search(before) is not None) - 2.0 * (
+        not unreal and _MEANT_BEFORE.search(before) is not None
+    )
     score -= 3.0 * (_REFUSED_BEHIND.match(text, end) is not None)
     score += _MEASURED.search(text, *sentence) is not None
     following = around(text, (min(len(text), sentence[1] + 2),) * 2, SENTENCE)

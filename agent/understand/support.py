@@ -31,11 +31,19 @@ def support(text: str, span: SPAN, named: list[SPAN]) -> float:
     score += _says(text, low, near_low, wanted=True) - _says(text, low, near_low, wanted=False)
     score += any(low <= a < high for a, _ in named)
     words = text[max(0, start - 20) : end]
+    score -= 3.0 * (_DENIED.search(text[max(near_low, start - 40) : start]) is not None)
+    score -= 3.0 * (_CAPS.search(text[start:end]) is not None)
     return score + (
         _LIMIT.search(text, max(0, start - 16), start) is not None or _LIMIT_WITHIN.search(words) is not None
     )
 
 
+_DENIED = compiled(
+    r"(?:(?:\b(?:not|no|never|instead\s+of|rather\s+than|without|nicht|kein\w*|pas|sin|non|senza)|n't)\s+(?:\w+\s+){0,3}|--max[-_]\w+(?:[-_]\w+)*[= ]\s*)$"
+)
+"""Right before a value that is not meant, or that only caps what the server takes."""
+_CAPS = compiled(r"\bmax[-_](?:num[-_]seqs|model[-_]len|batch[-_]size|num[-_]batched[-_]tokens)\b")
+"""A setting of a server that only caps what it takes."""
 _LIMIT_WITHIN = compiled(r"\b(?:under|below|within|at\s+most|max\w*|up\s+to|less\s+than|limit)\b|<|≤")
 
 

@@ -125,8 +125,9 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
         both = bare and index and EATEN not in text[slice(*pieces[index - 1])]
         span = (pieces[index - 1][0], end) if both else _in_brackets(text, (start, end), match.start())
         words = text[slice(*span)]
-        binds = _BINDS.search(words) or any(v.mentions(words) for v in vocabularies)
-        if binds and not _KINDS.search(words):
+        named = [m for v in vocabularies for m in v.mentions(words)]
+        meant = any(weight(text, (span[0] + m.span[0], span[0] + m.span[1])) > CLEARLY for m in named[:MOST_WEIGHED])
+        if (_BINDS.search(words) or named) and not meant and not _KINDS.search(words):
             hardware = _HARDWARE.search(text, start, end) is not None
             text = _eaten(text, span, notes)
             text = _with_models(text, (span[0], words), vocabularies[0]) if hardware else text
@@ -155,6 +156,8 @@ _KINDS = compiled(
 """Parallelism and goals: that they do not count is a wish."""
 
 
+CLEARLY = 2.0
+"""Weight of a name that is meant in spite of such words."""
 MOST_WEIGHED = 3
 """Names of a sentence that are looked at."""
 

@@ -91,6 +91,7 @@ _BECOMES = compiled(
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 
 _LOAD = (
+    compiled(rf"(?P<n>{COUNT})\s+[a-z]{{3,14}}\s+(?:(?:are|is|will\s+be|sit|may\s+be)\s+)?(?:(?!\d)[a-z]{{2,14}}\s+){{0,5}}at\s+(?:the\s+same|any\s+one|any\s+given|any|one)\s+(?:moment|time|instant)\b"),
     compiled(
         rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
@@ -101,6 +102,8 @@ _LOAD = (
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,16}}\s+){{0,4}}(?:at\s+(?:once|(?:a|the\s+same|any|any\s+(?:one|given)|one)\s+(?:time|moment|instant|point))|simultaneously|concurrently|in\s+parallel|in[- ]flight)\b"),
     compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
+    compiled(rf"(?P<n>{COUNT})\s+(?:(?:running|open|pending|outstanding|ongoing|live)\s+(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\b|(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\s+(?:are\s+)?(?:open|running|pending|outstanding|ongoing|in\s+progress|live|going\s+on)\b)"),
+    compiled(rf"\b(?:in[- ]flight|open|running|concurrent|simultaneous)\s+(?:requests?|sequences?|sessions?|users?)\s+(?:(?:is|are|average|averages|averaging|number|count|of|about|around|roughly)\s+){{1,4}}(?P<n>{COUNT})"),
     compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
@@ -113,6 +116,14 @@ _RATE = compiled(
     r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?|questions?|documents?|docs?|jobs?|emails?|chats?|conversations?|completions?|generations?|transactions?|searches|lookups?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
+_ARRIVING = compiled(
+    r"\b(?:requests?|queries|calls?|prompts?|they|traffic|load)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+)
+"""`requests arrive at 18 per second`."""
+_OTHER_NOUN = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,9}}(?:\.\d{{1,3}})?)\s*(?P<k>k)?\s+(?!image|frame|photo|picture|video|tok|word|page|char|time|euro|dollar|user|people|visitor|customer|employee|hour|day|minute|second|step|layer|ms\b|gb|tb|mb|kw|watt|gpu|card|node|server|host|replica|concurr|session|stream|x\b|in\b|out\b|per\b|on\b|at\b|or\b|and\b|to\b|of\b|is\b|as\b)(?:[a-z]{{3,14}}\s+)?(?!image|frame|photo|picture|video|tok|word|page|char|time|user|people|visitor|customer|session|stream|hour|day|minute|second|month|week|year|on\b|in\b)[a-z]{{3,14}}s\s*(?:/|per|an?|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+)
+"""A rate of things nobody here knows: `180 contracts an hour`."""
 _EVERY = compiled(
     rf"(?P<n>{COUNT})\s+(?:new\s+)?(?:req(?:uest)?|quer(?:y|ies)|prompt|call|message|question|job|document)s?\s+(?:arrives?\s+|comes?\s+(?:in\s+)?|is\s+sent\s+)?(?:every|each|per|in)\s+(?P<m>\d{{1,4}}(?:\.\d{{1,3}})?|other)\s+(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)s?\b"
 )
@@ -244,10 +255,14 @@ def _load(scan: Scan, notes: Notes) -> dict[str, object]:
     rates = (
         [(_every(m), m.span()) for m in scan.take(_EVERY)]
         + [(_rate(m), m.span()) for m in scan.take(_RATE)]
+        + [(_rate(m), m.span()) for m in scan.take(_ARRIVING)]
         + [(float(m["n"]), m.span()) for m in scan.take(_RATE_LABEL)]
     )
+    for match in () if rates else scan.take(_OTHER_NOUN):
+        rates.append((_rate(match), match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as {rates[-1][0]:g} requests per second")
     counts = [(_count(m["n"]), m.span()) for pattern in _LOAD for m in scan.take(pattern)]
-    counts = [(n, s) for n, s in counts if scan.original[s[0] : s[0] + 2] not in ("a ", "A ")] or counts
+    counts = [(n, s) for n, s in counts if scan.original[s[0] : s[0] + 3].lower().rstrip("n ") != "a"] or counts
     for match in () if counts or rates else scan.take(_PEOPLE):
         counts.append((count_of(match["n"]), match.span()))
         notes.assume(f"`{scan.words(match.span())}` read as {counts[-1][0]} concurrent requests: all of them at once")
@@ -279,9 +294,10 @@ def _rate(match: re.Match[str]) -> float:
     """Requests per second."""
     words = match["n"]
     amount = float(number_of(words)) if words[0].isdigit() else float(count_of(words))
-    unit = (match["unit"] or ("min" if (match["short"] or "").lower() in {"rpm", "qpm", "r/m", "r/min"} else "s"))[
-        0
-    ].lower()
+    unit = (
+        match["unit"]
+        or ("min" if (match.groupdict().get("short") or "").lower() in {"rpm", "qpm", "r/m", "r/min"} else "s")
+    )[0].lower()
     return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
 
 

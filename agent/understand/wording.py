@@ -19,7 +19,7 @@ from agent.understand.told import without_told
 
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, followed: bool = False) -> Scan:
     """The text as the extractors read it."""
-    scan = Scan(with_plain_hosts(with_plain_tables(without_runs(text)[:MAX_CHARACTERS]), notes))
+    scan = Scan(with_plain_hosts(with_plain_tables(with_plain_thousands(without_runs(text)[:MAX_CHARACTERS])), notes))
     plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.unlike_words, notes), notes)
     plain = without_struck(plain, notes)
     scan.original = notes.text = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
@@ -277,12 +277,14 @@ _PEAK = compiled(
 )
 _STATISTIC = r"(?:min(?:imum)?|p\s?\d{1,2}(?:\.\d)?|median|mean|avg|average|typical|max(?:imum)?)"
 _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
+_OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
+_RUN_OF = rf"(?:(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
-    rf"(?<![\w.]){_STATISTIC}\s*[:=]?\s*(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*[,/;|]\s*(?:and\s+)?{_STATISTIC}\s*[:=]?\s*(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
+    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
 """One quantity by several statistics: `min 200 / mean 1700 / max 16k`."""
 _ONE_STATISTIC = compiled(
-    rf"(?P<name>{_STATISTIC})\s*[:=]?\s*(?P<n>(?:{_SPREAD_VALUE})\s?k?)\b(?P<unit>\s*tok(?:en)?s?\b)?"
+    rf"(?P<name>{_STATISTIC}){_OF_IT}(?P<n>(?:{_SPREAD_VALUE})\s?k?)\b(?P<unit>\s*tok(?:en)?s?\b)?"
 )
 _STATISTIC_ORDER = ("mean", "avg", "average", "typical", "median", "p50")
 
@@ -298,10 +300,66 @@ def _central(match: re.Match[str], notes: Notes) -> str:
     ):
         return match.group()
     notes.assume(f"`{' '.join(match.group().split())}`: planned for the {name}")
-    return f"{parts[name]['n']}{parts[name]['unit'] or ''}"
+    unit = parts[name]["unit"] or (" tokens" if "tok" in match.group().lower() else "")
+    return f"{parts[name]['n']}{unit}"
 
 
+_DOTTED = re.compile(
+    r"(?<![\w.,])[1-9]\d{0,2}\.\d{3}(?=\s*(?:[^\W\d_]{3,14}[- ])?(?:tok|jeton|トークン|토큰))", re.IGNORECASE
+)
+_DOTTED_ALIKE = re.compile(r"(?<![\w.,])(?P<a>[1-9]\d{0,2})\.(?P<b>\d{3})(?![\w.,]*\d)(?!\s*(?:ms|s|sec\w*|%)\b)")
+
+
+def with_plain_thousands(text: str) -> str:
+    """`1.200` as 1200 where the text writes thousands with a dot elsewhere (`16.000 tokens`)."""
+    return _DOTTED_ALIKE.sub(r"\g<a>\g<b>", text) if _DOTTED.search(text) else text
+
+
+_PER_PAGE = compiled(
+    r"\b(?:(?:an?|each|every|one)\s+page\s+(?:comes?\s+to|is|has|holds?|takes?|makes?|averages?|counts?)\s+(?:about\s+|around\s+|some\s+|roughly\s+|~\s*)?(?P<a>\d[\d,]{1,5})\s*tok\w*|(?:at\s+|with\s+|we\s+count\s+|counting\s+|assume\s+)?(?:about\s+|around\s+|some\s+|roughly\s+|~\s*)?(?P<b>\d[\d,]{1,5})\s*tok\w*\s+(?:to\s+(?:the|a)|per|a|each|/)\s*page)\b"
+)
+_PAGES = compiled(
+    r"(?<![\w.,])(?:(?P<half>(?:one|a|1)\s+pages?\s+and\s+a\s+half|(?:one|1)\s+and\s+a\s+half\s+pages?)|(?P<n>\d{1,4}(?:\.\d)?|an?|one)[\s-]+pages?)\b(?!\s+(?:comes?|is|holds?|takes?))"
+)
+
+
+def with_plain_pages(text: str, notes: Notes) -> str:
+    """Pages as tokens, where the text says how many tokens a page has."""
+    each = _PER_PAGE.search(text)
+    if each is None:
+        return text
+    tokens = int((each["a"] or each["b"]).replace(",", ""))
+
+    def counted(match: re.Match[str]) -> str:
+        words = match["n"] or ""
+        pages = 1.5 if match["half"] else float(words) if words[:1].isdigit() else 1.0
+        notes.assume(f"`{' '.join(match.group().split())}` read as {pages * tokens:g} tokens: {tokens} for each page")
+        return f"{pages * tokens:g} tokens"
+
+    return (
+        _PAGES.sub(counted, text[: each.start()]) + EATEN * len(each.group()) + _PAGES.sub(counted, text[each.end() :])
+    )
+
+
+_WORDS_THEN_TOKENS = compiled(r"(?<![\w.,])\d[\d,]*\s+words\b(?=[^.;\n\d]{0,50}\d[\d,]*\s*tok)")
+"""A length in words before the same in tokens: `1,400 words, which are 1,900 tokens`."""
+_OUT_OF_TEN = compiled(
+    r"(?<![\w.,])(?P<a>\d{1,2})\s+(?:out\s+of|in|of|of\s+every|out\s+of\s+every)\s+(?P<b>10|100|5|4|3|8|20)\s+(?=(?:prompt|input|context)?\s*tokens?\b)"
+)
 _IDIOMS = (
+    (_WORDS_THEN_TOKENS, ""),
+    (
+        compiled(
+            r",?\s*(?:which\s+|that\s+)?(?:our|the|its)\s+tokeni[sz]er\s+(?:turns\s+(?:it\s+)?into|makes(?:\s+into)?|counts\s+as|sees\s+as)\b"
+        ),
+        " is",
+    ),
+    (
+        compiled(
+            r"\b(?:lengths?|prompts?|inputs?|outputs?|answers?|completions?)\s+(?:runs?|ranges?|var(?:y|ies)|go(?:es)?)(?=\s+\d[\d,.]*k?\s*(?:tok|[;,.]))"
+        ),
+        "is",
+    ),
     (compiled(r"\b(?:turn|work|come)(?:s|ed)?\s+out\s+(?:to\s+be|at|as)\b"), "are"),
     (
         compiled(
@@ -342,6 +400,10 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
         notes.assume(f"`{match.group().strip()}` read as its upper end, {match['b']}{scale}")
         return f"{match['b']}{scale}"
 
+    text = with_plain_pages(text, notes)
+    text = _OUT_OF_TEN.sub(
+        lambda m: f"{100 * int(m['a']) / int(m['b']):g}% of " if int(m["a"]) < int(m["b"]) else m.group(), text
+    )
     for pattern, plain in _IDIOMS:
         text = pattern.sub(plain, text)
     text = _STATISTICS.sub(lambda m: _central(m, notes), text)
@@ -352,9 +414,9 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
 # --- the past and corrections -------------------------------------------------------------------------------------------
 
 _PAST = compiled(
-    r"\b(?:last\s+(?:year|month|week|quarter)|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|(?:we|it|this|that|there)\s+used\s+to|"
+    r"\b(?:last\s+(?:year|month|week|quarter)(?!'s\s+(?:\w+\s+)?(?:logs?|traffic|traces?|metrics|monitoring|stat\w*|data|numbers|telemetry|histogram\w*))|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|(?:we|it|this|that|there)\s+used\s+to|"
     r"we(?:'ve|'d|\s+have|\s+had)?\s+(?:once\s+|already\s+|first\s+)?(?:ran|had|tried|tested|benchmarked|were\s+running)|früher|bisher|auparavant|antes|nous\s+avons\s+(?:essayé|testé)|hemos\s+probado|abbiamo\s+provato)\b"
-    r"(?:[^;.\n]|\.(?=\d)){0,200}?(?:;|[.!](?:\s|$)|\n|$|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b|(?=,?\s*\b(?:(?:and|but|so)\s+)?(?:please\b|(?:we|i)(?:'d|\s+would|\s+now)?\s+(?:want|need|like|plan)\b)))"
+    r"(?:[^;.\n]|\.(?=\d)){0,200}?(?:;|[.!](?:\s|$)|\n|$|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b|(?=,?\s*\b(?:so\s+(?=no\b|we\b|please\b|don'?t\b|let\b|weights?\b|it\b|the\b)|(?:(?:and|but|so)\s+)?(?:please\b|(?:we|i)(?:'d|\s+would|\s+now)?\s+(?:want|need|like|plan)\b))))"
 )
 _ACQUIRED = compiled(
     r"\b(?:bought|received|ordered|purchased|rented|delivered|arrived|installed|acquired|got(?=\s+(?:\w+\s+){0,2}?\d+\s*x?\s*[a-z]{1,2}\d{2,3}))\b"

@@ -29,6 +29,8 @@ FILES = (
     "understanding_unseen_11.yaml",
     "understanding_unseen_12.yaml",
     "understanding_unseen_13.yaml",
+    "understanding_unseen_14.yaml",
+    "understanding_unseen_15.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
