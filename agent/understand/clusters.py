@@ -260,7 +260,7 @@ def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: N
     by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
     lost = count * (hosts if match["each"] else 1) * (1 if by_gpu else per_host)
     left = hosts * per_host - lost
-    if match["each"] and 0 < per_host - count:
+    if match["each"] and per_host - count > 0:
         notes.assume(
             f"`{scan.words(match.span())}`: planned for {per_host - count} of the {per_host} GPUs of each host"
         )

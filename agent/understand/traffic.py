@@ -121,7 +121,7 @@ _ARRIVING = compiled(
 )
 """`requests arrive at 18 per second`."""
 _OTHER_NOUN = compiled(
-    rf"(?<![\w.,])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,9}}(?:\.\d{{1,3}})?)\s*(?P<k>k)?\s+(?!image|frame|photo|picture|video|tok|word|page|char|time|euro|dollar|user|people|visitor|customer|employee|hour|day|minute|second|step|layer|ms\b|gb|tb|mb|kw|watt|gpu|card|node|server|host|replica|concurr|session|stream|x\b|in\b|out\b|per\b|on\b|at\b|or\b|and\b|to\b|of\b|is\b|as\b)(?:[a-z]{{3,14}}\s+)?(?!image|frame|photo|picture|video|tok|word|page|char|time|user|people|visitor|customer|session|stream|hour|day|minute|second|month|week|year|on\b|in\b)[a-z]{{3,14}}s\s*(?:/|per|an?|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+    r"(?<![\w.,])(?P<n>\d{1,3}(?:,\d{3})+|\d{1,9}(?:\.\d{1,3})?)\s*(?P<k>k)?\s+(?!image|frame|photo|picture|video|tok|word|page|char|time|euro|dollar|user|people|visitor|customer|employee|hour|day|minute|second|step|layer|ms\b|gb|tb|mb|kw|watt|gpu|card|node|server|host|replica|concurr|session|stream|x\b|in\b|out\b|per\b|on\b|at\b|or\b|and\b|to\b|of\b|is\b|as\b)(?:[a-z]{3,14}\s+)?(?!image|frame|photo|picture|video|tok|word|page|char|time|user|people|visitor|customer|session|stream|hour|day|minute|second|month|week|year|on\b|in\b)[a-z]{3,14}s\s*(?:/|per|an?|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
 )
 """A rate of things nobody here knows: `180 contracts an hour`."""
 _EVERY = compiled(
