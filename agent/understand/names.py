@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from agent.understand.scan import SPAN
@@ -74,9 +74,15 @@ class Vocabulary:
         return frozenset(name[:end] for name in self._whole for end in range(1, len(name) + 1))
 
     @cached_property
-    def _pieces(self) -> dict[str, list[frozenset[str]]]:
-        """Pieces of every name of a key, its own first."""
-        return {key: [frozenset(pieces(name)) for name in names] for key, names in self.names.items()}
+    def _holders(self) -> dict[str, list[tuple[str, bool, frozenset[str]]]]:
+        """By family: the names that hold its word, as their key, whether the name is the key of that family, and their pieces."""
+        found: dict[str, list[tuple[str, bool, frozenset[str]]]] = {family: [] for family in self.families}
+        for key, names in self.names.items():
+            for name in names:
+                held = frozenset(pieces(name))
+                for family in held & self.families:
+                    found[family].append((key, name == key and family == self._heads[key], held))
+        return found
 
     @cached_property
     def _heads(self) -> dict[str, str]:
@@ -140,25 +146,27 @@ class Vocabulary:
         head = _PIECE.findall(words[0].text)
         if not head or head[0] not in self.families:
             return None, 0
-        wanted, used = list(head), 1
+        wanted, used = tuple(head), 1
         keys = self._named(wanted)
         while keys and used < len(words) and _close_together(text, words[: used + 1]):
-            more = [*wanted, *_PIECE.findall(words[used].text)]
+            more = (*wanted, *_PIECE.findall(words[used].text))
             fewer = self._named(more)
             if not fewer:
                 break
             keys, wanted, used = fewer, more, used + 1
         span = (words[0].span[0], words[used - 1].span[1])
-        if wanted == head[:1] and _GOES_ON.match(text, span[1]):
+        if len(wanted) == 1 and _GOES_ON.match(text, span[1]):
             return None, used
         return (Mention(simplest(keys), span, exact=False), used) if keys else (None, 0)
 
-    def _named(self, wanted: Sequence[str]) -> tuple[str, ...]:
+    @cached_property
+    def _named(self) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
         """Keys of the family that have all these pieces; keys that have them only in another name of theirs when there are no such keys."""
-        own = tuple(
-            k for k, names in self._pieces.items() if self._heads[k] == wanted[0] and _has_all(names[0], wanted)
-        )
-        return own or tuple(key for key, names in self._pieces.items() if any(_has_all(name, wanted) for name in names))
+        return lru_cache(maxsize=4_096)(self._with_pieces)
+
+    def _with_pieces(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        having = [(key, own) for key, own, held in self._holders[wanted[0]] if _has_all(held, wanted)]
+        return tuple(key for key, own in having if own) or tuple(dict.fromkeys(key for key, _ in having))
 
     def nearest(self, name: str, limit: int = 3) -> tuple[str, ...]:
         """Keys whose names look most like `name`, best first."""
@@ -176,6 +184,7 @@ def _has_all(held: frozenset[str], wanted: Sequence[str]) -> bool:
     return all(p in held or (p.isdigit() and any(h.startswith(f"{p}.") for h in held)) for p in wanted)
 
 
+@lru_cache(maxsize=1_024)
 def simplest(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that are really different.
 
