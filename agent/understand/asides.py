@@ -26,7 +26,7 @@ _WONDERS = compiled(
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
 )
 _SOFT = compiled(
-    r"\b(?:you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""

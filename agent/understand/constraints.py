@@ -98,7 +98,7 @@ _GPUS = compiled(
 
 _OF_THEM = compiled(
     rf"(?:\b(?:use|using|take|get|have|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
-    r"(?=\d{1,5}\s+(?:x\s*)?(?:gpus?|cards?|accelerators?|(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3})s?\b(?!\s*(?:-\w+\s*)?(?:nodes?|servers?|hosts?|box|machines?|systems?)))"
+    r"(?=\d{1,5}\s+(?:x\s*)?(?:gpus?|cards?|accelerators?|(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3})s?\b(?!\s*(?:-\w+\s*)?(?:nodes?|servers?|hosts?|box|machines?|systems?))(?!\s+(?:are|is|were|have|has|belong|go|run)\b))"
 )
 """`3 of the 8 GPUs`: the cluster has 8, the plan uses 3."""
 

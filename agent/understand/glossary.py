@@ -130,7 +130,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<!\d )(?<![\w.,])(?P<a>\d{1,3})[  ](?P<b>\d{3})(?=\s+(?:tok\w*|in\b|out\b|en\b|de\s+(?:sortie|salida|saída)|output|input|d'|prompt))", re.IGNORECASE), r"\g<a>\g<b>"),
     (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
     (re.compile(r"(?<!\w)\[(?P<key>[A-Za-z][A-Za-z_ ]{1,20})\]\s*:?\s*(?=[\w.])"), r", \g<key>: "),  # [COUNT] 4
-    (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?|분)\s*(?:あたり|당|に)?\s*(?:(?:约|大约|大概|about|平均|평균|요청|약|requests)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?\s*(?:의|の)?\s*(?:请求|請求|リクエスト|요청|requests|req\b|(?<=건)|(?<=件))"), r" \g<n> requests per minute "),
+    (re.compile(r"(?:[每毎]|1)?\s*(?:分钟|分鐘|分間?|minutes?|분)\s*(?:あたり|당|に)?\s*(?:(?:约|大约|大概|about|平均|평균|요청(?:은|이|을)?|약|requests(?:은|이)?|은|는)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|個|件|개|건)?\s*(?:의|の)?\s*(?:请求|請求|リクエスト|요청|requests|req\b|(?<=건)|(?<=件))"), r" \g<n> requests per minute "),
     (re.compile(r"(?<!\d)1\s*(?:秒|seconds)\s*(?:あたり|에|당)\s*(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:件|個|개)?의?\s*(?:リクエスト|요청|请求|requests)"), r" \g<n> requests per second "),
     (re.compile(r"(?<!\d),(?=\S)|(?<=\d),(?=[^\s\d])"), ", "),
     (re.compile(r"(?<=\d)\s+d(?:e\s+|')(?=[a-zà-ÿ]{3})", re.IGNORECASE), " "),  # 100 d'utilisateurs
@@ -172,7 +172,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"\bw/\s*", re.IGNORECASE), "with "),
     (re.compile(r"\b(?P<word>max|min|ca|approx|avg|mind|incl)\.(?=\s*\d)", re.IGNORECASE), r"\g<word>"),
     (re.compile(r"(?P<kind>(?:pipeline|tensor|expert)\s+parallelism|disaggregated|PP|TP|EP|DP)\s*(?:は|を|も|은|는|을|를)?\s*(?:使わない|使わずに?|使用しない|なし(?:で|に)?|無し|없이|없음|사용\s*안\s*함|쓰지\s*(?:말|않)\w*|不用|不要|禁用)"), r" without \g<kind> "),
-    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|seconds\s*당|秒間)\s*(?:钟\s*)?(?:(?:约|大约|大概|about|平均|평균|요청|약|requests)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개|건)?\s*(?:의|の)?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps|(?<=건)|(?<=件))"), r" \g<n> requests per second "),
+    (re.compile(r"(?:[每毎]\s*(?:秒|seconds?)|초당|seconds\s*당|秒間)\s*(?:钟\s*)?(?:(?:约|大约|大概|about|平均|평균|요청(?:은|이|을)?|약|requests(?:은|이)?|은|는)\s*){0,3}(?P<n>\d{1,9}(?:\.\d{1,3})?)\s*(?:个|件|개|건)?\s*(?:의|の)?\s*(?:请求|リクエスト|요청|req(?:uest)?s?|qps|(?<=건)|(?<=件))"), r" \g<n> requests per second "),
     (re.compile(r"(?P<h>\d{1,6})\s*台\s*(?P<n>\d{1,4})\s*卡\s*(?P<g>[A-Za-z]\w{1,12})"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"(?P<h>\d{1,6})\s*x\s*\(\s*(?P<n>\d{1,4})\s*x?\s*(?P<g>[^()]{1,30})\)"), r"\g<h>x\g<n> \g<g>"),  # 2x(8xH200)
     (re.compile(r"(?<=[\sA-Za-z])(?:は|を|が|で|に|の|は|을|를|은|는|이|가)(?=\s)"), " "),

@@ -138,7 +138,7 @@ def with_plain_tables(text: str) -> str:
             return match.group()
         return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
-    text = _without_comments(_one_column(text))
+    text = with_ended_lines(_without_comments(_one_column(text)))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
     return _LINES.sub(_paired, _TABLE.sub(pairs, text))
@@ -170,6 +170,21 @@ def _one_column(text: str) -> str:
         f"{cells[0]}: {cells[meant[0]]}" for _, cells in rows[1:] if not all(_RULE.fullmatch(c or "-") for c in cells)
     ]
     return f"{text[: rows[0][0].start()]}{chr(10).join(kept)}{text[rows[-1][0].end() :]}"
+
+
+_KEY_LINE = re.compile(
+    r"^(?P<line>[ \t]*[-*•]?[ \t]*[A-Za-z][\w /()#.-]{1,40}?[ \t]*[:=][ \t]*[^\s:][^\n]*?)(?<![;,.:{(\[?!])[ \t]*$",
+    re.MULTILINE,
+)
+LEAST_KEYS = 3
+"""Lines of keys and values that make a text a form."""
+
+
+def with_ended_lines(text: str) -> str:
+    """A form with a mark at the end of every line, so that no value is read with the key of the next line."""
+    if len(_KEY_LINE.findall(text)) < LEAST_KEYS or "|" in text or "{" in text:
+        return text
+    return _KEY_LINE.sub(r"\g<line>;", text)
 
 
 _COMMENT = re.compile(r"^[ \t]*(?:#|//|;)[ \t]*(?P<key>[A-Za-z_-]{2,30})[ \t]*[:=][^\n]*$", re.MULTILINE)
