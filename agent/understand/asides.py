@@ -26,7 +26,7 @@ _WONDERS = compiled(
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
 )
 _SOFT = compiled(
-    r"\b(?:you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
@@ -61,7 +61,7 @@ _PLAN_SOUGHT = compiled(
 )
 MOST_WORDS = 7
 """Words of a clause that is a question by its mark alone: `TP16 OK?`."""
-_RUNS = r"(?:run|runs|running|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
+_RUNS = r"(?:(?:deployment|set-?up|config\w*|layout|system)\s+is|run|runs|running|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
 _TODAY = r"(?:currently|today|at\s+(?:the\s+moment|present)|right\s+now|presently|nowadays|these\s+days|as\s+of\s+(?:now|today)|so\s+far|momentan|derzeit|aktuell|zurzeit|bislang|actuellement|aujourd'hui|actualmente|hoy|atualmente|hoje|attualmente|oggi)"
 _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|winter|night|sprint)|yesterday|previously|formerly|originally|back\s+then|(?:years?|months?|weeks?|days?)\s+ago|in\s+the\s+past|earlier\s+this\s+\w+|früher|bisher|letzte[ns]?\s+(?:jahr|woche|monat|quartal)|auparavant|avant|l'an\s+dernier|antes|el\s+año\s+pasado|prima)"
 _TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|considered|looked\s+(?:at|into)|played\s+with|investigated|explored|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"
@@ -108,6 +108,8 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
                 _told(scan, notes, match.span(), "alternatives: the plan chooses")
     for span in [*_weighed(scan.text, named), *_wondered(scan.text, named)]:
         _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
+    for span in list(_soft(scan.text)):
+        _pass(scan, notes, span, DEGREES, "an idea, not a wish: the plan chooses")
     for span in list(_past_and_present(scan.text)):
         _pass(scan, notes, span, DEGREES, "told of how it was or is, not asked for")
 
@@ -157,13 +159,26 @@ def _weighed(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
             yield from [(start, end)] if not any(start <= a < end for a, _ in named) else []
 
 
+SHORT = 6
+"""Words of a sentence that only says that the one before is no wish."""
+
+
+def _soft(text: str) -> Iterator[SPAN]:
+    """Sentences that leave the choice to the plan, with the one before where they say nothing else (`You decide.`)."""
+    before: SPAN | None = None
+    for sentence in _SENTENCE.finditer(text):
+        words = sentence.group()
+        if _SOFT.search(words) is not None and _MUST.search(words) is None and _THE_REST.search(words) is None:
+            if before is not None and len(words.split()) <= SHORT and _MUST.search(text, *before) is None:
+                yield before
+            yield sentence.span()
+        before = sentence.span() if words.strip() else before
+
+
 def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """Sentences, or what is left of them, that ask which choice is right."""
     for sentence in _SENTENCE.finditer(text):
         words = sentence.group()
-        if _SOFT.search(words) is not None and _MUST.search(words) is None and _THE_REST.search(words) is None:
-            yield sentence.span()
-            continue
         if _BINDING.search(words) is not None:
             continue
         maybe = _MAYBE.search(words)

@@ -19,7 +19,7 @@ from agent.understand.rivals import restored, without_rivals
 from agent.understand.scan import MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
 from agent.understand.standing import Place, standing
-from agent.understand.traffic import find_workload, whole_load
+from agent.understand.traffic import cached_part, find_workload, whole_load
 from agent.understand.wording import scanned
 from knowledge import catalogue
 from strategy.errors import plainly
@@ -140,6 +140,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     }
     settle(document, look, scan, notes)
     whole_load(scan, cluster, workload, notes)
+    cached_part(scan, workload, notes)
     return document
 
 

@@ -16,6 +16,8 @@ _REFUSED = compiled(
     r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
 )
 """Before an engine that is not wanted."""
+_PORTUGUESE = compiled(r"\b(?:não|são|qual|preciso|precisamos|queremos|requisiç\w+|máximo|divisão|pessoal|servidor)\b")
+"""Where `no` means `in the`."""
 _OBJECTIVES = {
     "min_gpus": compiled(
         r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!\s+(?:copies|replicas|instances|stages|ranks|ways|(?:gpus?|cards?|nodes?)\s+(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)\b|(?:gpus?|cards?|nodes?)\s+(?:for|per|on)\s+(?:each|prefill|decode|every|either|a)\b))(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
@@ -148,14 +150,17 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
         found["serving"] = "disaggregated"
     for pattern in _ENGINES.values():
         for match in pattern.finditer(scan.text):
-            if _REFUSED.search(scan.text[max(0, match.start() - 40) : match.start()]):
+            refused = _REFUSED.search(scan.text[max(0, match.start() - 40) : match.start()])
+            if refused is not None and not (refused.group().strip().lower() == "no" and _PORTUGUESE.search(scan.text)):
                 notes.assume(f"`{scan.words(match.span())}` is not wanted: the text says no to it")
                 scan.eat(match.span())
+    if "serving" not in found and (serving := _by_phases(scan, notes, _BOTH_NAMED)) is not None:
+        found["serving"] = serving
     for field, options in (("engine", _ENGINES), ("serving", _SERVING)):
         value = _choice(scan, field, options, notes)
         if value is not None and found.setdefault(field, value) != value:
             notes.assume(f"{field} {found[field]}; {value} was also given")
-    if "serving" not in found and (serving := _by_phases(scan, notes)) is not None:
+    if "serving" not in found and (serving := _by_phases(scan, notes, _PHASES)) is not None:
         found["serving"] = serving
     return found
 
@@ -174,13 +179,16 @@ _AGAINST_IT = compiled(
 )
 
 
-def _by_phases(scan: Scan, notes: Notes) -> str | None:
+_BOTH_NAMED = compiled(r"\bprefill\w*\b(?=[^.;!?\n]{0,60}\bdecod)")
+
+
+def _by_phases(scan: Scan, notes: Notes, phases: re.Pattern[str]) -> str | None:
     """Whether prefill and decode are to share their GPUs, by the words of the clauses that speak of them; the last one counts."""
     said = None
     for sentence in _CLAUSES.finditer(scan.text):
         words = sentence.group()
         joined, parted = _JOINED_WORDS.search(words) is not None, _PARTED_WORDS.search(words) is not None
-        if words.rstrip().endswith("?") or _PHASES.search(words) is None or joined == parted:
+        if words.rstrip().endswith("?") or phases.search(words) is None or joined == parted:
             continue
         against = _AGAINST_IT.search(words) is not None
         said = "colocated" if joined != against else "disaggregated"
@@ -188,7 +196,7 @@ def _by_phases(scan: Scan, notes: Notes) -> str | None:
     return said
 
 
-_CLAUSES = re.compile(r"[^.;!?\n]++[?]?")
+_CLAUSES = re.compile(r"[^.;:,!?\n]++[?]?")
 
 
 _UNWANTED = compiled(
@@ -340,10 +348,15 @@ def _choice(scan: Scan, field: str, options: Mapping[str, re.Pattern[str]], note
     return notes.choice_of(field, [name for name, _ in said], [span for _, span in said])
 
 
+_FP4 = compiled(r"\b(?:nv)?fp4\b")
+
+
 def _dtype(match: re.Match[str], scan: Scan, notes: Notes, group: str = "d") -> Dtype:
     words = re.sub(r"[^a-z0-9]", "", match[group].lower())
     words = {"f8": "fp8", "f16": "fp16", "b16": "bf16", "fp8e4m3": "fp8", "f32": "fp32"}.get(words, words)
     dtype = _DTYPES.get(words, "bf16" if words.startswith("b") else "fp16")
+    if words in ("4bit", "4bits") and _FP4.search(scan.original) is not None:
+        dtype = "nvfp4"
     if words in _LOOSE:
         notes.assume(f"`{scan.words(match.span())}` read as {dtype}")
     return dtype

@@ -72,6 +72,12 @@ _HOSTS = compiled(
     rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
 _LABELLED = (
+    (
+        "hosts_gpus",
+        compiled(
+            rf"\b(?:nodes|hosts|servers|machines)\s*[:=]\s*(?P<h>\d{{1,4}})\s*,?\s*(?:with|of|x|@|à|mit|con|avec)\s*(?P<n>\d{{1,3}})\s*(?:{_GPUS}\s*)?(?:each|apiece|per\s+{_HOST})\b"
+        ),
+    ),
     ("total", compiled(r"--(?:num[-_])?gpus(?:[-_]count)?[= ]+\"?(?P<n>\d{1,4})\b")),
     (
         "per_host",
@@ -213,7 +219,7 @@ _OURS = compiled(
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
     rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{_HOST}|{_GPUS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
-    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that)\b)?(?:{_THAT_IS})?"
+    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
 )
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
 
@@ -224,8 +230,11 @@ _USABLE = compiled(
 """The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
 _OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
 _LOST = compiled(
-    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
+    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
     r"(?:reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
+)
+_KEPT = compiled(
+    rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"
 )
 """A part that others have: `one node is reserved for fine-tuning`."""
 _LIMITS = compiled(
@@ -249,18 +258,19 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
 
 def _lost(scan: Scan) -> list[re.Match[str]]:
     """Places that speak of what others have; they are eaten."""
-    return [m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other"]
+    kept = scan.take(_KEPT)
+    return [*kept, *(m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other")]
 
 
 def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int]:
     """The cluster without what others have of it, where that leaves whole hosts or a part of one."""
     hosts, per_host = size
     count = 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
-    what = match["what"] or match["holders"]
+    what = _said(match, "what", "holders")
     by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
-    lost = count * (hosts if match["each"] else 1) * (1 if by_gpu else per_host)
+    lost = count * (hosts if _said(match, "each") else 1) * (1 if by_gpu else per_host)
     left = hosts * per_host - lost
-    if match["each"] and per_host - count > 0:
+    if _said(match, "each") and per_host - count > 0:
         notes.assume(
             f"`{scan.words(match.span())}`: planned for {per_host - count} of the {per_host} GPUs of each host"
         )
@@ -287,7 +297,7 @@ def _part_named(match: re.Match[str]) -> Shape:
 def _what(match: re.Match[str]) -> str | None:
     """What a part is counted in: GPUs, hosts, or nothing that is said."""
     held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
-    return _said(match, "what", "things", "units", "holders", "owned", "left") or (
+    return _said(match, "what", "things", "units", "holders", "owned", "left", "allotted") or (
         held["holders"] if held is not None else None
     )
 
@@ -581,9 +591,21 @@ def _near(scan: Scan, notes: Notes) -> list[Shape]:
     return found
 
 
+_ONE_HOST = compiled(rf"{_MARK}[- ]*(?:node|host|server|machine|box)$")
+_SOLD = compiled(r"\b(?:dgx|hgx)\b")
+
+
 def _shape(kind: str, match: re.Match[str]) -> Shape:
     groups = {name: count_of(words) for name, words in match.groupdict().items() if words}
     n, h = groups.get("n", groups.get("m")), groups.get("h")
+    if (
+        kind == "hosts"
+        and h is not None
+        and h > 1
+        and _ONE_HOST.search(match.group())
+        and not _SOLD.search(match.group())
+    ):
+        kind, n = "one_host", h
     shape = {
         "rack": Shape(racks=n),
         "whole_rack": Shape(racks=1),

@@ -33,7 +33,7 @@ _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&|和|与|及|�
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
     r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|(?:with\s+the\s+)?exception\s+of|apart\s+from|all\s+but|save\s+for|außer|sauf|salvo|excepto|tranne|кроме|除了|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
-    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b)"
+    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b|\s+(?:across|between|over)\s+(?:them|nodes|hosts|servers|machines|(?:the|both|two)\s+(?:nodes|hosts|servers|machines))\b)"
 )
 _OFF = compiled(
     rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|was\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+|ist\s+|est\s+|est[áa]\s+|es\s+|è\s+|é\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|not\s+to\s+be\s+used|not\s+used|(?:shall|must|should|may|can|will|is|are)\s+not\s+(?:be\s+)?(?:used|applied|enabled|employed|allowed)|unterwünscht|verboten|nicht\s+(?:erlaubt|erwünscht|gewünscht)|bitte\s+nicht|interdite?s?|proibid[oa]s?|prohibid[oa]s?|vietat[oa]|est\s+exclue?|excluid[oa]s?|esclus[oa]|verboden|запрещ\w+|out\s+of\s+(?:the\s+)?question|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$))|nicht(?=\s*(?:[.,;)\n]|$)))(?!\w)"
@@ -47,7 +47,7 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|obligatorio|obligatoire)\b){0,8}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,8}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -72,7 +72,7 @@ PER_HOST = compiled(
 )
 """`one replica per node`."""
 _ACROSS = compiled(
-    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}\s+(?:across|over|on|spanning|sur|über|en)\s+(?:all\s+)?(?:of\s+)?(?:the\s+|our\s+|those\s+|these\s+)?(?P<n>{COUNT})\s+(?:gpus|cards|accelerators|devices|ranks)\b"
+    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}\s+(?:(?:must|should|has\s+to|to|shall)\s+)?(?:across|over|on|span(?:s|ning)?|covers?|sur|über|en)\s+(?:all\s+)?(?:of\s+)?(?:the\s+|our\s+|those\s+|these\s+)?(?P<n>{COUNT})\s+(?:gpus|cards|accelerators|devices|ranks)\b"
 )
 """`expert parallel across all 16 GPUs`."""
 _REPLICAS = compiled(

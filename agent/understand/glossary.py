@@ -9,7 +9,8 @@ from functools import cache, partial
 
 _WORDS: dict[str, str] = {
     # comparing
-    "under": r"maksymaln\w+|maximalt|maksimalt|en\s+fazla|najvýše|tối\s+đa|maksimal|enintään|menos\s+que|poniżej|pod(?=\s+\d)|altında|kurang\s+dari|dưới|менше|av\s+högst|högst|lavere\s+enn|hasta(?=\s+\d)|até(?=\s+\d)|em\s+até|bis\s+zu(?=\s+\d)|jusqu'[àa](?=\s+\d)|unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
+    "takes": r"(?:pode|puede|può|peut|darf)\s+(?:demorar|levar|tardar|durar|richiedere|prendre|durer|dauern)",
+    "under": r"(?:no|como|al|au|en\s+el)\s+m[áa](?:xim|ssim)(?:o|um)|au\s+maximum|maksymaln\w+|maximalt|maksimalt|en\s+fazla|najvýše|tối\s+đa|maksimal|enintään|menos\s+que|poniżej|pod(?=\s+\d)|altında|kurang\s+dari|dưới|менше|av\s+högst|högst|lavere\s+enn|hasta(?=\s+\d)|até(?=\s+\d)|em\s+até|bis\s+zu(?=\s+\d)|jusqu'[àa](?=\s+\d)|unter|unterhalb(?:\s+von)?|weniger\s+als|kleiner\s+als|höchstens|maximal|inf[ée]rieure?s?\s+[àa]|(?<!le )moins\s+de|au\s+plus|menor(?:es)?\s+(?:de|que|a)|"
     r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto(?:\s+(?:i|gli|il)\b)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",

@@ -29,26 +29,26 @@ SENTENCE = compiled(r"[;\n]|[.!?](?=\s|$)")
 
 _REFUSED_BEFORE = compiled(
     r"(?:\b(?:not|no|never|than|from|unlike|off|instead\s+of|rather\s+than|in\s+place\s+of|compared\s+(?:to|with)|vs\.?|versus|beats?|replac(?:e|es|ing)|formerly|previously|was|were|had|without|forget|ignor(?:e|ing)|drop(?:s|ped|ping)?|"
-    r"leav(?:e|es|ing)|left(?!\s+with)|(?:переезжа\w+|переход\w*|мигриру\w+|уход\w+)\s+с|(?:wechsel\w*|umstieg|umsteigen|migrieren?|umzug|ziehen|weg)\s+von|(?:pass(?:er|ons|ez|age)|migr\w+|migration)\s+(?:de|da|desde|van)|retir(?:e|ed|ing)|reject(?:ed|ing)?|abandon(?:ed|ing)?|over|like|similar\s+to|as\s+(?:good|fast|cheap)\s+as|used\s+to\s+(?:be|run|use|have|serve)|evaluated|considered|tried|tested|compared|benchmarked|asked\s+for|ordered|wanted|hoped\s+for|"
+    r"leav(?:e|es|ing)|left(?!\s+with)|(?:переезжа\w+|переход\w*|мигриру\w+|уход\w+)\s+с|(?:wechsel\w*|umstieg|umsteigen|migrieren?|umzug|ziehen|weg)\s+von|(?:pass\w+|migr\w+|migration)\s+(?:de|da|desde|van)|retir(?:e|ed|ing)|reject(?:ed|ing)?|abandon(?:ed|ing)?|over|like|similar\s+to|as\s+(?:good|fast|cheap)\s+as|used\s+to\s+(?:be|run|use|have|serve)|evaluated|considered|tried|tested|compared|benchmarked|asked\s+for|ordered|wanted|hoped\s+for|"
     r"statt|anstatt|anstelle\s+von|nicht|kein\w*|au\s+lieu\s+d[eu']|pas|en\s+lugar\s+de|en\s+vez\s+de|al\s+posto\s+di|invece\s+di|em\s+vez\s+de|вместо)\b|而\s*不\s*是|不\s*是|代\s*替)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|any|on|with|use|using|for|der|den|dem|die|das|le|la|les|el|los)\s+){{0,3}}(?:{COUNT}\s*)?(?:x\s*)?(?:(?:nvidia|amd|old|older|existing)\s+){{0,2}}$"
 )
 """Right before a name that is not meant."""
 _MEANT_BEFORE = compiled(
-    r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+with|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)\s+(?:for|to|with)|changed\s+to|"
-    r"(?:purchase|order|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
+    r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+(?:with|for)|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)\s+(?:for|to|with)|changed\s+to|"
+    r"(?:purchase|order|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|(?:has\s+to|must|should|will|shall)\s+be|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
     r"(?:model|gpus?|hardware|hw|accelerators?|cluster|machines?|servers?|nodes?|cards?|boxes|production|prod|ours)\s*[:=])|换\s*成|改\s*用|改\s*为|改\s*成|升\s*级\s*到|现\s*在\s*用|[→»]|=>|->|(?<=\s)(?:на|auf|zu|naar)\b)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|on|onto|with|for|is|are|only|just|exactly|einen?|un|une|des|{COUNT}|x|nvidia|amd|new|nodes?|servers?|box(?:es)?|of|each|pair|张|块|台)[\W]{{0,3}}){{0,7}}$"
 )
 """Right before a name that is meant."""
 _REFUSED_BEHIND = compiled(
     r"\s*(?:s\b)?\s*(?:(?:gpus?|cards?|box(?:es)?|nodes?|servers?|machines?|clusters?|racks?)\s+)?\W{0,2}(?:(?:is|are|was|were|got|gets|get|has\s+been|have\s+been|will\s+be|being|went|goes|go)\s+(?:\w+\s+){0,3}?(?:gone|too\s+\w+|out\b|retired|replaced|sold|returned|back\s+to|given|taken|reserved|occupied|busy|dropped|history|not\b|off\s+limits|unavailable|discontinued|decommissioned|phased|away|scrapped|cancel\w+|dead|broken|discarded)"
-    r"|(?:isn'?t|aren'?t|wasn'?t|weren'?t|didn'?t|doesn'?t|won'?t|can'?t|cannot)\b|belongs?\b|that\s+(?:we|i)\s+(?:cannot|can'?t|may\s+not|had|used|discussed|don'?t|never|tried|considered)|(?:which|that|who)\s+(?:\w+\s+){0,4}(?:too|not|n't|cannot|never|belongs?|gone|no\s+longer)\b|(?:we|i)\s+(?:discussed|had|used|asked\s+for|ordered|tried|considered|mentioned|wanted|talked|looked\s+at)|(?:will\s+)?(?:come|comes|arrive|arrives|follow|follows)\s+(?:later|next|in\s+\w+)|从|已|被\s*淘\s*汰|不\s*用)"
+    r"|(?:isn'?t|aren'?t|wasn'?t|weren'?t|didn'?t|doesn'?t|won'?t|can'?t|cannot)\b|belongs?\b|that\s+(?:we|i)\s+(?:cannot|can'?t|may\s+not|had|used|discussed|don'?t|never|tried|considered)|(?:which|that|who)\s+(?:\w+\s+){0,4}(?:too|not|n't|cannot|never|belongs?|gone|no\s+longer)\b|(?:we|i)\s+(?:discussed|had|used|asked\s+for|ordered|tried|considered|mentioned|wanted|talked|looked\s+at)|(?:will\s+)?(?:come|comes|arrive|arrives|follow|follows)\s+(?:later|next|in\s+\w+)|で\s*は\s*な\s*く|じゃ\s*な\s*く|(?:이|가)\s*아니라|从|已|被\s*淘\s*汰|不\s*用)"
 )
 """Right behind a name that is not meant."""
 _AGAINST = compiled(
     r"\b(?:last|was|were|had|did|gave|ran|used|tried|tested|evaluated|considered|measured|old|older|former\w*|previous\w*|before|earlier|existing|legacy|retired|decommissioned|outdated|obsolete|used\s+to|so\s+far|ago|yesterday|originally|initially|until\s+(?:now|recently|last)|back\s+then|in\s+the\s+past|currently|(?:runs?|running|serves?|use|have)\s+(?:[\w.-]+\s+){0,8}today|today\s+(?:we|it)\s+(?:run|runs|use|serve|have)|at\s+the\s+moment|"
-    r"(?:even\s+)?if|suppose|imagine|would(?:'ve|\s+have)?|could|might|maybe|perhaps|you\s+(?:planned|gave|said|wrote|suggested|proposed|told|sent)|wrote|said|thought|later|someday|eventually|next\s+(?:year|quarter|month|spring|summer|fall|autumn|winter)|future|roadmap|wish|once|when\s+we\s+get|"
+    r"(?:even\s+)?if|(?:how|what)\s+about|suppose|imagine|would(?:'ve|\s+have)?|could|might|maybe|perhaps|you\s+(?:planned|gave|said|wrote|suggested|proposed|told|sent)|wrote|said|thought|later|someday|eventually|next\s+(?:year|quarter|month|spring|summer|fall|autumn|winter)|future|roadmap|wish|once|when\s+we\s+get|"
     r"they|their|them|he|she|his|her|someone|somebody|others?|competit\w+|rivals?|vendors?|suppliers?|blogs?|papers?|articles?|posts?|benchmark\w*|mlperf|leaderboards?|reports?|reported|claims?|claimed|lists?|published|marketing|sales|quotes?|quoted|offers?|brochure|research(?:ers)?|training|train|fine-?tun\w+|staging|dev|development|qa|labs?|laptop|workstation|demo|poc|pilot|sandbox|colleagues?|sister|neighbou?r\w*|predecessor\w*|upstairs|departments?|"
     r"cheaper|faster|slower|better|worse|bigger|smaller|compar\w+|reference|similar|unlike|like|than|instead\s+of|rather\s+than|draft|judge|embedding\w*|rerank\w*|too\s+(?:big|large|slow|expensive|small|old|weak|costly)|off\s+limits|cannot|can't|don'?t|not|never|unavailable|dropped|rejected|gone|returned|sold|belongs?|reserved|occupied|taken|busy|broken|cancel+ed|discontinued|asked|ordered|wanted|hoped|wished|discussed|ignore|disregard|forget|"
     r"früher|bisher|bislang|vorher|alte[nrsm]?|ehemals|damals|kolleg\w+|wenn|vielleicht|auparavant|avant|ancien\w*|jadis|si|peut-être|collègue\w*|antes|anterior\w*|antigu\w+|quizás?|prima|vecchi\w+|precedente\w*|forse|talvez|раньше|старый|прежде)\b|以\s*前|之\s*前|原\s*来|原\s*先|过\s*去|旧|如\s*果|也\s*许|别\s*人|同\s*事|竞\s*争|従\s*来|これまで|もし|기존|이전|예전|만약|경쟁"
@@ -133,11 +133,14 @@ def standing(text: str, places: Sequence[Place]) -> str | None:
     if len({place.key for place in places}) < 2:
         return places[0].key if places else None
     best: dict[str, float] = {}
+    where: dict[str, Place] = {}
     for place in [*places[:MOST_PLACES], *places[MOST_PLACES:][-MOST_PLACES:]]:
-        best[place.key] = max(weight(text, place.span), best.get(place.key, float("-inf")))
+        score = weight(text, place.span)
+        if score > best.get(place.key, float("-inf")):
+            best[place.key], where[place.key] = score, place
     order = sorted(best, key=lambda key: -best[key])
     leads = best[order[0]] - best[order[1]] >= MARGIN
-    return order[0] if leads and not _in_one_breath(text, places, order[0]) else None
+    return order[0] if leads and not _in_one_breath(text, places, where[order[0]]) else None
 
 
 _JOINED = compiled(
@@ -145,11 +148,11 @@ _JOINED = compiled(
 )
 
 
-def _in_one_breath(text: str, places: Sequence[Place], key: str) -> bool:
+def _in_one_breath(text: str, places: Sequence[Place], best: Place) -> bool:
     """Whether a name is one of several that the text names together (`compare A and B`, `8 H100 and 8 A100`)."""
     order = sorted(places, key=lambda place: place.span)
     return any(
-        key in (a.key, b.key) and a.key != b.key and _JOINED.fullmatch(text[a.span[1] : b.span[0]]) is not None
+        best in (a, b) and a.key != b.key and _JOINED.fullmatch(text[a.span[1] : b.span[0]]) is not None
         for a, b in pairwise(order)
         if b.span[0] - a.span[1] <= TOGETHER
     )

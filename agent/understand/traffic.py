@@ -27,7 +27,7 @@ def _length(group: str, *, alone: bool = True) -> str:
 
 _N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
-_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
+_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bsomething\s+like\b|\broughly\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
 _IN_ALONE = r"ins?(?=\s*(?:[-,;:./&+|)=>]|$|\n|and\b|out\b|tokens?\b|~|≈|avg\b|average\b|about\b|up\b|is\b|\d))"
 """`in` is a length's name only where no place follows (`12 in Zurich`)."""
 _INPUT = (
@@ -180,6 +180,7 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     return {**prefix, **lengths, **load}
 
 
+_SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|ing)|repeat\w*|identical|the\s+same|in\s+common|overlap\w*|unchanged|boilerplate|system\s+prompt)"
 _EACH_PART = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,6}}(?:\.\d{{1,3}})?|{COUNT})\s+(?P<what>(?:(?:concurrent|simultaneous|parallel|active)\s+)?(?:requests?|users?|sessions?|sequences?|streams?|chats|clients|in[- ]flight|concurrent|rps|qps|req/s|requests?\s*(?:/|per)\s*s(?:ec(?:ond)?)?))(?:\s+(?:in\s+(?:parallel|flight)|at\s+(?:once|a\s+time)))?\s*(?:per|on\s+(?:each|every)|for\s+(?:each|every)|/|each)\s*(?P<part>gpu|card|accelerator|node|host|server|machine|box)\b"
 )
@@ -198,6 +199,23 @@ def whole_load(scan: Scan, cluster: Mapping[str, object] | None, workload: dict[
         if workload.get(name) == each and parts > 1:
             workload[name] = round(each * parts) if name == "concurrency" else round(each * parts, 6)
             notes.assume(f"`{' '.join(match.group().split())}`: {name} {workload[name]:g} for {parts} of them")
+
+
+_CACHED_PART = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,7}})\s*(?:tokens\s+)?of\s+(?:those|these|them|which|that)\s+(?:tokens\s+)?(?:(?:are|is|come|get|always|being|already)\s+){{1,3}}[^.;\n]{{0,40}}?{_SHARED}"
+)
+
+
+def cached_part(scan: Scan, workload: dict[str, object], notes: Notes) -> None:
+    """`9,000 of those are served from the prefix cache`, where the prompt's length is known."""
+    match = _CACHED_PART.search(scan.original) if "prefix_hit_ratio" not in workload else None
+    isl = workload.get("isl")
+    if match is None or not isinstance(isl, int):
+        return
+    part = count_of(match["n"])
+    if SHORTEST <= part < isl:
+        workload["prefix_hit_ratio"] = round(part / isl, 3)
+        notes.assume(f"`{' '.join(match.group().split())}` read as a prefix hit ratio of {part / isl:.3g}")
 
 
 def _one(notes: Notes, topic: str, found: list[tuple[N, SPAN]]) -> N | None:
@@ -301,7 +319,6 @@ def _rate(match: re.Match[str]) -> float:
     return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
 
 
-_SHARED = r"(?:cache[ds]?|caching|prefix(?:es)?|shared|sharing|reus(?:ed?|able|ing)|repeat\w*|identical|the\s+same|in\s+common|overlap\w*|unchanged|boilerplate|system\s+prompt)"
 _PREFIX_LOOSE = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )

@@ -138,6 +138,8 @@ def with_plain_tables(text: str) -> str:
             return match.group()
         return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
+    if len(_CSV_LINE.findall(text)) > LEAST_KEYS:
+        text = _CSV_LINE.sub(r"\g<key>: \g<value>", text)
     text = with_ended_lines(_without_comments(_one_column(text)))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
@@ -187,6 +189,8 @@ def with_ended_lines(text: str) -> str:
     return _KEY_LINE.sub(r"\g<line>;", text)
 
 
+_CSV_LINE = re.compile(r"^(?P<key>[A-Za-z_ ]{2,30}),(?P<value>[^,\n]{1,60})$", re.MULTILINE)
+"""A line of a key and its value."""
 _COMMENT = re.compile(r"^[ \t]*(?:#|//|;)[ \t]*(?P<key>[A-Za-z_-]{2,30})[ \t]*[:=][^\n]*$", re.MULTILINE)
 
 
@@ -293,7 +297,7 @@ _PEAK = compiled(
 _STATISTIC = r"(?:min(?:imum)?|p\s?\d{1,2}(?:\.\d)?|median|mean|avg|average|typical|max(?:imum)?)"
 _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
 _OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
-_RUN_OF = rf"(?:(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
+_RUN_OF = rf"(?:(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
     rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
@@ -363,6 +367,12 @@ _OUT_OF_TEN = compiled(
 )
 _IDIOMS = (
     (_WORDS_THEN_TOKENS, ""),
+    (
+        compiled(
+            r"\b(?:requests|traffic|rate|load)\?\s*(?P<n>\d[\d,.]*)\s*(?:per|a|/)\s*(?P<u>second|minute|hour)s?\b"
+        ),
+        r"\g<n> requests per \g<u>",
+    ),
     (
         compiled(
             r",?\s*(?:which\s+|that\s+)?(?:our|the|its)\s+tokeni[sz]er\s+(?:turns\s+(?:it\s+)?into|makes(?:\s+into)?|counts\s+as|sees\s+as)\b"
@@ -629,12 +639,15 @@ _TURNED = (
         rf"(?<=\s)(?P<old>{_TIME})(?<=[a-z])(?P<noun>[^.;\n\d]{{0,50}}?)[\s,;-]+(?:(?:but|and)\s+)?(?:(?:we|they|i|users?)\s+(?:now\s+)?(?:want|need|expect|would\s+like|'d\s+like|aim\s+(?:for|at))|it\s+(?:should|must)\s+be)\s+(?:it\s+)?(?:(?:to\s+be|at\s+most|under|within|below|max)\s+)*(?P<new>{_TIME}){_STOPS}"
     ),
     compiled(
+        rf"(?<=\s)(?P<old>{_TIME})(?<=[a-z])(?P<noun>[^.;,\n\d]{{0,40}}?)[\s,;-]+(?:but\s+|and\s+|now\s+)?(?:it\s+|that\s+|this\s+)?(?:must|should|has\s+to|needs\s+to)\s+(?:now\s+)?(?:come|go|get|be|drop)\s+(?:(?:down|reduced|cut|to|under|below|within|at\s+most)\s+){{1,3}}(?P<new>{_TIME}){_STOPS}"
+    ),
+    compiled(
         rf"(?<=\s)(?P<old>{_TIME})(?<=[a-z])(?P<noun>[^.;,\n\d]{{0,40}}?)[\s,-]+(?:but|and|while)\s+(?P<new>{_TIME})(?=\s+(?:is|are)\s+(?:required|needed|mandatory|contractual|binding|an?\s+must|the\s+(?:limit|target|requirement|contract|goal))\b)"
     ),
 )
 """A value that is taken back, and what stands instead, without a name: `32 H200, no wait, one node died, so 24`; `takes 8 s to start, we want 2 s`."""
 _TAKES = compiled(
-    r"\b(?:takes?|took|gets?|got|was|were|had|sees?|currently|today|right\s+now)\s+(?:about\s+|around\s+|some\s+)?$"
+    r"\b(?:used\s+to\s+be|is\s+at|takes?|took|gets?|got|was|were|had|sees?|currently|today|right\s+now)\s+(?:about\s+|around\s+|some\s+)?$"
 )
 
 

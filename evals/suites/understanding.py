@@ -31,6 +31,8 @@ FILES = (
     "understanding_unseen_13.yaml",
     "understanding_unseen_14.yaml",
     "understanding_unseen_15.yaml",
+    "understanding_unseen_16.yaml",
+    "understanding_unseen_17.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
