@@ -149,13 +149,23 @@ _OPINION = compiled(
 """A question about what the sentence before it weighed."""
 
 
+A_NAME = 3
+"""Words of a sentence that only names something: it weighs nothing."""
+
+
 def _weighed(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """Sentences whose choices the next one asks an opinion of."""
     sentences = [m.span() for m in _SENTENCE.finditer(text)]
     for (start, end), (low, high) in pairwise(sentences):
         settled = _BINDING.search(text, start, end) is not None
         own = any(pattern.search(text, low, high) for pattern in _CHOICES)
-        if text[low:high].endswith("?") and _OPINION.match(text[low:high]) and not settled and not own:
+        if (
+            len(text[start:end].split()) > A_NAME
+            and text[low:high].endswith("?")
+            and _OPINION.match(text[low:high])
+            and not settled
+            and not own
+        ):
             yield from [(start, end)] if not any(start <= a < end for a, _ in named) else []
 
 

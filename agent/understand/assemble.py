@@ -18,7 +18,7 @@ from agent.understand.notes import Notes
 from agent.understand.rivals import restored, without_rivals
 from agent.understand.scan import MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
-from agent.understand.standing import Place, standing
+from agent.understand.standing import UNDECIDED, Place, standing, weight
 from agent.understand.traffic import cached_part, find_workload, whole_load
 from agent.understand.wording import scanned
 from knowledge import catalogue
@@ -147,7 +147,10 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
 def _stand_by(scan: Scan, names: Names, notes: Notes) -> None:
     """Leave the model and the GPU that the text stands by, where it names several."""
     models, gpus = _places(scan, names)
-    if not models or not gpus:
+    undecided = UNDECIDED.search(scan.original) is not None
+    if undecided:
+        models, gpus = _passed_over(scan, models), _passed_over(scan, gpus)
+    if (not models or not gpus) and not undecided:
         models, gpus = _brought_back(scan, names, notes, models, gpus)
     model, gpu = standing(scan.original, models), standing(scan.original, gpus)
     if model is not None:
@@ -160,6 +163,15 @@ def _places(scan: Scan, names: Names) -> tuple[list[Place], list[Place]]:
     """Where the text names one model, and where one GPU."""
     models = [Place(m.keys[0], m.span) for m in named_models(scan, names.models) if len(m.keys) == 1]
     return models, [Place(kind_of(m, scan, names.gpus), m.span) for m in named_gpus(scan, names.gpus)]
+
+
+def _passed_over(scan: Scan, places: list[Place]) -> list[Place]:
+    """Places of the one name that is only told of, eaten, where the text says that the choice is open."""
+    if len({p.key for p in places}) != 1 or any(weight(scan.original, p.span) >= 0 for p in places):
+        return places
+    for place in places:
+        scan.eat(place.span)
+    return []
 
 
 def _brought_back(

@@ -13,7 +13,7 @@ _ENGINES = {
     "trtllm": compiled(r"\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _REFUSED = compiled(
-    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
+    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|(?:scrap|forget|ignore|drop)\b[^.;,\n]{0,40}\babout|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
 )
 """Before an engine that is not wanted."""
 _PORTUGUESE = compiled(r"\b(?:não|são|qual|preciso|precisamos|queremos|requisiç\w+|máximo|divisão|pessoal|servidor)\b")
@@ -115,7 +115,7 @@ _PAIRED: dict[str, Dtype] = {"w4a16": "bf16", "w8a8": "int8", "w8a16": "bf16"}
 """What such a name says of the activations."""
 _D = r"(?P<d>bfloat16|float(?:8|16|32)|(?:mx|nv)fp4|[bf]p?f?(?:4|8|16|32)(?:[-_ ]?e4m3)?|int[48]|e4m3|awq|gptq|w4a16|w8a8|half[- ]precision|(?:4|8|16)[- ]?bits?)"
 _NOUN = {
-    "kv": r"(?:dtype[-_ ]kv|cache\s+kv|kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache)",
+    "kv": r"(?:dtype[-_ ]kv|cache\s+kv|kv(?:[-_ ]?cache)?(?:[-_ ]?dtype)?|key[-/ ]value\s+cache|(?<!prefix )(?<!prefix-)cache(?=\s+(?:in|at|as|stays?|to)\s))",
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
@@ -250,7 +250,7 @@ def _paired_goal(scan: Scan, notes: Notes) -> str | None:
 _STRESS = r"(?:matters?|counts?|king|queen|wins?|first(?!\s+(?:\w+\s+)?tokens?)|foremost|everything|priority|prioritise|prioritize|important|crucial|key|care|optimi[sz]e\w*|focus|over\s+(?:all|everything|anything)|above\s+(?:all|everything|anything)|metric|kpi|trumps?|lo\s+primero|importa|cuenta|zählt|wichtig\w*|compte|prime|conta|telt)"
 _STRESSED = {
     goal: compiled(
-        rf"(?<![\w-])(?:{words})(?![\w-])(?:[^.;!?,\n\d]{{0,36}}?\b{_STRESS}\b|\s+(?:over|before|beats|trumps)\s+(?:throughput|latency|cost)\w*)|\b{_STRESS}\b[^.;!?,\n\d]{{0,30}}?(?<![\w-])(?:{words})(?![\w-])"
+        rf"(?<![\w-])(?:{words})(?![\w-])(?:[^.;!?,\n\d]{{0,36}}?\b{_STRESS}\b|\s+(?:over|before|beats|trumps|rather\s+than|instead\s+of)\s+(?:throughput|latency|cost)\w*)|\b{_STRESS}\b[^.;!?,\n\d]{{0,30}}?(?<![\w-])(?:{words})(?![\w-])"
     )
     for goal, words in (
         (
@@ -283,11 +283,16 @@ def _stressed_goal(scan: Scan, notes: Notes) -> str | None:
 _LESSER = compiled(r"\b(?:not|n't|no|never|less|secondary|second|irrelevant|nor)\b|n't\b")
 
 
+_NONE_BEFORE = compiled(r"\b(?:no|without|any|not\s+an?|not)\s+$")
+
+
 def _emphasis(scan: Scan, notes: Notes) -> str | None:
     """An objective that is said as what matters."""
     for objective, pattern in _EMPHASIS.items():
         for match in scan.take(pattern):
             words = scan.words(match.span())
+            if _NONE_BEFORE.search(scan.original[max(0, match.start() - 12) : match.start()]):
+                continue
             if objective == "latency" and re.search(r"ttft|tpot|itl|first", words, re.IGNORECASE):
                 notes.assume(
                     f"`{words}` read as objective latency (the whole request); a limit binds one of TTFT and TPOT"

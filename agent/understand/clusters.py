@@ -19,7 +19,7 @@ _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|server(?:[- ]edition|(?=[- ]+(?:gpus?|cards?)\b))|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|trays?|systems?|instances?|chassis)"
+_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|(?:compute\s+)?trays?|systems?|instances?|chassis)"
 _MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
 _EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
@@ -106,7 +106,7 @@ _LABELLED = (
 )
 """Numbers behind their names, as configurations give them; no GPU that follows on the next line is counted by them."""
 _INSIDE = compiled(
-    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?"
+    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?|\bshared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:(?:all|its|the)\s+){{0,2}}{COUNT}\s*{_GPUS}"
 )
 """Speaks of hosts, not of how many there are."""
 _VAGUE = compiled(
@@ -125,7 +125,7 @@ _SOME_CLUSTER = compiled(
 )
 """Says which GPU it is, not how many."""
 _SUCH = compiled(
-    rf"\b(?:there\s+are|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{_HOST})?)\b"
+    rf"\b(?:there\s+are|(?:we|i)\s+(?:can|may|could|will)\s+(?:reserve|book|use|have|get|take)|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{_HOST})?)\b"
 )
 """A number of the hosts that were described before."""
 _NIC = re.compile(
@@ -134,6 +134,7 @@ _NIC = re.compile(
     r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
     r"|(?<!NVLink )(?<!NVLINK )(?<!nvlink )(?<!HBM )(?<!\d)(?P<k>\d{2,4})\s*(?P<w>Gb/s|Gbps|Gbit/s)\s*(?:per|/|for\s+(?:each|every)|je|pro|par|por)\s*(?:GPU|gpu|card|accelerator)\b"
     r"|\b(?:every|each|per)\s+(?:GPU|gpu|card)(?:\s+(?:has|gets|with|is|on|its|own|an?|behind|attached|to|one|dedicated)){0,6}\s*(?P<j>\d{2,4})\s*(?P<x>Gb/s|Gbps|Gbit/s|GB/s)"
+    r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{2,3})\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every))\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
@@ -199,7 +200,7 @@ def find_cluster(
         return None
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
     for match in nic[:1]:
-        rate, unit = float(_said(match, "n", "m", "k", "j") or 0), _said(match, "u", "v", "w", "x") or ""
+        rate, unit = float(_said(match, "n", "m", "k", "j", "i") or 0), _said(match, "u", "v", "w", "x", "y") or ""
         document["nic_gb_per_s"] = rate if unit.startswith("GB") else rate / 8
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
@@ -231,7 +232,7 @@ _USABLE = compiled(
 _OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
 _LOST = compiled(
     rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
-    r"(?:reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
+    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
 )
 _KEPT = compiled(
     rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"

@@ -41,7 +41,7 @@ _FITS: dict[Kind, frozenset[str]] = {
 _WORDS: tuple[tuple[Role, str], ...] = (
     (
         "other",
-        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|(?:words|characters|chars)(?!\s+(?:\w+\s+)?(?:start|begin|appear|show|com|arriv))|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?",
+        r"(?:daily|monthly|weekly|yearly|registered|potential|total|licensed)[- ](?:active[- ])?\w+|dau|mau|(?:users?|people|customers|visitors)[- ](?:an?|per|each|every)[- ](?:day|month|week|year)|version|v(?=\d)|port|rooms?|ticket|budget|price|cost|team|employees|staff|years?|months?|weeks?|days?|hours?|minutes?|layers?|pages|(?:words|characters|chars)(?!\s+(?:\w+\s+)?(?:start|begin|appear|show|com|arriv))|chunks?|driver|cuda|python|ubuntu|kernel|turns|shops?|customers|age[ds]?|floor|rack(?:[- ]unit)?s?|invoice|contract[- ]no|phone|tel|id|uptime|availability|window|regions?|zones?|languages?",
     ),
     (
         "ttft_ms",

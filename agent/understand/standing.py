@@ -35,8 +35,8 @@ _REFUSED_BEFORE = compiled(
 )
 """Right before a name that is not meant."""
 _MEANT_BEFORE = compiled(
-    r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+(?:with|for)|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)\s+(?:for|to|with)|changed\s+to|"
-    r"(?:purchase|order|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|(?:has\s+to|must|should|will|shall)\s+be|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
+    r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+(?:with|for)|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)?\s*(?:out\s+)?(?:for|to|with)|changed\s+to|"
+    r"(?:purchase|order|replacement|successor|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|(?:has\s+to|must|should|will|shall)\s+be|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
     r"(?:model|gpus?|hardware|hw|accelerators?|cluster|machines?|servers?|nodes?|cards?|boxes|production|prod|ours)\s*[:=])|换\s*成|改\s*用|改\s*为|改\s*成|升\s*级\s*到|现\s*在\s*用|[→»]|=>|->|(?<=\s)(?:на|auf|zu|naar)\b)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|on|onto|with|for|is|are|only|just|exactly|einen?|un|une|des|{COUNT}|x|nvidia|amd|new|nodes?|servers?|box(?:es)?|of|each|pair|张|块|台)[\W]{{0,3}}){{0,7}}$"
 )
@@ -72,8 +72,12 @@ _MEASURED = compiled(
 _POINTS_BACK = compiled(
     r"\W{0,6}(?:(?:but|and|so|no|oh|well|sadly|unfortunately)\W+){0,2}(?:that|this|those|these|it|they|which|he|she|(?:the\s+)?(?:former|machines?|servers?|cards?|nodes?|box(?:es)?))\b(?!\s+(?:is|are|will|should|must|has|have)\s+(?:to|be|for|a\b))"
 )
+_THOSE = compiled(r"[\s,;-]*(?:but|and|though)?\s*(?:those|these|they|it|that\s+one|which|who)\b")
+_MEANT_BEHIND = compiled(
+    r"s?\s*(?:gpus?|cards?)?\s*(?:that\s+|which\s+)?(?:we|i)\s+(?:can|may)\s+use\b|\s+(?:is|are)\s+(?:what|the\s+one)\b"
+)
 _GONE = compiled(
-    r"\b(?:gone|retired|retires?|decommissioned|sold|returned|dropped|rejected|history|off\s+limits|cancel+ed|scrapped|replaced|too\s+\w+|not|n't|never|taken|reserved|belongs?|obsolete|over|elsewhere|reference|fyi|comparison|info)\b"
+    r"\b(?:gone|go(?:es)?\s+away|going\s+away|phased|ends?|retired|retires?|decommissioned|sold|returned|dropped|rejected|history|off\s+limits|cancel+ed|scrapped|replaced|too\s+\w+|not|n't|never|taken|reserved|belongs?|obsolete|over|elsewhere|reference|fyi|comparison|info)\b"
 )
 EDIT = compiled(
     r"(?:^|(?<=\n)|(?<=[.!?)]\s))\W{0,4}(?:--?\s*(?:sorry|oops|wait|hold\s+on|correction)\b(?=[\s,!.:-])|(?:edit|edited|update|updated|upd|correction|corrected|erratum|errata|amendment|addendum|p\.?\s?s|korrektur|nachtrag|aktualisierung|correctif|rectificatif|mise\s+à\s+jour|corrección|actualización|correzione|aggiornamento|correção|atualização)\b\.?\s*(?:\d|\([^)\n]{0,30}\)|[-/.\d\s]{1,12})?\s*[:,-]|(?:更正|补充|更新|修正|訂正|追記|정정|수정|추가)\s*[:,])"
@@ -105,6 +109,9 @@ def weight(text: str, span: SPAN) -> float:
     )
     score -= 3.0 * (_REFUSED_BEHIND.match(text, end) is not None)
     score += _MEASURED.search(text, *sentence) is not None
+    if _THOSE.match(text, clause[1]) and _GONE.search(text, clause[1], sentence[1]):
+        score -= 2.5
+    score += 2.0 * (not unreal and _MEANT_BEHIND.match(text, end) is not None)
     following = around(text, (min(len(text), sentence[1] + 2),) * 2, SENTENCE)
     if _POINTS_BACK.match(text, *following) and _GONE.search(text, *following):
         score -= 2.5
@@ -156,3 +163,9 @@ def _in_one_breath(text: str, places: Sequence[Place], best: Place) -> bool:
         for a, b in pairwise(order)
         if b.span[0] - a.span[1] <= TOGETHER
     )
+
+
+UNDECIDED = compiled(
+    r"\b(?:successor|model|gpus?|hardware|procurement|cards?|ours|machines?|replacement)\b[^.;\n]{0,40}?\b(?:hasn't|haven't|isn't|aren't|has\s+not|have\s+not|is\s+not|are\s+not|not)\s+(?:yet\s+)?(?:been\s+)?(?:chosen|decided|picked|selected|known|settled|told\s+us)\b|\b(?:ours|gpus?|hardware|cards?|model)\s+will\s+be\s+(?:something|another)\s*(?:else|one)?\b|\bdon't\s+know\s+(?:yet\s+)?(?:which|what)\s+(?:gpus?|model|cards?)\b"
+)
+"""Says that what is to be planned is open: what is told of others or of before is no answer then."""

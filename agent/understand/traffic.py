@@ -104,6 +104,7 @@ _LOAD = (
     compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
     compiled(rf"(?P<n>{COUNT})\s+(?:(?:running|open|pending|outstanding|ongoing|live)\s+(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\b|(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\s+(?:are\s+)?(?:open|running|pending|outstanding|ongoing|in\s+progress|live|going\s+on)\b)"),
     compiled(rf"\b(?:in[- ]flight|open|running|concurrent|simultaneous)\s+(?:requests?|sequences?|sessions?|users?)\s+(?:(?:is|are|average|averages|averaging|number|count|of|about|around|roughly)\s+){{1,4}}(?P<n>{COUNT})"),
+    compiled(rf"\b(?:class|group|team|pool|crowd|classroom)\s+of\s+(?P<n>{COUNT})\b(?=[^.;\n\d]{{0,40}}\b(?:at\s+once|at\s+the\s+same\s+time|simultaneously|in\s+parallel|together)\b)"),
     compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
@@ -117,7 +118,7 @@ _RATE = compiled(
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
 _ARRIVING = compiled(
-    r"\b(?:requests?|queries|calls?|prompts?|they|traffic|load)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+    r"\b(?:arrivals?\s+(?=\d)|(?:requests?|queries|calls?|prompts?|they|traffic|load|arrivals?)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|are|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+)(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
 )
 """`requests arrive at 18 per second`."""
 _OTHER_NOUN = compiled(
@@ -125,11 +126,11 @@ _OTHER_NOUN = compiled(
 )
 """A rate of things nobody here knows: `180 contracts an hour`."""
 _EVERY = compiled(
-    rf"(?P<n>{COUNT})\s+(?:new\s+)?(?:req(?:uest)?|quer(?:y|ies)|prompt|call|message|question|job|document)s?\s+(?:arrives?\s+|comes?\s+(?:in\s+)?|is\s+sent\s+)?(?:every|each|per|in)\s+(?P<m>\d{{1,4}}(?:\.\d{{1,3}})?|other)\s+(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)s?\b"
+    rf"(?P<n>{COUNT})\s+(?:new\s+)?(?:[a-z]{{3,12}}(?=s?\s+(?:arrives?|comes?\s+in|is\s+sent))|req(?:uest)?|quer(?:y|ies)|prompt|call|message|question|job|document)s?\s+(?:arrives?\s+|comes?\s+(?:in\s+)?|is\s+sent\s+)?(?:every|each|per|in)\s+(?P<m>\d{{1,4}}(?:\.\d{{1,3}})?|other)\s+(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)s?\b"
 )
 """`one request every 2 seconds`."""
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
+    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (

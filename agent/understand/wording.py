@@ -270,7 +270,7 @@ _BETWEEN = compiled(
     + _UNIT_AHEAD
 )
 _CALLED = compiled(
-    r"(?<![\w.,/-])(?:(?:between|from|anywhere\s+from|zwischen|entre|tra|von|de|da)\s+)?(?P<a>\d[\d,.]{0,9})\s?(?P<ak>k)?\s?(?:-|\.{2,3}|\bto\b|\band\b|\bor\b|\bund\b|\bbis\b|\bet\b|\bà\b|\by\b|\ba\b|\be\b|~)\s?(?P<b>\d[\d,.]{0,9}(?<=\d))\s?(?P<bk>k)?\b(?P<unit>(?:\s+[a-z]{2,10}){0,2}?)"
+    r"(?<![\w.,/-])(?:(?:between|from|anywhere\s+from|zwischen|entre|tra|von|de|da)\s+)?(?P<a>\d[\d,.]{0,9})\s?(?P<ak>k)?\s?(?:-|\.{2,3}|\bup\s+to\b|\bto\b|\band\b|\bor\b|\bund\b|\bbis\b|\bet\b|\bà\b|\by\b|\ba\b|\be\b|~)\s?(?P<b>\d[\d,.]{0,9}(?<=\d))\s?(?P<bk>k)?\b(?P<unit>(?:\s+[a-z]{2,10}){0,2}?)"
     r"[\s,;:(-]+(?:(?:so|but|and|well|let'?s|we(?:'ll)?|just|please|for\s+planning)[\s,]+){0,3}(?:call\s+it|say|assume|take|use|plan\s+(?:for|with|on)|make\s+it|go\s+with|reckon(?:\s+with)?|count\s+on|pick|sagen\s+wir|disons|digamos|diciamo|(?:with\s+)?(?:an?\s+|the\s+)?(?:average|mean|median)(?:\s+of|\s+is|\s+being)?|averaging|on\s+average|im\s+mittel|en\s+moyenne|en\s+promedio)\s+(?:about\s+|around\s+|~)?(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\b"
 )
 """`between 1k and 3k, call it 2000`."""
@@ -297,7 +297,7 @@ _PEAK = compiled(
 _STATISTIC = r"(?:min(?:imum)?|p\s?\d{1,2}(?:\.\d)?|median|mean|avg|average|typical|max(?:imum)?)"
 _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
 _OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
-_RUN_OF = rf"(?:(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
+_RUN_OF = rf"(?:(?:anywhere\s+|wildly,?\s+|widely,?\s+)?(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:up\s+)?(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(:]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
     rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
@@ -367,6 +367,12 @@ _OUT_OF_TEN = compiled(
 )
 _IDIOMS = (
     (_WORDS_THEN_TOKENS, ""),
+    (
+        compiled(
+            r"\b(?:swings\s+|varies\s+|moves\s+)?between\s+\d[\d,]*\s+and\s+(?P<n>\d[\d,]*)(?=[^.\d]{0,40}[;,.]\s*(?:please\s+)?(?:plan|size|design)\s+for\s+(?:the\s+)?(?P=n)\b)"
+        ),
+        r"\g<n>",
+    ),
     (
         compiled(
             r"\b(?:requests|traffic|rate|load)\?\s*(?P<n>\d[\d,.]*)\s*(?:per|a|/)\s*(?P<u>second|minute|hour)s?\b"

@@ -33,6 +33,8 @@ FILES = (
     "understanding_unseen_15.yaml",
     "understanding_unseen_16.yaml",
     "understanding_unseen_17.yaml",
+    "understanding_unseen_18.yaml",
+    "understanding_unseen_19.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
