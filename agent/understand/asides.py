@@ -110,10 +110,16 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
         _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
     for span in list(_soft(scan.text)):
         _pass(scan, notes, span, DEGREES, "an idea, not a wish: the plan chooses")
+    for match in list(_LIFTED.finditer(scan.text)):
+        _pass(scan, notes, match.span(), (*DEGREES, *BANS), "a restriction that no longer holds")
     for span in list(_past_and_present(scan.text)):
         _pass(scan, notes, span, DEGREES, "told of how it was or is, not asked for")
 
 
+_LIFTED = compiled(
+    r"[^.;!?\n]{0,120}\b(?:restriction|ban|rule|constraint|limitation|prohibition|that)\s+(?:is|was|has\s+been|got)\s+(?:now\s+|since\s+|meanwhile\s+)?(?:lifted|dropped|gone|off\s+again|void|obsolete)\b"
+)
+"""Takes back a ban or a degree that stands before it."""
 _REALISTIC = compiled(
     r"\b(?:is|are|would|was)\s+[^?]{0,60}\b(?:realistic|feasible|achievable|attainable|typical|normal|reasonable|acceptable|possible|plausible|good|bad|too\s+\w+|realistisch|réaliste|realista)\s*\?"
 )

@@ -16,7 +16,7 @@ from agent.understand.models import NICKNAMES, find_model, named_models
 from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
 from agent.understand.rivals import restored, without_rivals
-from agent.understand.scan import MAX_CHARACTERS, SPAN, Scan, compiled, count_of
+from agent.understand.scan import COUNT, MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
 from agent.understand.standing import UNDECIDED, Place, standing, weight
 from agent.understand.traffic import cached_part, find_workload, whole_load
@@ -124,7 +124,10 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         notes.assume(f"`{scan.words(match.span())}`: {replicas} replicas")
     if objective is None:
         notes.assume("objective throughput: the text names none")
-    if limit and not (cluster and _is_all(limit["gpus"], cluster, scan)):
+    if limit and cluster and _in_whole_hosts(limit["gpus"], cluster, scan):
+        cluster["hosts"] = limit["gpus"] // int(str(cluster["gpus_per_host"]))
+        notes.assume(f"planned for {cluster['hosts']} whole hosts: {limit['gpus']} GPUs")
+    elif limit and not (cluster and _is_all(limit["gpus"], cluster, scan)):
         fixed = constraints.setdefault("fix", {})
         assert isinstance(fixed, dict)
         fixed.update(limit)
@@ -189,6 +192,17 @@ def _brought_back(
 
 
 _TO_USE = compiled(r"\b(?:use|using|take|occupy|run\s+on|dedicate|spare|exactly)\b")
+
+
+_WHOLE_HOSTS = compiled(
+    rf"(?:\bi\.e\.|\bthat\s+is|\bmeaning|\bso|\(|,)[\s,]*(?:exactly\s+|just\s+)?(?P<n>{COUNT})\s+(?:full|whole|complete|entire)\s+(?:node|host|server|machine|box)"
+)
+
+
+def _in_whole_hosts(gpus: int, cluster: dict[str, Any], scan: Scan) -> bool:
+    """Whether the text says that the GPUs to use are so many whole hosts (`8 of the 16, i.e. one full node`)."""
+    said = _WHOLE_HOSTS.search(scan.original)
+    return said is not None and count_of(said["n"]) * cluster["gpus_per_host"] == gpus
 
 
 def _is_all(gpus: int, cluster: dict[str, Any], scan: Scan) -> bool:

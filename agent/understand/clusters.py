@@ -39,6 +39,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s+in\s+(?:an?|one)\s+{_HOST}\b")),
     ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
+    ("hosts_gpus", compiled(rf"\beach\s+of\s+(?:the|our|these|those|my)\s+(?P<h>{COUNT})\s*{_HOST}\s+(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|houses?)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}")),
     ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
@@ -134,7 +135,7 @@ _NIC = re.compile(
     r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
     r"|(?<!NVLink )(?<!NVLINK )(?<!nvlink )(?<!HBM )(?<!\d)(?P<k>\d{2,4})\s*(?P<w>Gb/s|Gbps|Gbit/s)\s*(?:per|/|for\s+(?:each|every)|je|pro|par|por)\s*(?:GPU|gpu|card|accelerator)\b"
     r"|\b(?:every|each|per)\s+(?:GPU|gpu|card)(?:\s+(?:has|gets|with|is|on|its|own|an?|behind|attached|to|one|dedicated)){0,6}\s*(?P<j>\d{2,4})\s*(?P<x>Gb/s|Gbps|Gbit/s|GB/s)"
-    r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{2,3})\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every))\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
+    r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{2,3})\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:(?!NVL|nvl|NVSwitch|HBM|hbm|memory)[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every)|na|pro|par|por|je)\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
@@ -201,9 +202,24 @@ def find_cluster(
     document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
     for match in nic[:1]:
         rate, unit = float(_said(match, "n", "m", "k", "j", "i") or 0), _said(match, "u", "v", "w", "x", "y") or ""
-        document["nic_gb_per_s"] = rate if unit.startswith("GB") else rate / 8
+        document["nic_gb_per_s"] = _each_gpu_of(scan, match) * (rate if unit.startswith("GB") else rate / 8)
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
+
+
+_SHARED_BY = compiled(
+    rf"[^.;\n]{{0,40}}?\b(?:shared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:all\s+|its\s+|the\s+){{0,2}}(?P<n>{COUNT})\s*(?:of\s+(?:them|the\s+)\s*)?(?:{_GPUS}|{_G})|that\s+(?:the|all|its)\s+(?:the\s+)?(?P<m>{COUNT})\s*(?:{_GPUS}|{_G})\s+share)\b"
+)
+_CARDS_BEFORE = compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?$")
+
+
+def _each_gpu_of(scan: Scan, match: re.Match[str]) -> float:
+    """The part of a network port that each GPU has: less than one where GPUs share the ports that a host has."""
+    shared = _SHARED_BY.match(scan.original, match.end())
+    if shared is None:
+        return 1.0
+    cards = _CARDS_BEFORE.search(scan.original, max(0, match.start() - 16), match.start())
+    return (count_of(cards["n"]) if cards is not None else 1) / max(1, count_of(shared["n"] or shared["m"]))
 
 
 _THAT_IS = rf"\s*[,(]\s*(?:(?:i\.e\.|that\s+is|so|or|=)[\s,]*)?{COUNT}\s*{_HOST}\b\)?"
@@ -220,7 +236,8 @@ _OURS = compiled(
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
     rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{_HOST}|{_GPUS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
-    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
+    rf"|\b(?:so|leaves|leaving|which\s+leaves)\s+(?P<r>{COUNT})\s*(?P<remaining>{_GPUS}|{_HOST})?\s*(?:of\s+them\s+)?(?:for\s+us|are\s+ours|remain)\b"
+    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?!\s*(?:x\s*)?(?:nvidia\s+|amd\s+)?[a-z]{{1,3}}\d{{1,3}}\w{{0,4}}\s+{_HOST})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
 )
 """The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
 
@@ -238,6 +255,10 @@ _KEPT = compiled(
     rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"
 )
 """A part that others have: `one node is reserved for fine-tuning`."""
+_LOST_IN_EACH = compiled(
+    rf"(?P<each>\b(?:on|in)\s+(?:both|each|all|every\s+one)\s+of\s+(?:them|those|these|the\s+{_HOST}))\s*,?\s*(?P<n>{COUNT})\s*(?P<what>{_GPUS})\s+(?:is|are|were)\s+(?:already\s+|currently\s+|always\s+)?(?:taken|used|occupied|reserved|booked|blocked|needed|busy|held)\b"
+)
+"""`on both of them four GPUs are taken`."""
 _LIMITS = compiled(
     r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
 )
@@ -249,7 +270,7 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
     found = [
         match
         for match in _OURS.finditer(scan.text)
-        if match["i"] or match["p"] or match["q"] or _LIMITS.search(match.group())
+        if match["i"] or match["p"] or match["q"] or match["r"] or _LIMITS.search(match.group())
     ]
     found = found or list(_USABLE.finditer(scan.text))
     for match in found:
@@ -259,7 +280,7 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
 
 def _lost(scan: Scan) -> list[re.Match[str]]:
     """Places that speak of what others have; they are eaten."""
-    kept = scan.take(_KEPT)
+    kept = scan.take(_KEPT) + scan.take(_LOST_IN_EACH)
     return [*kept, *(m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other")]
 
 
@@ -290,7 +311,7 @@ def _said(match: re.Match[str], *names: str) -> str | None:
 
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(_said(match, "n", "m", "k", "i", "p", "q") or "")
+    count = count_of(_said(match, "n", "m", "k", "i", "p", "q", "r") or "")
     what = _what(match) or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
 
@@ -298,7 +319,7 @@ def _part_named(match: re.Match[str]) -> Shape:
 def _what(match: re.Match[str]) -> str | None:
     """What a part is counted in: GPUs, hosts, or nothing that is said."""
     held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
-    return _said(match, "what", "things", "units", "holders", "owned", "left", "allotted") or (
+    return _said(match, "what", "things", "units", "holders", "owned", "left", "allotted", "remaining") or (
         held["holders"] if held is not None else None
     )
 
@@ -314,7 +335,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
         hosts > 1
         and _what(match) is None
         and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(_said(match, "n", "m", "k", "i", "p", "q") or "") <= hosts
+        and count_of(_said(match, "n", "m", "k", "i", "p", "q", "r") or "") <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
         return None

@@ -127,7 +127,7 @@ _SETS = r"(?:固定|设置|设定|设|設定|指定|限定|고정|설정|지정)
 _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
     (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:は|を|が|은|는|을|를|이|가|=)?\s*(?P<n>\d{{1,4}})\s*(?:に|で|へ|로|으로|として)\s*(?:{_SETS}|し|お願い|する|해|하)[぀-ヿ가-힣]*(?:下さい|願います|주세요)?"), r"\g<kind> \g<n> "),
-    (re.compile(r"(?<=[A-Za-z])\s*(?:も|도|也|は|が|은|는|이|가)\s*(?=(?:bf16|fp\d|int\d|nvfp4|mxfp4)\b)", re.IGNORECASE), " "),
+    (re.compile(r"(?<=[A-Za-z])\s*(?:も|도|也|は|が|은|는|이|가)\s*(?=(?:bf16|fp\d|int\d|nvfp4|mxfp4)(?![A-Za-z0-9]))", re.IGNORECASE), " "),
     (re.compile(r"(?<![\w.])(?P<m>\d(?:\.\d{1,3})?)e\+?(?P<e>[1-6])(?![\w.])"), lambda m: f"{float(m['m']) * 10 ** int(m['e']):g}" if int(m["e"]) < 6 else m.group()),  # 2e3
     (re.compile(r"(?<!\d )(?<![\w.,])(?P<a>\d{1,3})[  ](?P<b>\d{3})(?=\s+(?:tok\w*|in\b|out\b|en\b|de\s+(?:sortie|salida|saída)|output|input|d'|prompt))", re.IGNORECASE), r"\g<a>\g<b>"),
     (re.compile(r"\b(?:nach|efter|etter|na|po|après)\s+(?=(?:under|about|within)\b)", re.IGNORECASE), ""),
@@ -153,6 +153,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?P<n>\d{1,3})\s+hgx\s+(?:base)?boards\b", re.IGNORECASE), r"\g<n> nodes"),
     (re.compile(r"\b(?P<w>server|node|host|machine|box)\s*:\s*(?=\d{1,3}\s*x?\s*(?:nvidia\s+|amd\s+)?(?:[lhab]\d{2,3}|l4\b|mi\d|gb\d))", re.IGNORECASE), r"one \g<w> with "),
     (re.compile(r"\bin\s+the\s+air\b", re.IGNORECASE), "in flight"),
+    (re.compile(r"(?P<n>\d{1,6})\s+(?:równoległ\w{1,4}|jednoczesn\w{1,3}|równoczesn\w{1,3})\s+(?:zapyta\w{1,3}|żąda\w{1,3}|sesj\w{1,3}|użytkowni\w{1,4})", re.IGNORECASE), r"\g<n> concurrent requests"),
     (re.compile(r"\?\s*[-–:=>]+\s*(?=\S)"), ": "),
     (re.compile(r"\b(?P<a>tp|pp|ep|dp)\s*=\s*(?P<b>tp|pp|ep|dp)\s*=\s*(?P<n>\d{1,3})\b", re.IGNORECASE), r"\g<a>=\g<n> \g<b>=\g<n>"),
     (re.compile(r"\b(?P<key>ttft|tpot|itl|c)(?=\d)", re.IGNORECASE), r"\g<key> "),

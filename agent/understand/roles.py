@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ),
     (
         "tpot_ms",
-        r"time[- ](?:per|between)[- ](?:output[- ])?tokens?|inter[- ]?token(?:[- ]latency|[- ]delay)?|tpot|itl|tbt|tbot|(?:per|each|every|between|a)[- ](?:successive[- ]|consecutive[- ]|two[- ]|the[- ]|generated[- ]|new[- ]|further[- ]|output[- ]|subsequent[- ])*tokens?|decode(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|decode[- ](?:latency|step)|(?:each|every|the)[- ](?:following|further|next|subsequent|other|later)(?:[- ]one)?|(?:after|from)[- ](?:that|then|there)|afterwards?|thereafter|(?:subsequent|following|later|next)[- ]tokens?|tokens?\s+(?:[^\W\d_]+\s+){0,5}every|token[- ](?:interval|gap|latency|cadence)|apart",
+        r"an?[- ](?:new[- ])?(?:token|word)\s+every|time[- ](?:per|between)[- ](?:output[- ])?tokens?|inter[- ]?token(?:[- ]latency|[- ]delay)?|tpot|itl|tbt|tbot|(?:per|each|every|between|a)[- ](?:successive[- ]|consecutive[- ]|two[- ]|the[- ]|generated[- ]|new[- ]|further[- ]|output[- ]|subsequent[- ])*tokens?|decode(?=\W+(?:\w+\W+){0,2}?[\d.]+\s?m?s(?:ec\w*)?\b)|decode[- ](?:latency|step)|(?:each|every|the)[- ](?:following|further|next|subsequent|other|later)(?:[- ]one)?|(?:each|every)[- ](?:one|token|word)[- ](?:after\w*|behind|following)|(?:after|from)[- ](?:that|then|there)|afterwards?|thereafter|(?:subsequent|following|later|next)[- ]tokens?|tokens?\s+(?:[^\W\d_]+\s+){0,5}every|token[- ](?:interval|gap|latency|cadence)|apart",
     ),
     (
         "degree",
@@ -73,7 +73,7 @@ _WORDS: tuple[tuple[Role, str], ...] = (
     ),
     (
         "isl",
-        r"isl|in(?:put|coming)?s?|up(?!\s+to)|eingab\w*|anfrage\w*|dokument\w*|frage[n]?|texte?n?|entr[ée]e\w*|requ[êe]te\w*|entrada\w*|pregunta\w*|consulta\w*|peticion\w*|ingress\w*|entrata|domand\w*|richiest\w*|pergunt\w*|pedido\w*|invoer|vraag|vragen|indata|fråg\w+|spørsm\w+|spørgsm\w+|wejści\w*|zapyta\w*|pyta(?:nie|nia|ń)|vstup\w*|dotaz\w*|вход\w*|запрос\w*|вопрос\w*|вхід\w*|запит\w*|girdi\w*|giriş\w*|soru\w*|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|sends?|sent|ingest\w*|feeds?|feeding|fed|submits?|submitted|submitting|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
+        r"isl|in(?:put|coming)?s?|up(?!\s+to)|eingab\w*|anfrage\w*|dokument\w*|frage[n]?|texte?n?|entr[ée]e\w*|requ[êe]te\w*|entrada\w*|pregunta\w*|consulta\w*|peticion\w*|ingress\w*|entrata|domand\w*|richiest\w*|pergunt\w*|pedido\w*|invoer|vraag|vragen|indata|fråg\w+|spørsm\w+|spørgsm\w+|wejści\w*|zapyta\w*|pyta(?:nie|nia|ń)|vstup\w*|dotaz\w*|вход\w*|запрос\w*|вопрос\w*|вхід\w*|запит\w*|girdi\w*|giriş\w*|soru\w*|prompts?|contexts?|ctx|documents?|docs?|prefill|questions?|articles?|messages?|reads?|reading|(?:sees?|carr(?:y|ies))(?=\s+(?:about\s+|around\s+|roughly\s+|some\s+)?\d)|sends?|sent|ingest\w*|feeds?|feeding|fed|submits?|submitted|submitting|passages?|transcripts?|emails?|mails|tickets|contracts?|reports?|papers?|pages?|histor(?:y|ies)|queries|query|chapters?|files?|notes|logs?|repo\w*|codebase|requests?|each|(?:answer|repl|respond)\w*(?=\W+to\b)",
     ),
     (
         "prefix",

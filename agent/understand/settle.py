@@ -10,8 +10,9 @@ from typing import Any
 
 from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
-from agent.understand.roles import NAMED, Quantity, Reading, Role, quantities, read_roles
-from agent.understand.scan import EATEN, Scan, compiled
+from agent.understand.roles import NAMED, SHORTEST, Quantity, Reading, Role, quantities, read_roles
+from agent.understand.scan import EATEN, Scan, compiled, count_of
+from agent.understand.traffic import NO_TEXT
 
 Json = dict[str, Any]
 
@@ -80,6 +81,7 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         words = scan.words(reading.words)
         notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
     _by_order(document, look, scan, notes)
+    _second_length(document, look, scan, notes)
     _two_limits(document, scan, notes)
     _as_long(document, scan, notes)
     for reading in readings:
@@ -106,6 +108,54 @@ def _by_order(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
             f"`{scan.words(quantity.span)}` read as {field} {round(quantity.value)}: the order in which lengths are told"
         )
         scan.eat(quantity.span)
+
+
+_UNNAMED_LENGTH = compiled(
+    r"(?:^|(?<=[.,;:(\n]\s)|(?<=\n)|\b(?:the|an?|its|their|each|every|one|and)\s)(?P<what>[a-z]{4,16})\s+(?:(?:we|they|it)\s+[a-z]{3,8}\s+(?:back\s+)?)?(?:(?:is|are|of|being|runs?\s+to|comes?\s+to)\s+)?(?:around|about|roughly|close\s+to|closer\s+to|near|some|avg|average|averages|averaging|approximately|~)\s*(?P<n>\d{1,3}(?:,\d{3})+|\d{2,6})(?=\s*(?:[,;)\n]|\.(?!\d)|$))"
+)
+"""A noun with a bare number: `the letter around 700`."""
+
+
+def _second_length(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
+    """The answer's length where the prompt's is known and one more length follows it that nothing else claims (`transcript avg 18,000, notes avg 1,100`)."""
+    isl = document["workload"].get("isl")
+    if not _is_default(notes, "osl") or _is_default(notes, "isl") or {"isl", "osl"} & set(notes.questions):
+        return
+    read = [r for r in look.readings if r.role == "isl" and r.naming is not None and _is_length(scan, r.quantity)]
+    names = {_stem(scan, r) for r in read if _same(r.amount, isl)}
+    after = min((r.quantity.span[0] for r in read if _same(r.amount, isl)), default=0)
+    found = [
+        (round(r.amount), r.quantity.span) for r in read if r.quantity.span[0] > after and _stem(scan, r) not in names
+    ]
+    placed = {r.quantity.span[0] for r in look.readings}
+    found += [
+        (count_of(m["n"]), m.span())
+        for m in _UNNAMED_LENGTH.finditer(scan.text)
+        if m.start("n") not in placed and count_of(m["n"]) >= SHORTEST and not NO_TEXT.match(m["what"])
+    ]
+    if len(found) != 1 or found[0][0] == isl:
+        return
+    document["workload"]["osl"], span = found[0]
+    _forget(notes, "osl", "osl")
+    notes.assume(f"`{scan.words(span)}` read as osl {found[0][0]}: the order in which lengths are told")
+    scan.eat(span)
+
+
+_ABOUT = compiled(r"\b(?:around|about|roughly|close\s+to|closer\s+to|near|some|avg|average|approximately)\s*$")
+
+
+def _is_length(scan: Scan, quantity: Quantity) -> bool:
+    """Whether a number counts tokens: by its unit, or since it is an estimate."""
+    start = quantity.span[0]
+    return quantity.kind == "tokens" or (
+        quantity.kind == "plain" and _ABOUT.search(scan.original[max(0, start - 16) : start]) is not None
+    )
+
+
+def _stem(scan: Scan, reading: Reading) -> str:
+    """The word that names a length, singular."""
+    assert reading.naming is not None
+    return scan.original[slice(*reading.naming.span)].lower().rstrip("s")
 
 
 _KIND_FIELDS: Mapping[str, frozenset[str]] = {

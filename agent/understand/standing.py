@@ -36,14 +36,14 @@ _REFUSED_BEFORE = compiled(
 """Right before a name that is not meant."""
 _MEANT_BEFORE = compiled(
     r"(?:\b(?:left\s+with|use|using|serve|serving|run(?:ning)?|deploy(?:ing)?|host(?:ing)?|plan(?:ning)?(?:\s+for)?|chose|picked|settled\s+(?:on|for)|decided\s+(?:on|for)|went\s+(?:with|for)|go(?:ing)?\s+with|approved|bought|purchased|got|get|switch(?:ed|ing)?\s+to|mov(?:e|ed|ing)\s+to|migrat\w+\s+to|upgrad\w+\s+to|replaced\s+(?:by|with)|replace\s+(?:it|that|this|them|those)\s+(?:by|with)|swap\w*\s+(?:it|that|them)?\s*(?:out\s+)?(?:for|to|with)|changed\s+to|"
-    r"(?:purchase|order|replacement|successor|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|(?:has\s+to|must|should|will|shall)\s+be|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|"
+    r"(?:purchase|order|replacement|successor|decision|choice|question|target|task|goal|request|plan|answer|model|hardware)\s+(?:was\s+for|is\s+for|is|will\s+be|are)|it(?:'s|\s+is)|(?:has\s+to|must|should|will|shall)\s+be|now|(?:we|i)(?:'ll|\s+will|\s+now|\s+only|\s+just)?\s+(?:have|need|want|do|run|use|own|got)|make\s+(?:it|that)|(?:ours|mine)\s+(?:is|are)|"
     r"(?:model|gpus?|hardware|hw|accelerators?|cluster|machines?|servers?|nodes?|cards?|boxes|production|prod|ours)\s*[:=])|换\s*成|改\s*用|改\s*为|改\s*成|升\s*级\s*到|现\s*在\s*用|[→»]|=>|->|(?<=\s)(?:на|auf|zu|naar)\b)"
     rf"\W{{0,3}}(?:(?:the|our|my|an?|on|onto|with|for|is|are|only|just|exactly|einen?|un|une|des|{COUNT}|x|nvidia|amd|new|nodes?|servers?|box(?:es)?|of|each|pair|张|块|台)[\W]{{0,3}}){{0,7}}$"
 )
 """Right before a name that is meant."""
 _REFUSED_BEHIND = compiled(
     r"\s*(?:s\b)?\s*(?:(?:gpus?|cards?|box(?:es)?|nodes?|servers?|machines?|clusters?|racks?)\s+)?\W{0,2}(?:(?:is|are|was|were|got|gets|get|has\s+been|have\s+been|will\s+be|being|went|goes|go)\s+(?:\w+\s+){0,3}?(?:gone|too\s+\w+|out\b|retired|replaced|sold|returned|back\s+to|given|taken|reserved|occupied|busy|dropped|history|not\b|off\s+limits|unavailable|discontinued|decommissioned|phased|away|scrapped|cancel\w+|dead|broken|discarded)"
-    r"|(?:isn'?t|aren'?t|wasn'?t|weren'?t|didn'?t|doesn'?t|won'?t|can'?t|cannot)\b|belongs?\b|that\s+(?:we|i)\s+(?:cannot|can'?t|may\s+not|had|used|discussed|don'?t|never|tried|considered)|(?:which|that|who)\s+(?:\w+\s+){0,4}(?:too|not|n't|cannot|never|belongs?|gone|no\s+longer)\b|(?:we|i)\s+(?:discussed|had|used|asked\s+for|ordered|tried|considered|mentioned|wanted|talked|looked\s+at)|(?:will\s+)?(?:come|comes|arrive|arrives|follow|follows)\s+(?:later|next|in\s+\w+)|で\s*は\s*な\s*く|じゃ\s*な\s*く|(?:이|가)\s*아니라|从|已|被\s*淘\s*汰|不\s*用)"
+    r"|(?:isn'?t|aren'?t|wasn'?t|weren'?t|didn'?t|doesn'?t|won'?t|can'?t|cannot)\b|belongs?\b|(?:stays?|remains?)\s+with\b|that\s+(?:we|i)\s+(?:cannot|can'?t|may\s+not|had|used|discussed|don'?t|never|tried|considered)|(?:which|that|who)\s+(?:\w+\s+){0,4}(?:too|not|n't|cannot|never|belongs?|gone|no\s+longer)\b|(?:we|i)\s+(?:discussed|had|used|asked\s+for|ordered|tried|considered|mentioned|wanted|talked|looked\s+at)|(?:will\s+)?(?:come|comes|arrive|arrives|follow|follows)\s+(?:later|next|in\s+\w+)|で\s*は\s*な\s*く|じゃ\s*な\s*く|(?:이|가)\s*아니라|从|已|被\s*淘\s*汰|不\s*用)"
 )
 """Right behind a name that is not meant."""
 _AGAINST = compiled(
@@ -166,6 +166,6 @@ def _in_one_breath(text: str, places: Sequence[Place], best: Place) -> bool:
 
 
 UNDECIDED = compiled(
-    r"\b(?:successor|model|gpus?|hardware|procurement|cards?|ours|machines?|replacement)\b[^.;\n]{0,40}?\b(?:hasn't|haven't|isn't|aren't|has\s+not|have\s+not|is\s+not|are\s+not|not)\s+(?:yet\s+)?(?:been\s+)?(?:chosen|decided|picked|selected|known|settled|told\s+us)\b|\b(?:ours|gpus?|hardware|cards?|model)\s+will\s+be\s+(?:something|another)\s*(?:else|one)?\b|\bdon't\s+know\s+(?:yet\s+)?(?:which|what)\s+(?:gpus?|model|cards?)\b"
+    r"\b(?:successor|model|gpus?|hardware|procurement|cards?|ours|machines?|replacement)\b[^.;\n]{0,40}?\b(?:hasn't|haven't|isn't|aren't|has\s+not|have\s+not|is\s+not|are\s+not|not)\s+(?:yet\s+)?(?:been\s+)?(?:chosen|decided|picked|selected|known|named|announced|determined|settled|told\s+us)\b|\b(?:ours|gpus?|hardware|cards?|model)\s+will\s+be\s+(?:something|another)\s*(?:else|one)?\b|\bdon't\s+know\s+(?:yet\s+)?(?:which|what)\s+(?:gpus?|model|cards?)\b"
 )
 """Says that what is to be planned is open: what is told of others or of before is no answer then."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from agent.understand.names import Mention, Vocabulary
 from agent.understand.notes import Notes
-from agent.understand.scan import EATEN, SPAN, compiled
+from agent.understand.scan import COUNT, EATEN, SPAN, compiled
 from agent.understand.standing import weight
 
 _BINDS = compiled(
@@ -28,7 +28,7 @@ _OF_OTHERS = compiled(
     rf"(?:^|(?<=[,;.:(!?\n-])|(?<=\x1f)|\b(?:and|but|while|although|though|because|since|whereas|even\s+if)\b)\s{{0,3}}(?P<told>(?:(?:also|now|btw|fyi|by\s+the\s+way|even|meanwhile|apparently|for\s+reference|for\s+comparison)[\s,:]{{1,3}}){{0,2}}{_OTHERS}\b[^.;\n,]{{0,40}}?(?:(?<=[a-z])\s+|(?<=[^a-z]))\b{_SAYS}(?![a-z])(?:\s+(?:that\s+)?(?:we|i|you|one)\s+(?:should|could|must|can|need|needs|ought|would|may|might|better|have\s+to)\b)?)"
     r"|(?P<written>\b(?:an?|the|that|this|one|some|their|nvidia'?s?|your)\s+(?:[\w-]+\s+){0,2}?(?:blogs?(?:\s*posts?)?|articles?|papers?|whitepapers?|reports?|posts?|threads?|tutorials?|guides?|videos?|talks?|slides?|docs|documentation|benchmarks?|readme)\s+(?:says?|said|claims?|claimed|suggests?|recommends?|uses?|used|reports?|reported|shows?|mentions?|quotes?|advises?|states?|runs?|ran|describes?|swears?\s+by|raves?\s+about|insists?\s+on|praises?)\b)"
     r"|(?P<before>\b(?:i|we)\s+(?:had\s+)?(?:first|initially|originally|earlier|previously)\s+(?:wrote|said|thought|planned|assumed|asked|told|mentioned|had|expected|estimated|wanted)\b(?:\s+(?:that\s+)?(?:we|i|you|they|it)\s+\w+)?)"
-    r"|(?P<forget>\b(?:forget|ignore|disregard|scratch)\s+(?:about\s+)?(?:the|all|any|our|my|what)\s+(?=[^.;,\n]{0,60}\d)[^.;,\n]{0,60})"
+    r"|(?P<forget>\b(?:forget|ignore|disregard|scratch)\s+(?:about\s+)?(?:the|all|any|our|my|what)\s+(?=[^.;,\n]{0,60}\d)[^.;,\n]{0,60}|(?:^|(?<=[.;\n]\s)|(?<=\n))(?:(?:as\s+)?compared\s+(?:with|to)|in\s+contrast\s+to|unlike)\s+(?:the|our|that|last)\s+[^.;,()\n]{0,60}(?:\([^)\n]{0,80}\))?,)"
     r"|(?P<heard>\b(?:(?:i|we)(?:'m|\s+was|\s+were|\s+am|\s+got|'ve\s+been|\s+have\s+been)\s+told|(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
 )
 _TURN = compiled(
@@ -119,7 +119,7 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
     pieces = list(_segments(text))
     for index, (start, end) in enumerate(pieces):
         match = _DISMISSED.search(text, start, end) or _GIVEN_AWAY.match(text, start, end)
-        if match is None:
+        if match is None or _A_PART.search(text, start, match.end()) is not None:
             continue
         bare = not _BINDS.search(text[start : match.start()]) and _POINTS_BACK.match(text[start:end]) is not None
         both = bare and index and EATEN not in text[slice(*pieces[index - 1])]
@@ -134,6 +134,10 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
     return text
 
 
+_A_PART = compiled(
+    rf"(?<![\w.-]){COUNT}\s+of\s+(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?:nodes?|hosts?|servers?|machines?|gpus?|cards?|boxes|trays)\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b"
+)
+"""A part of the hardware, which the rest of the sentence takes from the whole."""
 _OF_THE_REST = compiled(r"\d|\b(?:an?other|others?|rest|remaining|second)\b")
 
 

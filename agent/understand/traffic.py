@@ -27,7 +27,7 @@ def _length(group: str, *, alone: bool = True) -> str:
 
 _N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
-_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bsomething\s+like\b|\broughly\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
+_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bsomething\s+like\b|\broughly\b|\bnearer\b|\bcloser?\s+to\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
 _IN_ALONE = r"ins?(?=\s*(?:[-,;:./&+|)=>]|$|\n|and\b|out\b|tokens?\b|~|≈|avg\b|average\b|about\b|up\b|is\b|\d))"
 """`in` is a length's name only where no place follows (`12 in Zurich`)."""
 _INPUT = (
@@ -55,7 +55,7 @@ _OF_LENGTH = compiled(
 _OUTPUT_WORD = compiled(
     r"(?:out(?:put)?s?|generat\w*|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decod\w+|abstracts?|translations?|labels?|verdicts?|drafts?|results?|extracts?|captions?|comments?|reviews?|letters?|stories|story|code|functions?|patch(?:es)?|snippets?|minutes|recommendations?|explanations?|headlines?|classifications?|suggestions?|thoughts?|reasoning|digests?)$"
 )
-_NO_TEXT = compiled(
+NO_TEXT = compiled(
     r"(?:batch(?:es)?|budgets?|windows?|blocks?|pages?|chunks?|limits?|throughput|rates?|speeds?|caches?|seconds?|users?|tokens?|level|size|parallel\w*|gpus?|nodes?)$"
 )
 """Words whose size is no prompt's and no answer's."""
@@ -105,6 +105,7 @@ _LOAD = (
     compiled(rf"(?P<n>{COUNT})\s+(?:(?:running|open|pending|outstanding|ongoing|live)\s+(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\b|(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\s+(?:are\s+)?(?:open|running|pending|outstanding|ongoing|in\s+progress|live|going\s+on)\b)"),
     compiled(rf"\b(?:in[- ]flight|open|running|concurrent|simultaneous)\s+(?:requests?|sequences?|sessions?|users?)\s+(?:(?:is|are|average|averages|averaging|number|count|of|about|around|roughly)\s+){{1,4}}(?P<n>{COUNT})"),
     compiled(rf"\b(?:class|group|team|pool|crowd|classroom)\s+of\s+(?P<n>{COUNT})\b(?=[^.;\n\d]{{0,40}}\b(?:at\s+once|at\s+the\s+same\s+time|simultaneously|in\s+parallel|together)\b)"),
+    compiled(rf"(?P<n>{COUNT})\s+of\s+(?:them|those|these|whom)\s+(?:have|has|keep|are|will\s+have)\s+(?:an?\s+|their\s+)?(?:(?:generation|request|session|chat|stream|conversation|prompt)s?\s+)?(?:running|open|active|in\s+flight|going|pending|at\s+once|generating|typing|chatting|online)\b"),
     compiled(rf"\busers\s*[:=]?\s*(?P<n>{COUNT})(?!\s*(?:x|tok|[a-z%]))"),
     compiled(r"(?<=[-, \d])(?P<n>(?<=\D)\d{1,6})[- ]?concurrency\b"),
 )  # fmt: skip
@@ -130,7 +131,7 @@ _EVERY = compiled(
 )
 """`one request every 2 seconds`."""
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|requests?\s+(?:at|in)))(?![\d.])"
+    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|simultan|parallel|active\b|open\b|in[- ]flight|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (
@@ -229,7 +230,7 @@ def _described(scan: Scan, notes: Notes) -> dict[str, list[tuple[int, SPAN]]]:
     found: dict[str, list[tuple[int, SPAN]]] = {"isl": [], "osl": []}
     for pattern in (_SO_LONG, _OF_LENGTH):
         for match in pattern.finditer(scan.text):
-            if _NO_TEXT.match(match["what"]):
+            if NO_TEXT.match(match["what"]):
                 continue
             back = re.search(
                 r"\b(?:back|returns?|returning|generat\w+|produc\w+|writes?|writing|answer\w*|repl\w+)\s+(?:\w+\s+){0,3}$",
@@ -323,6 +324,10 @@ def _rate(match: re.Match[str]) -> float:
 _PREFIX_LOOSE = compiled(
     rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%(?=[^;\n.%]{{0,60}}\b{_SHARED}\b)[^;\n.%]{{0,60}}?\b{_SHARED}\b(?:\s+(?:cache|hits?))?"
 )
+_THE_REST_CACHED = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,2}}(?:\.\d{{1,3}})?)\s*%[^;\n.%]{{0,60}}?\b(?:the\s+(?:rest|remainder|others?)|everything\s+else)\b[^;\n.%]{{0,40}}?\b{_SHARED}\b(?:\s+cache)?"
+)
+"""`15% has to be computed, the rest is in the prefix cache`."""
 _HITS = compiled(r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%\s*(?:(?:of|de|di|d')\s*)?hits?\b")
 _CACHE = compiled(r"\b(?:cach\w{1,4}|pr[ée]fi\w{1,5})\b")
 """Speaks of a cache or of prefixes, in any language."""
@@ -366,6 +371,9 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
             ratios.append((number / 100 if match["p"] == "%" or number > 1 else number, match.span()))
     for match in () if ratios or _CACHE.search(scan.original) is None else scan.take(_HITS):
         ratios.append((float(match["n"]) / 100, match.span()))
+    for match in () if ratios else scan.take(_THE_REST_CACHED):
+        ratios.append((round(1 - float(match["n"]) / 100, 5), match.span()))
+        notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1][0]:g}")
     for match in () if ratios else scan.take(_PREFIX_LOOSE):
         ratios.append((float(match["n"]) / 100, match.span()))
         notes.assume(f"`{scan.words(match.span())}` read as a prefix hit ratio of {ratios[-1][0]:g}")

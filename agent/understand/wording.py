@@ -53,7 +53,7 @@ _NO_QUANTITY = (
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
     compiled(r"(?<![\w:.])(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\b\.?)?(?![\w:])"),  # 10:30
     compiled(rf"(?<![\w.])(?:\d\d?(?:st|nd|rd|th)?\s+)?{_MONTHS}\s+\d\d?(?:st|nd|rd|th)?(?:,?\s+(?:19|20)\d\d)?\b(?!\s*(?:x|gpus?|h\d|a\d))"),
-    compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d|ms\b|milli|s\b|sec|concurr|simult|parallel|sessions|people|chats|generated|answer|characters|words))"),
+    compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d|ms\b|milli|s\b|sec|concurr|simult|parallel|sessions|people|chats|generated|answer|characters|words)|\s*[,;/]\s*(?:and\s+)?out(?:put)?\b)"),
     compiled(r"\b(?:ports?|extension|ext\.?|pid|job|build|commit|rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
     compiled(r"\b(?:rack|bay|cabinet|aisle|cage|shelf|hall|row)\s+(?!(?:l4|t4|a10|l40|a40|a30|a16|p40)\b)[a-z][- ]?\d{1,2}\b(?!\s*(?:x\b|gpus?\b|[a-z]{1,2}\d))"),
@@ -105,6 +105,8 @@ _AND_A_PART = compiled(
 _SECOND = compiled(
     r"(?P<how>\b(?:under|within|below|in|than|after|about|at\s+most|by)|<=?)\s+(?:a|one)\s+second\b(?!\s+(?:token|word|chunk|host|node|gpu))"
 )
+_THOUSAND_POINT = compiled(r"(?<![\w.,/-])(?P<a>\d{1,2})k(?P<b>\d)(?![\w/])")
+"""`1k5` is 1.5k."""
 _ORDINAL_PART = compiled(
     r"(?<![\w.])(?:an?\s+|one\s+|1/)?(?P<n>[1-9]\d{0,3})(?:th|st|nd|rd)\s+of\s+(?:an?\s+|one\s+)?seconds?\b"
 )
@@ -140,6 +142,8 @@ def with_plain_tables(text: str) -> str:
 
     if len(_CSV_LINE.findall(text)) > LEAST_KEYS:
         text = _CSV_LINE.sub(r"\g<key>: \g<value>", text)
+    if len(_LEADERS.findall(text)) >= LEAST_KEYS:
+        text = _LEADERS.sub(r"\g<key>: ", text)
     text = with_ended_lines(_without_comments(_one_column(text)))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
@@ -191,6 +195,8 @@ def with_ended_lines(text: str) -> str:
 
 _CSV_LINE = re.compile(r"^(?P<key>[A-Za-z_ ]{2,30}),(?P<value>[^,\n]{1,60})$", re.MULTILINE)
 """A line of a key and its value."""
+_LEADERS = re.compile(r"^(?P<key>[A-Za-z][\w /()-]{1,40}?)[ \t]{0,4}\.{3,8}[ \t]{1,4}(?=\S)", re.MULTILINE)
+"""A key whose value stands behind a row of dots."""
 _COMMENT = re.compile(r"^[ \t]*(?:#|//|;)[ \t]*(?P<key>[A-Za-z_-]{2,30})[ \t]*[:=][^\n]*$", re.MULTILINE)
 
 
@@ -236,7 +242,7 @@ def with_plain_seconds(text: str) -> str:
         whole = int(match["n"]) if match["n"].isdigit() else 1
         return f"{whole + _PARTS[match['part'].lower()] / 1000:.3g} seconds"
 
-    text = _SECOND.sub(r"\g<how> 1 second", text)
+    text = _THOUSAND_POINT.sub(r"\g<a>.\g<b>k", _SECOND.sub(r"\g<how> 1 second", text))
     text = _FRACTION.sub(lambda m: f"{int(m['n']) * 100 / _FRACTIONS[m['part'].lower()]:.4g}%", text)
     return _PART_OF_SECOND.sub(part, _AND_A_PART.sub(more, _ORDINAL_PART.sub(ordinal, text)))
 
@@ -274,6 +280,11 @@ _CALLED = compiled(
     r"[\s,;:(-]+(?:(?:so|but|and|well|let'?s|we(?:'ll)?|just|please|for\s+planning)[\s,]+){0,3}(?:call\s+it|say|assume|take|use|plan\s+(?:for|with|on)|make\s+it|go\s+with|reckon(?:\s+with)?|count\s+on|pick|sagen\s+wir|disons|digamos|diciamo|(?:with\s+)?(?:an?\s+|the\s+)?(?:average|mean|median)(?:\s+of|\s+is|\s+being)?|averaging|on\s+average|im\s+mittel|en\s+moyenne|en\s+promedio)\s+(?:about\s+|around\s+|~)?(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\b"
 )
 """`between 1k and 3k, call it 2000`."""
+_AVERAGED = compiled(
+    r"(?<![\w.,/-])(?:between|from|anywhere\s+from)\s+(?P<a>\d[\d,.]{0,9})\s?(?P<ak>k)?\s?(?:-|\bto\b|\band\b)\s?(?P<b>\d[\d,.]{0,9}(?<=\d))\s?(?P<bk>k)?\b(?P<unit>(?:\s+[a-z]{2,10}){0,3}?)"
+    r"\s*[,;(]\s*(?P<n>\d[\d,.]{0,9}(?<=\d))\s?(?P<nk>k)?\s+(?:on\s+average|in\s+the\s+mean|is\s+(?:the\s+)?(?:average|mean|typical|usual))\b"
+)
+"""`between 10 and 80 requests in flight, 35 on average`."""
 
 
 def _amount(words: str, thousands: str | None) -> float:
@@ -438,6 +449,7 @@ def with_plain_numbers(text: str, notes: Notes) -> str:
     for pattern, plain in _IDIOMS:
         text = pattern.sub(plain, text)
     text = _STATISTICS.sub(lambda m: _central(m, notes), text)
+    text = _AVERAGED.sub(lambda m: _called(m, notes), text)
     text = _CALLED.sub(lambda m: _called(m, notes), _PEAK.sub(peak, _REPLICATED.sub(replicated, text)))
     return _RANGE.sub(larger, _BETWEEN.sub(larger, _ABOUT.sub(about, text)))
 

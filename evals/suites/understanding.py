@@ -35,6 +35,7 @@ FILES = (
     "understanding_unseen_17.yaml",
     "understanding_unseen_18.yaml",
     "understanding_unseen_19.yaml",
+    "understanding_unseen_20.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
