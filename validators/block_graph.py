@@ -12,6 +12,9 @@ from strategy.strategy import Phase, Pool
 from validators.order import topological
 from validators.subject import PHASES, Subject
 
+MOST_NODES = 64
+"""Of a block about which answers are remembered: plans are made of few small blocks, which return from document to document."""
+
 
 class BlockGraph:
     """Data edges of one block, both ways. The residual stream `in` is not a node of it."""
@@ -105,6 +108,16 @@ class BlockGraph:
             found.append(self.block.nodes[lowest.bit_length() - 1])
             members ^= lowest
         return found
+
+
+def block_graph(block: Block, index: int) -> BlockGraph:
+    """The graph of the block at `index`; that of a small block is remembered with all that was asked of it."""
+    return _small_graph(block, index) if len(block.nodes) <= MOST_NODES else BlockGraph(block, index)
+
+
+@lru_cache(maxsize=512)
+def _small_graph(block: Block, index: int) -> BlockGraph:
+    return BlockGraph(block, index)
 
 
 def moves_only(node: AnyNode) -> bool:

@@ -88,9 +88,9 @@ class Subject:
     @cached_property
     def graphs(self) -> "tuple[BlockGraph, ...]":
         """The graph of every block, in document order."""
-        from validators.block_graph import BlockGraph
+        from validators.block_graph import block_graph
 
-        return tuple(BlockGraph(block, index) for index, block in enumerate(self.dag.blocks))
+        return tuple(block_graph(block, index) for index, block in enumerate(self.dag.blocks))
 
     def reads(self, block: Block) -> dict[str, list[str]]:
         """As `order.sources`, of a block of this DAG."""

@@ -81,3 +81,13 @@ def test_no_more_proofs_are_kept_than_allowed(runs: list[Dag], monkeypatch: pyte
         assert len(proofs._known) <= 2
 
     assert len(runs) == 3
+
+
+def test_what_is_remembered_of_sound_blocks_hides_no_mistake() -> None:
+    sound, broken = dense(), wrong()
+
+    told = [validate(again(s.dag), s.model, prove=False).errors for s in (sound, broken, sound, broken)]
+
+    assert told[0] == told[2] == ()
+    assert told[1] == told[3]
+    assert told[1]

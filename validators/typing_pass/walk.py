@@ -1,6 +1,6 @@
 """The walk: every block in every use it is put to, the residual stream from block to block."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from strategy.dag import AnyNode, Block, Branch, edges
 from strategy.model import FfnKind, MixerKind
 from strategy.placement import Digits, Placement, refine
 from strategy.strategy import Phase, Pool
+from validators.block_graph import MOST_NODES
 from validators.subject import Subject
 from validators.typing_pass.communication import COMMUNICATION
 from validators.typing_pass.compute import COMPUTE
@@ -17,6 +18,13 @@ from validators.typing_pass.tensors import Mismatch, Tensor, Typing
 OPS = {**COMPUTE, **COMMUNICATION}
 READS_CACHE = frozenset({"attention", "attention_merge"})
 """Ops to which a sync edge from a cache update brings the cache; for all others it is an order."""
+
+Values = dict[str, Tensor | None]
+"""By node of a block what it yields, None where that could not be typed; `in` is the stream that it reads."""
+MAX_KNOWN = 2_048
+"""Uses of blocks that are remembered."""
+_SOUND: dict[Hashable, Values] = {}
+"""What the nodes of a block yield in a use in which nothing was wrong, by all that it depends on."""
 
 
 def type_dag(subject: Subject) -> Typing:
@@ -192,17 +200,30 @@ class Walk(Site):
         if block is None:
             return None
         self.block, self.kind = block, kind
-        values: dict[str, Tensor | None] = {"in": stream}
-        self.caches = {node.id for node in block.nodes if node.op == "kv_cache_update"}
-        for node in _in_order(block):
-            values[node.id] = self._typed(node, values)
+        values = self._values(block, stream)
         self.nodes.update(((self.phase, name, node), v.placement) for node, v in values.items() if v is not None)
         out = values.get(block.output)
         if out is not None:
             self.outputs[self.phase, name] = out.placement
         return out
 
-    def _typed(self, node: AnyNode, values: dict[str, Tensor | None]) -> Tensor | None:
+    def _values(self, block: Block, stream: Tensor) -> Values:
+        """What the nodes of a block yield, remembered where there was nothing to report: planned DAGs are made of the same few blocks."""
+        use = (block, stream, self.model, self.phase, self.pool, self.kind, self.mixer)
+        if (known := _SOUND.get(use)) is not None:
+            return known
+        values: Values = {"in": stream}
+        self.caches = {node.id for node in block.nodes if node.op == "kv_cache_update"}
+        reported = len(self.mismatches)
+        for node in _in_order(block):
+            values[node.id] = self._typed(node, values)
+        if len(self.mismatches) == reported and len(block.nodes) <= MOST_NODES:
+            if len(_SOUND) >= MAX_KNOWN:
+                _SOUND.clear()
+            _SOUND[use] = values
+        return values
+
+    def _typed(self, node: AnyNode, values: Values) -> Tensor | None:
         data: list[tuple[str, Tensor]] = []
         for edge in edges(node):
             value = values.get(edge.source)
