@@ -60,7 +60,7 @@ _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s
 
 _TOTAL = compiled(
     rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
-    rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
+    rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)\b(?!\s+(?:have|has|keep|type|chat|write|wait|online|active|at\s+(?:once|the\s+same)))(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
     rf"(?P<n>(?!(?:one|an?|1)\s*(?:per|/|a|in)\b){COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"

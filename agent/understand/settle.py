@@ -131,7 +131,7 @@ def _second_length(document: Json, look: Look, scan: Scan, notes: Notes) -> None
     found += [
         (count_of(m["n"]), m.span())
         for m in _UNNAMED_LENGTH.finditer(scan.text)
-        if m.start("n") not in placed and count_of(m["n"]) >= SHORTEST and not NO_TEXT.match(m["what"])
+        if m.start("n") not in placed and count_of(m["n"]) >= 4 * SHORTEST and not NO_TEXT.match(m["what"])
     ]
     if len(found) != 1 or found[0][0] == isl:
         return

@@ -135,7 +135,7 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
 
 
 _A_PART = compiled(
-    rf"(?<![\w.-]){COUNT}\s+of\s+(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?:nodes?|hosts?|servers?|machines?|gpus?|cards?|boxes|trays)\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b"
+    rf"\bgpus?\s+\d{{1,2}}(?:\s*(?:,|and|to|-|&)\s*\d{{1,2}}){{0,4}}\s+(?:is|are|belongs?|goes|go)\b|(?<![\w.-]){COUNT}\s+of\s+(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?:nodes?|hosts?|servers?|machines?|gpus?|cards?|boxes|trays)\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b"
 )
 """A part of the hardware, which the rest of the sentence takes from the whole."""
 _OF_THE_REST = compiled(r"\d|\b(?:an?other|others?|rest|remaining|second)\b")

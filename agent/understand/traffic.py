@@ -65,6 +65,7 @@ _ISL = (
     compiled(rf"{_N}{_TOK}[- ]*(?:(?:long|average|avg|mean|of|en|de)[- ]+)?{_INPUT}(?:\s+tokens?|\s+length)?\b"),
     compiled(rf"\b{_INPUT}{_IS}{_N}{_TOK}"),
     compiled(rf"\beach\s+(?:(?:of|with|around|about|having|has|some|being)\s+|~\s*)*{_N}[- ]*tokens?\b|\b{_N.replace('<n', '<e')}[- ]*tokens?\s+(?:each|apiece)\b"),
+    compiled(rf"\b(?:carr(?:y|ies)|sees?)\s+(?:about\s+|around\s+|roughly\s+|some\s+)?{_N}[- ]*tok(?:en)?s?\b"),
 )  # fmt: skip
 _OSL = (
     compiled(rf"\b(?:osl|(?:output|completion|generation|response)(?:[-_ ](?:sequence\s+)?(?:len(?:gth)?|tokens?|size))?s?){_IS}{_N}{_TOK}"),

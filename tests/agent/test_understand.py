@@ -171,3 +171,28 @@ def test_what_has_no_stop_is_read_in_pieces() -> None:
     pieces = list(_sentences("4k in " * 1_300))
     assert [a for a, _ in pieces] == [0, *(b for _, b in pieces[:-1])]
     assert max(b - a for a, b in pieces) <= LONGEST_SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "field", "value"),
+    [
+        ("A file is roughly 5000 tokens, the letter around 700", "workload", "osl", 700),
+        ("A file is roughly 5000 tokens; our cluster was built around 2019", "workload", "osl", 512),
+        ("Transcript avg 18,000 tokens, notes avg 1,100 tokens", "workload", "osl", 1100),
+        ("1k5 in, 250 out", "workload", "isl", 1536),
+        ("In 2000, out 500", "workload", "isl", 2000),
+        ("Peak load is 96 simultaneous requests", "workload", "concurrency", 96),
+        ("Only 15% has to be computed because the rest is in the prefix cache", "workload", "prefix_hit_ratio", 0.85),
+        ("100 Gbit/s Ethernet shared by all eight cards", "cluster", "nic_gb_per_s", 1.5625),
+        ("900 GB/s NVLink per GPU", "cluster", "nic_gb_per_s", None),
+        ("On both of them two GPUs are taken by another team", "cluster", "gpus_per_host", 6),
+        ("One of the nodes belongs to the training group and is off limits", "cluster", "hosts", 1),
+        ("I used to say no pipeline parallelism but that restriction is lifted", "constraints", "forbid", ()),
+        ("Attention should not be data parallel", "constraints", "forbid", ("dp_attention",)),
+    ],
+)
+def test_one_more_sentence_says_one_more_thing(text: str, part: str, field: str, value: object) -> None:
+    found = understand(f"Llama 3.1 70B on two nodes of 8 H200. {text}.")
+
+    assert found.request is not None
+    assert getattr(getattr(found.request, part), field) == value
