@@ -25,7 +25,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def drawn() -> list[Planned]:
-    return list(planned(0, names=("qwen3-30b-a3b",)))
+    return list(planned(0, names=("qwen3-235b-a22b",)))
 
 
 def facts(plan: Plan, **changed: Any) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def facts(plan: Plan, **changed: Any) -> list[dict[str, Any]]:
 
 
 def test_plans_are_the_same_for_a_seed_and_have_names_of_their_own(drawn: list[Planned]) -> None:
-    again = list(planned(0, names=("qwen3-30b-a3b",), most=3))
+    again = list(planned(0, names=("qwen3-235b-a22b",), most=3))
 
     assert [one.name for one in again] == [one.name for one in drawn[:3]]
     assert [one.plan.strategy for one in again] == [one.plan.strategy for one in drawn[:3]]
