@@ -130,7 +130,7 @@ def _local_deps(knowledge: tuple[Path, ...]) -> Deps:
         return found.problem, found.assumptions
 
     def understood(text: str) -> tuple[Request | None, str | None, tuple[str, ...]]:
-        from agent.understand import understand  # a thousand patterns to compile, which most requests never need
+        from agent.understand import understand  # hundreds of patterns to compile, which most requests never need
 
         found = understand(text)
         return found.request, found.question, found.assumptions

@@ -76,6 +76,6 @@ async def _work(settings: Settings) -> None:
 
 
 def _settle() -> None:
-    """What was loaded to serve stays for good: the collector shall not look through it in the middle of requests, 0.1 s each time."""
+    """What was loaded to serve stays for good: the collector shall not look through it in the middle of requests, 0.1 to 0.2 s each time."""
     gc.collect()
     gc.freeze()
