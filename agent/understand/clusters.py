@@ -185,7 +185,7 @@ def find_cluster(
         shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     whole = size
-    for match in ours if not lost or not any(m["q"] for m in ours) else ():
+    for match in ours if not lost or not any(_said(m, "q") for m in ours) else ():
         size = size and _part_of(size, match, scan, notes)
     for match in lost if not ours or size == whole else ():
         size = size and _part_left(size, match, scan, notes)

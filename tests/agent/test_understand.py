@@ -196,3 +196,12 @@ def test_one_more_sentence_says_one_more_thing(text: str, part: str, field: str,
 
     assert found.request is not None
     assert getattr(getattr(found.request, part), field) == value
+
+
+def test_what_others_have_and_what_may_be_used_are_told_apart_in_sentences_of_their_own() -> None:
+    text = "gpt-oss-120b. The farm has 32 H200, but 16 of them are taken by training. We may use 16. 2000 in, 300 out, 20 concurrent."
+
+    request = understand(text).request
+
+    assert request is not None
+    assert (request.cluster.hosts, request.cluster.gpus_per_host) == (2, 8)
