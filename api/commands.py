@@ -193,7 +193,7 @@ def serve(*, host: str | None, port: int | None) -> None:
 
 def worker() -> None:
     """Carry out stored runs until told to stop."""
-    from api.server import work
+    from api.worker_process import work
 
     settings = load()
     logs.configure(settings)

@@ -1,8 +1,5 @@
-"""The processes behind `meshwright serve` and `meshwright worker`."""
+"""The process behind `meshwright serve`."""
 
-import asyncio
-import gc
-import signal
 import socket
 
 import structlog
@@ -11,10 +8,9 @@ import uvicorn
 from api import telemetry
 from api.app import create_app
 from api.connection import IDLE_S, Connection, max_connections
-from api.core import open_core
-from api.metrics import Metrics
 from api.settings import Settings
 from api.state.schema import open_state
+from api.worker_process import settle
 
 log = structlog.get_logger()
 
@@ -24,7 +20,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _settle()
+        settle()
         for server in self.servers:
             for bound in server.sockets:
                 host, port, *_ = bound.getsockname()
@@ -55,27 +51,3 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_s,
     )
     _Server(config).run()
-
-
-def work(settings: Settings) -> None:
-    """Carry out stored runs until SIGTERM or SIGINT; those in hand have `drain_s` to end."""
-    telemetry.configure(settings)
-    asyncio.run(_work(settings))
-
-
-async def _work(settings: Settings) -> None:
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with open_core(settings, Metrics(), grace_s=settings.drain_s) as core:
-        _settle()
-        log.info("worker_started", worker=core.worker.name, slots=settings.run_slots)
-        await told.wait()
-        log.info("worker_draining", worker=core.worker.name)
-
-
-def _settle() -> None:
-    """What was loaded to serve stays for good: the collector shall not look through it in the middle of requests, 0.1 to 0.2 s each time."""
-    gc.collect()
-    gc.freeze()

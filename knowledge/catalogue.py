@@ -83,7 +83,7 @@ def instances() -> tuple[Instance, ...]:
 @cache
 def models() -> Mapping[str, Record]:
     """Every model record by key, in order of key. Raises `KnowledgeError` when a file of ours is broken."""
-    return MappingProxyType({path.stem: _read_record(path) for path in sorted((DATA / "models").glob("*.yaml"))})
+    return MappingProxyType({key: _record(key) for key in _model_files()})
 
 
 @cache
@@ -103,7 +103,7 @@ def find_model(name: str) -> ModelSpec:
 
     Raises `UnknownNameError` with the nearest names.
     """
-    return load_model(_find("model", name, _model_index(), models()))
+    return load_model(name if name in _model_files() else _find("model", name, _model_index(), models()))
 
 
 def find_gpu(name: str) -> GpuSpec:
@@ -114,7 +114,7 @@ def find_gpu(name: str) -> GpuSpec:
 @cache
 def load_model(key: str) -> ModelSpec:
     """The model whose key this is. Raises `KnowledgeError` when its file does not parse."""
-    record = models()[key]
+    record = _record(key)
     try:
         return parse_config(record.config, name=record.key, aliases=record.aliases, provenance=record.provenance)
     except InputError as error:
@@ -132,7 +132,7 @@ def normalise(name: str) -> str:
 
 
 def _summary(key: str) -> ModelSummary:
-    model, record = load_model(key), models()[key]
+    model, record = load_model(key), _record(key)
     return ModelSummary(
         name=model.name,
         title=record.title,
@@ -154,7 +154,15 @@ def _read_yaml(path: Path) -> Any:
         raise KnowledgeError(f"catalogue file `{path.name}` cannot be read: {error}") from error
 
 
-def _read_record(path: Path) -> Record:
+@cache
+def _model_files() -> Mapping[str, Path]:
+    """Key -> file, in order of key. A name that is a key needs no other file to be read."""
+    return MappingProxyType({path.stem: path for path in sorted((DATA / "models").glob("*.yaml"))})
+
+
+@cache
+def _record(key: str) -> Record:
+    path = _model_files()[key]
     entry = _read_yaml(path)
     try:
         provenance = Provenance.model_validate(entry["provenance"])

@@ -45,9 +45,9 @@ def weighted(bags: Sequence[Counter[str]], places: dict[str, int], rarity: Rows)
     """Words by how often they stand in a bag and how rare they are [bags, words]."""
     rows = np.zeros((len(bags), len(places)))
     for row, bag in zip(rows, bags, strict=True):
-        for word, times in bag.items():
-            if word in places:
-                row[places[word]] = np.log1p(times) * rarity[places[word]]
+        times = {places[word]: count for word, count in bag.items() if word in places}
+        at = np.fromiter(times, np.intp, len(times))
+        row[at] = np.log1p(np.fromiter(times.values(), np.float64, len(times))) * rarity[at]
     return rows
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     # Longer phrases win over shorter ones, whatever the order here; `-`, `_`, `/` and spaces inside a phrase are the same.
@@ -167,6 +167,8 @@ _SMALL_NUMBER = re.compile(r"\d{1,2}")
 """Alone it says nothing: `tp8` is a term of its own."""
 _SUFFIXES = ("ations", "ation", "ings", "ing", "ed", "es", "s", "e")
 _SHORTEST_STEM = 4
+MOST_TEXTS = 4_096
+"""Remembered: more than our pages have sections and questions, which an index reads several times."""
 
 
 def terms(text: str) -> list[str]:
@@ -180,11 +182,16 @@ def terms(text: str) -> list[str]:
 
 def exact_terms(text: str, *, pairs: bool = True) -> list[str]:
     """Words and numbers as they stand (`1,024` is `1024`, `α` is `alpha`) without function words, and neighbours as pairs."""
-    words = [word for word in map(_stem, _EXACT.findall(_spelled(text))) if word not in FUNCTION_WORDS]
-    return words + [f"{a} {b}" for a, b in pairwise(words)] if pairs else words
+    words = _exact_words(text)
+    return [*words, *(f"{a} {b}" for a, b in pairwise(words))] if pairs else list(words)
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=MOST_TEXTS)
+def _exact_words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in map(_stem, _EXACT.findall(_spelled(text))) if word not in FUNCTION_WORDS)
+
+
+@lru_cache(maxsize=MOST_TEXTS)
 def _spelled(text: str) -> str:
     """Lower case with one spelling of everything: what a section is read for several times."""
     plain = _SEPARATORS.sub(" ", _THOUSANDS.sub("", text.lower().translate(_GREEK)))
@@ -224,8 +231,13 @@ def _term_of() -> dict[str, str]:
 
 @cache
 def _phrases() -> re.Pattern[str]:
-    longest_first = sorted(_term_of(), key=lambda phrase: (-len(phrase), phrase))
-    return re.compile(rf"\b(?:{'|'.join(re.escape(phrase) for phrase in longest_first)})(?![a-z])")
+    """Longest first; in groups by their first letters, since every place of a text is tried with one group instead of all phrases."""
+    longest_first = sorted(_term_of(), key=lambda phrase: (phrase[:2], -len(phrase), phrase))
+    groups = [
+        rf"{re.escape(start)}(?:{'|'.join(re.escape(phrase.removeprefix(start)) for phrase in group)})"
+        for start, group in groupby(longest_first, key=lambda phrase: phrase[:2])
+    ]
+    return re.compile(rf"\b(?:{'|'.join(groups)})(?![a-z])")
 
 
 @lru_cache(maxsize=16_384)

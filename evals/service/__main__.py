@@ -18,8 +18,7 @@ TABLE = Path(__file__).parents[1] / "SERVICE.md"
 HEAD = """# The service under faults, load and attack
 
 Written by `python -m evals.service [PART...]`; a part keeps its line until it is run again. Times are by the clock on the wall unless
-they say `cpu` (processor time of the server) or `own` (without the time for which our processes waited for a processor that
-other programs had). `load` is how many programs wanted a processor when the part began and ended, and on how many processors.
+they say `cpu` (processor time of the server) or `own` (without the time for which our processes waited for a processor). `load` is how many programs wanted a processor when the part began and ended, and on how many processors.
 
 | part | what has to hold | measured | faults | when, commit, load |
 | --- | --- | --- | --- | --- |
@@ -29,7 +28,7 @@ other programs had). `load` is how many programs wanted a processor when the par
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help="parts to run; all of them unless named")] = None,
     seed: Annotated[int | None, typer.Option(help="where chance starts")] = None,
-    kills: Annotated[int | None, typer.Option(help="processes to kill, where that is what a part does")] = None,
+    kills: Annotated[int | None, typer.Option(min=1, help="processes to kill, where that is what a part does")] = None,
     add: Annotated[bool, typer.Option("--add", help="add to what is in the table: counts are summed")] = False,
 ) -> None:
     """Run parts and write the table; exit 1 when something did not hold."""

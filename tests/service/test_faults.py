@@ -12,7 +12,7 @@ from evals.service.processes import Process, running
 
 
 def test_no_run_is_lost_or_finished_twice_when_the_process_is_killed(tmp_path: Path) -> None:
-    outcome = kill_single(tmp_path, kills=3, seed=1)
+    outcome = kill_single(tmp_path, kills=3, seed=1, by_wall=False)
 
     assert outcome.faults == []
     assert outcome.kills == 3
@@ -22,7 +22,7 @@ def test_no_run_is_lost_or_finished_twice_when_the_process_is_killed(tmp_path: P
 def test_no_run_is_lost_or_finished_twice_when_any_process_of_a_cluster_is_killed(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    outcome = kill_cluster(tmp_path, postgres_url, kills=3, seed=2)
+    outcome = kill_cluster(tmp_path, postgres_url, kills=3, seed=2, by_wall=False)
 
     assert outcome.faults == []
     assert outcome.kills == 3
