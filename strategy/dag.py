@@ -288,6 +288,13 @@ def edges(node: Node) -> list[Edge]:
 
 
 @lru_cache(maxsize=65_536)
+def data_sources(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """What the inputs of a node carry data from; all of them where they only order it."""
+    found = _parsed(inputs)
+    return tuple(edge.source for edge in found if edge.kind != "sync") or tuple(edge.source for edge in found)
+
+
+@lru_cache(maxsize=65_536)
 def _parsed(inputs: tuple[str, ...]) -> tuple[Edge, ...]:
     found = []
     for text in inputs:

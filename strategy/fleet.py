@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from strategy.build import build
 from strategy.calibration import Calibration, EngineConstants
-from strategy.collectives import unit_size
+from strategy.collectives import Links, unit_size
 from strategy.dag import Dag
 from strategy.memory import PREFILL_BUDGET_TOKENS, admitted, handoff_bytes, pool_sequences
 from strategy.mesh import AXES, axis_size
@@ -136,6 +136,7 @@ class Passes:
         self.problem = problem
         self.calibration = calibration
         self.dag = dag
+        self.links = Links(problem.cluster, calibration)
         self.points = 0
         """Batch points that are priced at least, so that loads met later find their prices."""
         self._decode: dict[Hashable, Grid] = {}
@@ -153,7 +154,7 @@ class Passes:
             # The blocks of a pipeline are those of one stage and one more, which hands over.
             deepest = max((seat.pool for seat in seated), key=lambda pool: pool.pp_size)
             dag = self.dag or template(self.problem.model, Shape((kinds, deepest.pp_size > 1), deepest))
-            found.append((Pricer(dag, phase, self.problem, self.calibration, seated), members))
+            found.append((Pricer(dag, phase, self.problem, self.calibration, seated, self.links), members))
         return found
 
     def prepare(self, pools: Sequence[Pool], points: int) -> None:

@@ -94,6 +94,19 @@ class Parts:
     spread: NDArray[np.bool_]
     """Whether ranks share the node's experts, so that the busiest decides."""
 
+    def rows(self, count: int) -> "Parts":
+        """The same of the first `count` nodes."""
+        return Parts(
+            self.compute_ms[:count],
+            self.memory_ms[:count],
+            self.launch_ms[:count],
+            self.message_ms[:count],
+            self.peak_compute_ms[:count],
+            self.peak_memory_ms[:count],
+            self.kernels[:count],
+            self.spread[:count],
+        )
+
     def column(self, n: int) -> "Parts":
         """The same at one grid point."""
         grids = ("compute_ms", "memory_ms", "launch_ms", "message_ms", "peak_compute_ms", "peak_memory_ms")
@@ -174,6 +187,8 @@ class Pricer:
     problem: Problem
     calibration: Calibration
     seated: tuple[Seat, ...] = ()
+    shared_links: Links | None = None
+    """Times of collectives that other branches ask for as well."""
 
     @cached_property
     def pool(self) -> Pool:
@@ -188,7 +203,7 @@ class Pricer:
     @cached_property
     def links(self) -> Links:
         """Times of collectives."""
-        return Links(self.problem.cluster, self.calibration)
+        return self.shared_links or Links(self.problem.cluster, self.calibration)
 
     def price(self, load: Load) -> PassTime:
         """Times of every node over the grid of `load`, on the only seat."""
@@ -238,8 +253,9 @@ class Pricer:
         """Nodes, their milliseconds [nodes, columns], what these are made of, and one hand-over between stages [columns]."""
         ctx = self._context_of(load, owner)
         priced = tuple(self._walked(ctx))
-        ms, parts = self._times(priced, owner)
-        return priced, ms, parts, self._boundary_ms(ctx, priced, owner)
+        ms, parts = self._times((*priced, *self._handed_over(ctx, priced)), owner)
+        own = len(priced)
+        return priced, ms[:own], parts.rows(own), cast(Grid, ms[own:].sum(axis=0))
 
     def _context_of(self, load: Load, owner: Owner) -> WorkContext:
         model, precision = self.problem.model, self.problem.precision
@@ -448,18 +464,17 @@ class Pricer:
         """Whether some hand-over between stages leaves its scale-up unit, for every seat."""
         return [p2p_crosses(seat.pool, self.problem.cluster, seat.first_rank) for seat in self.seats]
 
-    def _boundary_ms(self, ctx: WorkContext, priced: Sequence[Priced], owner: Owner) -> Grid:
-        """One hand-over between stages, by the branch's boundary block; zero in a pipeline of one stage."""
+    def _handed_over(self, ctx: WorkContext, priced: Sequence[Priced]) -> list[Priced]:
+        """Nodes of one hand-over between stages, by the branch's boundary block; none in a pipeline of one stage."""
         name = self.dag.branch(self.phase).boundary
         if name is None or all(len(seat.pool.stages) == 1 for seat in self.seats):
-            return np.zeros(len(owner))
+            return []
         hidden = self.problem.model.hidden_size
         leaving = next(
             (p.work.output for p in reversed(priced) if np.all(p.work.output.width == hidden)), entry_flow(ctx)
         )
         works, _ = self._walk([name], leaving._replace(rows="token"), ctx)
-        rows = list(_of_part(works, Part("embed")))
-        return cast(Grid, self._times(rows, owner)[0].sum(axis=0)) if rows else np.zeros(len(owner))
+        return list(_of_part(works, Part("embed")))
 
 
 def _axis(node: AnyNode) -> Axis:

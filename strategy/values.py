@@ -11,7 +11,17 @@ MAX_TOKENS = 100_000_000
 class Frozen(BaseModel):
     """A value: immutable, compared by content, unknown keys refused."""
 
+    __slots__ = ("_known_hash",)
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __hash__(self) -> int:
+        """That of the fields, worked out once: models and pools are looked up by value thousands of times in a search."""
+        known: int | None = getattr(self, "_known_hash", None)
+        if known is None:
+            known = hash(tuple(getattr(self, name) for name in type(self).model_fields))
+            object.__setattr__(self, "_known_hash", known)
+        return known
 
 
 Degree = Annotated[int, Field(strict=True, ge=1, le=MAX_DEGREE)]

@@ -10,6 +10,7 @@ whether it is one, so questions of kind are asked of `WorkContext.pool`, any of 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import comb
 from typing import Literal, NamedTuple, overload
 
@@ -32,7 +33,7 @@ from strategy.dag import (
     ReduceScatter,
     Send,
     StepSync,
-    edges,
+    data_sources,
 )
 from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import GatedDeltaNet, ModelSpec, Moe, WeightClass
@@ -70,12 +71,12 @@ class Load:
     kv_tokens: Quantity
     """Tokens that each sequence attends to, its new ones included."""
 
-    @property
+    @cached_property
     def tokens(self) -> Quantity:
         """Tokens of the pass."""
         return self.batch * self.new_tokens
 
-    @property
+    @cached_property
     def attended_tokens(self) -> Quantity:
         """Cache entries of all sequences."""
         return self.batch * self.kv_tokens
@@ -138,33 +139,33 @@ class WorkContext:
     sizes: Mapping[Axis, Quantity] = field(default_factory=dict)
     """Ranks in one group of each axis, a number or one for each column."""
 
-    @property
+    @cached_property
     def activation_bytes(self) -> float:
         """Bytes of an activation element."""
         return element_bytes(self.precision.activations)
 
-    @property
+    @cached_property
     def kv_bytes(self) -> float:
         """Bytes of a cache element."""
         return element_bytes(self.precision.kv)
 
-    @property
+    @cached_property
     def tp_size(self) -> Quantity:
         """Ranks that split attention heads."""
         return self.sizes["tp"]
 
-    @property
+    @cached_property
     def attention_ranks(self) -> Quantity:
         """Ranks that split attention weights: tp, and cp as well where decode slices them over cp."""
         sliced = self.phase == "decode" and self.pool.cp_decode_use == "tp_slice"
         return self.tp_size * (self.sizes["cp"] if sliced else 1)
 
-    @property
+    @cached_property
     def heads_per_rank(self) -> Quantity:
         """Query heads of one rank."""
         return split_size(self.model.attention.num_heads, self.attention_ranks)
 
-    @property
+    @cached_property
     def cache_elements(self) -> Quantity:
         """Cache elements of one token in one layer that this rank's heads read."""
         return kv_elements(self.model, self.attention_ranks)
@@ -237,9 +238,7 @@ def walk(block: Block, entering: Flow, ctx: WorkContext) -> Iterator[tuple[AnyNo
         ctx = replace(ctx, recurrent=True)
     arrivals: dict[str, Arrival] = {"in": Arrival("in", entering)}
     for node in block.nodes:
-        found = edges(node)
-        data = [e for e in found if e.kind != "sync"] or found
-        work = node_work(node, ctx, [arrivals.get(e.source, arrivals["in"]) for e in data])
+        work = node_work(node, ctx, [arrivals.get(source, arrivals["in"]) for source in data_sources(node.inputs)])
         arrivals[node.id] = Arrival(node.op, work.output)
         yield node, work
 

@@ -1,6 +1,7 @@
 """Order candidates by the objective, keep the Pareto front, and say why each of the others lost."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,25 +23,29 @@ WORTH_PARTING = 0.05
 the two kinds of serving differ by more than those of two layouts."""
 
 
+Cost = tuple[float, float]
+"""What to minimise, in order."""
+
+
 def order(problem: Problem, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Candidates from best to worst for the problem's objective. Deterministic: ties go to fewer parts, then to enumeration order."""
-    best = sorted(candidates, key=lambda c: _cost(problem, c))
+    best = sorted(((_cost(problem, c), c) for c in candidates), key=itemgetter(0))
     if not best:
         return []
-    winner = min((c for c in best if _tied(problem, c, best[0])), key=_complexity)
-    return [winner, *(c for c in best if c is not winner)]
+    winner = min((one for cost, one in best if _tied(problem, cost, one, best[0])), key=_complexity)
+    return [winner, *(one for _, one in best if one is not winner)]
 
 
-def _tied(problem: Problem, candidate: Candidate, best: Candidate) -> bool:
-    """Whether a candidate is as good as the best one."""
-    parted = problem.serving == "auto" and best.strategy.disaggregated and not candidate.strategy.disaggregated
+def _tied(problem: Problem, own: Cost, candidate: Candidate, best: tuple[Cost, Candidate]) -> bool:
+    """Whether a candidate is as good as the best one, by what each costs."""
+    bar, first = best
+    parted = problem.serving == "auto" and first.strategy.disaggregated and not candidate.strategy.disaggregated
     margin = WORTH_PARTING if parted else TIE
-    own, bar = _cost(problem, candidate), _cost(problem, best)
     judged = 2 if problem.objective == "min_gpus" else 1
     return all(abs(a - b) <= margin * abs(b) for a, b in zip(own[:judged], bar[:judged], strict=True))
 
 
-def _cost(problem: Problem, candidate: Candidate) -> tuple[float, float]:
+def _cost(problem: Problem, candidate: Candidate) -> Cost:
     """What to minimise, in order."""
     if problem.objective == "latency":
         return candidate.latency_ms(problem.workload.osl), float(candidate.gpus)
