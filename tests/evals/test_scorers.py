@@ -77,6 +77,7 @@ CASES: tuple[tuple[str, str, str, Change], ...] = (
     ("understanding", "000", "fields", put("wrong", value=["isl: expected 1, got 2"])),
     ("understanding", "000", "accuracy", put("wrong", value=["isl: expected 1, got 2"])),
     ("understanding", "000", "nothing_silent", put("silent", value=["isl"])),
+    ("rewording", "0000", "unchanged", put("changed", value=["isl: expected 1, got 2"])),
     ("exports", "r0138-1", "reads_back", put("targets", "vllm", "findings", value=[{"code": "EX002", "message": "tp"}])),
     ("exports", "r0138-1", "written", put("targets", "vllm", "files", value=0)),
     ("planned", "plan", "valid", put("verdicts", 0, "errors", value=["TP001 uneven"])),
