@@ -111,10 +111,12 @@ def resolve_precision(
 ) -> tuple[Precision, list[str]]:
     """Precisions as decided: weights as the checkpoint ships, bf16 activations, the cache as `kv_dtype` says, unless the request does."""
     notes = []
-    shipped: Dtype = "bf16" if model.checkpoint.weights == "fp32" else model.checkpoint.weights
-    activations: Dtype = "fp16" if shipped == "fp16" else "bf16"
+    plain: Dtype = "bf16" if gpu.has_bf16 else "fp16"
+    shipped: Dtype = plain if model.checkpoint.weights in ("fp32", "bf16") else model.checkpoint.weights
+    activations: Dtype = "fp16" if shipped == "fp16" else plain
     if request.weights is None:
-        cast = ", cast from fp32" if model.checkpoint.weights == "fp32" else ", as the checkpoint ships"
+        kept = shipped == model.checkpoint.weights
+        cast = ", as the checkpoint ships" if kept else f", cast from {model.checkpoint.weights}"
         notes.append(f"Weights in {shipped}{cast}.")
     elif request.weights != model.checkpoint.weights:
         notes.append(f"Weights in {request.weights}; the checkpoint ships {model.checkpoint.weights}.")

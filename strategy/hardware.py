@@ -8,6 +8,7 @@ from strategy.values import Degree, Frozen, Positive, Size
 Vendor = Literal["nvidia", "amd", "tpu"]
 Fabric = Literal["nvlink", "infinity_fabric", "pcie", "ici"]
 """What joins the GPUs of a host."""
+_FP16_ONLY = frozenset({"sm70", "sm75"})
 
 
 class GpuSpec(Frozen):
@@ -20,6 +21,7 @@ class GpuSpec(Frozen):
     memory_gb: Positive
     memory_tb_per_s: Positive
     bf16_tflops: Positive
+    """Rate of 16-bit operands; see `has_bf16`."""
     fp8_tflops: Positive | None = None
     fp4_tflops: Positive | None = None
     int8_tflops: Positive | None = None
@@ -39,11 +41,16 @@ class GpuSpec(Frozen):
         """Whose software stack it has."""
         return "amd" if self.arch.startswith("gfx") else "tpu" if self.arch.startswith("tpu") else "nvidia"
 
+    @property
+    def has_bf16(self) -> bool:
+        """Whether 16-bit operands may be bf16: NVIDIA devices before Ampere have fp16 only."""
+        return self.arch not in _FP16_ONLY
+
     def tflops(self, dtype: str) -> float | None:
         """Dense peak for operands of `dtype`, or None when the device lacks it."""
         return {
             "fp32": self.bf16_tflops / 2,
-            "bf16": self.bf16_tflops,
+            "bf16": self.bf16_tflops if self.has_bf16 else None,
             "fp16": self.bf16_tflops,
             "fp8": self.fp8_tflops,
             "int8": self.int8_tflops,

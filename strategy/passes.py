@@ -508,7 +508,7 @@ def _table(values: Sequence[Quantity], width: int) -> Grid:
 
 
 def peak_flops(gpu: GpuSpec, dtype: Dtype) -> float:
-    """Dense peak in FLOP/s for operands of `dtype`; the bf16 peak where the device computes such weights in bf16."""
+    """Dense peak in FLOP/s for operands of `dtype`; the 16-bit peak where the device computes such weights in 16 bits."""
     return (gpu.tflops(dtype) or gpu.bf16_tflops) * 1e12
 
 

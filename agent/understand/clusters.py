@@ -139,7 +139,7 @@ _NIC = re.compile(
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
-    r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[45]0[5-9]0(?:[- ]?ti)?|"
+    r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[345]0[5-9]0(?:[- ]?ti|(?=s\b|\s(?:gpus?|cards?)\b))|"
     r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
 )
 
@@ -352,7 +352,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
 
 def _one_rack(scan: Scan, mentions: Sequence[Mention], key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
     """A rack-scale system that is named without any count: `Kimi K2 on GB200 NVL72` is one such rack."""
-    if not any("nvl" in scan.words(mention.span).lower() and "nvl" in key for mention in mentions):
+    if not any(_is_rack(mention, scan) for mention in mentions) or _RACK_KEY.search(key) is None:
         return None
     notes.assume(f"one rack of {key}: the text names the system and gives no number of GPUs")
     return _size(Shape(racks=1), key, usual, notes)
@@ -479,6 +479,15 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
     return keys[0] if keys else None
 
 
+_RACK_NAME = compiled(r"\bnvl[- ]?\d")
+_RACK_KEY = re.compile(r"nvl\d")
+
+
+def _is_rack(mention: Mention, scan: Scan) -> bool:
+    """Whether a place names a system that fills a rack (`GB200 NVL72`); `H100 NVL` is a card."""
+    return _RACK_NAME.search(scan.words(mention.span)) is not None
+
+
 def named_gpus(scan: Scan, gpus: Vocabulary) -> list[Mention]:
     """Places that name GPUs of the catalogue."""
     return [m for m in gpus.mentions(scan.text) if any(c.isdigit() for c in scan.words(m.span))]
@@ -559,7 +568,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
         words = scan.words(match.span("words"))
         notes.ask("cluster", f"how many are `{words}`: how many GPUs are there, and how many in each host?")
     found += _halves(scan, mentions) if mentions else []
-    if any("nvl" in scan.words(mention.span).lower() for mention in mentions):
+    if any(_is_rack(mention, scan) for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
     scan.take(_SOME_CLUSTER)
     for kind, pattern in _SHAPES if mentions else ():
@@ -574,7 +583,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
             found += [Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_SUCH)]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"]), place=m.span()) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"] or m["k"]), place=m.span()) for m in scan.take(_HOSTS)]
-        if not found and any("nvl" in scan.words(mention.span).lower() for mention in mentions):
+        if not found and any(_is_rack(mention, scan) for mention in mentions):
             found += [Shape(racks=count_of(m["n"] or "one")) for m in scan.take(_RACK_APART)]
         if not found:
             found += [Shape(total=count_of(m["n"])) for m in scan.take(_WE_HAVE)]
@@ -597,7 +606,7 @@ _BEHIND = compiled(
 
 def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:
     """`half a node of H100`, `half a GB200 NVL72 rack`."""
-    rack = any("nvl" in scan.words(mention.span).lower() for mention in mentions)
+    rack = any(_is_rack(mention, scan) for mention in mentions)
     return [
         Shape(racks=1, share=0.5) if rack or "rack" in match["what"].lower() else Shape(hosts=1, share=0.5)
         for match in scan.take(_HALF)
@@ -701,7 +710,7 @@ def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | 
     if total <= usual or total > MAX_GPUS:
         return _checked(1, total, notes)
     per_host = max((n for n in range(1, usual + 1) if total % n == 0), default=1)
-    if per_host == 1:
+    if per_host == 1 < usual:
         notes.ask("cluster", f"{total} {key} do not fill hosts of {usual}: how many GPUs has each host?")
         return None
     return _checked(

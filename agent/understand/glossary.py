@@ -104,7 +104,7 @@ _WORDS: dict[str, str] = {
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
-_GPU = r"(?:[hab]\d{2,3}|[HAB]\d{2,3}|[lL](?:4|40)[sS]?|[mM][iI]\d{3}[xX]?|[gG][bB]\d{3})(?!\d)"
+_GPU = r"(?:[habv]\d{2,3}|[HABV]\d{2,3}|[aA]10[gG]|[aA][456]000|[tT]4|[lL](?:4|40|20)[sS]?|[mM][iI]\d{3}[aAxX]?|[gG][bBhH]\d{3}|[rR][tT][xX][- ]?[345]0[89]0(?:[- ]?[tT]i)?)(?!\d)"
 """How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
     r"(?:가장|제일)\s*중요\w*|최우선\w*|우선순위\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
@@ -159,7 +159,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"\b(?P<a>tp|pp|ep|dp)\s*=\s*(?P<b>tp|pp|ep|dp)\s*=\s*(?P<n>\d{1,3})\b", re.IGNORECASE), r"\g<a>=\g<n> \g<b>=\g<n>"),
     (re.compile(r"\b(?P<key>ttft|tpot|itl|c)(?=\d)", re.IGNORECASE), r"\g<key> "),
     (re.compile(r"(?<![\w.])(?P<h>\d{1,3})\s?n(?:odes?)?\s?x?(?P<n>\d{1,2})\s?g(?:pus?)?(?![\w.])", re.IGNORECASE), r"\g<h> nodes with \g<n> gpus each"),  # 2n8g
-    (re.compile(r"(?<![\w.-])(?P<n>\d{1,4})(?=(?:[ah]\d{2,3}|b[23]00|gb[23]00|mi3\d\dx?|l40s?|l4)s?(?![\w.]))", re.IGNORECASE), r"\g<n> x "),  # 16h100
+    (re.compile(r"(?<![\w.-])(?P<n>\d{1,4})(?=(?:[ah]\d{2,3}|b[23]00|gb[23]00|mi3\d\dx?|l40s?|l4|l20|v100|a10g)s?(?![\w.]))", re.IGNORECASE), r"\g<n> x "),  # 16h100
     (re.compile(r"(?<![\w.])(?P<n>\d{1,6})\s?u(?:sr)?s?(?![\w.])"), r"\g<n> users"),  # 100u
     (re.compile(r"(?<=\d)\s+(?:point|dot|komma|virgule|coma)\s+(?=\d(?!\d))", re.IGNORECASE), "."),  # 2 point 5
     (re.compile(r"\b(?P<word>within|under)'", re.IGNORECASE), r"\g<word> "),
@@ -170,8 +170,12 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"nodes\s*\(\s*(?:각|各|each)\s*(?P<n>\d{1,4})\s*(?:개|장|枚|张|cards)?\s*\)"), r"nodes with \g<n> each "),
     (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{_GPU})"), r"\g<g>-\g<m>GB"),
     (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?!\s*/\s*s|\s*per\s+s)(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
-    (re.compile(r"(?:\b|(?<=\dx))(?P<g>A100|H20)-(?P<m>40|80|96|141)(?![\w.])", re.IGNORECASE), r"\g<g>-\g<m>GB"),
+    (re.compile(r"(?:\b|(?<=\dx))(?P<g>A100|H20|V100)-(?P<m>16|32|40|80|96|141)(?![\w.])", re.IGNORECASE), r"\g<g>-\g<m>GB"),
+    (re.compile(rf"\b(?:an?|one|the)\s+(?P<g>{_GPU})s?\s+(?:pair|duo)\b", re.IGNORECASE), r"two \g<g>"),
+    (re.compile(rf"(?P<g>{_GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s+or\s+(?:NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g>"),
+    (re.compile(rf"(?P<g>{_GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s*\?\s*(?:no|nope|nah|nein|non)\b[,. ]*(?:(?:the|an?|one|two|four|eight|\d{{1,2}})\s*x?\s*)?(?:(?P=g)s?[ -])?(?P<f>NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g> \g<f>"),
     (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
+    (re.compile(r"(?<![\w.,-])(?<!rtx )(?<!rtx-)(?P<g>[345]0[89]0(?:[- ]?ti)?)(?=s\b|\s(?:gpus?|cards?)\b)|(?P<n>(?<![\w.,])\d{1,2}\s?x\s?|(?<![\w.,])(?:one|two|three|four|six|eight|[1-8])\s)(?P<b>[345]0[89]0(?:[- ]?ti)?)(?![\w.,]*\d|\s*(?:tok|in\b|out\b|input|output|prompt|k\b|ms\b|req|users))", re.IGNORECASE), r"\g<n>RTX \g<g>\g<b>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
     (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
     (re.compile(rf"(?:{_FOREMOST})\s*(?:is|ist|est|es|è|é|:|が|は)?\s*(?:a|o|la|die|der|le|el|il|lo)?\s*(?P<what>latency|throughput)\b", re.IGNORECASE), r"\g<what> first "),

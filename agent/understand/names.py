@@ -226,9 +226,14 @@ def _close_together(text: str, words: Sequence[Word]) -> bool:
 
 def _joins(gap: str, before: str, after: str) -> bool:
     """Whether a name goes on over a gap; a single digit behind a digit is another number (`V3 / 2 x H200`) unless a hyphen ties it."""
-    if re.fullmatch(r"[ \t]{0,2}|[ ]?[-_][ ]?|[/.:]", gap) is None:
+    if re.fullmatch(r"[ \t]{0,2}|[ ]?[-_][ ]?|[/.:]", gap) is None or (gap and _is_counted(before, after)):
         return False
     return gap in ("-", "_") or not (before[-1].isdigit() and re.fullmatch(r"\d|\d{1,3}x", after))
+
+
+def _is_counted(before: str, after: str) -> bool:
+    """Whether a letter and a number apart are words: `a 40-token answer` names no A40, though `A 100` is an A100."""
+    return before in ("a", "l", "t") and after.isdigit() and after != "100"
 
 
 def slips(one: str, other: str) -> int:

@@ -9,7 +9,7 @@ from evals.suite import Sample, Score, Suite
 from evals.suites import understanding
 
 Json = dict[str, Any]
-EVERY = 40
+EVERY = 100
 """Of so many texts that a rewording fits one is looked at."""
 
 

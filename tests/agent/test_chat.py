@@ -104,7 +104,7 @@ def test_a_limit_is_dropped(planned: Thread) -> None:
 
 
 def test_a_contradiction_and_an_unknown_gpu_are_asked_about(planned: Thread) -> None:
-    thread, (reply, other) = talk("make it TP4 or TP8", "on 8 V100", thread=planned)
+    thread, (reply, other) = talk("make it TP4 or TP8", "on 8 P100", thread=planned)
 
     assert (reply.kind, other.kind) == ("question", "question")
     assert "which one" in reply.text

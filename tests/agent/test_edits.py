@@ -38,4 +38,4 @@ def test_an_edit_that_gives_what_is_missing_is_read_with_the_rest() -> None:
 
 
 def test_a_question_of_an_edit_is_asked() -> None:
-    assert understand(f"{TEXT}\nEDIT: it is 8 V100 instead.").question is not None
+    assert understand(f"{TEXT}\nEDIT: it is 8 P100 instead.").question is not None

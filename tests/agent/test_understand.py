@@ -148,7 +148,7 @@ def test_a_number_before_a_place_is_no_prompt_length() -> None:
 
 
 def test_pcie_in_the_text_but_not_in_the_name_is_asked_about() -> None:
-    found = understand("mixtral 8x7b, 2xH100 NVL? nah PCIe, 1k/200")
+    found = understand("mixtral 8x7b, 2xH100, the PCIe kind, 1k/200")
     assert found.request is None
     assert "h100-pcie" in (found.question or "")
 

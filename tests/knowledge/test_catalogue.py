@@ -247,12 +247,13 @@ def test_fp8_is_twice_bf16_and_absent_below_ada() -> None:
     for gpu in gpus().values():
         if gpu.fp8_tflops is not None:
             assert gpu.fp8_tflops == pytest.approx(2 * gpu.bf16_tflops, rel=0.02), gpu.key
-        assert (gpu.fp8_tflops is None) == (gpu.arch == "sm80" or gpu.arch.startswith("tpu")), gpu.key
+        below = gpu.arch in ("sm70", "sm75", "sm80", "sm86", "gfx90a") or gpu.arch.startswith("tpu")
+        assert (gpu.fp8_tflops is None) == below, gpu.key
 
 
 def test_fp4_exists_only_on_blackwell_and_cdna4() -> None:
     assert {key for key, gpu in gpus().items() if gpu.fp4_tflops} == {
-        "b200-sxm", "b300-sxm", "gb200-nvl72", "gb300-nvl72", "rtx-pro-6000", "mi355x"
+        "b200-sxm", "b300-sxm", "gb200-nvl72", "gb300-nvl72", "rtx-pro-6000", "rtx-5090", "mi350x", "mi355x"
     }  # fmt: skip
 
 
@@ -264,8 +265,31 @@ def test_scale_up_domains_are_a_rack_a_host_or_one_card() -> None:
     assert all(domains[key] == 1 for key, gpu in gpus().items() if gpu.scale_up == "pcie")
 
 
-def test_amd_meshes_have_seven_links_and_nobody_else_counts_links() -> None:
-    assert {key for key, gpu in gpus().items() if gpu.scale_up_links} == {"mi300x", "mi325x", "mi355x"}
+def test_amd_meshes_have_a_link_to_every_neighbour_and_nobody_else_counts_links() -> None:
+    meshes = {key: gpu.scale_up_links for key, gpu in gpus().items() if gpu.scale_up_links}
+
+    assert meshes == {"mi300x": 7, "mi325x": 7, "mi350x": 7, "mi355x": 7, "mi300a": 3}
+    assert all(gpus()[key].scale_up_domain == links + 1 for key, links in meshes.items())
+
+
+@pytest.mark.parametrize("name", ["V100", "t4", "V100-16GB"])
+def test_gpus_before_ampere_compute_in_fp16_and_never_in_bf16(name: str) -> None:
+    gpu = find_gpu(name)
+
+    assert not gpu.has_bf16
+    assert gpu.tflops("bf16") is None
+    assert gpu.tflops("fp16") == gpu.bf16_tflops
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("RTX 4090", "rtx-4090"), ("RTX4090", "rtx-4090"), ("GeForce RTX 3090", "rtx-3090"), ("A10G", "a10g"), ("Tesla T4", "t4"),
+        ("A6000", "rtx-a6000"), ("RTX 6000 Ada", "rtx-6000-ada"), ("V100-SXM2-32GB", "v100-32g-sxm"), ("MI250X", "mi250x"), ("H100 NVL", "h100-nvl"),
+    ],
+)  # fmt: skip
+def test_gpus_that_people_have_at_home_and_rent_cheaply_are_found(name: str, key: str) -> None:
+    assert find_gpu(name).key == key
 
 
 def test_memory_is_in_decimal_gigabytes() -> None:

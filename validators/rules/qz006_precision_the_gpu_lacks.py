@@ -34,9 +34,8 @@ def precision_the_gpu_lacks(subject: Subject) -> Iterator[Hit]:
         return
     gpu, precision = subject.problem.cluster.gpu, subject.problem.precision
     if not computes_in(gpu, precision.activations):
-        yield _lacking(
-            gpu, precision.activations, "activations cannot be in it", "set precision.activations to bf16", None
-        )
+        change = f"set precision.activations to {'bf16' if gpu.has_bf16 else 'fp16'}"
+        yield _lacking(gpu, precision.activations, "activations cannot be in it", change, None)
     elif precision.weights not in FULL_PRECISIONS and not computes_in(gpu, precision.weights):
         consequence = "weights are unpacked to 16 bits before each product, which saves memory but no arithmetic"
         yield _lacking(gpu, precision.weights, consequence, "nothing to change unless prefill speed matters", "info")
