@@ -1,6 +1,6 @@
 """The plans whose exports are judged: every model of the catalogue on GPUs of every kind, colocated and disaggregated, drawn and planned."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise, zip_longest
 from random import Random
 from typing import Any, NamedTuple
@@ -73,12 +73,14 @@ class Slot(NamedTuple):
         return ".".join(parts)
 
 
-def planned(seed: int, *, names: tuple[str, ...] = (), most: int | None = None) -> Iterator[Planned]:
-    """Valid plans of every model (or of those named), the same ones for the same seed; `most` ends after so many.
+def planned(
+    seed: int, *, names: tuple[str, ...] = (), on: tuple[str, ...] = (), most: int | None = None
+) -> Iterator[Planned]:
+    """Valid plans of every model (or of those named) on every GPU (or `on` those), the same ones for the same seed; `most` ends after so many.
 
     Models take turns, so that any beginning of the list has all of them about equally often.
     """
-    mixed = [_of_model(index, model, seed) for index, model in enumerate(models()) if not names or model in names]
+    mixed = [_of_model(model, on or tuple(gpus()), seed) for model in models() if not names or model in names]
     return _made(mixed, seed, most)
 
 
@@ -111,12 +113,12 @@ def _elsewhere(model: str, config: Mapping[str, Any], turn: int, rng: Random) ->
     return Slot(f"{model}-{turn}", config, cluster, engine, rng.choice(SERVINGS), turn % 2 == 0, isl)
 
 
-def _of_model(index: int, model: str, seed: int) -> list[Slot]:
+def _of_model(model: str, kinds: Sequence[str], seed: int) -> list[Slot]:
     """All slots of a model in an order by chance."""
     turns = [(turn, GPUS_PER_MODEL, False) for turn in range(GPUS_PER_MODEL)]
     turns += [(turn, PLANNED_GPUS_PER_MODEL, True) for turn in range(PLANNED_GPUS_PER_MODEL)]
     slots = [
-        Slot(model, None, *_place(index, turn, of), serving, by_planner, PROMPT_TOKENS[min(turn, 1)])
+        Slot(model, None, *_place(model, turn, of, kinds), serving, by_planner, PROMPT_TOKENS[min(turn, 1)])
         for turn, of, by_planner in turns
         for serving in SERVINGS
     ]
@@ -124,10 +126,10 @@ def _of_model(index: int, model: str, seed: int) -> list[Slot]:
     return slots
 
 
-def _place(index: int, turn: int, turns: int) -> tuple[dict[str, Any], Engine | None]:
-    """Accelerator and engine of a model's turn: all of them come up over the catalogue."""
-    kinds = list(gpus())
-    return {"gpu": kinds[(turns * index + turn) % len(kinds)]}, ENGINES[(index + turn) % len(ENGINES)]
+def _place(model: str, turn: int, turns: int, kinds: Sequence[str]) -> tuple[dict[str, Any], Engine | None]:
+    """Accelerator and engine of a model's turn, by its name: other models and their order change nothing."""
+    first = Random(model).randrange(len(kinds) * len(ENGINES))  # noqa: S311 (repeatable)
+    return {"gpu": kinds[(turns * first + turn) % len(kinds)]}, ENGINES[(first + turn) % len(ENGINES)]
 
 
 def _of_slot(slot: Slot, seed: int) -> Planned | None:
