@@ -82,7 +82,10 @@ def _widest(rows: NDArray[np.int64]) -> Span:
 
 def p2p_crosses(pool: Pool, cluster: Cluster, first_rank: int = 0) -> bool:
     """Whether some hand-over between consecutive stages leaves its scale-up unit."""
-    table = stage_ranks(pool, first_rank=first_rank) // unit_size(cluster)
+    unit = unit_size(cluster)
+    if pool.pp_size == 1 or first_rank // unit == (first_rank + pool.world_size - 1) // unit:
+        return False
+    table = stage_ranks(pool, first_rank=first_rank) // unit
     return bool((table[:, :-1] != table[:, 1:]).any())
 
 

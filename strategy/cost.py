@@ -23,7 +23,7 @@ from strategy.fleet import (
     packed_prompts,
     prefill_load,
 )
-from strategy.memory import memory_gb
+from strategy.memory import fullest_gb
 from strategy.operating import load_grid, operate
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
 from strategy.request import Problem
@@ -149,7 +149,7 @@ def _deployment(fleet: Fleet, row: int) -> "_Deployment":
     disaggregated = bool(plants.disaggregated[row, 0])
     engine = constants_of(problem, fleet.calibration, disaggregated=disaggregated)
     fits = (int(values[row, 0]) for values in (plants.max_concurrency, plants.resident, plants.decode_servers))
-    return _Deployment(problem, fleet.calibration, strategy, fleet.passes.dag, engine, disaggregated, *fits)
+    return _Deployment(problem, fleet.calibration, strategy, fleet.passes, engine, disaggregated, *fits)
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,7 @@ class _Deployment:
     problem: Problem
     calibration: Calibration
     strategy: Strategy
-    dag: Dag | None
-    """Whose blocks were priced; None for canonical ones."""
+    passes: Passes
     engine: EngineConstants
     disaggregated: bool
     max_concurrency: int
@@ -178,7 +177,9 @@ class _Deployment:
             requests_per_s=float(point.requests_per_s),
             gpus=self.strategy.world_size,
             concurrency=concurrency,
-            memory_gb=memory_gb(self.problem, self.strategy, concurrency, self.dag),
+            memory_gb=fullest_gb(
+                self.problem, {pool: self.passes.stages(pool) for pool in self.strategy.pools}, concurrency
+            ),
             max_concurrency=self.max_concurrency,
             bottleneck=self._bottleneck(point, shares),
             breakdown=shares,

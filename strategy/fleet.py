@@ -21,10 +21,10 @@ from strategy.build import build
 from strategy.calibration import Calibration, EngineConstants
 from strategy.collectives import Links, unit_size
 from strategy.dag import Dag
-from strategy.memory import PREFILL_BUDGET_TOKENS, admitted, handoff_bytes, pool_sequences
-from strategy.mesh import AXES, axis_size
+from strategy.memory import PREFILL_BUDGET_TOKENS, StageMemory, admitted, fewest_sequences, handoff_bytes, stage_memory
+from strategy.mesh import axis_sizes
 from strategy.model import ModelSpec
-from strategy.passes import Grid, PassTime, Pricer, Seat
+from strategy.passes import Grid, PassTime, Pricer, Seat, Table
 from strategy.request import Problem, Workload
 from strategy.serving import Demand, polling_steps, steady_state
 from strategy.strategy import Phase, Pool, Strategy
@@ -100,7 +100,7 @@ class Shape:
 
 def kinds_of(pool: Pool) -> Hashable:
     """What decides the blocks of one stage of a pool."""
-    sizes = {axis: axis_size(pool, axis) for axis in AXES}
+    sizes = axis_sizes(pool)
     tp, cp, dcp, ep, moe_tp = (sizes[axis] for axis in ("tp", "cp", "dcp", "ep", "moe_tp"))
     return (
         *(size > 1 for size in sizes.values()), pool.experts is None, pool.sp_kind, pool.ep_lowering, pool.dense_ffn, pool.lm_head,
@@ -141,6 +141,9 @@ class Passes:
         """Batch points that are priced at least, so that loads met later find their prices."""
         self._decode: dict[Hashable, Grid] = {}
         self._prefill: dict[Hashable, PromptTime] = {}
+        self._prompts: dict[Hashable, tuple[Table, int]] = {}
+        """Where the pass over one prompt was priced: a table and its column."""
+        self._stages: dict[Hashable, list[StageMemory]] = {}
         self._sequences: dict[Hashable, int] = {}
 
     def pricers(self, phase: Phase, seats: Sequence[Seat]) -> list[tuple[Pricer, list[int]]]:
@@ -176,7 +179,7 @@ class Passes:
         for pricer, members in self.pricers("decode", new):
             turns = np.array([microbatches(new[n].pool, points) for n in members])
             owner = np.repeat(np.arange(len(members)), len(points))
-            times = pricer.pipeline(decode_load(self.problem.workload, (points / turns).ravel()), owner)
+            times = pricer.table(decode_load(self.problem.workload, (points / turns).ravel()), owner).pipelines
             kernels = np.maximum(times.latency_ms, turns.ravel() * times.interval_ms).reshape(turns.shape)
             self._decode |= {self._key(new[n]): row for n, row in zip(members, kernels, strict=True)}
         return np.array([self._decode[key][:count] for key in keys])
@@ -193,7 +196,9 @@ class Passes:
                 np.repeat([one.new_tokens for one in loads], 2),
                 np.repeat([one.kv_tokens for one in loads], 2),
             )
-            times = pricer.pipeline(load, np.repeat(np.arange(len(members)), 2))
+            table = pricer.table(load, np.repeat(np.arange(len(members)), 2))
+            self._prompts |= {self._key(new[n]): (table, 2 * place) for place, n in enumerate(members)}
+            times = table.pipelines
             latency, interval = times.latency_ms.reshape(-1, 2), times.interval_ms.reshape(-1, 2)
             rows = zip(members, latency.tolist(), interval.tolist(), strict=True)
             self._prefill |= {self._key(new[n]): PromptTime(alone[0], *every) for n, alone, every in rows}
@@ -203,8 +208,20 @@ class Passes:
         """Sequences of isl + osl tokens whose cache fits on each attention replica of a pool."""
         key = (self._pool_key(pool), pool.phases)
         if key not in self._sequences:
-            self._sequences[key] = pool_sequences(self.problem, pool, self.dag)
+            self._sequences[key] = fewest_sequences(self.stages(pool))
         return self._sequences[key]
+
+    def stages(self, pool: Pool) -> list[StageMemory]:
+        """Memory of every stage of a pool."""
+        key = (self._pool_key(pool), pool.phases)
+        if key not in self._stages:
+            self._stages[key] = stage_memory(self.problem, pool, self.dag)
+        return self._stages[key]
+
+    def prompt_passes(self, seats: Sequence[Seat]) -> list[PassTime]:
+        """Times of every node in a pass over one prompt (or a chunk of it), for each seat."""
+        self.prefill_ms(seats)
+        return [table.pass_of(column) for table, column in (self._prompts[self._key(seat)] for seat in seats)]
 
     def _key(self, seat: Seat) -> Hashable:
         """Equal for seats with equal prices: pools that lie inside one scale-up unit do so wherever they start."""
@@ -416,24 +433,15 @@ class Fleet:
     def decode_passes(self, batch: Grid) -> list[PassTime]:
         """Of every deployment one decode pass when `batch` [deployments] sequences decode on an attention replica."""
         turns = np.array([microbatches(s.pool, b) for s, b in zip(self.decode_seats, batch, strict=True)])
-        each, work = batch / turns, self.problem.workload
-        return self._each("decode", self.decode_seats, lambda members: decode_load(work, each[members]))
+        each, found = batch / turns, dict[int, PassTime]()
+        for pricer, members in self.passes.pricers("decode", self.decode_seats):
+            table = pricer.table(decode_load(self.problem.workload, each[members]), np.arange(len(members)))
+            found |= {member: table.pass_of(place) for place, member in enumerate(members)}
+        return [found[n] for n in range(len(self.decode_seats))]
 
     def prefill_passes(self) -> list[PassTime]:
         """Of every deployment one prefill pass over a prompt (or a chunk of it)."""
-        loads = [prefill_load(self.problem.workload, seat.pool, np.ones(1)) for seat in self.prefill_seats]
-
-        def of(members: list[int]) -> Load:
-            tokens = np.array([loads[n].new_tokens for n in members])
-            return Load(np.ones(len(members)), tokens, np.array([loads[n].kv_tokens for n in members]))
-
-        return self._each("prefill", self.prefill_seats, of)
-
-    def _each(self, phase: Phase, seats: Sequence[Seat], load: Callable[[list[int]], Load]) -> list[PassTime]:
-        found: dict[int, PassTime] = {}
-        for pricer, members in self.passes.pricers(phase, seats):
-            found |= dict(zip(members, pricer.price_each(load(members)), strict=True))
-        return [found[n] for n in range(len(seats))]
+        return self.passes.prompt_passes(self.prefill_seats)
 
 
 def constants_of(problem: Problem, calibration: Calibration, *, disaggregated: bool) -> EngineConstants:

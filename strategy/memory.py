@@ -5,6 +5,7 @@ its full length (isl + osl), and engine buffers are counted whether or not an en
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -206,7 +207,9 @@ def kv_bytes_per_token(model: ModelSpec, precision: Precision, pool: Pool) -> li
 
 def state_bytes_per_sequence(model: ModelSpec, pool: Pool) -> list[float]:
     """Bytes that the recurrences of every stage keep of one sequence on one rank: their heads are split over tp."""
-    each = 0.0 if model.linear is None else state_bytes(model.linear) / pool.attention.tp_size
+    if model.linear is None:
+        return [0.0] * len(pool.stages)
+    each = state_bytes(model.linear) / pool.attention.tp_size
     return [each * model.linear_in(start, end) for start, end in pool.stages]
 
 
@@ -342,7 +345,12 @@ def admitted(problem: Problem, fitting: NDArray[np.float64]) -> NDArray[np.float
 
 def pool_sequences(problem: Problem, pool: Pool, dag: Dag | None = None) -> int:
     """Sequences of isl + osl tokens whose cache fits on an attention replica of `pool` at once: its fullest stage decides."""
-    return min(stage.sequences for stage in stage_memory(problem, pool, dag))
+    return fewest_sequences(stage_memory(problem, pool, dag))
+
+
+def fewest_sequences(stages: Sequence[StageMemory]) -> int:
+    """Sequences that fit on every stage."""
+    return min(stage.sequences for stage in stages)
 
 
 def pool_max_concurrency(problem: Problem, pool: Pool, dag: Dag | None = None) -> int:
@@ -358,16 +366,25 @@ def max_concurrency(problem: Problem, strategy: Strategy) -> int:
 
 def memory_gb(problem: Problem, strategy: Strategy, concurrency: int, dag: Dag | None = None) -> MemoryGb:
     """Memory of the fullest rank of the deployment with `concurrency` requests in flight, in 10^9 bytes."""
-    ranks = [stage_memory_gb(problem, pool, concurrency, dag) for pool in strategy.pools]
-    return max((rank for stages in ranks for rank in stages), key=lambda rank: rank.total)
+    return fullest_gb(problem, {pool: stage_memory(problem, pool, dag) for pool in strategy.pools}, concurrency)
+
+
+def fullest_gb(problem: Problem, stages: Mapping[Pool, Sequence[StageMemory]], concurrency: int) -> MemoryGb:
+    """The same of pools whose stages are known."""
+    ranks = [_stages_gb(problem, pool, own, concurrency) for pool, own in stages.items()]
+    return max((rank for found in ranks for rank in found), key=lambda rank: rank.total)
 
 
 def stage_memory_gb(problem: Problem, pool: Pool, concurrency: int, dag: Dag | None = None) -> list[MemoryGb]:
     """Memory of the fullest rank of every stage of `pool` with `concurrency` requests in flight over the whole deployment, in 10^9 bytes."""
+    return _stages_gb(problem, pool, stage_memory(problem, pool, dag), concurrency)
+
+
+def _stages_gb(problem: Problem, pool: Pool, stages: Sequence[StageMemory], concurrency: int) -> list[MemoryGb]:
     resident = split_size(concurrency, pool.attention.dp_size * pool.replicas) if "decode" in pool.phases else 1
     capacity = problem.cluster.gpu.memory_gb
     found = []
-    for stage in stage_memory(problem, pool, dag):
+    for stage in stages:
         weights, act = stage.weights_bytes / 1e9, stage.activation_bytes / 1e9
         kv, other = (
             min(resident, max(1, stage.sequences)) * stage.kv_bytes_per_sequence / 1e9,

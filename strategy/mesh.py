@@ -52,6 +52,17 @@ def axis_size(pool: Pool, axis: Axis) -> int:
     return pool.width if axis == "stage" else pool.dcp_size
 
 
+def axis_sizes(pool: Pool) -> dict[Axis, int]:
+    """Ranks in one group of every axis, in the order of `AXES`."""
+    attention, width = pool.attention, pool.width
+    experts = pool.experts
+    ep, moe_tp, moe_dp = (1, 1, width) if experts is None else (experts.ep_size, experts.tp_size, experts.dp_size)
+    return {
+        "tp": attention.tp_size, "cp": attention.cp_size, "dp": attention.dp_size, "dcp": pool.dcp_size,
+        "ep": ep, "moe_tp": moe_tp, "moe_dp": moe_dp, "stage": width,
+    }  # fmt: skip
+
+
 _ATTENTION_SIZES: dict[Axis, Callable[[Pool], int]] = {
     "dp": lambda pool: pool.attention.dp_size,
     "cp": lambda pool: pool.attention.cp_size,

@@ -16,7 +16,7 @@ from strategy.calibration import Calibration, CollectiveOp, Context, OpClass, ke
 from strategy.collectives import Links, Span, p2p_crosses, span
 from strategy.dag import AllToAll, AnyNode, Block, Branch, Dag, Linear
 from strategy.hardware import GpuSpec
-from strategy.mesh import AXES, Axis, axis_size
+from strategy.mesh import AXES, Axis, axis_size, axis_sizes
 from strategy.model import Dtype, ModelSpec, WeightClass
 from strategy.ops import WeightSpec, model_weights, op_kind
 from strategy.quantisation import weight_dtype
@@ -176,6 +176,47 @@ Owner = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Table:
+    """Every node of a branch on every column."""
+
+    pricer: "Pricer"
+    owner: Owner
+    priced: tuple[Priced, ...]
+    node_ms: Grid
+    """[nodes, columns]."""
+    parts: Parts
+    boundary_ms: Grid
+    """One hand-over between stages, [columns]."""
+
+    @cached_property
+    def pipelines(self) -> PipelineTime:
+        """Whole passes, column for column."""
+        pricer, priced, owner = self.pricer, self.priced, self.owner
+        starts = [n for n, one in enumerate(priced) if n == 0 or one.part != priced[n - 1].part]
+        part_ms = np.add.reduceat(self.node_ms, starts, axis=0)
+        latency, interval = np.empty(len(owner)), np.empty(len(owner))
+        for stages, columns in pricer.columns([seat.pool.stages for seat in pricer.seats], owner):
+            counts = np.array([priced[n].part.counts(pricer.problem.model, stages) for n in starts], dtype=np.float64)
+            stage_ms = counts.T @ part_ms[:, columns]
+            latency[columns] = stage_ms.sum(axis=0) + (len(stages) - 1) * self.boundary_ms[columns]
+            interval[columns] = stage_ms.max(axis=0) * pricer.stretch(len(stages))
+        return PipelineTime(latency, interval)
+
+    def pass_of(self, column: int) -> PassTime:
+        """Times of every node in one column."""
+        pricer, own = self.pricer, slice(column, column + 1)
+        pool = pricer.seats[self.owner[column]].pool
+        return PassTime(
+            self.priced,
+            self.node_ms[:, own],
+            pricer.counts(self.priced, pool),
+            self.parts.column(column),
+            self.boundary_ms[own],
+            pricer.stretch(len(pool.stages)),
+        )
+
+
+@dataclass(frozen=True)
 class Pricer:
     """One branch of a DAG on one cluster; what does not depend on the load is worked out once.
 
@@ -208,65 +249,37 @@ class Pricer:
     def price(self, load: Load) -> PassTime:
         """Times of every node over the grid of `load`, on the only seat."""
         width = max(np.size(load.batch), np.size(load.new_tokens), np.size(load.kv_tokens))
-        priced, ms, parts, boundary = self._priced(load, np.zeros(width, dtype=np.int64))
-        stretch = self._stretch(len(self.pool.stages))
-        return PassTime(priced, ms, self._counts(priced, self.pool), parts, boundary, stretch)
+        table = self.table(load, np.zeros(width, dtype=np.int64))
+        counts, stretch = self.counts(table.priced, self.pool), self.stretch(len(self.pool.stages))
+        return PassTime(table.priced, table.node_ms, counts, table.parts, table.boundary_ms, stretch)
 
-    def price_each(self, load: Load) -> list[PassTime]:
-        """Times of every node on each seat, whose load is that element of `load`."""
-        priced, ms, parts, boundary = self._priced(load, np.arange(len(self.seats)))
-        return [
-            PassTime(
-                priced,
-                ms[:, n : n + 1],
-                self._counts(priced, seat.pool),
-                parts.column(n),
-                boundary[n : n + 1],
-                self._stretch(len(seat.pool.stages)),
-            )
-            for n, seat in enumerate(self.seats)
-        ]
-
-    def pipeline(self, load: Load, owner: Owner) -> PipelineTime:
-        """Whole passes: column for column the load in `load` on seat `owner`."""
-        priced, ms, _, boundary = self._priced(load, owner)
-        starts = [n for n, one in enumerate(priced) if n == 0 or one.part != priced[n - 1].part]
-        part_ms = np.add.reduceat(ms, starts, axis=0)
-        latency, interval = np.empty(len(owner)), np.empty(len(owner))
-        for stages, columns in self._columns([seat.pool.stages for seat in self.seats], owner):
-            counts = np.array([priced[n].part.counts(self.problem.model, stages) for n in starts], dtype=np.float64)
-            stage_ms = counts.T @ part_ms[:, columns]
-            latency[columns] = stage_ms.sum(axis=0) + (len(stages) - 1) * boundary[columns]
-            interval[columns] = stage_ms.max(axis=0) * self._stretch(len(stages))
-        return PipelineTime(latency, interval)
-
-    def _stretch(self, stages: int) -> float:
+    def stretch(self, stages: int) -> float:
         """Passes differ in length, so stages wait for each other, the more the more there are."""
         return 1 + self.calibration.alpha_beta.stage_bubble * (stages - 1)
 
-    def _counts(self, priced: Sequence[Priced], pool: Pool) -> Grid:
+    def counts(self, priced: Sequence[Priced], pool: Pool) -> Grid:
+        """How often each stage of a pool runs each node, [nodes, stages]."""
         parts = dict.fromkeys(p.part for p in priced)
         found = {part: part.counts(self.problem.model, pool.stages) for part in parts}
         return np.array([found[p.part] for p in priced], dtype=np.float64)
 
-    def _priced(self, load: Load, owner: Owner) -> tuple[tuple[Priced, ...], Grid, Parts, Grid]:
-        """Nodes, their milliseconds [nodes, columns], what these are made of, and one hand-over between stages [columns]."""
+    def table(self, load: Load, owner: Owner) -> Table:
+        """Times of every node: column for column the load in `load` on seat `owner`."""
         ctx = self._context_of(load, owner)
         priced = tuple(self._walked(ctx))
         ms, parts = self._times((*priced, *self._handed_over(ctx, priced)), owner)
         own = len(priced)
-        return priced, ms[:own], parts.rows(own), cast(Grid, ms[own:].sum(axis=0))
+        return Table(self, owner, priced, ms[:own], parts.rows(own), cast(Grid, ms[own:].sum(axis=0)))
 
     def _context_of(self, load: Load, owner: Owner) -> WorkContext:
         model, precision = self.problem.model, self.problem.precision
         if len(self.seats) == 1:
             return work_context(model, precision, self.seats[0].pool, self.phase, load)
-        sizes: dict[Axis, Quantity] = {
-            axis: np.array([float(axis_size(seat.pool, axis)) for seat in self.seats])[owner] for axis in AXES
-        }
+        found = np.array([tuple(axis_sizes(seat.pool).values()) for seat in self.seats], dtype=np.float64)
+        sizes: dict[Axis, Quantity] = dict(zip(AXES, found.T[:, owner], strict=True))
         return work_context(model, precision, self.pool, self.phase, load, sizes)
 
-    def _columns(self, kinds: Sequence[Kind], owner: Owner) -> list[tuple[Kind, Any]]:
+    def columns(self, kinds: Sequence[Kind], owner: Owner) -> list[tuple[Kind, Any]]:
         """Each kind of seat that there is with its columns, `kinds` being those of the seats."""
         distinct = list(dict.fromkeys(kinds))
         if len(distinct) == 1:
@@ -423,12 +436,12 @@ class Pricer:
         if node.op == "send":
             around = getattr(node, "axis", None)
             crosses = self._crossing if around is None else [span.units > 1 for span in self._spans(around)]
-            for far, columns in self._columns(crosses, owner):
+            for far, columns in self.columns(crosses, owner):
                 ms[:, columns] = self.links.send_us(size[:, columns], crosses=far) * 1e-3
             return ms
         kind = "all_reduce" if node.op == "all_reduce" else "exchange"
         factor = self.calibration.factor("message_time", self._context(kind))
-        for group, columns in self._columns(self._spans(_axis(node)), owner):
+        for group, columns in self.columns(self._spans(_axis(node)), owner):
             ms[:, columns] = self._collective_ms(node, group, size[:, columns]) * factor
         return ms
 

@@ -1,6 +1,9 @@
 """The base of every value in the domain, and the constrained numbers they share."""
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import cache
+from operator import itemgetter
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,9 +22,15 @@ class Frozen(BaseModel):
         """That of the fields, worked out once: models and pools are looked up by value thousands of times in a search."""
         known: int | None = getattr(self, "_known_hash", None)
         if known is None:
-            known = hash(tuple(getattr(self, name) for name in type(self).model_fields))
+            known = hash(_values_of(type(self))(self.__dict__))
             object.__setattr__(self, "_known_hash", known)
         return known
+
+
+@cache
+def _values_of(kind: type[Frozen]) -> Callable[[dict[str, Any]], Any]:
+    """The values of all fields of such an object, from its dictionary."""
+    return itemgetter(*kind.model_fields) if kind.model_fields else tuple
 
 
 Degree = Annotated[int, Field(strict=True, ge=1, le=MAX_DEGREE)]

@@ -60,7 +60,7 @@ def test_pools_priced_together_cost_what_they_cost_alone() -> None:
     for pricer, members in passes.pricers("decode", [Seat(pool) for pool in found]):
         owner = np.arange(len(members))
         load = Load(np.full(len(members), 7.0), 1.0, 50_000.0)
-        together = pricer.pipeline(load, owner)
+        together = pricer.table(load, owner).pipelines
         for n, position in enumerate(members):
             own = build(asked.model, Strategy(pools=(found[position],)))
             alone = Pricer(own, "decode", asked, calibration()).price(Load(np.array([7.0]), 1.0, 50_000.0))
