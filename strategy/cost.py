@@ -262,9 +262,8 @@ def _shares(times: PassTime, phase: Phase, scale: float) -> tuple[OpShare, ...]:
     """Milliseconds per node summed over layers and stages; hand-overs between stages as one entry."""
     total: dict[tuple[str, TimeKind], float] = {}
     spent = (times.counts.sum(axis=1) * times.node_ms[:, 0] * scale).tolist()
-    for one, kind, ms in zip(times.priced, times.kinds(0), spent, strict=True):
+    for key, ms in zip(zip(times.names, times.kinds(0), strict=True), spent, strict=True):
         if ms > 0:
-            key = (f"{one.block.name}.{one.node.id}", kind)
             total[key] = total.get(key, 0.0) + ms
     stages = times.counts.shape[1]
     crossing = float((stages - 1) * times.boundary_ms[0]) * scale

@@ -12,6 +12,7 @@ Replicas and attention replicas share the load evenly.
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -126,6 +127,12 @@ class PromptTime(NamedTuple):
     """The same of passes that hold as many prompts as they may."""
 
 
+_OF_A_REPLICA = attrgetter(
+    "attention.dp_size", "attention.cp_size", "attention.tp_size", "experts", "dcp_size", "stages", "chunk_tokens", "microbatches", "sp_kind", "dp_layout", "ep_lowering",
+    "redundant_experts", "dense_ffn", "lm_head", "moe_layout", "cp_order", "cp_decode_use", "dispatch_mode.prefill", "dispatch_mode.decode",
+)  # fmt: skip
+
+
 class Passes:
     """Times of passes of pools under one problem; remembered, so that deployments that share pools share prices.
 
@@ -137,6 +144,7 @@ class Passes:
         self.calibration = calibration
         self.dag = dag
         self.links = Links(problem.cluster, calibration)
+        self._unit = unit_size(problem.cluster)
         self.points = 0
         """Batch points that are priced at least, so that loads met later find their prices."""
         self._decode: dict[Hashable, Grid] = {}
@@ -229,21 +237,15 @@ class Passes:
 
     def _lay(self, seat: Seat) -> Hashable:
         """How the replicas lie on scale-up units, where that can matter."""
-        unit, ranks = unit_size(self.problem.cluster), seat.pool.ranks_per_replica
-        first, last = seat.first_rank, seat.first_rank + seat.pool.world_size - 1
+        unit, ranks, first = self._unit, seat.pool.ranks_per_replica, seat.first_rank
+        last = first + seat.pool.replicas * ranks - 1
         if first // unit == last // unit or (unit % ranks == 0 and first % ranks == 0):
             return None  # every replica inside one unit
         return first % unit, 0 if ranks % unit == 0 else seat.pool.replicas
 
     def _pool_key(self, pool: Pool) -> Hashable:
         """What tells a replica of `pool` from another, its name and phases aside."""
-        attention, experts = pool.attention, pool.experts
-        return (
-            attention.dp_size, attention.cp_size, attention.tp_size, pool.dcp_size, pool.stages, pool.chunk_tokens,
-            None if experts is None else (experts.dp_size, experts.ep_size, experts.tp_size), pool.microbatches,
-            pool.sp_kind, pool.dp_layout, pool.ep_lowering, pool.redundant_experts, pool.dense_ffn, pool.lm_head, pool.moe_layout,
-            pool.cp_order, pool.cp_decode_use, pool.dispatch_mode,
-        )  # fmt: skip
+        return _OF_A_REPLICA(pool)
 
 
 # --- under load ---------------------------------------------------------------------------------------------------------------------
@@ -267,6 +269,13 @@ class Curve:
     def at(self, index: Any) -> "Curve":
         """The points at `index`."""
         return Curve(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+    def replaced(self, rows: NDArray[np.int64], others: "Curve") -> "Curve":
+        """With other points at `rows`."""
+        found = {name: getattr(self, name).copy() for name in self.__dataclass_fields__}
+        for name, values in found.items():
+            values[rows] = getattr(others, name)
+        return Curve(**found)
 
 
 @dataclass(frozen=True)
@@ -301,6 +310,16 @@ class Plants:
     resident: Grid
     """Requests that engines keep running at once."""
     gpus: Grid
+
+    def at(self, rows: NDArray[np.int64]) -> "Plants":
+        """The deployments at `rows`."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        cut = {name: value[rows] for name, value in own.items() if isinstance(value, np.ndarray)}
+        engine = EngineConstants(*(value[rows] for value in vars(self.engine).values()))
+        prompt = PromptTime(*(value[rows] for value in self.prompt_ms))  # type: ignore[index]
+        return Plants(
+            **(own | cut | {"engine": engine, "prompt_ms": prompt, "decode_ms": lambda n: self.decode_ms(n)[rows]})
+        )
 
     @cached_property
     def prefill_ms(self) -> tuple[Grid, Grid]:

@@ -25,6 +25,12 @@ class Operated(NamedTuple):
     meets: NDArray[np.bool_]
     """Whether limits and request rate are met, [deployments]."""
 
+    def replaced(self, rows: NDArray[np.int64], others: "Operated") -> "Operated":
+        """With the deployments at `rows` at other loads."""
+        meets = self.meets.copy()
+        meets[rows] = others.meets
+        return Operated(self.point.replaced(rows, others.point), meets)
+
 
 def load_grid(plants: Plants) -> Grid:
     """Concurrencies from one to what memory holds, evenly on a logarithmic scale, [deployments, loads]."""
@@ -41,15 +47,32 @@ def operate(problem: Problem, plants: Plants, *, refined: bool = True) -> Operat
     """
     stated = _stated(problem)
     if stated is not None:
-        points = plants.curve(np.full_like(plants.gpus, stated))
-    else:
-        points = plants.curve(load_grid(plants))
-        for _ in range(REFINEMENTS if refined else 0):
-            points = plants.curve(_between(problem, points))
+        return _operated(problem, plants.curve(np.full_like(plants.gpus, stated)))
+    points = plants.curve(load_grid(plants))
+    found = _operated(problem, points)
+    return _refined(problem, plants, points, found, REFINEMENTS) if refined else found
+
+
+def _operated(problem: Problem, points: Curve) -> Operated:
+    """Every deployment at the best of some loads."""
     meets = _meets(problem, points)
     chosen = _chosen(problem, points, meets)
     rows = np.arange(len(chosen))
     return Operated(points.at((rows[:, None], chosen[:, None])), meets[rows, chosen])
+
+
+def _refined(problem: Problem, plants: Plants, points: Curve, found: Operated, times: int) -> Operated:
+    """The same with loads in between, for those deployments that have any between the chosen one and its neighbour beyond the limits."""
+    loads = _between(problem, points)
+    rows = np.flatnonzero(loads[:, -1] - loads[:, 0] > 1)
+    if not len(rows):
+        return found
+    some = plants.at(rows)
+    nearer = some.curve(loads[rows])
+    better = _operated(problem, nearer)
+    if times > 1:
+        better = _refined(problem, some, nearer, better, times - 1)
+    return found.replaced(rows, better)
 
 
 def _stated(problem: Problem) -> float | None:

@@ -18,7 +18,7 @@ from strategy.dag import AllToAll, AnyNode, Block, Branch, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import AXES, Axis, axis_size, axis_sizes
 from strategy.model import Dtype, ModelSpec, WeightClass
-from strategy.ops import WeightSpec, model_weights, op_kind
+from strategy.ops import OPS, WeightSpec, model_weights, op_kind
 from strategy.quantisation import weight_dtype
 from strategy.request import Precision, Problem
 from strategy.strategy import LayerRange, Phase, Pool
@@ -30,6 +30,7 @@ TimeKind = Literal["compute", "memory", "communication", "other"]
 
 _TIMED_AS: dict[str, CollectiveOp] = {"broadcast": "all_gather", "step_sync": "all_reduce"}
 """Ops without rows of their own, by the collective that moves the same bytes."""
+_COMMUNICATES = frozenset(op for op in OPS if op_kind(op) == "communication") | {"step_sync"}
 _MESSAGES = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "step_sync"})
 
 
@@ -125,8 +126,10 @@ class PassTime:
     parts: Parts
     boundary_ms: Grid
     """One hand-over between stages."""
-    stretch: float = 1.0
+    stretch: float
     """What bubbles make of the time between passes of a full pipeline."""
+    names: tuple[str, ...]
+    """Block and id of each node."""
 
     @cached_property
     def stage_ms(self) -> Grid:
@@ -147,13 +150,9 @@ class PassTime:
         """What bounds each node at grid point `column`."""
         computes = (self.parts.compute_ms[:, column] > self.parts.memory_ms[:, column]).tolist()
         return [
-            "communication" if _communicates(one.node.op) else "compute" if by_arithmetic else "memory"
+            "communication" if one.node.op in _COMMUNICATES else "compute" if by_arithmetic else "memory"
             for one, by_arithmetic in zip(self.priced, computes, strict=True)
         ]
-
-
-def _communicates(op: str) -> bool:
-    return op_kind(op) == "communication" or op == "step_sync"
 
 
 def pass_time(dag: Dag, phase: Phase, problem: Problem, calibration: Calibration, load: Load) -> PassTime:
@@ -202,6 +201,11 @@ class Table:
             interval[columns] = stage_ms.max(axis=0) * pricer.stretch(len(stages))
         return PipelineTime(latency, interval)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Block and id of each node."""
+        return tuple(f"{one.block.name}.{one.node.id}" for one in self.priced)
+
     def pass_of(self, column: int) -> PassTime:
         """Times of every node in one column."""
         pricer, own = self.pricer, slice(column, column + 1)
@@ -213,6 +217,7 @@ class Table:
             self.parts.column(column),
             self.boundary_ms[own],
             pricer.stretch(len(pool.stages)),
+            self.names,
         )
 
 
@@ -251,7 +256,7 @@ class Pricer:
         width = max(np.size(load.batch), np.size(load.new_tokens), np.size(load.kv_tokens))
         table = self.table(load, np.zeros(width, dtype=np.int64))
         counts, stretch = self.counts(table.priced, self.pool), self.stretch(len(self.pool.stages))
-        return PassTime(table.priced, table.node_ms, counts, table.parts, table.boundary_ms, stretch)
+        return PassTime(table.priced, table.node_ms, counts, table.parts, table.boundary_ms, stretch, table.names)
 
     def stretch(self, stages: int) -> float:
         """Passes differ in length, so stages wait for each other, the more the more there are."""

@@ -10,7 +10,7 @@ from strategy.fleet import Fleet, Passes
 from strategy.legality import even_stages
 from strategy.request import Problem
 from strategy.result import Alternative, Estimate
-from strategy.search.points import Candidate
+from strategy.search.points import Candidate, points_of
 from strategy.strategy import Pool, describe_strategy
 
 MAX_ALTERNATIVES = 8
@@ -99,8 +99,7 @@ def compared(passes: Passes, ranked: Sequence[Candidate]) -> tuple[Estimate, tup
 
 def _estimated(passes: Passes, candidates: Sequence[Candidate]) -> list[Estimate]:
     fleet = Fleet(passes.problem, passes.calibration, tuple(c.strategy for c in candidates), passes)
-    loads = np.array([[float(c.concurrency)] for c in candidates])
-    return estimates(fleet, fleet.plants.curve(loads))
+    return estimates(fleet, points_of(candidates))
 
 
 def _alternative(problem: Problem, best: Candidate, bar: Estimate, other: Candidate, priced: Estimate) -> Alternative:

@@ -157,9 +157,20 @@ class Halves:
 
     def strategy(self, pairs: Pairs, row: int) -> Strategy:
         """One of the pairs as a strategy."""
-        first, second = self.pools[pairs.first[row]], self.pools[pairs.second[row]]
-        counts = int(pairs.prefillers[row]), int(pairs.decoders[row])
-        return Strategy(pools=(alone(first, "prefill", counts[0]), alone(second, "decode", counts[1])))
+        first = self._alone(int(pairs.first[row]), "prefill", int(pairs.prefillers[row]))
+        second = self._alone(int(pairs.second[row]), "decode", int(pairs.decoders[row]))
+        return Strategy(pools=(first, second))
+
+    def _alone(self, place: int, phase: Phase, replicas: int) -> Pool:
+        """A pool when it serves one phase only; each is made once."""
+        key = (place, phase, replicas)
+        if key not in self._known_alone:
+            self._known_alone[key] = alone(self.pools[place], phase, replicas)
+        return self._known_alone[key]
+
+    @cached_property
+    def _known_alone(self) -> dict[tuple[int, Phase, int], Pool]:
+        return {}
 
 
 def alone(pool: Pool, phase: Phase, replicas: int = 1) -> Pool:

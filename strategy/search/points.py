@@ -8,7 +8,7 @@ import numpy as np
 
 from strategy.build import build
 from strategy.dag import Dag
-from strategy.fleet import Fleet, Passes
+from strategy.fleet import Curve, Fleet, Passes
 from strategy.memory import StageMemory
 from strategy.model import ModelSpec
 from strategy.operating import operate
@@ -32,6 +32,9 @@ class Candidate:
     """Output tokens of the whole deployment."""
     meets_slo: bool
     model: ModelSpec = field(repr=False, compare=False)
+    points: Curve = field(repr=False, compare=False)
+    """Where it was priced, [candidates, 1], and its place there."""
+    row: int = field(repr=False, compare=False)
 
     @cached_property
     def dag(self) -> Dag:
@@ -99,9 +102,15 @@ def candidates(passes: Passes, strategies: Sequence[Strategy]) -> list[Candidate
     rows = zip(strategies, np.hstack(columns).tolist(), found.meets.tolist(), strict=True)
     model = passes.problem.model
     return [
-        Candidate(strategy, int(load), ttft_ms, tpot_ms, tokens_per_s, meets, model)
-        for strategy, (load, ttft_ms, tpot_ms, tokens_per_s), meets in rows
+        Candidate(strategy, int(load), ttft_ms, tpot_ms, tokens_per_s, meets, model, found.point, row)
+        for row, (strategy, (load, ttft_ms, tpot_ms, tokens_per_s), meets) in enumerate(rows)
     ]
+
+
+def points_of(chosen: Sequence[Candidate]) -> Curve:
+    """Candidates at their loads, arrays [candidates, 1]."""
+    names = Curve.__dataclass_fields__
+    return Curve(**{name: np.array([getattr(one.points, name)[one.row] for one in chosen]) for name in names})
 
 
 def candidate_excess(slo: Slo, candidate: Candidate) -> float:

@@ -68,6 +68,31 @@ def test_pools_priced_together_cost_what_they_cost_alone() -> None:
             assert together.interval_ms[n] == pytest.approx(alone.interval_ms[0], rel=1e-9)
 
 
+def test_some_deployments_of_many_have_the_same_curves() -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", 2, {})
+    strategies = tuple(Strategy(pools=(pool,)) for pool in pools(asked))
+    plants = Fleet(asked, calibration(), strategies, Passes(asked, calibration())).plants
+    loads = np.tile([1.0, 9.0, 40.0], (len(strategies), 1))
+    rows = np.arange(0, len(strategies), 3)
+
+    some, every = plants.at(rows).curve(loads[rows]), plants.curve(loads)
+
+    assert np.array_equal(some.ttft_ms, every.ttft_ms[rows])
+    assert np.array_equal(some.tpot_ms, every.tpot_ms[rows])
+
+
+def test_a_prompt_priced_beside_others_takes_each_node_as_long_as_alone() -> None:
+    asked = problem("qwen3-235b-a22b-fp8", "h200-sxm", 2, {})
+    seats = [Seat(pool) for pool in pools(asked)][::5]
+
+    for seat, found in zip(seats, Passes(asked, calibration()).prompt_passes(seats), strict=True):
+        alone = Pricer(build(asked.model, Strategy(pools=(seat.pool,))), "prefill", asked, calibration())
+        expected = alone.price(Load(np.ones(1), 3000.0, 3000.0))
+        assert found.names == expected.names
+        assert found.node_ms == pytest.approx(expected.node_ms, rel=1e-9)
+        assert np.array_equal(found.counts, expected.counts)
+
+
 def test_a_pool_that_straddles_hosts_is_priced_where_it_lies() -> None:
     asked = problem("llama-3.1-70b", "h100-sxm", 2, {})
     pool = Pool(stages=((0, 80),)).model_copy(
