@@ -23,10 +23,10 @@ _DELIBERATES = compiled(
 _WONDERS = compiled(
     r"(?:^|(?<=,)|\b(?:or|and|but|so)\b)\s*(?:should|shall|ought)\s+(?:we|i|one|it)\b"
     r"|\b(?:not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
-    r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo\b|\bdevemos\b"
+    r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo(?!\s+(?:servire|ospitare|mettere|far\s+girare|eseguire|gestire|usare\s+il))\b|\bdevemos\b"
 )
 _SOFT = compiled(
-    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
@@ -80,7 +80,7 @@ _WISH = compiled(
 )
 _BEFORE = compiled(r"[,(:]|\b(?:but|instead\s+of|rather\s+than|replac\w+|than|while|whereas|not)\b")
 _KIND = r"(?:tp|pp|ep|dp|cp|dcp|(?:tensor|pipeline|expert|data)[- ]parallel(?:ism)?)[\s=:-]{0,2}\d{1,4}"
-_COMBINED = rf"{_KIND}(?:\s?[x*+/&,]?\s?{_KIND}){{0,4}}"
+_COMBINED = rf"{_KIND}(?:\s?[x*+/&,]?\s?{_KIND}){{0,4}}(?:\s+(?:with|and|x)\s+\d{{1,3}}\s+(?:replicas?|copies))?"
 _ALTERNATIVES = compiled(
     rf"(?<![a-z]){_COMBINED}(?:\s*,?\s*(?:\b(?:or|vs\.?|versus|oder|ou|of|или)\b|\bo\b|还\s*是|ま\s*た\s*は|또는|そ\s*れ\s*と\s*も)\s*(?:(?:rather|maybe|even|with|use|perhaps)\s+)?{_COMBINED})+"
 )

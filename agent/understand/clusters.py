@@ -135,7 +135,7 @@ _NIC = re.compile(
     r"|(?:InfiniBand|infiniband|IB|RoCE(?:v2)?|NICs?|NDR|HDR|EDR|XDR|ConnectX[- ]?\d|CX[- ]?\d|BlueField[- ]?\d|EFA|network)[ ,:(]*(?:with|at|of|running|links?|adapters?|cards?|\s)*\s*(?P<m>\d{1,4})\s*(?P<v>Gb/s|Gbps|Gbit/s|GB/s|GBps|G)\b(?:\s*(?:per|/|for\s+(?:each|every))\s*GPU)?"
     r"|(?<!NVLink )(?<!NVLINK )(?<!nvlink )(?<!HBM )(?<!\d)(?P<k>\d{2,4})\s*(?P<w>Gb/s|Gbps|Gbit/s)\s*(?:per|/|for\s+(?:each|every)|je|pro|par|por)\s*(?:GPU|gpu|card|accelerator)\b"
     r"|\b(?:every|each|per)\s+(?:GPU|gpu|card)(?:\s+(?:has|gets|with|is|on|its|own|an?|behind|attached|to|one|dedicated)){0,6}\s*(?P<j>\d{2,4})\s*(?P<x>Gb/s|Gbps|Gbit/s|GB/s)"
-    r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{2,3})\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:(?!NVL|nvl|NVSwitch|HBM|hbm|memory)[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every)|na|pro|par|por|je)\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
+    r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{1,3}(?:\.\d{1,2})?)\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:(?!NVL|nvl|NVSwitch|HBM|hbm|memory)[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every)|na|pro|par|por|je)\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
 )
 UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
@@ -174,21 +174,28 @@ def find_cluster(
     nic = scan.take(_NIC)
     mentions = named_gpus(scan, gpus)
     key = _one_kind(scan, mentions, gpus, notes)
+    numbered = scan.take(_NUMBERED)
     ours, lost = (_parts(scan), _lost(scan)) if mentions else ([], [])
+    if _ALL_OURS.search(scan.original):
+        lost = []
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
-    if not any(shape.total or shape.hosts or shape.racks for shape in shapes):
+    if not any(shape.total or shape.hosts or shape.racks for shape in shapes) and not _within_a_host(ours, shapes):
         shapes += [_part_named(match) for match in ours]
         ours = []
     if wants_count and not shapes:
         shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
+    broken = sum(1 + (match["b"] is not None) for match in numbered)
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     whole = size
-    for match in ours if not lost or not any(_said(m, "q") for m in ours) else ():
+    for match in ours if not lost or not any(_said(m, "q", "u") for m in ours) else ():
         size = size and _part_of(size, match, scan, notes)
     for match in lost if not ours or size == whole else ():
         size = size and _part_left(size, match, scan, notes)
+    if broken and size and size == whole and size[0] == 1 and broken < size[1]:
+        size = (1, size[1] - broken)
+        notes.assume(f"planned for {size[1]} of the {whole[1] if whole else 0} GPUs: {broken} of them cannot be used")
     if size is None and shape == Shape() and "cluster" not in notes.questions and not wants_count:
         size = _one_rack(scan, mentions, key, gpus_per_host[key], notes)
     if size is None and shape == Shape():
@@ -205,6 +212,13 @@ def find_cluster(
         document["nic_gb_per_s"] = _each_gpu_of(scan, match) * (rate if unit.startswith("GB") else rate / 8)
         notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
     return document
+
+
+def _within_a_host(parts: Sequence[re.Match[str]], shapes: Sequence[Shape]) -> bool:
+    """Whether the parts are GPUs of the one host that is described (`the node has 8 B200, 6 are ours`)."""
+    named = [_part_named(match) for match in parts]
+    each = min((shape.per_host for shape in shapes if shape.per_host), default=0)
+    return bool(named) and all(part.total is not None and part.total < each for part in named)
 
 
 _SHARED_BY = compiled(
@@ -232,9 +246,11 @@ _AT_MOST = compiled(
 _OURS = compiled(
     rf"(?:,|\bbut|\band(?=\s+would)|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:(?:can|may|will|do|are|am|would|shall|should|must|want\s+to|plan\s+to)\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
     rf"(?:get|gets|got|have|has|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
-    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
+    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:so\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:\(\s*\d{{1,4}}\s*(?:{_GPUS}|{_HOST})\s*\)\s*)?(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|yours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
     rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{_HOST}|{_GPUS})\b"
+    rf"|\b(?:inference|serving|production|prod|which\s+leaves|leaving|we|you|gives?\s+us|lets?\s+us\s+(?:use|have))\s+(?:(?:only|just|get|gets|have|has|keep|use)\s+)*(?:(?:the|with)\s+)?(?:remaining|other)\s+(?P<u>{COUNT})\s*(?P<spared>{_HOST}|{_GPUS})\b"
+    rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{_HOST}|{_GPUS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
     rf"|\b(?:so|leaves|leaving|which\s+leaves)\s+(?P<r>{COUNT})\s*(?P<remaining>{_GPUS}|{_HOST})?\s*(?:of\s+them\s+)?(?:for\s+us|are\s+ours|remain)\b"
     rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?!\s*(?:x\s*)?(?:nvidia\s+|amd\s+)?[a-z]{{1,3}}\d{{1,3}}\w{{0,4}}\s+{_HOST})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
@@ -243,21 +259,30 @@ _OURS = compiled(
 
 
 _USABLE = compiled(
-    rf"\b(?:we|i|you|the\s+team)\s+(?:may|can|are\s+allowed\s+to|get\s+to|shall|should|must|have\s+to)\s+(?:only\s+)?(?:use|have|get|take|touch|book|occupy)\s+(?:only\s+|just\s+|up\s+to\s+)?(?P<n>{COUNT})(?:\s*(?P<what>{_GPUS}|{_HOST}))?(?:\s+of\s+(?:them|those|these|it))?(?=\s*(?:[.,;)\n]|$))"
+    rf"\b(?:we|i|you|the\s+team)\s+(?:may|can|are\s+allowed\s+to|get\s+to|shall|should|must|have\s+to)\s+(?:only\s+)?(?:use|have|get|take|touch|book|occupy)\s+(?:only\s+|just\s+|up\s+to\s+)?(?P<n>{COUNT})(?:\s*(?P<what>{_GPUS}|{_HOST}))?(?:\s+of\s+(?:them|those|these|it))?(?:\s*,\s*(?:that\s+is|i\.e\.|so|which\s+is)\s+{COUNT}\s*{_HOST}(?:\s+(?:of|with)\s+{COUNT}(?:\s*{_GPUS})?)?)?(?=\s*(?:[.,;)\n]|$))"
+    rf"|\b(?:so\s+)?(?:that|there)\s+(?:leaves|are|is)\s+(?:us\s+)?(?:with\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})(?:\s*(?P<things>{_GPUS}|{_HOST}))?\s+left\b"
 )
 """The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
 _OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
 _LOST = compiled(
-    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|them|those|these|the\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
-    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:data\s+)?(?:science|platform)\s+team|somebody\s+else|someone\s+else)\b"
+    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})|them|those|these))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?(?:\s+to)?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
+    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:[a-z]+\s+){0,2}(?:teams?|groups?|departments?|units?|projects?)\b|embedding\b|somebody\s+else|someone\s+else)\b"
 )
 _KEPT = compiled(
     rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"
 )
 """A part that others have: `one node is reserved for fine-tuning`."""
 _LOST_IN_EACH = compiled(
-    rf"(?P<each>\b(?:on|in)\s+(?:both|each|all|every\s+one)\s+of\s+(?:them|those|these|the\s+{_HOST}))\s*,?\s*(?P<n>{COUNT})\s*(?P<what>{_GPUS})\s+(?:is|are|were)\s+(?:already\s+|currently\s+|always\s+)?(?:taken|used|occupied|reserved|booked|blocked|needed|busy|held)\b"
+    rf"(?P<each>\b(?:on|in)\s+(?:(?:both|each|all|every\s+one)\s+of\s+(?:them|those|these|the\s+{_HOST})|(?:each|every)\s+{_HOST}))\s*,?\s*(?P<n>{COUNT})\s*(?P<what>{_GPUS})?\s*(?:of\s+(?:them|those|the\s+{_GPUS})\s+)?(?:is|are|were)\s+(?:already\s+|currently\s+|always\s+)?(?:taken|used|occupied|reserved|booked|blocked|needed|busy|held)\b(?:[^.;\n]{{0,90}}?,?\s*\bso\s+(?:only\s+|just\s+)?\d{{1,2}}\s*(?:{_GPUS}\s*)?(?:per|on\s+each|in\s+each|/)\s*{_HOST}\s+(?:is|are|remain)\b[^.;\n]{{0,30}})?"
 )
+_ALL_OURS = compiled(
+    rf"\ball\s+(?:{COUNT}|of\s+(?:them|these|those))\s+(?:(?:{_GPUS})\s+)?(?:(?:may|can|could|should|are\s+to)\s+be\s+used|are\s+(?:free|ours|available|usable))\b"
+)
+"""`I left one as a spare, but all 4 may be used`."""
+_NUMBERED = compiled(
+    r"\b(?:gpus?|cards?|devices?)\s*#?(?P<a>\d{1,2})(?:\s*(?:,|and|&)\s*(?:(?:gpus?|cards?|devices?)\s*)?#?(?P<b>\d{1,2}))?\s+(?:is|are)\s+(?:\w+\s+)?(?:defect\w*|broken|dead|down|faulty|offline|failed|taken|reserved|used|gone|bad)\b"
+)
+"""`GPU 6 and GPU 7 are defective`."""
 """`on both of them four GPUs are taken`."""
 _LIMITS = compiled(
     r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
@@ -270,7 +295,7 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
     found = [
         match
         for match in _OURS.finditer(scan.text)
-        if match["i"] or match["p"] or match["q"] or match["r"] or _LIMITS.search(match.group())
+        if any(match[name] for name in "ipqruv") or _LIMITS.search(match.group())
     ]
     found = found or list(_USABLE.finditer(scan.text))
     for match in found:
@@ -297,6 +322,11 @@ def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: N
             f"`{scan.words(match.span())}`: planned for {per_host - count} of the {per_host} GPUs of each host"
         )
         return hosts, per_host - count
+    if left <= 0:
+        notes.ask(
+            "cluster",
+            f"`{scan.words(match.span())}`: that is as many as the {hosts * per_host} GPUs or more: how many are there to use?",
+        )
     if left <= 0 or (left > per_host and left % per_host):
         return size
     notes.assume(f"`{scan.words(match.span())}`: planned for {left} of the {hosts * per_host} GPUs")
@@ -311,7 +341,7 @@ def _said(match: re.Match[str], *names: str) -> str | None:
 
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(_said(match, "n", "m", "k", "i", "p", "q", "r") or "")
+    count = count_of(_said(match, "n", "m", "k", "i", "p", "q", "r", "u", "v") or "")
     what = _what(match) or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
 
@@ -319,9 +349,9 @@ def _part_named(match: re.Match[str]) -> Shape:
 def _what(match: re.Match[str]) -> str | None:
     """What a part is counted in: GPUs, hosts, or nothing that is said."""
     held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
-    return _said(match, "what", "things", "units", "holders", "owned", "left", "allotted", "remaining") or (
-        held["holders"] if held is not None else None
-    )
+    return _said(
+        match, "what", "things", "units", "holders", "owned", "left", "allotted", "remaining", "spared", "given"
+    ) or (held["holders"] if held is not None else None)
 
 
 REACH = 120
@@ -335,7 +365,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
         hosts > 1
         and _what(match) is None
         and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(_said(match, "n", "m", "k", "i", "p", "q", "r") or "") <= hosts
+        and count_of(_said(match, "n", "m", "k", "i", "p", "q", "r", "u", "v") or "") <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
         return None
@@ -343,6 +373,11 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
     total = part.total or (part.hosts or hosts) * per_host
     if total == hosts * per_host:
         return size
+    if per_host < total < hosts * per_host and total % per_host and total % hosts == 0:
+        notes.assume(
+            f"`{scan.words(match.span()).strip(' ,;(')}`: {total // hosts} of the {per_host} GPUs of each host"
+        )
+        return hosts, total // hosts
     if total > hosts * per_host or (total > per_host and total % per_host):
         notes.ask("cluster", f"the text gives {hosts} hosts of {per_host} GPUs but also {total} GPUs: which one?")
         return None

@@ -47,7 +47,7 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,8}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,12}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -84,6 +84,10 @@ _REJECTED = compiled(
     rf"|\b(?:not|no|never|instead\s+of|rather\s+than|anything\s+but|nicht|kein|pas\s+de|nunca)\s+(?:use\s+|with\s+|the\s+)?{_DEGREE}(?!\w)"
 )
 """A degree that is refused: `EP=72 no thanks`, `TP4, not TP8`."""
+_CRASHED = compiled(
+    rf"(?<![a-z]){_DEGREE}\s*,?\s*(?:crash\w*|fail\w*|breaks?|hangs?|errors?\s+out|ooms?)\b(?:\s+(?:here|for\s+us|on\s+us))?(?:\s+with\s+(?:the\s+(?:error|message)\s+)?['\"`][^'\"`\n]{{0,160}}['\"`])?"
+)
+"""A degree that does not run, with what it said: neither a wish nor a ban of its kind."""
 _DP_ATTENTION = compiled(rf"(?<!no )(?<!not )(?<!without )(?<![a-z]){_KINDS['dp_attention']}")
 DEGREES = (_FIX, _WAY, _APART, _ACROSS, PER_HOST, _STAGES, _STAGED, _SPREAD, _REPLICAS)
 """Ways to state a degree."""
@@ -105,6 +109,8 @@ _OF_THEM = compiled(
 
 def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
     """Constraints as a `Constraints` document; a degree that is fixed and forbidden is asked about."""
+    for match in scan.take(_CRASHED):
+        notes.assume(f"ignored: `{scan.words(match.span())[:80]}` (told of, not asked for)")
     for match in scan.take(_BOUND):
         notes.assume(f"ignored: `{scan.words(match.span())}` (a degree can be fixed or forbidden, not bounded)")
     for match in scan.take(_CHOICE):
@@ -196,7 +202,9 @@ def _denied(scan: Scan, notes: Notes) -> list[str]:
     return found
 
 
-_KIND_ALONE = compiled(rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d|\s+(?:of\s+)?\d)")
+_KIND_ALONE = compiled(
+    rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d|\s+(?:of\s+)?\d|\s+(?:must|should|shall|has\s+to|have\s+to|needs\s+to|is|are)\s+(?:be\s+|set\s+to\s+|fixed\s+(?:at|to)\s+|exactly\s+|kept\s+at\s+){{0,3}}\d)"
+)
 
 
 def _kinds_in(words: str) -> list[str]:

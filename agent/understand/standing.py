@@ -46,6 +46,10 @@ _REFUSED_BEHIND = compiled(
     r"|(?:isn'?t|aren'?t|wasn'?t|weren'?t|didn'?t|doesn'?t|won'?t|can'?t|cannot)\b|belongs?\b|(?:stays?|remains?)\s+with\b|that\s+(?:we|i)\s+(?:cannot|can'?t|may\s+not|had|used|discussed|don'?t|never|tried|considered)|(?:which|that|who)\s+(?:\w+\s+){0,4}(?:too|not|n't|cannot|never|belongs?|gone|no\s+longer)\b|(?:we|i)\s+(?:discussed|had|used|asked\s+for|ordered|tried|considered|mentioned|wanted|talked|looked\s+at)|(?:will\s+)?(?:come|comes|arrive|arrives|follow|follows)\s+(?:later|next|in\s+\w+)|で\s*は\s*な\s*く|じゃ\s*な\s*く|(?:이|가)\s*아니라|从|已|被\s*淘\s*汰|不\s*用)"
 )
 """Right behind a name that is not meant."""
+_ASKED_AWAY = compiled(
+    r"s?\s*(?:gpus?|cards?|nodes?|boxes)?\s*\?\s*(?:no|nope|nah|not|never|too|sold|unavailable|we\s+(?:can'?t|cannot|don'?t)|out\s+of)\b"
+)
+"""A name that is asked about and refused at once: `4x GH200? No budget for those.`"""
 _AGAINST = compiled(
     r"\b(?:last|was|were|had|did|gave|ran|used|tried|tested|evaluated|considered|measured|old|older|former\w*|previous\w*|before|earlier|existing|legacy|retired|decommissioned|outdated|obsolete|used\s+to|so\s+far|ago|yesterday|originally|initially|until\s+(?:now|recently|last)|back\s+then|in\s+the\s+past|currently|(?:runs?|running|serves?|use|have)\s+(?:[\w.-]+\s+){0,8}today|today\s+(?:we|it)\s+(?:run|runs|use|serve|have)|at\s+the\s+moment|"
     r"(?:even\s+)?if|(?:how|what)\s+about|suppose|imagine|would(?:'ve|\s+have)?|could|might|maybe|perhaps|you\s+(?:planned|gave|said|wrote|suggested|proposed|told|sent)|wrote|said|thought|later|someday|eventually|next\s+(?:year|quarter|month|spring|summer|fall|autumn|winter)|future|roadmap|wish|once|when\s+we\s+get|"
@@ -108,6 +112,7 @@ def weight(text: str, span: SPAN) -> float:
         not unreal and _MEANT_BEFORE.search(before) is not None
     )
     score -= 3.0 * (_REFUSED_BEHIND.match(text, end) is not None)
+    score -= 4.0 * (_ASKED_AWAY.match(text, end) is not None)
     score += _MEASURED.search(text, *sentence) is not None
     if _THOSE.match(text, clause[1]) and _GONE.search(text, clause[1], sentence[1]):
         score -= 2.5

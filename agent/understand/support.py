@@ -33,11 +33,16 @@ def support(text: str, span: SPAN, named: list[SPAN]) -> float:
     words = text[max(0, start - 20) : end]
     score -= 3.0 * (_DENIED.search(text[max(near_low, start - 40) : start]) is not None)
     score -= 3.0 * (_CAPS.search(text[start:end]) is not None)
+    score += 3.0 * (_CORRECTED.search(text, max(0, start - REACH), start) is not None)
     return score + (
         _LIMIT.search(text, max(0, start - 16), start) is not None or _LIMIT_WITHIN.search(words) is not None
     )
 
 
+_CORRECTED = compiled(
+    r"\b(?:sorry|correction|scratch\s+that|strike\s+that|my\s+mistake|my\s+bad|oops|i\s+(?:meant|misread|mistyped))\b"
+)
+"""What stands behind such words stands instead of what was said before."""
 _DENIED = compiled(
     r"(?:(?:\b(?:not|no|never|instead\s+of|rather\s+than|without|nicht|kein\w*|pas|sin|non|senza)|n't)\s+(?:\w+\s+){0,3}|--max[-_]\w+(?:[-_]\w+)*[= ]\s*)$"
 )

@@ -95,12 +95,25 @@ def without_told(
     """
     text = _without(text, _OF_OTHERS, ("told", "written", "before", "forget", "heard"), notes)
     text = _without(text, _OLD_RUN, ("told",), notes)
+    for pattern in () if followed else (_MOVED_FROM, _EXAMPLE):
+        for match in list(pattern.finditer(text)):
+            text = _eaten(text, match.span("old"), notes) if _BINDS.search(match["old"]) else text
     text = text if followed else _without_dismissed(text, vocabularies, notes)
     for vocabulary in vocabularies:
         text = _without_rivals(
             text, (vocabulary, vocabularies[0]), others if vocabulary is vocabularies[-1] else None, notes
         )
     return text
+
+
+_MOVED_FROM = compiled(
+    r"\b(?:migrat\w+|moving|moved?|switch\w*|upgrad\w+|transition\w*|coming)\s+(?:[a-z]+\s+){0,2}?from\s+(?P<old>[^.;\n]{2,90}?)\s+(?:on)?to\s+(?=[^.;\n]{0,40}\d)"
+)
+"""What is left behind: `migrating from Llama 2 on V100s to ...`."""
+_EXAMPLE = compiled(
+    r"\b(?:example|sample|template|handbook|docs?)\s*(?P<old>\((?:\"[^\")\n]{4,80}\"|'[^')\n]{4,80}')\))"
+)
+"""An example that somebody else wrote."""
 
 
 def _without(text: str, pattern: re.Pattern[str], groups: Sequence[str], notes: Notes) -> str:
@@ -135,7 +148,7 @@ def _without_dismissed(text: str, vocabularies: Sequence[Vocabulary], notes: Not
 
 
 _A_PART = compiled(
-    rf"\bgpus?\s+\d{{1,2}}(?:\s*(?:,|and|to|-|&)\s*\d{{1,2}}){{0,4}}\s+(?:is|are|belongs?|goes|go)\b|(?<![\w.-]){COUNT}\s+of\s+(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?:nodes?|hosts?|servers?|machines?|gpus?|cards?|boxes|trays)\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b"
+    rf"\bgpus?\s+\d{{1,2}}(?:\s*(?:,|and|to|-|&)\s*\d{{1,2}}){{0,4}}\s+(?:is|are|belongs?|goes|go)\b|(?<![\w.-]){COUNT}\s+of\s+them\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b|(?<![\w.-]){COUNT}\s+of\s+(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?:nodes?|hosts?|servers?|machines?|gpus?|cards?|boxes|trays)\s+(?:is|are|belongs?|stays?|remains?|goes|go)\b"
 )
 """A part of the hardware, which the rest of the sentence takes from the whole."""
 _OF_THE_REST = compiled(r"\d|\b(?:an?other|others?|rest|remaining|second)\b")

@@ -53,7 +53,7 @@ _OF_LENGTH = compiled(
     r"\b(?P<what>[a-z]{4,16})\s+(?:(?:that\s+)?(?:are|is|have|has|average|averaging|take|contain|run\s+to|of|with|at|around|about|roughly|typically|usually|on\s+average|up\s+to|some|approximately|~)\s+){1,4}(?P<n>\d{1,3}(?:[,_]\d{3})+|\d{1,9}(?:\.\d{1,3})?)\s?(?P<nk>k|m)?[- ]?tok(?:en)?s?\b"
 )
 _OUTPUT_WORD = compiled(
-    r"(?:out(?:put)?s?|generat\w*|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decod\w+|abstracts?|translations?|labels?|verdicts?|drafts?|results?|extracts?|captions?|comments?|reviews?|letters?|stories|story|code|functions?|patch(?:es)?|snippets?|minutes|recommendations?|explanations?|headlines?|classifications?|suggestions?|thoughts?|reasoning|digests?)$"
+    r"(?:out(?:put)?s?|generat\w*|completions?|responses?|answers?|repl(?:y|ies)|summar(?:y|ies)|decod\w+|abstracts?|translations?|labels?|verdicts?|drafts?|results?|extracts?|captions?|comments?|reviews?|letters?|stories|story|code|functions?|patch(?:es)?|snippets?|minutes|recommendations?|explanations?|headlines?|clauses?|entities|findings?|bullets?|fields?|extractions?|classifications?|suggestions?|thoughts?|reasoning|digests?)$"
 )
 NO_TEXT = compiled(
     r"(?:batch(?:es)?|budgets?|windows?|blocks?|pages?|chunks?|limits?|throughput|rates?|speeds?|caches?|seconds?|users?|tokens?|level|size|parallel\w*|gpus?|nodes?)$"
@@ -92,6 +92,9 @@ _BECOMES = compiled(
 _BOTH = compiled(rf"\bin(?:put)?s?[ :=]*{_length('a')}{_TOK}[ ,;/and]*out(?:put)?s?[ :=]*{_length('b')}{_TOK}")
 
 _LOAD = (
+    compiled(rf"\bat\s+any\s+(?:given\s+|one\s+)?(?:time|moment|point)\b[^.;\n\d]{{0,40}}?(?P<n>{COUNT})\s+(?:requests?|sessions?|users?|chats?|conversations?|sequences?|calls?|queries|streams?)\b(?:\s+(?:are\s+)?being\s+\w+)?"),
+    compiled(rf"(?P<n>{COUNT})\s+(?:requests?|sessions?|chats?|conversations?|sequences?|calls?|queries|streams?)\s+(?:are\s+)?(?:being\s+(?:processed|served|handled|answered|worked\s+on)|in\s+process(?:ing)?)\b"),
+    compiled(rf"\bat\s+once\s+(?:[^\W\d_]{{2,12}}\s+){{0,3}}?(?:(?:under|about|around|roughly|some|max)\s+)?(?P<n>{COUNT})\s+(?:concurrent\s+)?(?:requests?|sessions?|users?|chats?|people|queries)\b"),
     compiled(rf"(?P<n>{COUNT})\s+[a-z]{{3,14}}\s+(?:(?:are|is|will\s+be|sit|may\s+be)\s+)?(?:(?!\d)[a-z]{{2,14}}\s+){{0,5}}at\s+(?:the\s+same|any\s+one|any\s+given|any|one)\s+(?:moment|time|instant)\b"),
     compiled(
         rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
@@ -120,7 +123,7 @@ _RATE = compiled(
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
 _ARRIVING = compiled(
-    r"\b(?:arrivals?\s+(?=\d)|(?:requests?|queries|calls?|prompts?|they|traffic|load|arrivals?)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|are|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+)(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+    r"\b(?:there\s+(?:are|will\s+be)\s+(?=\d)|arrivals?\s+(?=\d)|(?:requests?|queries|calls?|prompts?|they|traffic|load|arrivals?)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|are|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+)(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
 )
 """`requests arrive at 18 per second`."""
 _OTHER_NOUN = compiled(
@@ -132,10 +135,11 @@ _EVERY = compiled(
 )
 """`one request every 2 seconds`."""
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|simultan|parallel|active\b|open\b|in[- ]flight|requests?\s+(?:at|in)))(?![\d.])"
+    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k|,\d{3}|\d)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|simultan|parallel|active\b|open\b|in[- ]flight|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (
+    compiled(r"\b(?:prefix|prompt|kv)[- _]?cach\w*\s+(?:gets?|covers?|serves?|catches|hits?|saves?|takes?|answers?|provides?|handles?|removes?)\s+(?:about\s+|around\s+|some\s+|roughly\s+|us\s+|~\s*)*(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*(?P<p>%)(?:\s*of\s+(?:the\s+|all\s+)?(?:prompt\s+|input\s+)?(?:tokens?|prompts?|input))?"),
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
     compiled(r"(?<![\w.,])(?P<n>0?\.\d{1,3})(?P<p>\b)\s*(?:(?:kv|prefix|cache)[- _]?(?:cache\s+)?(?:reuse|hits?|hit[- _](?:rate|ratio)|sharing|caching)|(?:hit|reuse)[- _](?:rate|ratio))\b"),
     compiled(r"\b(?:hit|reuse)[- _](?:rate|ratio)\s+(?:of|in|for|on)\s+(?:the\s+)?(?:prefix|kv|prompt)[- _]?(?:cache\w*)?\s*(?:=|:|of|is|at|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
@@ -333,7 +337,7 @@ _HITS = compiled(r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%\s*(?:(?:of|de|di|
 _CACHE = compiled(r"\b(?:cach\w{1,4}|pr[ée]fi\w{1,5})\b")
 """Speaks of a cache or of prefixes, in any language."""
 _OF_WHICH = compiled(
-    rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,5}}?{_SHARED}(?:\s+cache)?"
+    rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:(?:prompt\s+|input\s+)?tokens?|(?<=k))\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,7}}?{_SHARED}(?:\s+(?:that\s+is\s+)?(?:always\s+)?cached?)?"
 )
 _PREFIX_PART = compiled(
     rf"(?<![\w.,])(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}})(?P<ak>k)?\s*(?:tokens\s+)?(?:out\s+)?of\s+(?:the\s+|those\s+|its\s+|all\s+)?(?P<n>\d[\d,]*)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s+(?:are|is|come|being)\s+(?:(?:always|mostly|usually|a|an|the|from|in)\s+)*(?:fixed\s+|common\s+)?(?:{_SHARED}|fixed)(?:\s+prompt)?"

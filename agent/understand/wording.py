@@ -10,17 +10,22 @@ from functools import cache
 from agent.understand.asides import without_measures
 from agent.understand.clusters import UNKNOWN_GPU
 from agent.understand.instances import with_plain_hosts
+from agent.understand.lines import with_plain_lines
 from agent.understand.names import Mention, Vocabulary, slips
 from agent.understand.notes import Notes
 from agent.understand.roles import quantities
 from agent.understand.scan import COUNT, EATEN, MAX_CHARACTERS, SPAN, Scan, compiled
+from agent.understand.spoken import spoken
+from agent.understand.sums import with_plain_sums
 from agent.understand.told import without_told
 
 
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, followed: bool = False) -> Scan:
     """The text as the extractors read it."""
-    scan = Scan(with_plain_hosts(with_plain_tables(with_plain_thousands(without_runs(text)[:MAX_CHARACTERS])), notes))
-    plain = with_plain_numbers(spelled(with_plain_seconds(scan.original), models.unlike_words, notes), notes)
+    lines = with_plain_lines(without_runs(text)[:MAX_CHARACTERS], models, gpus, notes)
+    scan = Scan(with_plain_hosts(with_plain_tables(with_plain_thousands(spoken(lines))), notes))
+    summed = with_plain_sums(spelled(with_plain_seconds(scan.original), models.unlike_words, notes), notes)
+    plain = with_plain_numbers(summed, notes)
     plain = without_struck(plain, notes)
     scan.original = notes.text = corrected(plain, (models, gpus, ENGINE_NAMES), notes)
     dated = without_past(without_dates(scan.original), models, notes)
@@ -310,7 +315,7 @@ _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
 _OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
 _RUN_OF = rf"(?:(?:anywhere\s+|wildly,?\s+|widely,?\s+)?(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:up\s+)?(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(:]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
-    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
+    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|(]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
 """One quantity by several statistics: `min 200 / mean 1700 / max 16k`."""
 _ONE_STATISTIC = compiled(
@@ -377,6 +382,18 @@ _OUT_OF_TEN = compiled(
     r"(?<![\w.,])(?P<a>\d{1,2})\s+(?:out\s+of|in|of|of\s+every|out\s+of\s+every)\s+(?P<b>10|100|5|4|3|8|20)\s+(?=(?:prompt|input|context)?\s*tokens?\b)"
 )
 _IDIOMS = (
+    (
+        compiled(
+            r"(?<![\w.,])(?P<old>\d[\d,.]{0,8})(?P<mid>[^.;\n]{0,60}?)[\s,.-]*\b(?:oh\s+)?no,?\s+wait,?\s+not\s+(?P=old)\b[^.;\n\d]{0,40}\b(?:it'?s|it\s+is|they\s+are|make\s+it|rather|but)\s+(?:now\s+)?(?P<new>\d[\d,.]{0,8})(?![\w.,]*\d)"
+        ),
+        r"\g<new>\g<mid>",
+    ),
+    (
+        compiled(
+            r"(?<![\w.,])\d[\d,.]{0,8}k?(?P<mid>\s+tok\w*)?\s*[-,.(]*\s*(?:scratch|strike)\s+that\b[^.;\n\d]{0,60}?[:,]?\s*(?P<new>\d[\d,]{0,8}(?:\.\d{1,2})?k?)(?=\s*(?:[.;,)\n]|$|tok))"
+        ),
+        r"\g<new>\g<mid>",
+    ),
     (_WORDS_THEN_TOKENS, ""),
     (
         compiled(
@@ -475,7 +492,7 @@ ENGINE_NAMES = Vocabulary(
 )
 _MARKER = compiled(
     r"(?<![\s,;.(-])[\s,;.(-]*+(?:\?+[\s-]*(?:no|nope|nah|nee|nein|non|nao|não|нет)\b[\s,;.:!-]*|\b(?:(?:oh|no+|er+|uh+),?\s+wait|no(?=\s*[-:])|wait,?\s+no|scratch\s+that|strike\s+that|correction|sorry|oops|typo|my\s+bad|i\s+mean|i\s+meant|or\s+rather|make\s+(?:that|it)|"
-    r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|of|is|the|just|plain|regular|normal|vanilla|base|standard)\s+)*"
+    r"actually|rather|nein|non|perdón|quatsch|ich\s+meine|je\s+veux\s+dire|quiero\s+decir)\b[\s,:;.-]*)+(?:(?:i\s+meant?|i\s+mean|make\s+(?:that|it)|it'?s|that'?s|with|on|over|across|of|is|the|just|plain|regular|normal|vanilla|base|standard)\s+)*"
 )
 _NUMBER = compiled(
     r"(?<![\w.])(?:\d{1,6}|one|two|three|four|five|six|seven|eight|ten|twelve|sixteen|thirty-two)(?![\w.]*\d)(?!\w)"
@@ -630,7 +647,7 @@ _ONLY_SO_MANY = compiled(
 )
 """`20 requests per second no, only 2`."""
 _OF_THOSE = compiled(
-    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?!in\b|out\b|inputs?\b|outputs?\b|gpus?\b|cards?\b|accelerators?\b|nodes?\b|hosts?\b|servers?\b|machines?\b|box(?:es)?\b|racks?\b|x\b|tok|replicas?\b|experts?\b|layers?\b)[a-z]{3,}(?:\s+[a-z]{3,})?)(?P<mark>\s*,\s*(?P<part>of\s+(?:whom|which|those|them)\s+)?(?:(?:about|around|roughly|some|only|maybe|at\s+most|up\s+to|perhaps)\s+)*)(?P<new>\d+(?:[.,]\d+)*k?)(?:\s+of\s+(?:them|whom|those|these)\b|(?=\s+(?:are\s+)?(?:active|online|connected|typing|waiting)\b)|(?(part)(?!\s*(?:%|k?\s*tok))|(?!)))"
+    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>\s+(?!in\b|out\b|inputs?\b|outputs?\b|gpus?\b|cards?\b|accelerators?\b|nodes?\b|hosts?\b|servers?\b|machines?\b|box(?:es)?\b|racks?\b|x\b|tok|replicas?\b|experts?\b|layers?\b)[a-z]{3,}(?:\s+[a-z]{3,})?)(?P<mark>\s*,\s*(?P<part>of\s+(?:whom|which|those|them)\s+)?(?:(?:about|around|roughly|some|only|maybe|at\s+most|up\s+to|perhaps)\s+)*)(?P<new>\d+(?:[.,]\d+)*k?)(?:\s+of\s+(?:them|whom|those|these)\b|(?=\s+(?:are\s+)?(?:active|online|connected|typing|waiting)\b)|(?(part)(?![\d.,]*(?:\d|\s*%|k?\s*tok))|(?!)))"
 )
 """`900 agents, about 120 of them at once`: the part counts."""
 _GROWING = compiled(

@@ -36,6 +36,10 @@ FILES = (
     "understanding_unseen_18.yaml",
     "understanding_unseen_19.yaml",
     "understanding_unseen_20.yaml",
+    "understanding_unseen_21.yaml",
+    "understanding_unseen_22.yaml",
+    "understanding_unseen_23.yaml",
+    "understanding_unseen_24.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {

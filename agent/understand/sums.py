@@ -1,0 +1,121 @@
+"""Numbers that a text works out by itself: stated sums, parts of a prompt of which one is cached, mixes of two lengths."""
+
+import re
+
+from agent.understand.notes import Notes
+from agent.understand.scan import EATEN, compiled
+
+_N = r"\d{1,3}(?:,\d{3})+(?![\d,]*\d)|\d{1,7}(?:\.\d{1,2})?k?"
+_SUM = compiled(
+    rf"(?<![\w.,])(?:{_N})\b[^\d+.;\n=]{{0,40}}(?:\+\s*(?:{_N})\b[^\d+.;\n=]{{0,40}}){{1,4}}=\s*(?P<total>{_N})\b(?P<unit>\s*tok(?:en)?s?\b)?"
+)
+_TERM = compiled(rf"(?<![\w.,])(?:{_N})\b")
+_READ = compiled(
+    r"\b(?:prompts?|inputs?|isl|contexts?|history|system|question|user|documents?|chunks?|instructions?)\b"
+)
+_SUMMED = compiled(
+    rf"(?<![\w.,])(?P<total>{_N})(?:\s*(?:prompt\s+|input\s+)?tok(?:en)?s?)?\s+(?:in\s+(?:all|total)|altogether|all\s+told|overall|together)\b"
+)
+_CACHED = compiled(r"\b(?:cach\w*|prefix\w*)\b")
+_FIXED = compiled(
+    r"\b(?:same|system|fixed|shared|common|identical|constant|prefix|cached|preamble|instructions?|handbook)\b"
+)
+_CACHED_AND_OWN = compiled(
+    rf"(?<![\w.,])(?P<a>{_N})[- ]?tok(?:en)?s?[- ](?:of\s+)?(?:(?:cached|shared|fixed|common|identical|static|always|the|same)\s+){{0,3}}(?:system|shared|common|cached|fixed)\s+(?:prompt|prefix|preamble|block|instructions?|part)[^.;\n\d]{{0,60}}?(?:\+|\bplus\b|\band\b|\bthen\b)[^.;\n\d]{{0,24}}?(?P<b>{_N})[- ]?tok(?:en)?s?\b[^.;\n\d]{{0,24}}?\b(?:questions?|user|message|query|turn|own|new|input|request)\b(?:\s+(?:message|part|input|turn))?"
+)
+REACH = 320
+"""Characters before a stated sum within which its parts stand."""
+_HALF = compiled(
+    rf"\bhalf\s+(?:of\s+)?(?:(?:the|our|all|these|those)\s+)?(?:\w+\s+){{1,2}}?(?:have|has|are|carry|come|with|of|at|about|around|take|use|\s){{1,4}}(?P<a>{_N})(?P<unit>[^.;\n\d]{{0,32}}?)(?:[,;]|\band\b|\bwhile\b)\s*(?:(?:and|while|but)\s+)?(?:the\s+)?(?:other|second|remaining)\s+(?:half|ones|50\s?%)?\s*(?:of\s+\w+\s+)?(?:(?:have|has|are|carry|come|with|of|at|about|around|take|use|only|some)\s+){{0,4}}(?P<b>{_N})\b"
+)
+_SHARES = compiled(
+    rf"(?<![\w.])(?P<p>\d{{1,2}})\s?%[^.;\n\d%]{{0,40}}?(?<![\w.,])(?P<a>{_N})(?P<unit>\s*(?:prompt\s+|input\s+|output\s+)?tok(?:en)?s?\b[^.;\n\d%]{{0,24}}?)(?:[,;]|\band\b|\bwhile\b)[^.;\n\d%]{{0,24}}?(?<![\w.])(?P<q>\d{{1,2}})\s?%[^.;\n\d%]{{0,40}}?(?<![\w.,])(?P<b>{_N})\b"
+)
+"""`70% have 1000 tokens, 30% have 5000`."""
+
+
+_MEGATOKENS = compiled(r"(?<![\w.,])(?P<n>\d{0,3}\.\d{1,6})\s*(?:mega[- ]?|million\s+)tok(?:en)?s\b")
+_MINUTES = compiled(
+    r"(?<![\w.,])\d{0,3}\.\d{1,6}\s*min(?:ute)?s?\s*\(\s*(?:=\s*)?(?P<same>\d[\d.]{0,6}\s*(?:ms|s|seconds?))\s*\)"
+)
+"""Units that nobody plans in."""
+
+
+def with_plain_sums(text: str, notes: Notes) -> str:
+    """The text with every sum, part and mix as the one number that the plan needs."""
+    text = _MEGATOKENS.sub(lambda m: f"{float(m['n']) * 1e6:g} tokens", _MINUTES.sub(r"\g<same>", text))
+    text = _SUM.sub(lambda m: _summed(m, notes), text)
+    text = _CACHED_AND_OWN.sub(lambda m: _joined(m, notes), text)
+    text = _with_cached_part(text, notes)
+    text = _HALF.sub(lambda m: _mixed(m, 0.5, notes), text)
+    return _SHARES.sub(
+        lambda m: _mixed(m, int(m["p"]) / 100, notes) if int(m["p"]) + int(m["q"]) == 100 else m.group(), text
+    )
+
+
+def _amount(words: str) -> float:
+    return float(words.rstrip("k").replace(",", "")) * (1000 if words.endswith("k") else 1)
+
+
+def _summed(match: re.Match[str], notes: Notes) -> str:
+    """A sum that is right, as its result; what was added is named where its terms say so."""
+    terms = [_amount(one.group()) for one in _TERM.finditer(match.string, match.start(), match.start("total"))]
+    total = _amount(match["total"])
+    if abs(sum(terms) - total) > 0.02 * total:
+        return match.group()
+    notes.assume(f"`{' '.join(match.group().split())[:80]}` read as {total:g}")
+    named = _READ.search(match.group()) is not None and "out" not in match.group().lower()
+    return f"{'prompt of ' if named else ''}{total:g}{match['unit'] or ' tokens' if named else match['unit'] or ''}"
+
+
+def _joined(match: re.Match[str], notes: Notes) -> str:
+    part, own = _amount(match["a"]), _amount(match["b"])
+    return _prompt(part, part + own, match.group(), notes) if own else match.group()
+
+
+def _prompt(part: float, whole: float, words: str, notes: Notes) -> str:
+    notes.assume(f"`{' '.join(words.split())[:80]}`: {part:g} of {whole:g} prompt tokens are cached")
+    return f"prompt of {whole:g} tokens, {100 * part / whole:.4g}% prefix cache hit rate"
+
+
+def _with_cached_part(text: str, notes: Notes) -> str:
+    """A stated sum of two parts of a prompt, of which the one that is the same for all is cached."""
+    for match in list(_SUMMED.finditer(text)):
+        low = max(0, match.start() - REACH)
+        total = _amount(match["total"])
+        parts = list(_TERM.finditer(text, low, match.start()))
+        pair = next(
+            (
+                (a, b)
+                for a in parts
+                for b in parts
+                if a.start() < b.start() and _amount(a.group()) + _amount(b.group()) == total
+            ),
+            None,
+        )
+        if pair is None or _CACHED.search(text, pair[0].start(), match.start()) is None:
+            continue
+        first, second = (_near(text, one) for one in pair)
+        if first == second:
+            continue
+        part = pair[0] if first else pair[1]
+        plain = _prompt(_amount(part.group()), total, text[pair[0].start() : match.end()], notes)
+        return text[: pair[0].start()] + EATEN * 3 + " " + plain + text[match.end() :]
+    return text
+
+
+def _near(text: str, number: re.Match[str]) -> bool:
+    """Whether words around a number say that what it counts is the same for everybody."""
+    return _FIXED.search(text, max(0, number.start() - 40), number.end() + 60) is not None and (
+        _OWN.search(text, max(0, number.start() - 24), number.end() + 50) is None
+    )
+
+
+_OWN = compiled(r"\b(?:questions?|user(?:'s)?|different|own|new|varies|varying|unique|another|adds)\b")
+
+
+def _mixed(match: re.Match[str], share: float, notes: Notes) -> str:
+    """The mean of a mix."""
+    mean = share * _amount(match["a"]) + (1 - share) * _amount(match["b"])
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: {mean:g} on average")
+    return f"requests have {mean:g}{match['unit']}"
