@@ -95,26 +95,29 @@ fraction of a request takes up other errors and becomes seconds under long outpu
 def engine_keys(point: Point) -> dict[str, list[Key]]:
     """Factors of every engine quantity.
 
-    GPUs of one generation (`within`) differ in what their hosts do, and in how far engines have come when they are measured.
+    GPUs of one generation (`within`) differ in what their hosts do, and in how far engines have come when they are measured; so does what
+    a prompt waits for from model to model on one of them (`hosted`).
     """
     archs, engine, serving = generation(point), point.engine, point.serving
     model = point.problem.model
     shape = {"shape": model.shape}
     typed = {**shape, "dtype": point.weights}
-    within = [{"archs": (point.problem.cluster.gpu.arch,)}] if len(archs) > 1 else []
+    here = {"archs": (point.problem.cluster.gpu.arch,)}
+    within = [here] if len(archs) > 1 else []
+    hosted = {**shape, **here}
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
         "decode_time": [{}, {"serving": serving}, shape, typed],
         "prefill_time": [{}, {"archs": archs}, *within, shape, typed],
         "prefill_pass_ms": [{}, {"archs": archs}],
-        "request_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
+        "request_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape, hosted],
         "burst": [{}],
-        "queue": [{}, {"serving": serving}, {"archs": archs}, shape],
+        "queue": [{}, {"serving": serving}, {"archs": archs}, shape, hosted],
         "queue_growth": [{}, {"serving": serving}],
         "interference": [{}],
         "front_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
-        "poll_steps": [{}, {"archs": archs}, *within, shape],
+        "poll_steps": [{}, {"archs": archs}, *within, shape, hosted],
         "balance_steps": [{}, {"archs": archs}],
         "relaxed_polls": [{}, {"archs": archs}],
         "standing": [shape] if (engine, model.shape) in STANDING else [],
@@ -147,6 +150,9 @@ SHAPE_WIDTH = {
     "standing": 4.0,
 }
 """How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
+HOSTED_WIDTH = {"request_ms": 0.4, "queue": 0.4, "poll_steps": 0.5}
+"""How far a model on an engine and one architecture may be from what the model and the architecture say each for itself. Twice as wide
+foretells other configurations no better and whole GPUs worse."""
 FIRST_GUESS = {"standing": math.log(1000)}
 """Where the search for a model's own factor begins when it is not at 1: from nothing standing there is no slope to follow."""
 SERVING_WIDTH = 0.02
@@ -172,7 +178,7 @@ def first_guess(key: Key) -> float:
 def prior(key: Key) -> tuple[float, float]:
     """Expected logarithm of a factor and how far it may be from it."""
     if key.shape != "*":
-        return 0.0, SHAPE_WIDTH[key.quantity]
+        return 0.0, (HOSTED_WIDTH if key.archs else SHAPE_WIDTH)[key.quantity]
     if key.quantity == "decode_time" and key.serving != "*":
         return 0.0, SERVING_WIDTH
     general = not key.archs and key.engine == "*"
