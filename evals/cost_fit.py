@@ -31,7 +31,7 @@ ORDER_WEIGHT = 2.0
 """Weight of a pair of layouts with the same GPUs and load over that of a TPOT."""
 FOLDS = 5
 MAX_STEPS = 40
-ENOUGH = 1e-3
+ENOUGH = 2e-3
 """Relative gain of a step below which the fit is done."""
 NEGLIGIBLE = 0.01
 """Factors nearer to one than this are left out."""
