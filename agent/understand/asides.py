@@ -10,6 +10,7 @@ from itertools import pairwise
 from agent.understand.choices import DTYPES, ENGINES, SERVINGS
 from agent.understand.constraints import BANS, DEGREES, OPEN_DEGREES
 from agent.understand.notes import Notes
+from agent.understand.open_degrees import open_degrees
 from agent.understand.scan import EATEN, SPAN, Scan, compiled
 
 _SENTENCE = re.compile(r"(?:[^.;!?\n]|\.(?=\w))++[.;!?\n]?")
@@ -26,7 +27,7 @@ _WONDERS = compiled(
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo(?!\s+(?:servire|ospitare|mettere|far\s+girare|eseguire|gestire|usare\s+il))\b|\bdevemos\b"
 )
 _SOFT = compiled(
-    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
@@ -67,7 +68,7 @@ _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|win
 _TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|considered|looked\s+(?:at|into)|played\s+with|investigated|explored|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"
 _OLD = r"(?:existing|current|present|last|latest|recent|old|previous|former|earlier|legacy|today's)\s+(?:\w+\s+){0,2}?(?:set-?up|deployment|config\w*|layout|system|installation|stack|service|split|parallelism|runs?|attempts?|tests?|benchmarks?)"
 _TOLD = compiled(
-    rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b{_RUNS}\b|\b{_RUNS}\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b|\b{_TRIED}\b|\b{_WAS}\b|\bbaseline\b|\b{_OLD}\b"
+    rf"\b{_TODAY}\s+(?:that|it|this)(?:'s|\s+is)\b|\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b{_RUNS}\b|\b{_RUNS}\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b|\b{_TRIED}\b|\b{_WAS}\b|\bbaseline\b|\b{_OLD}\b"
 )
 """How it was, and how it runs until there is a plan."""
 _CLAUSE = re.compile(r"[^,;.\n]++")
@@ -106,7 +107,11 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
         for match in pattern.finditer(scan.text):
             if _NOT.search(scan.text[max(0, match.start() - 16) : match.start()]) is None:
                 _told(scan, notes, match.span(), "alternatives: the plan chooses")
-    for span in [*_weighed(scan.text, named), *_wondered(scan.text, named)]:
+    for span in list(open_degrees(scan.text)) if alternatives else ():
+        _pass(scan, notes, span, DEGREES, "alternatives that are asked about: the plan chooses")
+    for span in _weighed(scan.text, named):
+        _pass(scan, notes, span, _WEIGHABLE, "asked about, so that nothing is fixed: the plan chooses")
+    for span in _wondered(scan.text, named):
         _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
     for span in list(_soft(scan.text)):
         _pass(scan, notes, span, DEGREES, "an idea, not a wish: the plan chooses")
@@ -147,6 +152,8 @@ def without_measures(text: str, notes: Notes) -> str:
 
 
 _CHOICES = (*DEGREES, *BANS, *OPEN_DEGREES, *ENGINES, *SERVINGS, *DTYPES)
+_WEIGHABLE = (*DEGREES, *OPEN_DEGREES, *ENGINES, *SERVINGS, *DTYPES)
+"""What a call for opinions leaves open; a ban before it (`no pipeline parallelism. Ideas?`) holds."""
 
 
 _OPINION = compiled(

@@ -47,9 +47,9 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,12}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,12}?"
 _FIX = compiled(
-    rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|{COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
+    rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|(?!an?\b){COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
 _APART = compiled(
     rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}[^.;\n\d]{{0,40}}?\b(?:degree|size|width|depth|grade?|grad|tamaño)\s*(?:of\s+|=\s*|:\s*|is\s+|de\s+)?(?P<n>{COUNT})(?!\s*(?:tok|k\b|ms|%|gpus?|nodes?))"
