@@ -4,14 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import gcd
 
 from agent.understand.names import Mention, Vocabulary, slips, squash
 from agent.understand.notes import Notes
+from agent.understand.outcome import outcome, parts_of_sum
 from agent.understand.roles import Reading
 from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
 from agent.understand.standing import weight
 
 MAX_GPUS = 65_536
+MOST_PER_HOST = 1_024
+"""No host has more GPUs: such a number behind it is a price."""
 SEARCHED_HOSTS = 4
 """Hosts assumed when the question is how many GPUs it takes."""
 
@@ -19,9 +23,9 @@ _MARK = "\ue000"
 """Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
 
 _G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|server(?:[- ]edition|(?=[- ]+(?:gpus?|cards?)\b))|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|(?:compute\s+)?trays?|systems?|instances?|chassis)"
-_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x)[- ]*){0,3}"
-_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|containing|that have|holding|mit|de|avec|con|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
+_HOST = r"(?:nodes?|noder|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|(?:compute\s+)?trays?|systems?|instances?|chassis)"
+_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x|(?:st|stuks|stück|adet|szt\.?|pcs|pieces\s+of|units\s+of)(?=\s))[- ]*){0,3}"
+_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|met\s+(?:elk|ieder)|med\s+var(?:dera|sin)|mit\s+je(?:weils)?|avec\s+chacune?|con\s+cada\s+uno|containing|that have|holding|mit|met|med|de|avec|con|com|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 _GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 _ANOTHER = rf"(?P<again>{COUNT})"
 HOST_WORDS, GPU_COUNT_WORDS = _HOST, _GPUS
@@ -42,6 +46,11 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"\beach\s+of\s+(?:the|our|these|those|my)\s+(?P<h>{COUNT})\s*{_HOST}\s+(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|houses?)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}")),
     ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
+    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?(?:{_GPUS}|{_G})\s*짜\s*리\s*(?P<h>{COUNT})\s*{_HOST}")),
+    ("one_host", compiled(rf"单\s*机\s*(?P<n>{COUNT})[- ]*x?[- ]*(?:{_GPUS}\s*)?{_MAKE}{_G}")),
+    ("both_hosts", compiled(rf"\bboth\s+(?:(?:of\s+them|with|have|has|are|being|hold|at)\s+){{0,2}}(?P<n>{COUNT})\s*x\s*{_MAKE}{_G}")),
+    ("per_host", compiled(rf"\beach\s+(?:one\s+)?(?:with|has|having|of|holding|carrying|containing)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:each|apiece|a\s+piece|vardera|chacune?|cada\s+un[oa]|ciascuno)\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
     ("total", compiled(rf"{_G}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{_GPUS}))")),
     ("one_host", compiled(r"(?<![\w.,])(?P<n>\d{1,3})\s+(?:(?:of\s+them|gpus?|cards?)\s+)?in\s+(?:the|that|this|our|my|one|a|that\s+one)\s+(?:same\s+|single\s+)?(?:server|machine|box|node|host|chassis|system)\b(?!\s*(?:has|have))|(?<![\w.,])(?P<m>\d{1,3})\s+in\s+(?:eine[rm]|une?|una|uma?)\s+nodes\b")),
@@ -59,14 +68,14 @@ _WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s
 """`a GB300 NVL72` is the rack."""
 
 _TOTAL = compiled(
-    rf"(?P<n>{COUNT})[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
-    rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)\b(?!\s+(?:have|has|keep|type|chat|write|wait|online|active|at\s+(?:once|the\s+same)))(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
+    rf"(?P<n>{COUNT})(?!\s*--)[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|apiece|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
+    rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)\b(?!\s+(?:have|has|keep|type|chat|write|wait|online|active|at\s+(?:once|the\s+same)|(?:are|is|were)\s+(?!(?:available|free|ours|mine|usable)\b)))(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
     rf"(?P<n>(?!(?:one|an?|1)\s*(?:per|/|a|in)\b){COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
 _HOSTS_OF = compiled(
-    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with|having)\s+(?P<n>\d{{1,3}})(?:\s*{_GPUS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with|having|x)\s+(?P<n>\d{{1,3}})(?:\s*{_GPUS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
 )
 """`2 nodes of 4`, where the GPU is named elsewhere."""
 _HOSTS = compiled(
@@ -89,7 +98,7 @@ _LABELLED = (
     (
         "hosts",
         compiled(
-            r"(?:\b|--)(?:n_?nodes|(?:num(?:ber)?[-_ ](?:of[-_ ])?)?(?:nodes|hosts|servers|machines)(?:[-_ ](?:num|count))?)\s*[:=]\s*(?P<h>\d{1,4})\b(?!\s*(?:x|\*|gpus?))"
+            r"(?:\b|--)(?:n_?nodes|(?:node|host|server|machine|box)[-_ ](?:num|count|number)|(?:num(?:ber)?[-_ ](?:of[-_ ])?)?(?:nodes|hosts|servers|machines)(?:[-_ ](?:num|count))?)\s*[:=]\s*(?P<h>\d{1,4})\b(?!\s*(?:x|\*|gpus?))"
         ),
     ),
     (
@@ -186,13 +195,18 @@ def find_cluster(
         ours = []
     if wants_count and not shapes:
         shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
+    gone = scan.take(_NAMED_HOST) if not (ours or lost) else []
     broken = sum(1 + (match["b"] is not None) for match in numbered)
+    shapes = _without_rest(shapes, lost)
     size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
     whole = size
     for match in ours if not lost or not any(_said(m, "q", "u") for m in ours) else ():
         size = size and _part_of(size, match, scan, notes)
     for match in lost if not ours or size == whole else ():
         size = size and _part_left(size, match, scan, notes)
+    if gone and size and size == whole and len(gone) < size[0]:
+        size = (size[0] - len(gone), size[1])
+        notes.assume(f"`{scan.words(gone[0].span())}`: planned for {size[0]} of {size[0] + len(gone)} hosts")
     if broken and size and size == whole and size[0] == 1 and broken < size[1]:
         size = (1, size[1] - broken)
         notes.assume(f"planned for {size[1]} of the {whole[1] if whole else 0} GPUs: {broken} of them cannot be used")
@@ -252,6 +266,8 @@ _OURS = compiled(
     rf"|\b(?:inference|serving|production|prod|which\s+leaves|leaving|we|you|gives?\s+us|lets?\s+us\s+(?:use|have))\s+(?:(?:only|just|get|gets|have|has|keep|use)\s+)*(?:(?:the|with)\s+)?(?:remaining|other)\s+(?P<u>{COUNT})\s*(?P<spared>{_HOST}|{_GPUS})\b"
     rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{_HOST}|{_GPUS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
+    rf"|\b(?:so|leaves|leaving|makes|that'?s)\s+(?:(?:us|we|i|have|with|only|just)\s+)*(?P<w>{COUNT})\s+(?:usable|working|healthy|good|intact|free|available)\s+(?P<useful>{_GPUS}|{_HOST})\b"
+    rf"|\b(?:only|just)\s+(?P<y>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|these|those|its)\s+(?:{COUNT}\s+)?(?P<mine>{_GPUS}|{_HOST})\s+(?:are|is)\s+(?:ours|yours|mine|free|available|usable|for\s+(?:us|me|this))\b"
     rf"|\b(?:so|leaves|leaving|which\s+leaves)\s+(?P<r>{COUNT})\s*(?P<remaining>{_GPUS}|{_HOST})?\s*(?:of\s+them\s+)?(?:for\s+us|are\s+ours|remain)\b"
     rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?!\s*(?:x\s*)?(?:nvidia\s+|amd\s+)?[a-z]{{1,3}}\d{{1,3}}\w{{0,4}}\s+{_HOST})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
 )
@@ -265,8 +281,8 @@ _USABLE = compiled(
 """The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
 _OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
 _LOST = compiled(
-    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})|them|those|these))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?(?:\s+to)?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
-    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:[a-z]+\s+){0,2}(?:teams?|groups?|departments?|units?|projects?)\b|embedding\b|somebody\s+else|someone\s+else)\b"
+    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})|(?:the|those|these|our)\s+{COUNT}|them|those|these))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?(?:\s+to)?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
+    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|lent|loaned|of\s+(?:rotation|service|order|the\s+pool)|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:[a-z]+\s+){0,2}(?:teams?|groups?|departments?|units?|projects?)\b|embedding\b|somebody\s+else|someone\s+else)\b"
 )
 _KEPT = compiled(
     rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"
@@ -275,6 +291,10 @@ _KEPT = compiled(
 _LOST_IN_EACH = compiled(
     rf"(?P<each>\b(?:on|in)\s+(?:(?:both|each|all|every\s+one)\s+of\s+(?:them|those|these|the\s+{_HOST})|(?:each|every)\s+{_HOST}))\s*,?\s*(?P<n>{COUNT})\s*(?P<what>{_GPUS})?\s*(?:of\s+(?:them|those|the\s+{_GPUS})\s+)?(?:is|are|were)\s+(?:already\s+|currently\s+|always\s+)?(?:taken|used|occupied|reserved|booked|blocked|needed|busy|held)\b(?:[^.;\n]{{0,90}}?,?\s*\bso\s+(?:only\s+|just\s+)?\d{{1,2}}\s*(?:{_GPUS}\s*)?(?:per|on\s+each|in\s+each|/)\s*{_HOST}\s+(?:is|are|remain)\b[^.;\n]{{0,30}})?"
 )
+_NAMED_HOST = compiled(
+    r"\b(?:dgx|hgx|nodes?|hosts?|servers?|srv|box|worker|machine|gpu[- ]?(?:node|host|server))[-_ #]?\d{1,3}\s+(?:is|was|has\s+been|went)\s+(?:(?:currently|already|permanently|also|out|on|in|the)\s+){0,2}(?:lent|loaned|given|reserved|booked|broken|dead|down|offline|taken|used\s+(?:by|for)|sent|returned|gone|faulty|defect\w*|repair\w*|rma|off[- ]limits)\b"
+)
+"""`dgx04 has been lent`: one host less."""
 _ALL_OURS = compiled(
     rf"\ball\s+(?:{COUNT}|of\s+(?:them|these|those))\s+(?:(?:{_GPUS})\s+)?(?:(?:may|can|could|should|are\s+to)\s+be\s+used|are\s+(?:free|ours|available|usable))\b"
 )
@@ -295,7 +315,7 @@ def _parts(scan: Scan) -> list[re.Match[str]]:
     found = [
         match
         for match in _OURS.finditer(scan.text)
-        if any(match[name] for name in "ipqruv") or _LIMITS.search(match.group())
+        if any(match[name] for name in "ipqruvwy") or _LIMITS.search(match.group())
     ]
     found = found or list(_USABLE.finditer(scan.text))
     for match in found:
@@ -309,10 +329,24 @@ def _lost(scan: Scan) -> list[re.Match[str]]:
     return [*kept, *(m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other")]
 
 
+def _without_rest(shapes: list[Shape], lost: Sequence[re.Match[str]]) -> list[Shape]:
+    """The shapes without what others are told to leave (`18 trays of 4, two are spares, so 64 GPUs`): it is worked out."""
+    hosts, each = (max(_values(shapes, name), default=0) for name in ("hosts", "per_host"))
+    taken = sum(map(_taken, lost))
+    rests = {(hosts - taken) * each, hosts * each - taken} if taken else set()
+    kept = [s for s in shapes if s.total not in rests or s.per_host or s.hosts]
+    return [s for s in kept if not taken or s.hosts != hosts - taken or s.per_host or s.total]
+
+
+def _taken(match: re.Match[str]) -> int:
+    """How many of them others have."""
+    return 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
+
+
 def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int]:
     """The cluster without what others have of it, where that leaves whole hosts or a part of one."""
     hosts, per_host = size
-    count = 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
+    count = _taken(match)
     what = _said(match, "what", "holders")
     by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
     lost = count * (hosts if _said(match, "each") else 1) * (1 if by_gpu else per_host)
@@ -339,9 +373,13 @@ def _said(match: re.Match[str], *names: str) -> str | None:
     return next((groups[name] for name in names if groups.get(name)), None)
 
 
+_PARTS = ("n", "m", "k", "i", "p", "q", "r", "u", "v", "w", "y")
+"""Groups that hold the size of a part."""
+
+
 def _part_named(match: re.Match[str]) -> Shape:
     """The part as a shape."""
-    count = count_of(_said(match, "n", "m", "k", "i", "p", "q", "r", "u", "v") or "")
+    count = count_of(_said(match, *_PARTS) or "")
     what = _what(match) or "gpus"
     return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
 
@@ -350,7 +388,9 @@ def _what(match: re.Match[str]) -> str | None:
     """What a part is counted in: GPUs, hosts, or nothing that is said."""
     held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
     return _said(
-        match, "what", "things", "units", "holders", "owned", "left", "allotted", "remaining", "spared", "given"
+        match,
+        *("what", "things", "units", "holders", "owned", "left", "allotted", "remaining", "spared", "given"),
+        *("useful", "mine"),
     ) or (held["holders"] if held is not None else None)
 
 
@@ -365,7 +405,7 @@ def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Not
         hosts > 1
         and _what(match) is None
         and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(_said(match, "n", "m", "k", "i", "p", "q", "r", "u", "v") or "") <= hosts
+        and count_of(_said(match, *_PARTS) or "") <= hosts
     ):
         notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
         return None
@@ -399,10 +439,10 @@ def _trial(
     """Hosts and GPUs per host: by what is said about each number where those contradict each other."""
     first = Notes()
     found = _attempt(scan, shapes, key, usual, readings, first)
-    if first.questions:
+    for choose in (_agreeing, settled) if first.questions else ():
         second = Notes()
-        kept = _agreeing(shapes, scan, second)
-        again = _attempt(scan, kept, key, usual, readings, second) if len(kept) < len(shapes) else (None, None)
+        kept = choose(shapes, scan, second)
+        again = _attempt(scan, kept, key, usual, readings, second) if kept != shapes else (None, None)
         if again[0] is not None and not second.questions:
             notes.take_over(second)
             return again
@@ -449,6 +489,55 @@ def _agreeing(shapes: list[Shape], scan: Scan, notes: Notes) -> list[Shape]:
         if shape.place is not None and shape not in kept:
             notes.assume(f"ignored: `{scan.words(shape.place)}` (another number of GPUs is what the text stands by)")
     return kept
+
+
+def settled(shapes: list[Shape], scan: Scan, notes: Notes) -> list[Shape]:
+    """The shapes with the one number of each kind that the text works out from the others, where it gives several."""
+    summed = _of_unequal_hosts(shapes, scan, notes)
+    if summed is not None:
+        return [summed]
+    kept = shapes
+    for name in ("hosts", "total", "per_host"):
+        value = _worked_out(kept, name, scan)
+        if value is not None:
+            others = sorted({n for s in kept if (n := getattr(s, name)) is not None and n != value})
+            notes.assume(f"{name.replace('total', 'GPUs')} {value}: what the text comes to ({others} are also given)")
+            kept = [s if getattr(s, name) is None else replace(s, **{name: value}) for s in kept]
+    return kept
+
+
+def _worked_out(shapes: Sequence[Shape], name: str, scan: Scan) -> int | None:
+    """The result among several numbers of one kind; hosts also by the GPUs that they are told to make."""
+    counts = [(n, s.place) for s in shapes if (n := getattr(s, name)) is not None and s.place is not None]
+    values = {n for n, _ in counts}
+    if len(values) < 2:
+        return None
+    total, each = (next(iter(v)) if len(v := _values(shapes, one)) == 1 else None for one in ("total", "per_host"))
+    if name == "hosts" and total and each and total % each == 0 and _makes(total // each, values):
+        return total // each
+    if name == "total" and len(hosts := _values(shapes, "hosts")) == 1 and each and next(iter(hosts)) * each in values:
+        return next(iter(hosts)) * each
+    return outcome(scan.original, counts)
+
+
+def _values(shapes: Sequence[Shape], name: str) -> set[int]:
+    return {n for s in shapes if (n := getattr(s, name)) is not None}
+
+
+def _makes(result: int, values: set[int]) -> bool:
+    """Whether a number is one of some, or what is left of the largest without another one."""
+    return result in values or max(values) - result in values
+
+
+def _of_unequal_hosts(shapes: Sequence[Shape], scan: Scan, notes: Notes) -> Shape | None:
+    """Hosts that differ, with their sum: planned as equal ones that all of them can hold (8 + 4 GPUs are three of 4)."""
+    counts = [(n, s.place) for s in shapes if (n := s.per_host or s.total) is not None and s.place is not None]
+    parts = parts_of_sum(scan.original, counts) if len(counts) > 2 else ()
+    if len(set(parts)) < 2:
+        return None
+    each = gcd(*parts)
+    notes.assume(f"hosts of {', '.join(map(str, parts))} GPUs: planned as {sum(parts) // each} of {each}")
+    return Shape(hosts=sum(parts) // each, per_host=each)
 
 
 CLEAR = 2.0
@@ -563,7 +652,8 @@ def _sized(key: str, gpus: Vocabulary, behind: str) -> str:
     family = key.partition("-")[0]
     siblings = [k for k in gpus.names if k.partition("-")[0] == family and k.rpartition("-")[0] != ""]
     said = re.match(
-        r"[\s,(]{0,4}(?:with\s|x\s?\d{1,3}\W)?[\s,(]{0,4}(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b", behind.lower()
+        r"(?:'?s\b)?[\s,(]{0,4}(?:(?:with|van|von|mit|de|of|à|con|med)\s|x\s?\d{1,3}\W)?[\s,(]{0,4}(\d{2,3})\s*(?:gi?b?|gigs?|gigabytes?)\b",
+        behind.lower(),
     )
     fits = [k for k in siblings if said is not None and f"{said[1]}g" in k]
     if said is None or not fits or f"{said[1]}g" in key:
@@ -602,7 +692,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     for match in scan.take(_VAGUE) if mentions else ():
         words = scan.words(match.span("words"))
         notes.ask("cluster", f"how many are `{words}`: how many GPUs are there, and how many in each host?")
-    found += _halves(scan, mentions) if mentions else []
+    found += [*_halves(scan, mentions), *_rows(scan)] if mentions else []
     if any(_is_rack(mention, scan) for mention in mentions):
         found += [_shape("rack", m) for m in scan.take(_WHOLE_RACK)]
     scan.take(_SOME_CLUSTER)
@@ -615,11 +705,14 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
         found += [Shape(per_host=count_of(m["n"] or m["m"] or m["k"]), place=m.span()) for m in scan.take(_PER_HOST)]
         found += [Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_LOOSE_HOSTS)]
         if any(shape.per_host for shape in found):
-            found += [Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_SUCH)]
+            found += [
+                Shape(hosts=count_of(m["h"]), place=m.span()) for m in scan.take(_SUCH) if _speaks_of_hosts(scan, m)
+            ]
         found += [Shape(total=count_of(m["n"] or m["m"] or m["k"]), place=m.span()) for m in scan.take(_TOTAL)]
         found += [Shape(hosts=count_of(m["h"] or m["k"]), place=m.span()) for m in scan.take(_HOSTS)]
         if not found and any(_is_rack(mention, scan) for mention in mentions):
             found += [Shape(racks=count_of(m["n"] or "one")) for m in scan.take(_RACK_APART)]
+        found += _twins(scan, found)
         if not found:
             found += [Shape(total=count_of(m["n"])) for m in scan.take(_WE_HAVE)]
         if not found:
@@ -637,6 +730,54 @@ _BEFORE = compiled(
 _BEHIND = compiled(
     rf"{_G}\s*(?P<sep>[(:x,;|/])?\s*(?P<n>\d{{1,6}})\s*(?:[(,;|]|(?(sep)$|(?!))|[぀-ヿ一-鿿가-힣]|{_GPUS}\b)"
 )
+
+
+_ROW = re.compile(
+    rf"^[ \t|]*[\w.-]{{2,40}}[ \t:|][^\n{_MARK}]{{0,60}}{_MAKE}{_G}[ \t|:]+(?P<n>\d{{1,2}})[ \t|;]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line of a table: a host, its GPU, how many of them it has."""
+
+
+def _rows(scan: Scan) -> list[Shape]:
+    """The hosts of a table that has a line for each of them."""
+    rows = list(_ROW.finditer(scan.text))
+    if len(rows) < 2:
+        return []
+    for row in rows:
+        scan.eat(row.span())
+    counts = [int(row["n"]) for row in rows]
+    each = max(1, gcd(*counts))
+    return [Shape(hosts=sum(counts) // each, per_host=each)]
+
+
+_TWIN = compiled(
+    rf"\b(?:another|a\s+second|the\s+second|one\s+more|a\s+further)\s+(?:(?:identical|equal|such|similar|equivalent)\s+)+(?:one|{_HOST})\b|\banother\s+(?:one|{_HOST})\s+(?:just\s+|exactly\s+)?(?:like\s+(?:it|this|that)|of\s+the\s+same)\b"
+)
+_ONE_CASE = compiled(
+    r"\bin\s+(?:an?|one|the\s+same|my|our|a\s+single)\s+(?:[a-z]+\s+)?(?:frame|rig|chassis|tower|case|pc|desktop|workstation|enclosure)\b"
+)
+
+
+def _twins(scan: Scan, found: list[Shape]) -> list[Shape]:
+    """A second host that is like the one described; one host where all GPUs stand in one case."""
+    hosts = {shape.hosts for shape in found if shape.hosts is not None}
+    if hosts <= {1} and _values(found, "per_host"):
+        twins = [m for m in scan.take(_TWIN) if weight(scan.original, m.span()) >= 0]
+        if twins:
+            found[:] = [replace(shape, hosts=None) for shape in found]
+            return [Shape(hosts=1 + len(twins), place=twins[0].span())]
+    if not hosts and _values(found, "total") and scan.take(_ONE_CASE):
+        found[:] = [replace(shape, hosts=1) for shape in found]
+    return []
+
+
+def _speaks_of_hosts(scan: Scan, match: re.Match[str]) -> bool:
+    """Whether hosts or GPUs are named shortly before `there are 4 of them`."""
+    return _NAMES_HOSTS.search(scan.original, max(0, match.start() - REACH), match.start()) is not None
+
+
+_NAMES_HOSTS = compiled(rf"\b(?:{_HOST}|{_GPUS}|racks?)\b|\b[a-z]{{1,3}}\d{{2,3}}\w{{0,4}}\b")
 
 
 def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:
@@ -664,13 +805,10 @@ _SOLD = compiled(r"\b(?:dgx|hgx)\b")
 def _shape(kind: str, match: re.Match[str]) -> Shape:
     groups = {name: count_of(words) for name, words in match.groupdict().items() if words}
     n, h = groups.get("n", groups.get("m")), groups.get("h")
-    if (
-        kind == "hosts"
-        and h is not None
-        and h > 1
-        and _ONE_HOST.search(match.group())
-        and not _SOLD.search(match.group())
-    ):
+    words = match.group()
+    if kind == "hosts_gpus" and n is not None and n > MOST_PER_HOST:
+        kind, words = "hosts", match.string[match.start() : match.start("n")].rstrip(" ,;:(")
+    if kind == "hosts" and h is not None and h > 1 and _ONE_HOST.search(words) and not _SOLD.search(words):
         kind, n = "one_host", h
     shape = {
         "rack": Shape(racks=n),
@@ -683,6 +821,7 @@ def _shape(kind: str, match: re.Match[str]) -> Shape:
         "host": Shape(hosts=1),
         "total": Shape(total=n),
         "both": Shape(total=2),
+        "both_hosts": Shape(hosts=2, per_host=n),
     }[kind]
     return replace(shape, place=match.span())
 
@@ -715,7 +854,7 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
             return _split(shape.total, key, usual, notes)
         notes.assume(f"a rack of {key} is {domain} GPUs in hosts of {usual}")
         return total // usual, usual
-    if shape.per_host is not None and shape.hosts is not None and shape.hosts > 1 and shape.per_host > usual:
+    if shape.per_host is not None and shape.hosts is not None and shape.hosts > 1 and shape.per_host > usual > 1:
         notes.assume(f"{shape.per_host} GPUs in all: hosts of {key} have at most {usual}")
         shape = Shape(total=shape.per_host, hosts=shape.hosts)
     if shape.per_host is not None:
@@ -787,6 +926,8 @@ def find_cluster_change(
         return None
     gpu = key or str(old["gpu"])
     usual = gpus_per_host[gpu]
+    if _merged(shapes, Notes()) is None:
+        shapes = settled(shapes, scan, notes)
     shape = _merged(shapes, notes) if shapes else Shape(total=int(old["hosts"]) * int(old["gpus_per_host"]))
     if shape is None:
         return None
@@ -799,9 +940,10 @@ def find_cluster_change(
 def _bare_shapes(scan: Scan, old: Mapping[str, int | str]) -> list[Shape]:
     """Numbers of GPUs and hosts in a text that names no GPU, since everybody knows which one is meant."""
     total = int(old["hosts"]) * int(old["gpus_per_host"])
-    found = [Shape(total=max(1, round(total * _FACTORS[m["by"].lower()]))) for m in scan.take(_SCALED)]
-    found += [Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"])) for m in scan.take(_GRID_ALONE)]
+    found = [Shape(total=max(1, round(total * _FACTORS[m["by"].lower()])), place=m.span()) for m in scan.take(_SCALED)]
+    found += [Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]), place=m.span()) for m in scan.take(_GRID_ALONE)]
     found += [
-        Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]) if m["n"] else None) for m in scan.take(_HOSTS_ALONE)
+        Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]) if m["n"] else None, place=m.span())
+        for m in scan.take(_HOSTS_ALONE)
     ]
-    return found or [Shape(total=count_of(m["n"] or m["m"])) for m in scan.take(_COUNT_ALONE)]
+    return found or [Shape(total=count_of(m["n"] or m["m"]), place=m.span()) for m in scan.take(_COUNT_ALONE)]

@@ -54,7 +54,7 @@ _AGAINST = compiled(
     r"\b(?:last|was|were|had|did|gave|ran|used|tried|tested|evaluated|considered|measured|old|older|former\w*|previous\w*|before|earlier|existing|legacy|retired|decommissioned|outdated|obsolete|used\s+to|so\s+far|ago|yesterday|originally|initially|until\s+(?:now|recently|last)|back\s+then|in\s+the\s+past|currently|(?:runs?|running|serves?|use|have)\s+(?:[\w.-]+\s+){0,8}today|today\s+(?:we|it)\s+(?:run|runs|use|serve|have)|at\s+the\s+moment|"
     r"(?:even\s+)?if|(?:how|what)\s+about|suppose|imagine|would(?:'ve|\s+have)?|could|might|maybe|perhaps|you\s+(?:planned|gave|said|wrote|suggested|proposed|told|sent)|wrote|said|thought|later|someday|eventually|next\s+(?:year|quarter|month|spring|summer|fall|autumn|winter)|future|roadmap|wish|once|when\s+we\s+get|"
     r"they|their|them|he|she|his|her|someone|somebody|others?|competit\w+|rivals?|vendors?|suppliers?|blogs?|papers?|articles?|posts?|benchmark\w*|mlperf|leaderboards?|reports?|reported|claims?|claimed|lists?|published|marketing|sales|quotes?|quoted|offers?|brochure|research(?:ers)?|training|train|fine-?tun\w+|staging|dev|development|qa|labs?|laptop|workstation|demo|poc|pilot|sandbox|colleagues?|sister|neighbou?r\w*|predecessor\w*|upstairs|departments?|"
-    r"cheaper|faster|slower|better|worse|bigger|smaller|compar\w+|reference|similar|unlike|like|than|instead\s+of|rather\s+than|draft|judge|embedding\w*|rerank\w*|too\s+(?:big|large|slow|expensive|small|old|weak|costly)|off\s+limits|cannot|can't|don'?t|not|never|unavailable|dropped|rejected|gone|returned|sold|belongs?|reserved|occupied|taken|busy|broken|cancel+ed|discontinued|asked|ordered|wanted|hoped|wished|discussed|ignore|disregard|forget|"
+    r"cheaper|faster|slower|better|worse|bigger|smaller|compar\w+|reference|similar|unlike|like|than|instead\s+of|rather\s+than|draft|judge|embedding\w*|rerank\w*|too\s+(?:big|large|slow|expensive|small|old|weak|costly)|off\s+limits|hands\s+off|inutil\w*|unnötig|zwecklos|pointless|useless|no\s+(?:point|use|budget|money)|cannot|can't|don'?t|not|never|unavailable|dropped|rejected|gone|returned|sold|belongs?|reserved|occupied|taken|busy|broken|cancel+ed|discontinued|asked|ordered|wanted|hoped|wished|discussed|ignore|disregard|forget|"
     r"früher|bisher|bislang|vorher|alte[nrsm]?|ehemals|damals|kolleg\w+|wenn|vielleicht|auparavant|avant|ancien\w*|jadis|si|peut-être|collègue\w*|antes|anterior\w*|antigu\w+|quizás?|prima|vecchi\w+|precedente\w*|forse|talvez|раньше|старый|прежде)\b|以\s*前|之\s*前|原\s*来|原\s*先|过\s*去|旧|如\s*果|也\s*许|别\s*人|同\s*事|竞\s*争|従\s*来|これまで|もし|기존|이전|예전|만약|경쟁"
 )
 _FOR = compiled(
@@ -80,8 +80,17 @@ _THOSE = compiled(r"[\s,;-]*(?:but|and|though)?\s*(?:those|these|they|it|that\s+
 _MEANT_BEHIND = compiled(
     r"s?\s*(?:gpus?|cards?)?\s*(?:that\s+|which\s+)?(?:we|i)\s+(?:can|may)\s+use\b|\s+(?:is|are)\s+(?:what|the\s+one)\b"
 )
+_NO_OFFER = compiled(
+    r"\b(?:inutil\w*|pointless|useless|no\s+(?:point|use|need)|don'?t|do\s+not|never|stop|spare\s+us|unnötig|zwecklos|bitte\s+kein\w*|no\s+nos|não\s+nos)\b[^.;\n]{0,40}?\b(?:propos\w*|suggest\w*|recommend\w*|offer\w*|sell\w*|pitch\w*|buy\w*|achet\w*|vorschl\w*|empfehl\w*|propon\w*|recom[ei]nd\w*|suger\w*|sugger\w*|compr\w*)\W+(?:[\w']+\W+){0,3}?$"
+)
+"""`no use in suggesting B200`. Ends where the name begins."""
+_REMARK = compiled(r"[^;\n]{0,32}?(?:<-+|<=+|←|#|//|\s--)(?P<said>[^\n]{1,80})")
+"""What a line says of itself at its end: `4x L40S (1 host)  <- embeddings, hands off`."""
+_TAKEN_BY = compiled(
+    r"\b(?:hands\s+off|off[- ]limits|do\s*n[o']t\s+touch|not\s+(?:ours|mine|available|for\s+(?:us|this))|reserved|embedding\w*|rerank\w*|whisper|training|others?|broken|dead|spare|retired|old|sold|staging|dev|gone|taken|belongs?)\b"
+)
 _GONE = compiled(
-    r"\b(?:gone|go(?:es)?\s+away|going\s+away|phased|ends?|retired|retires?|decommissioned|sold|returned|dropped|rejected|history|off\s+limits|cancel+ed|scrapped|replaced|too\s+\w+|not|n't|never|taken|reserved|belongs?|obsolete|over|elsewhere|reference|fyi|comparison|info)\b"
+    r"\b(?:gone|(?:went|led|goes|got\s+us)\s+nowhere|fail\w*|disappoint\w*|useless|unusable|a\s+(?:dead\s+end|mistake|disaster)|hands\s+off|go(?:es)?\s+away|going\s+away|phased|ends?|retired|retires?|decommissioned|sold|returned|dropped|rejected|history|off\s+limits|cancel+ed|scrapped|replaced|too\s+\w+|not|n't|never|taken|reserved|belongs?|obsolete|over|elsewhere|reference|fyi|comparison|info)\b"
 )
 EDIT = compiled(
     r"(?:^|(?<=\n)|(?<=[.!?)]\s))\W{0,4}(?:--?\s*(?:sorry|oops|wait|hold\s+on|correction)\b(?=[\s,!.:-])|(?:edit|edited|update|updated|upd|correction|corrected|erratum|errata|amendment|addendum|p\.?\s?s|korrektur|nachtrag|aktualisierung|correctif|rectificatif|mise\s+à\s+jour|corrección|actualización|correzione|aggiornamento|correção|atualização)\b\.?\s*(?:\d|\([^)\n]{0,30}\)|[-/.\d\s]{1,12})?\s*[:,-]|(?:更正|补充|更新|修正|訂正|追記|정정|수정|추가)\s*[:,])"
@@ -114,6 +123,9 @@ def weight(text: str, span: SPAN) -> float:
     score -= 3.0 * (_REFUSED_BEHIND.match(text, end) is not None)
     score -= 4.0 * (_ASKED_AWAY.match(text, end) is not None)
     score += _MEASURED.search(text, *sentence) is not None
+    score -= 3.0 * (_NO_OFFER.search(text[max(sentence[0], start - 90) : start]) is not None)
+    remark = _REMARK.match(text, end)
+    score -= 3.0 * (remark is not None and _TAKEN_BY.search(remark["said"]) is not None)
     if _THOSE.match(text, clause[1]) and _GONE.search(text, clause[1], sentence[1]):
         score -= 2.5
     score += 2.0 * (not unreal and _MEANT_BEHIND.match(text, end) is not None)

@@ -570,7 +570,8 @@ _INSTEAD = compiled(r"\s+instead\b")
 def _came_out(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with what it came to in place of what was planned: `planned on H100 but only got H200` is about H200."""
     for marker in _OUTCOME.finditer(text):
-        before, after = text[: marker.start()], text[marker.end() : marker.end() + 60]
+        base = max(0, marker.start() - LOOK_BACK)
+        before, after = text[base : marker.start()], text[marker.end() : marker.end() + 60]
         sentences = before[-160:]
         for vocabulary in vocabularies if _WANTED_FIRST.search(sentences + text[marker.start() : marker.end()]) else ():
             new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
@@ -580,7 +581,7 @@ def _came_out(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
             notes.assume(
                 f"`{' '.join((before[old[-1].span[0] :] + text[marker.start() : marker.end() + new.span[1]]).split())[:100]}`: read what it came to"
             )
-            return _in_place(before, after, (old, new.span), text[marker.end() + 60 :])
+            return text[:base] + _in_place(before, after, (old, new.span), text[marker.end() + 60 :])
     return text
 
 
@@ -615,14 +616,15 @@ _MORE_BETWEEN = re.compile(r"[,.;\n]\s[^\x1f]*\d")
 
 def _swapped(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabulary]) -> str | None:
     """The text with a corrected name in the old one's place, when more was said between the two (`V3.1, 8 H200. Make that R1`)."""
-    before, after = text[: marker.start()], text[marker.end() : marker.end() + 60]
+    base = max(0, marker.start() - LOOK_BACK)
+    before, after = text[base : marker.start()], text[marker.end() : marker.end() + 60]
     for vocabulary in vocabularies:
         new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
-        old = vocabulary.mentions(before)
+        old = vocabulary.mentions(before) if new is not None else []
         gap = before[old[-1].span[1] :] if old else ""
         another = any(v is not vocabulary and v.mentions(gap) for v in vocabularies)
         if new is not None and old and (another or _MORE_BETWEEN.search(gap)):
-            return _in_place(before, after, (old[-1:], new.span), text[marker.end() + 60 :])
+            return text[:base] + _in_place(before, after, (old[-1:], new.span), text[marker.end() + 60 :])
     return None
 
 
@@ -738,10 +740,11 @@ def _reversioned(text: str, models: Vocabulary, notes: Notes) -> str:
     """The text with the version that it corrects a model's to: `Llama 3.1 70B. Actually make it 3.3`."""
     for marker in _MARKER.finditer(text):
         new = _NEW_VERSION.match(text, marker.end())
-        old = models.mentions(text[: marker.start()]) if new is not None else []
+        base = max(0, marker.start() - LOOK_BACK)
+        old = models.mentions(text[base : marker.start()]) if new is not None else []
         if new is None or not old:
             continue
-        start, end = old[-1].span
+        start, end = (base + place for place in old[-1].span)
         name = _OLD_VERSION.sub(new["v"], text[start:end], count=1)
         if name != text[start:end] and any(m.span == (0, len(name)) for m in models.mentions(name)):
             notes.assume(f"`{text[start:end]}` corrected to `{name}`")
@@ -764,12 +767,22 @@ def _decided(match: re.Match[str], notes: Notes) -> str:
     return match["last"] + (match["named"] or match["what"] or match["again"] or "")
 
 
+LOOK_BACK = 1_200
+"""Characters before a correction within which what it corrects stands."""
+
+
 def _corrects(text: str, marker: re.Match[str], vocabularies: Sequence[Vocabulary]) -> int | None:
     """Where the words start that those after the marker replace: the last ones of the same kind before it; None when there are none."""
-    before, after = text[: marker.start()], text[marker.end() : marker.end() + 60]
+    base = max(0, marker.start() - LOOK_BACK)
+    start = _replaced_from(text[base : marker.start()], text[marker.end() : marker.end() + 60], vocabularies)
+    return None if start is None else base + start
+
+
+def _replaced_from(before: str, after: str, vocabularies: Sequence[Vocabulary]) -> int | None:
+    """The same within the words before a correction."""
     for vocabulary in vocabularies:
         new = next((m for m in vocabulary.mentions(after) if _COUNT_AHEAD.match(after[: m.span[0]])), None)
-        old = vocabulary.mentions(before)
+        old = vocabulary.mentions(before) if new is not None else []
         if new is not None and old:
             start = old[-1].span[0]
             count = _COUNT_BEFORE.search(before[:start]) if _NUMBER.match(after.lstrip()) else None
