@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import gcd
+from typing import Any
 
 from agent.understand.names import Mention, Vocabulary, slips, squash
 from agent.understand.notes import Notes
@@ -502,7 +503,8 @@ def settled(shapes: list[Shape], scan: Scan, notes: Notes) -> list[Shape]:
         if value is not None:
             others = sorted({n for s in kept if (n := getattr(s, name)) is not None and n != value})
             notes.assume(f"{name.replace('total', 'GPUs')} {value}: what the text comes to ({others} are also given)")
-            kept = [s if getattr(s, name) is None else replace(s, **{name: value}) for s in kept]
+            chosen: dict[str, Any] = {name: value}
+            kept = [s if getattr(s, name) is None else replace(s, **chosen) for s in kept]
     return kept
 
 

@@ -33,6 +33,7 @@ _UNKNOWN = (
     compiled(
         r"(?<![\w.])(?:[A-Za-z][A-Za-z.]{1,20}[- ]?){1,2}(?:v?\d{1,2}(?:\.\d{1,2})?[- ])?(?:\d{1,2}x)?\d{1,4}(?:\.\d{1,2})?b\b"
     ),
+    re.compile(r"(?<![\w.])[A-Z][\w.-]{1,20}(?:[ -][A-Z0-9][\w.-]{0,12}){0,3}(?=\s*\(\s*\d{1,4}(?:\.\d)?[Bb]\b)"),
     compiled(r"(?<![\w.])\d{1,4}(?:\.\d)?b\b(?:[- ]parameters?)?"),
     compiled(
         r"(?<![\w.])(?:llama|qwen|deepseek|mistral|mixtral|ministral|gemma|gemini|gpt|glm|kimi|minimax|phi|falcon|claude|grok|"
@@ -112,7 +113,7 @@ def _sure(mention: Mention, scan: Scan) -> bool:
     rest = scan.text[mention.span[1] : mention.span[1] + 24]
     return (
         re.match(
-            r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]?[vVrRkK]\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b",
+            r"[-_ ]?(?:\d+x)?\d+(?:\.\d+)?[bB]\b|\.\d|[-_ ]?[vVrRkK]\d|[-_ ]\d\.\d\b|[-_ ]?[vV]?\d(?:\.\d)?[-_ ]\d+[bB]\b|_\d|(?i:[-_ ](?:ultra|super|nano)\b)",
             rest,
         )
         is None

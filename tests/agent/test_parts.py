@@ -80,3 +80,17 @@ def test_corrections_are_looked_for_near_their_marker_only() -> None:
 
     seconds(10)
     assert seconds(500) < 8 * seconds(125)
+
+
+UNKNOWN_MODELS = [
+    ("Model: nvidia/Llama-3_1-Nemotron-Ultra-253B-v1", "Nemotron-Ultra-253B"),
+    ("Llama-3.1-Nemotron-Ultra-253B, NVFP4 weights", "Nemotron-Ultra-253B"),
+    ("Model: Command A (111B, Cohere Labs)", "Command A"),
+]
+
+
+@pytest.mark.parametrize(("words", "name"), UNKNOWN_MODELS)
+def test_a_model_that_is_not_known_is_named_in_the_question_and_no_other_is_planned(words: str, name: str) -> None:
+    question = understand(f"{words}. One server with 8x B200. 2000 tokens in, 300 out, 40 requests in flight.").question
+    assert question is not None
+    assert name in question
