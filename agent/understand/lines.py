@@ -98,11 +98,19 @@ def _unwrapped(paragraph: str) -> str:
     for line, following in pairwise(lines):
         word = following.split()[:1]
         full = bool(word) and len(line.rstrip()) + 1 + len(word[0]) > width
-        broken = full and not _STRUCTURAL.match(following) and (not _ENDS.search(line) or following[:1].islower())
+        cells = _CELLS.match(line) is not None and _CELLS.match(following) is not None
+        broken = (
+            full
+            and not cells
+            and not _STRUCTURAL.match(following)
+            and (not _ENDS.search(line) or following[:1].islower())
+        )
         joined = f"{joined.rstrip()} {following.lstrip()}" if broken else f"{joined}\n{following}"
     return joined
 
 
+_CELLS = re.compile(r"\w[^,\s]*,\S")
+"""How a line of values between commas starts."""
 _ENDS = re.compile(r"[.!?:;]\s*$")
 
 

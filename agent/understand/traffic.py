@@ -97,7 +97,7 @@ _LOAD = (
     compiled(rf"\bat\s+once\s+(?:[^\W\d_]{{2,12}}\s+){{0,3}}?(?:(?:under|about|around|roughly|some|max)\s+)?(?P<n>{COUNT})\s+(?:concurrent\s+)?(?:requests?|sessions?|users?|chats?|people|queries)\b"),
     compiled(rf"(?P<n>{COUNT})\s+[a-z]{{3,14}}\s+(?:(?:are|is|will\s+be|sit|may\s+be)\s+)?(?:(?!\d)[a-z]{{2,14}}\s+){{0,5}}at\s+(?:the\s+same|any\s+one|any\s+given|any|one)\s+(?:moment|time|instant)\b"),
     compiled(
-        rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
+        rf"(?<!osl )(?<!isl )(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
     ),
     compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
@@ -337,13 +337,17 @@ _HITS = compiled(r"(?<![\w.,])(?P<n>\d{1,2}(?:\.\d{1,3})?)\s*%\s*(?:(?:of|de|di|
 _CACHE = compiled(r"\b(?:cach\w{1,4}|pr[ée]fi\w{1,5})\b")
 """Speaks of a cache or of prefixes, in any language."""
 _OF_WHICH = compiled(
-    rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:(?:prompt\s+|input\s+)?tokens?|(?<=k))\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,7}}?{_SHARED}(?:\s+(?:that\s+is\s+)?(?:always\s+)?cached?)?"
+    rf"(?<![\w.,])(?P<n>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<nk>k)?\s*(?:(?:prompt\s+|input\s+)?tokens?|(?<=k))\s*,?\s*\(?\s*of\s+which\s+(?:about\s+|some\s+|roughly\s+|the\s+first\s+)?(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}}(?:\.\d{{1,2}})?)(?P<ak>k)?\s*(?:tokens\s+)?(?:are|is|come|sit|stay)\s+(?:\w+\s+){{0,7}}?{_SHARED}(?:\s+(?:that\s+is\s+)?(?:always\s+)?cached?)?"
 )
 _PREFIX_PART = compiled(
     rf"(?<![\w.,])(?P<a>\d{{1,9}}(?:,\d{{3}}){{0,2}})(?P<ak>k)?\s*(?:tokens\s+)?(?:out\s+)?of\s+(?:the\s+|those\s+|its\s+|all\s+)?(?P<n>\d[\d,]*)(?P<nk>k)?\s*(?:prompt\s+|input\s+)?tokens?\s+(?:are|is|come|being)\s+(?:(?:always|mostly|usually|a|an|the|from|in)\s+)*(?:fixed\s+|common\s+)?(?:{_SHARED}|fixed)(?:\s+prompt)?"
 )
 """`5500 of 6000 tokens are a fixed system prompt`."""
 _SHARES = {
+    "a fifth": 0.2,
+    "one fifth": 0.2,
+    "a tenth": 0.1,
+    "one tenth": 0.1,
     "half": 0.5,
     "a third": 1 / 3,
     "one third": 1 / 3,

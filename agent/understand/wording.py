@@ -10,6 +10,7 @@ from functools import cache
 from agent.understand.asides import without_measures
 from agent.understand.clusters import UNKNOWN_GPU
 from agent.understand.instances import with_plain_hosts
+from agent.understand.keys import with_plain_keys
 from agent.understand.lines import with_plain_lines
 from agent.understand.names import Mention, Vocabulary, slips
 from agent.understand.notes import Notes
@@ -23,7 +24,8 @@ from agent.understand.told import without_told
 def scanned(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes, *, followed: bool = False) -> Scan:
     """The text as the extractors read it."""
     lines = with_plain_lines(without_runs(text)[:MAX_CHARACTERS], models, gpus, notes)
-    scan = Scan(with_plain_hosts(with_plain_tables(with_plain_thousands(spoken(lines))), notes))
+    tables = with_plain_keys(with_plain_tables(with_plain_thousands(spoken(lines))))
+    scan = Scan(with_plain_hosts(tables, notes))
     summed = with_plain_sums(spelled(with_plain_seconds(scan.original), models.unlike_words, notes), notes)
     plain = with_plain_numbers(summed, notes)
     plain = without_struck(plain, notes)
@@ -315,7 +317,7 @@ _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
 _OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
 _RUN_OF = rf"(?:(?:anywhere\s+|wildly,?\s+|widely,?\s+)?(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:up\s+)?(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(:]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
-    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:[,/;|(]|\band\b|\bwith\b)\s*(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
+    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:(?:[,/;|(]|\band\b|\bwith\b)\s*|\s(?=(?:mean|avg|median|p\d)))(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
 """One quantity by several statistics: `min 200 / mean 1700 / max 16k`."""
 _ONE_STATISTIC = compiled(

@@ -1,0 +1,76 @@
+"""Keys, units and turns of phrase that have a usual name in sentences, said by it: `requests_in_flight: 256`, `2 000 ms`, `tokens going in`."""
+
+from agent.understand.scan import compiled
+
+_IS = r"[\"']?\s*[:=]\s*[\"']?(?=\d)"
+_GAP = r"[ \u00a0\u2009\u202f]"
+_RATED = r"(?P<n>\d[\d,.]*\d|\d)\s*(?:requests?|calls?|queries|prompts?)"
+_ENGINE = r"(?:v-?llm|sg-?lang|tensor-?rt(?:-llm)?|trt-?llm)"
+_RULES = (
+    (
+        compiled(r"\b(?:inte|ikke|nicht|niet|nie|não|non|no)\s+(?:separer\w{0,3}|skilja|separar|séparer|separare|scheiden|rozdziela\w*)\s+(?:el\s+|le\s+|o\s+|il\s+)?prefill\s+(?:och|og|und|et|y|e|en|i)\s+(?:el\s+|le\s+|o\s+|il\s+)?decode\b"),
+        "no disaggregation",
+    ),
+    (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
+    (compiled(r"--gpu-memory-utilization[= ]+[\d.]+|(?<!\S)-p\s+\d{2,5}:\d{2,5}(?!\S)"), ""),
+    (compiled(rf"\b(?:(?:num|max|avg|mean)_)?(?:(?:requests?|reqs?|sessions?|calls?|queries)_)?in_?flight{_IS}"), "concurrency: "),
+    (compiled(rf"\b(?:requests?|reqs?|calls?|queries)_per_s(?:ec(?:ond)?)?{_IS}"), "request rate: "),
+    (compiled(rf"\b(?:avg|mean|average)_in(?:put)?(?:_tok(?:en)?s?)?{_IS}"), "input_tokens: "),
+    (compiled(rf"\b(?:avg|mean|average)_out(?:put)?(?:_tok(?:en)?s?)?{_IS}"), "output_tokens: "),
+    (compiled(r"\b(?P<name>ttft|tpot|itl)_(?:target|limit|max|slo|budget)_(?P<unit>ms|s)\b"), r"\g<name>_\g<unit>"),
+    (compiled(rf"(?<![\w.,])(?<!\w )(?P<a>\d{{1,3}}){_GAP}(?P<b>\d{{3}})(?=\s?(?:ms\b|ut\b|tok|requests?\b))"), r"\g<a>\g<b>"),
+    (compiled(rf"(?<![\w.,])(?P<a>\d{{1,3}})(?:[\u00a0\u2009\u202f](?P<b>\d{{3}})|{_GAP}(?P<c>000))(?=\s?ms\b)"), r"\g<a>\g<b>\g<c>"),
+    (compiled(r"(?<=\d)\s+ut(?=\s*(?:[.,;)\n]|$))"), " out"),
+    (compiled(r"\btok(?:en)?s?\s+(?:going|coming)\s+in\b"), "tokens in"),
+    (compiled(r"(?<=[\w])\s+(?:coming|going)\s+(?:back\s+)?out\b|(?<=[\w])\s+(?:coming|going)\s+back\b"), " out"),
+    (
+        compiled(rf"{_RATED}\s+(?:in|during|within)\s+(?:the|our|a|its)\s+(?:peak|busiest|worst|busy|rush)\s+(?P<unit>hour|minute|second)\b"),
+        r"\g<n> requests per \g<unit>",
+    ),
+    (
+        compiled(rf"\b(?:peak|busiest|worst|busy)\s+(?P<unit>hour|minute|second)\b[^.;\n\d]{{0,40}}?\b(?:had|has|saw|sees|brought|brings|counts|counted|reached|is|was)\s+{_RATED}"),
+        r"we have \g<n> requests per \g<unit>",
+    ),
+    (compiled(r"\b(?P<n>\d{2,3})\s*(?:Гбит/с|Гбит/сек)\s+на\s+(?:кажд\w+\s+|один\s+|одну\s+)?(?:gpu|карту)"), r"NIC \g<n> Gb/s per GPU"),
+    (
+        compiled(r"每\s*[张块个]?\s*(?:卡|GPU)\s*[都各]?\s*(?:配|有|带|接)?\s*(?:一|1)?\s*[块张个]?\s*(?P<n>\d{2,3})\s*G(?:b/s|bps|bit/s)?\s*的?\s*(?:IB|RoCE|InfiniBand|网)\s*(?:网卡|卡)?"),
+        r"NIC \g<n> Gb/s per GPU",
+    ),
+    (
+        compiled(r"(?<![\w.])(?P<n>\d{2,3})\s*(?P<u>Gb/s|Gbps|Gbit/s)[- ]*(?:ports?|poort|hca|nic|links?|adapters?|uplink)\s*(?:per|pro|por|par|for\s+each|for\s+every)\s*GPU\b"),
+        r"NIC \g<n> Gb/s per GPU",
+    ),
+    (
+        compiled(r"\b\d{1,2}\s*(?:hcas?|nics?|ports?)\s+(?:of|with|at)\s+(?P<n>\d{2,3})\s*(?:Gb/s|Gbps|Gbit/s)\s+(?:per|in\s+each|a)\s+(?:host|node|server)\s*[,(]?\s*(?:so\s+|i\.e\.\s+)?one\s+(?:per|for\s+each)\s+GPU\b"),
+        r"NIC \g<n> Gb/s per GPU",
+    ),
+    (compiled(r"每\s*[天日]\s*(?:约|大约|平均)?\s*(?P<n>\d[\d.,]*\s*[万千]?)\s*[次个条笔]?\s*(?:请求|调用|查询)"), r" \g<n> requests per day "),
+    (compiled(r"每\s*(?:个)?小时\s*(?:约|大约|平均)?\s*(?P<n>\d[\d.,]*\s*[万千]?)\s*[次个条笔]?\s*(?:请求|调用|查询)"), r" \g<n> requests per hour "),
+    (compiled(r"每\s*分钟?\s*(?:约|大约|平均)?\s*(?P<n>\d[\d.,]*\s*[万千]?)\s*[次个条笔]?\s*(?:请求|调用|查询)"), r" \g<n> requests per minute "),
+    (compiled(r"zapyta(?:ń|nia|nie)\s*(?:na|/)\s*(?:minutę|min)(?!\w)"), "requests per minute"),
+    (compiled(r"zapyta(?:ń|nia|nie)\s*(?:na|/)\s*(?:sekundę|sek|s)(?!\w)"), "requests per second"),
+    (compiled(r"yêu\s+cầu\s*(?:/|mỗi|một)\s*giây"), "requests per second"),
+    (compiled(r"yêu\s+cầu\s*(?:/|mỗi|một)\s*phút"), "requests per minute"),
+    (
+        compiled(r"(?:sonraki\s+)?(?<!\w)her\s+(?:bir\s+)?token|mỗi\s+token(?:\s+(?:sau|tiếp\s+theo))?|każdy\s+(?:kolejny|następny)\s+token|jede[rs]?\s+weitere\s+token|chaque\s+(?:token|jeton)\s+suivant|cada\s+token\s+(?:siguiente|seguinte|adicional)|ogni\s+token\s+successivo|varje\s+(?:ytterligare\s+|efterföljande\s+)?token"),
+        "each token",
+    ),
+    (compiled(r"(?<!\w)(?:devuelve|devuelven|devolve|renvoie|restituisce)(?=\s+(?:unos\s+|cerca\s+de\s+|environ\s+|circa\s+)?\d)"), "output"),
+    (compiled(r"(?<!\w)(?:peticiones|solicitudes|requ[êe]tes|pedidos|richieste)\s+(?:en\s+vuelo|en\s+vol|em\s+voo|in\s+volo)(?:\s+a\s+la\s+vez)?"), "requests in flight"),
+    (compiled(r"\bkv(?:[- ]cache)?\s+(?:is\s+|was\s+)?(?:left|kept|stays?|remains?)\s+(?:at|in|as|on)\s+(?=(?:bf16|fp16|fp8|int8))"), "kv cache "),
+    (
+        compiled(rf"\b(?P<engine>{_ENGINE})\s+(?:is\s+not|isn't|isn’t)\s+(?:on\s+(?:it|the\s+(?:\w+\s+)?list|there)|an\s+option|allowed|approved|possible|available|permitted)\b"),
+        r"not \g<engine>",
+    ),
+)  # fmt: skip
+_SECONDS = compiled(
+    r"\b(?P<name>ttft|tpot|itl)_s(?:ec(?:onds?)?)?[\"']?\s*[:=]\s*[\"']?(?P<n>\d{1,3}(?:\.\d{1,4})?)(?![\w.]*\d)"
+)
+
+
+def with_plain_keys(text: str) -> str:
+    """The text with the usual names, units and turns of phrase."""
+    text = _SECONDS.sub(lambda m: f"{m['name']}_ms: {float(m['n']) * 1000:g}", text)
+    for pattern, plain in _RULES:
+        text = pattern.sub(plain, text)
+    return text
