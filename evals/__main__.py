@@ -1,4 +1,4 @@
-"""`python -m evals run all`, then `report`, `score LOG`, `accept`: measure the loop, offline. `plant` and `fit` are for maintainers."""
+"""`python -m evals run all`, then `report`, `score LOG`, `accept`: measure the loop, offline. `plant`, `fit` and `fit-reading` are for maintainers."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from evals.fit import fit_factors, report_cost
+from evals.fit_reading import fit_reading
 from evals.loopback import loopback
 from evals.plant import plant
 from strategy.errors import InputError, MeshwrightError
@@ -205,6 +206,7 @@ def peers(
 
 app.command("cost")(report_cost)
 app.command("fit")(fit_factors)
+app.command("fit-reading")(fit_reading)
 app.command("loopback")(loopback)
 app.command("plant")(plant)
 

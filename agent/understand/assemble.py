@@ -11,10 +11,13 @@ from agent.understand.choices import find_choices, find_objective, find_precisio
 from agent.understand.clusters import find_cluster, kind_of, named_gpus
 from agent.understand.constraints import PER_HOST, find_constraints, find_gpu_limit
 from agent.understand.latency import find_slo
+from agent.understand.learned import Opinion, opinion_of
 from agent.understand.leftovers import note_leftovers
+from agent.understand.mentions import page_of
 from agent.understand.models import NICKNAMES, find_model, named_models
 from agent.understand.names import Vocabulary, squash
 from agent.understand.notes import Notes
+from agent.understand.opinions import hear, meant, size_heard
 from agent.understand.rivals import restored, without_rivals
 from agent.understand.scan import COUNT, MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
@@ -100,7 +103,8 @@ def concluded(document: dict[str, Any], notes: Notes) -> Understanding:
 
 def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     """Run the extractors; an earlier one keeps its words from the later ones (`8x7B` is no cluster, `4k` no degree)."""
-    _stand_by(scan, names, notes)
+    opinion = opinion_of(page_of(scan.original, names.models, names.gpus))
+    _stand_by(scan, names, notes, opinion)
     model = find_model(scan, names.models, notes)
     per_host = scan.take(PER_HOST)
     look = second_look(scan, names.gpus)
@@ -112,9 +116,10 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     limit = find_gpu_limit(scan, notes)
     objective = find_objective(scan, notes)
     constraints = find_constraints(scan, notes)
+    kinds = [kind_of(m, scan, names.gpus) for m in named_gpus(scan, names.gpus)]
     cluster = find_cluster(
         scan, names.gpus, names.gpus_per_host, notes, look.readings, wants_count=objective == "min_gpus"
-    )
+    ) or size_heard(kinds, names.gpus_per_host, opinion, notes)
     workload = find_workload(scan, notes)
     for match in per_host[:1]:
         replicas = count_of(match["n"]) * (int(str(cluster["hosts"])) if cluster else 1)
@@ -142,12 +147,13 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         **choices,
     }
     settle(document, look, scan, notes)
+    hear(document, opinion, scan, notes)
     whole_load(scan, cluster, workload, notes)
     cached_part(scan, workload, notes)
     return document
 
 
-def _stand_by(scan: Scan, names: Names, notes: Notes) -> None:
+def _stand_by(scan: Scan, names: Names, notes: Notes, opinion: Opinion) -> None:
     """Leave the model and the GPU that the text stands by, where it names several."""
     models, gpus = _places(scan, names)
     undecided = UNDECIDED.search(scan.original) is not None
@@ -156,6 +162,10 @@ def _stand_by(scan: Scan, names: Names, notes: Notes) -> None:
     if (not models or not gpus) and not undecided:
         models, gpus = _brought_back(scan, names, notes, models, gpus)
     model, gpu = standing(scan.original, models), standing(scan.original, gpus)
+    if model is None and models:
+        model = meant(scan.original, models, "model", opinion, notes)
+    if gpu is None and gpus:
+        gpu = meant(scan.original, gpus, "gpu", opinion, notes)
     if model is not None:
         without_rivals(scan, model, models, [p.span for p in gpus if gpu in (None, p.key)], notes)
     if gpu is not None:

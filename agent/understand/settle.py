@@ -20,12 +20,12 @@ SURE = 0.6
 """Words between a number and its name up to which nothing else can be meant."""
 SLACK = 2.0
 """A reading that stands this much farther from its name than the best one is no rival of it."""
-_PLACES: Mapping[Role, tuple[str, str]] = {
+PLACES: Mapping[Role, tuple[str, str]] = {
     "isl": ("workload", "isl"), "osl": ("workload", "osl"), "concurrency": ("workload", "concurrency"),
     "request_rate": ("workload", "request_rate"), "ttft_ms": ("slo", "ttft_ms"), "tpot_ms": ("slo", "tpot_ms"),
 }  # fmt: skip
-_TOPICS: Mapping[Role, str] = {"request_rate": "request rate"}
-_WHOLE = frozenset({"isl", "osl", "concurrency"})
+TOPICS: Mapping[Role, str] = {"request_rate": "request rate"}
+WHOLE = frozenset({"isl", "osl", "concurrency"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ _VOLUME = compiled(
 def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """Bring the second reader's values into `document`, field by field."""
     readings = [r for r in look.readings if not any(a <= r.quantity.span[0] < b for a, b in notes.spent)]
-    for role, (part, field) in _PLACES.items():
+    for role, (part, field) in PLACES.items():
         others = _claimed(document, field, notes)
         mine = [r for r in readings if r.role == role and r.amount > 0]
         rivals = _rivals(
@@ -69,15 +69,15 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         )
         if not rivals or (role in ("concurrency", "request_rate") and _has_other_load(document, role)):
             continue
-        first = None if _is_default(notes, field) else document[part].get(field)
-        topic = _TOPICS.get(role, role)
+        first = None if is_default(notes, field) else document[part].get(field)
+        topic = TOPICS.get(role, role)
         if topic in notes.chosen and (len(rivals) > 1 or rivals[0].cost > SURE):
             continue
         if _settled(None if topic in notes.chosen else first, rivals, notes, topic, readings):
             continue
         reading = _weighed(rivals, notes, topic)
-        document[part][field] = int(reading.amount) if field in _WHOLE else reading.amount
-        _forget(notes, field, topic)
+        document[part][field] = int(reading.amount) if field in WHOLE else reading.amount
+        forget(notes, field, topic)
         words = scan.words(reading.words)
         notes.assume(f"`{words}` read as {field} {reading.amount:g}" + ("" if first is None else f", not {first:g}"))
     _by_order(document, look, scan, notes)
@@ -85,7 +85,7 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     _two_limits(document, scan, notes)
     _as_long(document, scan, notes)
     for reading in readings:
-        if reading.role in _PLACES:
+        if reading.role in PLACES:
             scan.eat(reading.quantity.span)
 
 
@@ -96,14 +96,14 @@ LONG = 1000
 def _by_order(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """Lengths in tokens whose nouns nobody here knows: what is read stands before what is written, and is longer when it is alone."""
     loose = [q for q in look.loose if EATEN not in scan.text[slice(*q.span)]]
-    open_fields = [f for f in ("isl", "osl") if _is_default(notes, f) and f not in notes.questions]
+    open_fields = [f for f in ("isl", "osl") if is_default(notes, f) and f not in notes.questions]
     if len(loose) == 1 and open_fields == ["isl", "osl"] and loose[0].value >= LONG:
         open_fields = ["isl"]
     if not open_fields or len(loose) != len(open_fields):
         return
     for field, quantity in zip(open_fields, loose, strict=True):
         document["workload"][field] = round(quantity.value)
-        _forget(notes, field, field)
+        forget(notes, field, field)
         notes.assume(
             f"`{scan.words(quantity.span)}` read as {field} {round(quantity.value)}: the order in which lengths are told"
         )
@@ -119,7 +119,7 @@ _UNNAMED_LENGTH = compiled(
 def _second_length(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """The answer's length where the prompt's is known and one more length follows it that nothing else claims (`transcript avg 18,000, notes avg 1,100`)."""
     isl = document["workload"].get("isl")
-    if not _is_default(notes, "osl") or _is_default(notes, "isl") or {"isl", "osl"} & set(notes.questions):
+    if not is_default(notes, "osl") or is_default(notes, "isl") or {"isl", "osl"} & set(notes.questions):
         return
     read = [r for r in look.readings if r.role == "isl" and r.naming is not None and _is_length(scan, r.quantity)]
     names = {_stem(scan, r) for r in read if _same(r.amount, isl)}
@@ -136,7 +136,7 @@ def _second_length(document: Json, look: Look, scan: Scan, notes: Notes) -> None
     if len(found) != 1 or found[0][0] == isl:
         return
     document["workload"]["osl"], span = found[0]
-    _forget(notes, "osl", "osl")
+    forget(notes, "osl", "osl")
     notes.assume(f"`{scan.words(span)}` read as osl {found[0][0]}: the order in which lengths are told")
     scan.eat(span)
 
@@ -161,7 +161,7 @@ def _stem(scan: Scan, reading: Reading) -> str:
 _KIND_FIELDS: Mapping[str, frozenset[str]] = {
     "time": frozenset({"ttft_ms", "tpot_ms"}),
     "tokens": frozenset({"isl", "osl"}),
-    "any": frozenset(name for _, name in _PLACES.values()),
+    "any": frozenset(name for _, name in PLACES.values()),
 }
 """Fields that a number of a kind can have gone to."""
 
@@ -185,7 +185,7 @@ def _two_limits(document: Json, scan: Scan, notes: Notes) -> None:
     notes.assume(f"`{scan.words(pairs[0].span())}` read as ttft_ms {times[1]:g} and tpot_ms {times[0]:g}")
     for name, value in zip(("ttft_ms", "tpot_ms"), reversed(times), strict=True):
         document["slo"][name] = value
-        _forget(notes, name, name)
+        forget(notes, name, name)
     scan.eat(pairs[0].span())
 
 
@@ -198,18 +198,18 @@ def _as_long(document: Json, scan: Scan, notes: Notes) -> None:
     """What is read and what is written are equally long, and one length is told."""
     if _AS_LONG.search(scan.text) is None:
         return
-    told = [f for f in ("isl", "osl") if not _is_default(notes, f) and f not in notes.questions]
+    told = [f for f in ("isl", "osl") if not is_default(notes, f) and f not in notes.questions]
     if len(told) == 1:
         other = "osl" if told == ["isl"] else "isl"
         document["workload"][other] = document["workload"][told[0]]
-        _forget(notes, other, other)
+        forget(notes, other, other)
         notes.assume(f"{other} {document['workload'][other]}: told to be as long as {told[0]}")
 
 
 def _claimed(document: Json, field: str, notes: Notes) -> dict[str, set[float]]:
     """Values that the first reader gave to other fields, by the kind of number they can come from."""
-    given = [(name, document[part].get(name)) for part, name in _PLACES.values() if name != field]
-    taken = [(name, value) for name, value in given if value is not None and not _is_default(notes, name)]
+    given = [(name, document[part].get(name)) for part, name in PLACES.values() if name != field]
+    taken = [(name, value) for name, value in given if value is not None and not is_default(notes, name)]
     return {kind: {value for name, value in taken if name in fields} for kind, fields in _KIND_FIELDS.items()}
 
 
@@ -239,7 +239,7 @@ def _settled(
         return first is not None or topic in notes.questions
     if first is None:
         return topic in notes.questions and rivals[0].cost > SURE
-    taken = any(r.role != rivals[0].role and r.role in _PLACES and _same(first, r.amount) for r in readings)
+    taken = any(r.role != rivals[0].role and r.role in PLACES and _same(first, r.amount) for r in readings)
     return rivals[0].cost > SURE and not taken
 
 
@@ -260,14 +260,15 @@ def _has_other_load(document: Json, role: Role) -> bool:
     return document["workload"].get(other) is not None
 
 
-def _is_default(notes: Notes, field: str) -> bool:
+def is_default(notes: Notes, field: str) -> bool:
+    """Whether a field has its default, since the text gives none."""
     return any(
         note.startswith((f"{field} ", f"{field}: ")) and ": " in note and "gives n" in note
         for note in notes.assumptions
     )
 
 
-def _forget(notes: Notes, field: str, topic: str) -> None:
+def forget(notes: Notes, field: str, topic: str) -> None:
     """Take back the default's assumption, and the question that the second reader answers."""
     notes.assumptions = [
         n for n in notes.assumptions if not (n.startswith((f"{field} ", f"{field}: ")) and "gives n" in n)

@@ -164,7 +164,7 @@ def standing(text: str, places: Sequence[Place]) -> str | None:
             best[place.key], where[place.key] = score, place
     order = sorted(best, key=lambda key: -best[key])
     leads = best[order[0]] - best[order[1]] >= MARGIN
-    return order[0] if leads and not _in_one_breath(text, places, where[order[0]]) else None
+    return order[0] if leads and not in_one_breath(text, places, where[order[0]]) else None
 
 
 _JOINED = compiled(
@@ -172,7 +172,7 @@ _JOINED = compiled(
 )
 
 
-def _in_one_breath(text: str, places: Sequence[Place], best: Place) -> bool:
+def in_one_breath(text: str, places: Sequence[Place], best: Place) -> bool:
     """Whether a name is one of several that the text names together (`compare A and B`, `8 H100 and 8 A100`)."""
     order = sorted(places, key=lambda place: place.span)
     return any(
