@@ -72,7 +72,7 @@ def value_as(role: str, mention: Mention) -> float:
         return round(1000 / value, 6) if value else 0.0
     if role == "prefix":
         return value / 100 if mention.form == "%" else value
-    return round(value * 1000**power / _SECONDS.get(role, 1), 6)
+    return round(value * 1000.0**power / _SECONDS.get(role, 1), 6)
 
 
 # --- weights --------------------------------------------------------------------------------------------------------------
@@ -206,10 +206,9 @@ def opinion_of(page: Page, learned: Weights | None = None) -> Opinion:
         return Opinion(page, np.zeros((0, len(ROLES))))
     learned = learned or weights()
     allowed = roles_allowed(page)
-    signs = [signs_of_number(page, at) for at in range(len(page.mentions))]
-    first = shares(scores([buckets(row) for row in signs], learned.first), allowed)
-    more = signs_of_others(first)
-    rows = [buckets([*row, *others]) for row, others in zip(signs, more, strict=True)]
+    rows = [buckets(signs_of_number(page, at)) for at in range(len(page.mentions))]
+    first = shares(scores(rows, learned.first), allowed)
+    rows = [buckets(more, row) for more, row in zip(signs_of_others(first), rows, strict=True)]
     return Opinion(page, shares(scores(rows, learned.second), allowed))
 
 

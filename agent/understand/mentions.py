@@ -144,9 +144,9 @@ def _words_of(match: re.Match[str]) -> Iterator[Word]:
     yield Word(plain, (start, end))
 
 
-def buckets(signs: Iterable[str]) -> list[int]:
-    """The buckets of signs; bucket 0 is always there (what is usual)."""
-    return sorted({0, *(zlib.crc32(sign.encode("utf-8", "replace")) & (BUCKETS - 1) for sign in signs)})
+def buckets(signs: Iterable[str], known: Iterable[int] = ()) -> list[int]:
+    """The buckets of signs beside those that are `known`; bucket 0 is always there (what is usual)."""
+    return sorted({0, *known, *(zlib.crc32(sign.encode("utf-8", "replace")) & (BUCKETS - 1) for sign in signs)})
 
 
 def signs_of_number(page: Page, index: int) -> list[str]:

@@ -68,17 +68,35 @@ def hear(document: Json, opinion: Opinion, scan: Scan, notes: Notes) -> None:
     hearing = Hearing(document, opinion, scan, notes)
     for field in _FIELDS:
         _overrule(hearing, field)
+    for field, other in _LOADS.items():
+        _exchange(hearing, other, field)
     for field in _FIELDS:
         _fill(hearing, field)
 
 
 def _overrule(hearing: Hearing, field: str) -> None:
     told, claims = hearing.told(field), hearing.opinion.claims(field)
-    if told is None or not claims or _topic(field) in hearing.notes.questions:
-        return
-    mine = [claim.chance for claim in claims if _same(claim.value, told)]
-    if mine and max(mine) <= UNLIKELY and claims[0].chance >= SURE:
+    if claims and claims[0].chance >= SURE and _is_doubtful(hearing, field):
         hearing.take(field, claims[0], instead_of=told)
+
+
+def _is_doubtful(hearing: Hearing, field: str) -> bool:
+    """Whether the patterns gave a field a number of the text that is most likely something else."""
+    told = hearing.told(field)
+    if told is None or _topic(field) in hearing.notes.questions:
+        return False
+    mine = [claim.chance for claim in hearing.opinion.claims(field) if _same(claim.value, told)]
+    return bool(mine) and max(mine) <= UNLIKELY
+
+
+def _exchange(hearing: Hearing, old: str, new: str) -> None:
+    """One form of load for the other, since both cannot be given."""
+    claims = hearing.opinion.claims(new)
+    if not claims or claims[0].chance < SURE or not _is_doubtful(hearing, old):
+        return
+    part, name = _FIELDS[old]
+    hearing.notes.assume(f"{old} {hearing.document[part].pop(name):g}: set aside, the load is told as {new}")
+    hearing.take(new, claims[0])
 
 
 def _fill(hearing: Hearing, field: str) -> None:

@@ -76,9 +76,17 @@ def test_values_that_stand_nowhere_in_the_text_are_kept() -> None:
 
 
 def test_a_load_that_is_known_keeps_the_other_form_out() -> None:
-    found, _ = heard("2000 tokens in, 300 tokens out, 64 concurrent requests", isl=2000, osl=300, request_rate=5.0)
+    found, _ = heard("2000 tokens in, 300 tokens out, 64 concurrent requests", isl=2000, osl=300, request_rate=7.0)
 
     assert "concurrency" not in found
+
+
+def test_a_load_that_is_something_else_gives_way_to_the_other_form() -> None:
+    found, said = heard("1x L4, batch 4, is the handbook's. 1450 tokens in, 48 tokens out, 35 requests per second", isl=1450, osl=48, concurrency=48.0)  # fmt: skip
+
+    assert found.get("concurrency") is None
+    assert found["request_rate"] == 35
+    assert any("set aside" in note for note in said)
 
 
 def test_the_learned_reader_is_part_of_the_reading() -> None:
