@@ -18,7 +18,7 @@ from agent.understand.standing import UNDECIDED, Place, in_one_breath
 Json = dict[str, Any]
 
 FILLS: Mapping[str, float] = {
-    "isl": 0.4, "osl": 0.4, "concurrency": 0.4, "request_rate": 0.4, "prefix_hit_ratio": 0.6, "ttft_ms": 0.8, "tpot_ms": 0.8,
+    "isl": 0.8, "osl": 0.8, "concurrency": 0.4, "request_rate": 0.4, "prefix_hit_ratio": 0.6, "ttft_ms": 0.8, "tpot_ms": 0.8,
 }  # fmt: skip
 """Chance from which a value fills a field that nothing else gives. A limit that nobody asked for costs more than one that is missing."""
 SURE, UNLIKELY = 0.9, 0.1
@@ -106,8 +106,13 @@ def _fill(hearing: Hearing, field: str) -> None:
     topic, load = _topic(field), _LOADS.get(field)
     if topic in hearing.notes.questions or topic in hearing.notes.chosen or (load and hearing.told(load) is not None):
         return
-    if not _is_taken(hearing, field, claims[0]):
+    if not _is_taken(hearing, field, claims[0]) and not _is_part(hearing, claims[0]):
         hearing.take(field, claims[0])
+
+
+def _is_part(hearing: Hearing, claim: Claim) -> bool:
+    """Whether a number is the end of a word: what such words mean (`bf16`, `bs64`) the patterns know."""
+    return any(mention.span == claim.span and mention.glued for mention in hearing.opinion.page.mentions)
 
 
 def _is_taken(hearing: Hearing, field: str, claim: Claim) -> bool:
