@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.understand.learned import Claim, Opinion, score_of_name
 from agent.understand.notes import ESSENTIAL, Notes
-from agent.understand.scan import Scan
+from agent.understand.scan import EATEN, Scan
 from agent.understand.settle import PLACES, TOPICS, WHOLE, forget, is_default
 from agent.understand.standing import UNDECIDED, Place, in_one_breath
 
@@ -111,8 +111,8 @@ def _fill(hearing: Hearing, field: str) -> None:
 
 
 def _is_part(hearing: Hearing, claim: Claim) -> bool:
-    """Whether a number is the end of a word: what such words mean (`bf16`, `bs64`) the patterns know."""
-    return any(mention.span == claim.span and mention.glued for mention in hearing.opinion.page.mentions)
+    """Whether a number is the end of a word (`bf16`), or was passed over by the patterns: what is told of others binds nothing."""
+    return EATEN in hearing.scan.text[slice(*claim.span)] or any(mention.span == claim.span and mention.glued for mention in hearing.opinion.page.mentions)
 
 
 def _is_taken(hearing: Hearing, field: str, claim: Claim) -> bool:
