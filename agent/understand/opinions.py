@@ -5,13 +5,14 @@ default, and it overrules a value only where it is sure of another number and su
 stand nowhere in the text (sums, means, loads of each GPU) are not its to change.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.understand.learned import Claim, Opinion, score_of_name
 from agent.understand.notes import ESSENTIAL, Notes
-from agent.understand.scan import EATEN, Scan
+from agent.understand.scan import EATEN, Scan, compiled
 from agent.understand.settle import PLACES, TOPICS, WHOLE, forget, is_default
 from agent.understand.standing import UNDECIDED, Place, in_one_breath
 
@@ -29,7 +30,7 @@ AHEAD = 1.0
 SAME = 1.5e-3
 _FIELDS = {**PLACES, "prefix_hit_ratio": ("workload", "prefix_hit_ratio")}
 _LOADS = {"concurrency": "request_rate", "request_rate": "concurrency"}
-_LEARNED = "learned from labelled texts, no phrase that is known"
+LEARNED = "learned from labelled texts, no phrase that is known"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Hearing:
         forget(self.notes, field, _topic(field))
         words = " ".join(self.opinion.page.around(claim.span, self.scan.original).split())
         other = "" if instead_of is None else f", not {instead_of:g}"
-        self.notes.assume(f"`{words}` read as {field} {value:g}{other}: {_LEARNED} (chance {claim.chance:.2f})")
+        self.notes.assume(f"`{words}` read as {field} {value:g}{other}: {LEARNED} (chance {claim.chance:.2f})")
         self.scan.eat(claim.span)
 
 
@@ -106,13 +107,46 @@ def _fill(hearing: Hearing, field: str) -> None:
     topic, load = _topic(field), _LOADS.get(field)
     if topic in hearing.notes.questions or topic in hearing.notes.chosen or (load and hearing.told(load) is not None):
         return
-    if not _is_taken(hearing, field, claims[0]) and not _is_part(hearing, claims[0]):
-        hearing.take(field, claims[0])
+    if (
+        _is_taken(hearing, field, claims[0])
+        or _is_part(hearing, claims[0])
+        or _is_of_something_else(hearing, field, claims[0])
+    ):
+        return
+    hearing.take(field, claims[0])
+
+
+_CLAUSE_END = re.compile(r"[.;!?\n,](?!\d)")
+_TIMED = compiled(
+    r"(?<![a-z])(?:daily|hourly|monthly|users?|people|employees|seconds?|secs?|minutes?|mins?|hours?|days?|weeks?|months?|"
+    r"sekund\w*|minut\w*|stund\w*|tag(?:e|lich|es)?|täglich|heures?|jours?|secondes?|horas?|segundos?|minutos?|d[ií]as?|"
+    r"giorn\w*|or[ae]|secondo|gi[ờâ]\w*|phút|ngày|saat\w*|dakika\w*|saniye\w*|gün\w*|godzin\w*|dzie[nń]\w*|timm\w*|uur|dag\w*|"
+    r"час\w*|минут\w*|секунд\w*|день|сут\w*|rps|qps|rpm)(?![a-z])|/\s*(?:s|h|min)\b|[秒天日]|分钟|小时|時間|초당|분당|시간|하루"
+)
+"""Words of time and of people: a number in their clause counts what comes in a time or who is there, no tokens and no requests in flight."""
+
+
+YEARS = range(1990, 2040)
+_TOKENS = compiled(r"tok|トークン|토큰|токен|टोकन|رمز|词元")
+
+
+def _is_of_something_else(hearing: Hearing, field: str, claim: Claim) -> bool:
+    """Whether a number that would be a length or a load may count time or people, or be a year."""
+    if field not in ("isl", "osl", "concurrency"):
+        return False
+    text = hearing.scan.original
+    ends = [0, *(m.end() for m in _CLAUSE_END.finditer(text, 0, claim.span[0]))]
+    after = _CLAUSE_END.search(text, claim.span[1])
+    clause = text[ends[-1] : len(text) if after is None else after.start()]
+    is_year = claim.value in YEARS and _TOKENS.search(clause) is None
+    return is_year or _TIMED.search(clause) is not None
 
 
 def _is_part(hearing: Hearing, claim: Claim) -> bool:
     """Whether a number is the end of a word (`bf16`), or was passed over by the patterns: what is told of others binds nothing."""
-    return EATEN in hearing.scan.text[slice(*claim.span)] or any(mention.span == claim.span and mention.glued for mention in hearing.opinion.page.mentions)
+    return EATEN in hearing.scan.text[slice(*claim.span)] or any(
+        mention.span == claim.span and mention.glued for mention in hearing.opinion.page.mentions
+    )
 
 
 def _is_taken(hearing: Hearing, field: str, claim: Claim) -> bool:
@@ -145,7 +179,7 @@ def size_heard(
     for topic in _SIZES:
         notes.questions.pop(topic, None)
     per_host = size.gpus // hosts
-    notes.assume(f"{hosts} hosts of {per_host} {keys[0]}: {_LEARNED} (chance {size.chance:.2f})")
+    notes.assume(f"{hosts} hosts of {per_host} {keys[0]}: {LEARNED} (chance {size.chance:.2f})")
     return {"gpu": keys[0], "gpus_per_host": per_host, "hosts": hosts}
 
 
@@ -159,7 +193,7 @@ def meant(text: str, places: Sequence[Place], what: str, opinion: Opinion, notes
     clear = others and best[first] - best[others[0]] >= AHEAD and UNDECIDED.search(text) is None
     if not clear or any(in_one_breath(text, places, place) for place in places if place.key == first):
         return None
-    notes.assume(f"{what} {first}, not {' or '.join(others)}: {_LEARNED}")
+    notes.assume(f"{what} {first}, not {' or '.join(others)}: {LEARNED}")
     return first
 
 

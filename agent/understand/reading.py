@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from agent.understand.assemble import Understanding, catalogue_names, concluded, read_document
 from agent.understand.names import Vocabulary, simplest
 from agent.understand.notes import Notes
+from agent.understand.opinions import LEARNED
 from agent.understand.scan import NUMBER_WORDS, Scan
 from agent.wire import WireReading
 
@@ -70,7 +71,8 @@ def _name_model(document: Json, notes: Notes, reading: WireReading, models: Voca
 
 def _size_cluster(document: Json, notes: Notes, reading: WireReading, gpus: Vocabulary, said: frozenset[float]) -> None:
     """The cluster, when the patterns have none: a known GPU, and numbers that stand in the text (or one host)."""
-    if document["cluster"] is not None or reading.gpu is None or reading.gpus_per_host is None:
+    guessed = [note for note in notes.assumptions if " hosts of " in note and LEARNED in note]
+    if (document["cluster"] is not None and not guessed) or reading.gpu is None or reading.gpus_per_host is None:
         return
     key, hosts, per_host = _known(reading.gpu, gpus), reading.hosts or 1, reading.gpus_per_host
     counted = {float(per_host), float(hosts * per_host)} & said and (
@@ -81,6 +83,7 @@ def _size_cluster(document: Json, notes: Notes, reading: WireReading, gpus: Voca
     document["cluster"] = {"gpu": key, "gpus_per_host": per_host, "hosts": hosts}
     for topic in _CLUSTER_TOPICS:
         notes.questions.pop(topic, None)
+    notes.assumptions = [note for note in notes.assumptions if note not in guessed]
     notes.assume(f"{hosts} hosts of {per_host} {key}: as the language model reads the text")
 
 
@@ -97,12 +100,14 @@ def _fill(document: Json, notes: Notes, field: str, place: tuple[str, ...], valu
     at = document
     for part in place[:-1]:
         at = at.setdefault(part, {})
-    if place[-1] in at and field not in asked and not _is_default(notes, field):
+    guessed = [note for note in notes.assumptions if f" read as {field} " in note and LEARNED in note]
+    if place[-1] in at and field not in asked and not guessed and not _is_default(notes, field):
         return False
     if isinstance(value, int | float) and not _grounded(float(value), said):
         notes.assume(f"ignored: the language model's {field} {value:g} (the text has no such number)")
         return False
     at[place[-1]] = value
+    notes.assumptions = [note for note in notes.assumptions if note not in guessed]
     for topic in [topic for topic in notes.questions if _TOPICS.get(topic, topic) == field]:
         del notes.questions[topic]
     notes.assume(f"{field} {value}: as the language model reads the text")

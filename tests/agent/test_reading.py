@@ -12,6 +12,7 @@ from agent.deps import default_deps
 from agent.graph import run_sync
 from agent.recordings import read_recording
 from agent.settings import LlmSettings
+from agent.understand import understand
 from agent.understand.reading import reading_of, with_reading
 from agent.wire import WireReading
 from strategy.result import Result
@@ -41,6 +42,17 @@ def test_a_text_that_the_patterns_read_whole_is_not_sent_anywhere() -> None:
         result = run_sync(TEXT, default_deps(llm))
 
     assert (result.usage.calls, result.attempts[0].outcome) == (1, "refused")
+
+
+def test_a_language_model_is_believed_before_what_is_learned_from_labelled_texts() -> None:
+    text = "Llama 3.1 70B on 8 H100, 3000 odd pieces come and 250 go"
+    alone = understand(text)
+    found = with_reading(text, reading(isl=250, osl=3000))
+
+    assert any("learned from labelled texts" in one for one in alone.assumptions)
+    assert found.request is not None
+    assert (found.request.workload.isl, found.request.workload.osl) == (250, 3000)
+    assert not any("learned from labelled texts" in one for one in found.assumptions)
 
 
 def test_values_of_the_model_fill_what_the_patterns_left_open_and_are_assumptions() -> None:
