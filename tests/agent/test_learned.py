@@ -160,3 +160,26 @@ def test_roles_of_a_number_add_up() -> None:
     chances = opinion("2000 in, 300 out, 5 rps, 2x8 H100, 40 ms TPOT").chances
 
     assert all(abs(sum(row) - 1) < 1e-9 for row in itertools.islice(chances, 20))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "10k daily users",
+        "the worst minute had 1,800 of them",
+        "36,000 calls every hour",
+        "our cluster was built around 2019",
+    ],
+)
+def test_times_people_and_years_are_no_lengths_and_no_requests_in_flight(told: str) -> None:
+    found = understand(f"Llama 3.1 70B on 8 H100, {told}")
+
+    assert found.request is not None
+    workload = found.request.workload
+    assert (workload.isl, workload.osl, workload.concurrency) == (4096, 512, None)
+
+
+def test_a_contradiction_is_asked_about_and_not_guessed_away() -> None:
+    assert "2 values for GPUs" in (
+        understand("Llama 3.1 8B on 16 H100. There are 8 H100, 1k in 200 out").question or ""
+    )
