@@ -40,6 +40,8 @@ FILES = (
     "understanding_unseen_22.yaml",
     "understanding_unseen_23.yaml",
     "understanding_unseen_24.yaml",
+    "understanding_unseen_25.yaml",
+    "understanding_unseen_26.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
