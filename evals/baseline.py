@@ -112,7 +112,7 @@ def _text(accepted: Accepted) -> str:
 
 
 def _short(value: Any) -> str:
-    return json.dumps(_whole(value), separators=(",", ":"))
+    return json.dumps(_whole(value), separators=(",", ":"), ensure_ascii=False)
 
 
 def _whole(value: Any) -> Any:

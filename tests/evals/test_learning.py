@@ -30,8 +30,8 @@ def test_a_number_may_be_what_it_equals() -> None:
     assert may.any(axis=1).all()
 
 
-def test_the_shipped_weights_are_those_of_the_labelled_texts() -> None:
-    """Not fitted again here, which takes minutes: weights of other texts, or of other signs, would read far less of a set that is theirs."""
+def test_the_shipped_weights_read_a_set_that_they_were_fitted_on() -> None:
+    """Not fitted again here, which takes minutes: weights of other signs would read far less of it. Sets that came later go unnoticed."""
     pairs = [(opinion_of(t.page), field, t.says[field]) for t in labelled([SET]) for field in FIELDS if field in t.says]
     right = sum(reads(opinion, field, expected) for opinion, field, expected in pairs)
 
