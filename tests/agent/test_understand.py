@@ -114,8 +114,8 @@ def test_any_tail_gives_a_request_or_a_question(tail: str) -> None:
 
 
 def test_texts_that_were_written_by_hand_and_kept_apart_are_understood_field_by_field() -> None:
-    """Every third of them: all are read by the suite, which `tests/evals/test_baseline.py` runs against its accepted scores."""
-    outputs = {sample.input: judged(understand(sample.input), sample.target) for sample in list(samples())[::3]}
+    """Every tenth of them: all are read by the suite, which `tests/evals/test_baseline.py` runs against its accepted scores."""
+    outputs = {sample.input: judged(understand(sample.input), sample.target) for sample in list(samples())[::10]}
     total = sum(output["fields"] for output in outputs.values())
     wrong = {text: output["wrong"] for text, output in outputs.items() if output["wrong"]}
 
