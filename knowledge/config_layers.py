@@ -136,6 +136,11 @@ def _layer_kinds(fields: Fields, num_layers: int) -> list[str]:
         return ["full" if (layer + 1) % every == 0 else "linear" for layer in range(num_layers)]
     if fields.model_type in ("llama4", "llama4_text"):
         return _llama4_kinds(fields, num_layers)
+    if fields.model_type == "gpt_neo":
+        listed = fields.values.get("attention_layers")
+        if not isinstance(listed, list):
+            raise fields.error("attention_layers", "is missing: it says which layers see a window only")
+        return [_kind_of(fields, kind) for kind in _per_layer(fields, "attention_layers", listed, num_layers)]
     if not _has_sliding_window(fields):
         return ["full"] * num_layers
     return _patterned_kinds(fields, num_layers)

@@ -1,10 +1,12 @@
 """Which architectures the domain can hold, and a clear refusal for the rest.
 
-The domain is a decoder of equal attention blocks (GQA or MLA) with gated FFNs, dense or MoE. Planning anything else as if it
+The domain is a decoder of equal attention blocks (GQA or MLA) with FFNs of three matrices or two, or gated experts. Planning anything else as if it
 were that would give wrong weights, wrong KV bytes and an illegal split, so it is refused with the field that says so.
 """
 
+from knowledge.config_families import ffn_is_gated, has_learned_positions, runs_in_parallel, ungated_activation
 from knowledge.config_fields import Fields, shorten
+from knowledge.config_layers import EXPERTS
 
 _MODELLED = "of recurrent layers only the gated delta net of Qwen3-Next and Qwen3.5 is modelled"
 _RECURRENT = f"marks layers with a recurrent state in place of a KV cache; {_MODELLED}"
@@ -42,6 +44,7 @@ _REFUSED_FIELDS: dict[str, str] = {
     "routed_expert_hidden_size": "runs the routed experts in a latent space of another width",
     "altup_num_inputs": "keeps several residual streams",
     "cross_attention_layers": "adds layers that attend to images; only self-attention layers are planned",
+    "apply_residual_connection_post_layernorm": "takes the residual stream from behind a norm; only residuals from before it are planned",
     "is_encoder_decoder": "marks an encoder-decoder; only decoders are planned",
 }
 _STATE_SPACE_FIELDS = (
@@ -52,38 +55,7 @@ _STATE_SPACE_FIELDS = (
     "mamba_n_heads",
     "mamba_d_ssm",
 )
-_UNGATED_TYPES = frozenset(
-    [
-        "gpt2",
-        "gpt_neo",
-        "gpt_neox",
-        "gptj",
-        "opt",
-        "bloom",
-        "mpt",
-        "falcon",
-        "RefinedWeb",
-        "RefinedWebModel",
-        "phi",
-        "starcoder2",
-        "gpt_bigcode",
-        "nemotron",
-        "persimmon",
-        "codegen",
-        "arcee",
-        "apertus",
-        "xglm",
-        "bert",
-        "roberta",
-        "distilbert",
-        "xlm-roberta",
-        "vit",
-        "clip",
-        "whisper",
-        "t5",
-    ]
-)
-_UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})
+_NO_DECODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "vit", "clip", "whisper", "t5"})
 _APPROXIMATIONS: dict[str, str] = {
     "index_topk": "sparse attention (index_topk) is priced as full attention and its indexer is left out",
     "sparse_attention_config": "block-sparse attention is priced as full attention and its indexer is left out",
@@ -101,7 +73,7 @@ def refuse_unsupported(fields: Fields) -> None:
             if fields.values.get(name):
                 raise fields.error(name, f"= {shorten(fields.values[name])} {_STATE_SPACE}")
     _refuse_linear_layers(fields)
-    _refuse_ungated(fields)
+    _refuse_ffn(fields)
 
 
 def approximations(fields: Fields) -> list[str]:
@@ -114,6 +86,8 @@ def approximations(fields: Fields) -> list[str]:
     parallel = any(fields.values.get(name) is True for name in ("use_parallel_residual", "parallel_attn"))
     if parallel or fields.model_type.startswith("cohere"):
         found.append("attention and FFN run in parallel in this model; they are planned one after the other")
+    if has_learned_positions(fields):
+        found.append("the table of learned positions is left out of the weights")
     return found
 
 
@@ -124,11 +98,15 @@ def _refuse_linear_layers(fields: Fields) -> None:
         raise fields.error("attn_type_list", f"= {shorten(kinds)} {_LIGHTNING}")
 
 
-def _refuse_ungated(fields: Fields) -> None:
-    if fields.model_type in _UNGATED_TYPES:
-        problem = f"= {fields.model_type!r} has an FFN of two matrices (or is no decoder); only gated FFNs are planned"
+def _refuse_ffn(fields: Fields) -> None:
+    """Types that generate no text, and layers that the FFN is not a block of its own in."""
+    kind = fields.model_type
+    if kind in _NO_DECODERS:
+        raise fields.error("model_type", f"= {kind!r} is no decoder; only decoders are planned")
+    if not ffn_is_gated(fields) and runs_in_parallel(fields):
+        problem = f"= {kind!r} has attention and FFN side by side in a layer, summed at once; with an FFN of two matrices that is not modelled"
         raise fields.error("model_type", problem)
-    for name in ("hidden_act", "mlp_hidden_act", "activation_function"):
-        if str(fields.values.get(name)) in _UNGATED_ACTIVATIONS:
-            problem = f"= {fields.values[name]!r} means an FFN of two matrices; only gated FFNs are planned"
-            raise fields.error(name, problem)
+    name = ungated_activation(fields)
+    if name is not None and fields.get(*EXPERTS):
+        problem = f"= {fields.values[name]!r} means experts of two matrices; only gated experts are planned"
+        raise fields.error(name, problem)

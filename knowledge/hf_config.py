@@ -9,6 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from knowledge.config_families import (
+    default_ffn_width,
+    ffn_is_gated,
+    has_one_kv_head,
+    is_tied_by_default,
+    refuse_projected_embeddings,
+)
 from knowledge.config_fields import MAX_FIELD, Fields, shorten
 from knowledge.config_layers import EXPERTS, attention_window, dense_layers, linear_attention
 from knowledge.config_quantisation import read_checkpoint
@@ -18,12 +25,13 @@ from strategy.model import Attention, GqaAttention, MlaAttention, ModelSpec, Moe
 
 MAX_LAYERS = 4096
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
-_HIDDEN = ("hidden_size", "d_model", "n_embd", "dim")
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_HIDDEN = ("hidden_size", "d_model", "n_embd", "n_embed", "dim")
+_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 _KV_HEADS = (
     "num_key_value_heads",
     "num_kv_heads",
     "kv_n_heads",
+    "n_head_kv",
     "n_kv_heads",
     "multi_query_group_num",
     "num_attention_groups",
@@ -43,7 +51,7 @@ _TOP_K = (
     "experts_per_token",
     "num_selected_experts",
 )
-_FFN = ("intermediate_size", "ffn_hidden_size", "hidden_dim", "n_inner")
+_FFN = ("intermediate_size", "ffn_hidden_size", "hidden_dim", "n_inner", "ffn_dim")
 _DENSE_FFN = ("intermediate_size_mlp", "dense_intermediate_size")
 _EXPERT_FFN = ("moe_intermediate_size", "expert_intermediate_size", "expert_hidden_dim", "moe_ffn_hidden_size")
 _SHARED_FFN = (
@@ -54,9 +62,25 @@ _SHARED_FFN = (
 )
 _SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 _QK_NORM_FLAGS = ("use_qk_norm", "qk_layernorm", "qk_norm")
-_QK_NORM_TYPES = ("qwen3", "gemma3", "olmo2", "olmo3", "olmoe", "dots1", "exaone4", "step3p", "afmoe")
+_QK_NORM_TYPES = (
+    "apertus",
+    "persimmon",
+    "qwen3",
+    "gemma3",
+    "olmo2",
+    "olmo3",
+    "olmoe",
+    "dots1",
+    "exaone4",
+    "step3p",
+    "afmoe",
+)
 _TIED_TYPES = ("gemma", "cohere", "command")
 _FAMILY_DEFAULTS: dict[str, dict[str, int]] = {
+    "bloom": {"seq_length": 2048},
+    "falcon": {"max_position_embeddings": 2048},
+    "RefinedWeb": {"max_position_embeddings": 2048},
+    "RefinedWebModel": {"max_position_embeddings": 2048},
     "gemma3_text": {"vocab_size": 262_208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256},
 }
 """Fields that published files leave to the defaults of transformers' configuration class."""
@@ -87,6 +111,7 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
     if num_layers > MAX_LAYERS:
         raise fields.error(_LAYERS[0], f"= {num_layers} is above the limit of {MAX_LAYERS} layers")
     hidden_size = fields.required(*_HIDDEN)
+    refuse_projected_embeddings(fields, hidden_size)
     positions = _positions(fields)
     attention = _attention(fields, hidden_size)
     moe = _moe(fields)
@@ -101,7 +126,8 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         num_layers=num_layers,
         vocab_size=fields.required(*_VOCAB),
         attention=attention,
-        intermediate_size=_dense_width(fields) if moe is None or dense else None,
+        intermediate_size=_dense_width(fields, hidden_size) if moe is None or dense else None,
+        ffn_gated=ffn_is_gated(fields),
         moe=moe,
         dense_layers=dense,
         window=attention_window(fields, num_layers, positions),
@@ -143,7 +169,7 @@ def _attention(fields: Fields, hidden_size: int) -> Attention:
     value_dim = fields.integer("v_head_dim")
     if value_dim not in (None, head_dim):
         raise fields.error("v_head_dim", f"= {value_dim} differs from head_dim={head_dim}; K and V heads must be equal")
-    kv_heads = fields.integer(*_KV_HEADS) or heads
+    kv_heads = 1 if has_one_kv_head(fields) else fields.integer(*_KV_HEADS) or heads
     if heads % kv_heads:
         raise fields.error(_KV_HEADS[0], f"= {kv_heads} does not divide {heads} attention heads")
     return GqaAttention(num_heads=heads, num_kv_heads=kv_heads, head_dim=head_dim, qk_norm=_qk_norm(fields))
@@ -192,16 +218,17 @@ def _shared_width(fields: Fields, expert_width: int) -> int:
     return (fields.integer(*_SHARED_COUNT, minimum=0) or 0) * expert_width
 
 
-def _dense_width(fields: Fields) -> int:
+def _dense_width(fields: Fields, hidden_size: int) -> int:
     """Width of the dense FFN; the first Qwen counts gate and up together."""
-    width = fields.integer(*_DENSE_FFN) or fields.required(*_FFN)
+    given = fields.integer(*_DENSE_FFN, *_FFN)
+    width = given or default_ffn_width(fields, hidden_size) or fields.required(*_FFN)
     return width // 2 if fields.model_type == "qwen" else width
 
 
 def _tied(fields: Fields) -> bool:
     flag = fields.shared("tie_word_embeddings")
     if flag is None:
-        return fields.model_type.startswith(_TIED_TYPES)
+        return fields.model_type.startswith(_TIED_TYPES) or is_tied_by_default(fields)
     if not isinstance(flag, bool):
         raise fields.error("tie_word_embeddings", f"must be true or false, not {shorten(flag)}")
     return flag

@@ -78,7 +78,7 @@ class Norm(Node):
 
 
 class Activation(Node):
-    """SwiGLU: the first half of the features gates the second."""
+    """The first half of the features gates the second (SwiGLU); after `up`, which no gate accompanies, each feature for itself (GELU, squared ReLU)."""
 
     op: Literal["activation"]
 

@@ -16,7 +16,7 @@ from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
 from strategy.model import ModelSpec, WeightClass
-from strategy.ops import attention_weights, linear_weights, recurrence_parameters
+from strategy.ops import DENSE_FFN_FIRST, attention_weights, dense_ffn_matrices, linear_weights, recurrence_parameters
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Engine, Precision, Problem
@@ -126,7 +126,8 @@ def linear_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> f
 def _dense_ffn_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
     gathered = pool.dense_ffn == "gathered" and pool.attention.dp_size > 1
     width = split_size(model.intermediate_size or 0, pool.width if gathered else pool.attention.tp_size)
-    return 3 * model.hidden_size * width * weight_bytes_per_element(model, precision, "dense_ffn")
+    matrices = dense_ffn_matrices(model)
+    return matrices * model.hidden_size * width * weight_bytes_per_element(model, precision, "dense_ffn")
 
 
 def _moe_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
@@ -178,7 +179,8 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
         model, precision, pool.model_copy(update={"attention": AttentionMesh(), "dense_ffn": "local"})
     )
     repeated = np.zeros(model.num_layers)
-    shares = {block.name: sum(_ffn_share(node) for node in block.nodes) for block in dag.blocks}
+    down = 1 / dense_ffn_matrices(model)
+    shares = {block.name: sum(_ffn_share(node, down) for node in block.nodes) for block in dag.blocks}
     for phase in pool.phases:
         for stamp in dag.branch(phase).layers:
             held = repeated[slice(*stamp.range)]
@@ -187,11 +189,11 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
     return [float(repeated[start:end].sum() * beyond) for start, end in pool.stages]
 
 
-def _ffn_share(node: AnyNode) -> float:
-    """Share of a dense FFN's weights that a node keeps whole on every rank."""
+def _ffn_share(node: AnyNode, down: float) -> float:
+    """Share of a dense FFN's weights that a node keeps whole on every rank, `down` being that of its last matrix."""
     if not isinstance(node, Linear) or node.split != "replicated":
         return 0.0
-    return {"gate_up": 2 / 3, "down": 1 / 3}.get(node.weight, 0.0)
+    return 1 - down if node.weight in DENSE_FFN_FIRST else down if node.weight == "down" else 0.0
 
 
 def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightClass, ranks: int) -> float:

@@ -152,6 +152,8 @@ class ModelSpec(Frozen):
     attention: Attention
     intermediate_size: Size | None
     """Width of the dense FFN; None when every layer is MoE."""
+    ffn_gated: bool = True
+    """Whether the dense FFN has three matrices, one of which gates another (SwiGLU, GeGLU), or two: up and down. Experts are gated."""
     moe: Moe | None = None
     dense_layers: tuple[Count, ...] = ()
     """Layers of an MoE model that have a dense FFN."""
@@ -179,6 +181,10 @@ class ModelSpec(Frozen):
         has_dense = self.moe is None or bool(self.dense_layers)
         if has_dense and self.intermediate_size is None:
             raise ValueError("intermediate_size is needed: some layers have a dense FFN")
+        if self.moe is not None and not self.ffn_gated:
+            raise ValueError(
+                "ffn_gated must be true beside moe: experts are gated FFNs, and so are the dense ones beside them"
+            )
         if self.moe is not None and self.moe.top_k > self.moe.num_experts:
             raise ValueError(f"top_k={self.moe.top_k} exceeds num_experts={self.moe.num_experts}")
         attention = self.attention

@@ -30,6 +30,9 @@ Dim = Literal["tokens", "heads", "hidden", "vocab", "partials"]
 Role = Literal["dispatch", "combine", "scatter_heads", "gather_heads"]
 
 OPS: tuple[Op, ...] = (*get_args(ComputeOp), *get_args(CommunicationOp), *get_args(ControlOp))
+DENSE_FFN_FIRST: frozenset[str] = frozenset({"gate_up", "up"})
+"""What opens a dense FFN: gate and up as one matrix, or up alone where nothing gates it."""
+DENSE_FFN: frozenset[str] = DENSE_FFN_FIRST | {"down"}
 COLLECTIVES: frozenset[str] = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"})
 
 
@@ -118,14 +121,24 @@ def recurrence_parameters(net: GatedDeltaNet) -> int:
     return net.conv_channels * net.conv_kernel + 2 * net.num_value_heads + net.value_head_dim
 
 
+def dense_ffn_first(model: ModelSpec) -> str:
+    """The weight that opens the dense FFN of this model."""
+    return "gate_up" if model.ffn_gated else "up"
+
+
+def dense_ffn_matrices(model: ModelSpec) -> int:
+    """Matrices of hidden size x width in a dense FFN."""
+    return 3 if model.ffn_gated else 2
+
+
 def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     """Weights of the FFN blocks, dense and MoE, without the routed experts and the router."""
     h = model.hidden_size
     found = [_vector("ffn_norm", h)]
     if model.intermediate_size is not None:
-        f = model.intermediate_size
+        f, first = model.intermediate_size, dense_ffn_first(model)
         found += [
-            WeightSpec("gate_up", "dense_ffn", h, 2 * f, ("column", "replicated")),
+            WeightSpec(first, "dense_ffn", h, 2 * f if model.ffn_gated else f, ("column", "replicated")),
             WeightSpec("down", "dense_ffn", f, h, ("row", "replicated")),
         ]
     if model.moe is not None and model.moe.shared_intermediate_size:

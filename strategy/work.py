@@ -37,7 +37,7 @@ from strategy.dag import (
 )
 from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import GatedDeltaNet, ModelSpec, Moe, WeightClass
-from strategy.ops import WeightSpec, model_weights
+from strategy.ops import DENSE_FFN, WeightSpec, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision
 from strategy.strategy import DispatchMode, Phase, Pool
@@ -332,7 +332,7 @@ def split_ranks(node: Linear, pool: Pool, sizes: Mapping[Axis, Quantity]) -> Qua
     """Ranks that split the weight of `node`: tp, or the whole stage for what gathers its tokens there."""
     if node.split == "replicated":
         return 1
-    gathered = (pool.dense_ffn == "gathered" and node.weight in {"gate_up", "down"}) or (
+    gathered = (pool.dense_ffn == "gathered" and node.weight in DENSE_FFN) or (
         pool.lm_head == "gathered" and node.weight == "lm_head"
     )
     return sizes["stage"] if gathered and pool.attention.dp_size > 1 else sizes["tp"]
@@ -375,8 +375,8 @@ def _absorbed(node: Linear, ctx: WorkContext, main: Flow) -> Work:
 
 def _activation(at: Visit) -> Work:
     ctx, main = at.ctx, at.main
-    out = ctx.flow(main.width / 2, main)
-    return Work(out, io_bytes=3 * ctx.bytes_of(out))
+    out = ctx.flow(main.width / 2 if ctx.model.ffn_gated else main.width, main)
+    return Work(out, io_bytes=(3 if ctx.model.ffn_gated else 2) * ctx.bytes_of(out))
 
 
 def _add(at: Visit) -> Work:

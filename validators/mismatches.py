@@ -6,7 +6,7 @@ elsewhere than the op needs).
 
 from collections.abc import Container, Iterator
 
-from strategy.ops import model_weights
+from strategy.ops import DENSE_FFN_FIRST, model_weights
 from validators.registry import Hit
 from validators.subject import Subject
 from validators.typing_pass import CONTENT_WORDS, Mismatch
@@ -138,8 +138,8 @@ def _code_of_shard_at_linear(m: Mismatch) -> str:
         return "TP010"
     if m.letter != "T":
         return "DG011"
-    if m.axis in _REPLICA_AXES and m.weight in ("gate_up", "lm_head"):
-        return "DA007" if m.weight == "gate_up" else "DA008"
+    if m.axis in _REPLICA_AXES and m.weight in {*DENSE_FFN_FIRST, "lm_head"}:
+        return "DA008" if m.weight == "lm_head" else "DA007"
     return "SP012" if m.weight == "lm_head" else "SP003"
 
 

@@ -4,6 +4,7 @@ from strategy.build.site import Site, Writer, all_tokens, complete, normed, own_
 from strategy.dag import Block
 from strategy.mesh import Axis
 from strategy.model import FfnKind
+from strategy.ops import dense_ffn_first
 
 
 def ffn_name(kind: FfnKind) -> str:
@@ -18,16 +19,16 @@ def ffn_block(site: Site, kind: FfnKind) -> Block:
     return _ffn_gathered(site) if site.coordinated and site.pool.dense_ffn == "gathered" else _ffn_local(site)
 
 
-def _mlp(w: Writer, source: str, splits: tuple[str, str], prefix: str = "") -> str:
-    """Gate and up, activation, down."""
-    gate_up = w.linear(f"{prefix}gate_up", source, f"{prefix}gate_up", splits[0])
-    act = w.add(f"{prefix}act", "activation", [gate_up])
+def _mlp(w: Writer, source: str, first: str, splits: tuple[str, str], prefix: str = "") -> str:
+    """Gate and up (or up alone), activation, down."""
+    opened = w.linear(f"{prefix}{first}", source, f"{prefix}{first}", splits[0])
+    act = w.add(f"{prefix}act", "activation", [opened])
     return w.linear(f"{prefix}down", act, f"{prefix}down", splits[1])
 
 
 def _ffn_local(site: Site) -> Block:
     w = Writer()
-    out = complete(w, site, _mlp(w, normed(w, site, "ffn_norm"), ("column", "row")))
+    out = complete(w, site, _mlp(w, normed(w, site, "ffn_norm"), dense_ffn_first(site.model), ("column", "row")))
     return w.block("ffn", w.add("add", "add", ["in", out]))
 
 
@@ -36,7 +37,8 @@ def _ffn_gathered(site: Site) -> Block:
     w = Writer()
     tokens = own_tokens(w, site, w.add("norm", "norm", ["in"], weight="ffn_norm"))
     gathered = w.add("gather", "all_gather", [tokens], axis="stage", dim="tokens")
-    out = w.add("scatter", "reduce_scatter", [_mlp(w, gathered, ("column", "row"))], axis="stage", dim="tokens")
+    partial = _mlp(w, gathered, dense_ffn_first(site.model), ("column", "row"))
+    out = w.add("scatter", "reduce_scatter", [partial], axis="stage", dim="tokens")
     return w.block("ffn", w.add("add", "add", ["in", all_tokens(w, site, out)]))
 
 
@@ -116,5 +118,5 @@ def _merge_shared(w: Writer, site: Site, source: str, routed: str, splits: tuple
     moe = site.model.moe
     if moe is None or not moe.shared_intermediate_size:
         return routed
-    shared = _mlp(w, source, splits, prefix="shared_")
+    shared = _mlp(w, source, "gate_up", splits, prefix="shared_")
     return w.add("merge", "add", [routed, shared])

@@ -142,8 +142,10 @@ def _normed_part(site: Site, name: str, x: Tensor) -> tuple[Floats | None, Float
     return None, data[..., :latent], data[..., latent:]
 
 
-def _activation(_site: Site, _node: Activation, arrived: Arrived) -> Value:
+def _activation(site: Site, _node: Activation, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
+    if not site.model.ffn_gated:
+        return Tensor(gelu(x.data), x.rows, "activation")
     half = whole(x.width, 2, "features of gate and up")
     return Tensor(silu(x.data[..., :half]) * x.data[..., half:], x.rows, "activation")
 
@@ -151,6 +153,11 @@ def _activation(_site: Site, _node: Activation, arrived: Arrived) -> Value:
 def silu(x: Floats) -> Floats:
     """The gate of SwiGLU: x times sigmoid(x)."""
     return np.asarray(x / (1.0 + np.exp(-x)))
+
+
+def gelu(x: Floats) -> Floats:
+    """What stands for the activations of FFNs without a gate: x times the normal distribution function, by its sigmoid."""
+    return np.asarray(x / (1.0 + np.exp(-1.702 * x)))
 
 
 def _add(_site: Site, _node: Add, arrived: Arrived) -> Value:

@@ -168,7 +168,10 @@ class _Transformer:
         return q, np.concatenate([up[..., :n], key_rope], axis=-1), up[..., n:]
 
     def dense(self, layer: int, x: Floats) -> Floats:
-        return self.times("down", layer, _swiglu(self.times("gate_up", layer, x)))
+        if self.model.ffn_gated:
+            return self.times("down", layer, _swiglu(self.times("gate_up", layer, x)))
+        up = self.times("up", layer, x)
+        return self.times("down", layer, np.asarray(up * (0.5 + 0.5 * np.tanh(0.851 * up))))
 
     def moe(self, layer: int, x: Floats) -> Floats:
         moe = self.model.moe

@@ -9,11 +9,12 @@ from strategy.execute.values import Floats, Heads, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
 from strategy.model import GatedDeltaNet, GqaAttention, ModelSpec
+from strategy.ops import DENSE_FFN
 from strategy.strategy import Phase
 
 HALVES = ("gate_up", "shared_gate_up")
 QUERIES = ("q", "q_b", "w_uk", "w_uv")
-COLUMNS = (*QUERIES, "kv_b", "qkv", "linear_in", "gate_up", "shared_gate_up", "lm_head")
+COLUMNS = (*QUERIES, "kv_b", "qkv", "linear_in", "gate_up", "up", "shared_gate_up", "lm_head")
 ROWS = ("attention_out", "linear_out", "down", "shared_down")
 """First matrices of a pair are cut by columns, second ones by rows; every other weight is whole everywhere."""
 HEADS_INSIDE = (*QUERIES, "kv_b", "qkv", "attention_out")
@@ -43,7 +44,7 @@ class Shards:
         """
         pool = self.ranks.pool
         gathered = pool.attention.dp_size > 1
-        if name in ("gate_up", "down") and gathered and pool.dense_ffn == "gathered":
+        if name in DENSE_FFN and gathered and pool.dense_ffn == "gathered":
             return ("stage",)
         if name == "lm_head" and gathered and pool.lm_head == "gathered":
             return ("stage",)
@@ -172,7 +173,7 @@ class Shards:
                 raise RunError(f"{k} KV heads neither split over {parts} ranks nor repeat evenly on them")
         if name in ("linear_in", "linear_out") and self._real.linear is not None:
             whole(self._real.linear.num_key_heads, parts, f"key heads of `{name}`")
-        if name in ("gate_up", "down"):
+        if name in DENSE_FFN:
             whole(self._real.intermediate_size or 0, parts, f"columns of `{name}`")
         if name in ("shared_gate_up", "shared_down") and self._real.moe is not None:
             whole(self._real.moe.shared_intermediate_size, parts, f"columns of `{name}`")

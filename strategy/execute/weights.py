@@ -113,7 +113,9 @@ def _layer_shapes(model: ModelSpec, mixer: str, ffn: str) -> dict[str, tuple[int
     mixing = _linear_shapes(model) if mixer == "linear" else _attention_shapes(model)
     shapes: dict[str, tuple[int, ...]] = {"attention_norm": (h,), "ffn_norm": (h,), **mixing}
     if ffn == "dense" and model.intermediate_size is not None:
-        shapes |= {"gate_up": (h, 2 * model.intermediate_size), "down": (model.intermediate_size, h)}
+        f = model.intermediate_size
+        shapes |= {"gate_up": (h, 2 * f)} if model.ffn_gated else {"up": (h, f)}
+        shapes["down"] = (f, h)
     if ffn == "moe" and model.moe is not None:
         experts, m, shared = (
             model.moe.num_experts,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from strategy.ops import DENSE_FFN_FIRST
 from strategy.placement import refine
 from validators.block_graph import phases_of
 from validators.examples import dense, edit_node
@@ -39,7 +40,7 @@ def _repeated(subject: Subject) -> Iterator[Hit]:
     """Dense FFNs that are whole on every rank, and not because each rank has tokens of its own (moe_dense_tp_size=1 of SGLang)."""
     for place in subject.places:
         node = place.node
-        if node.op != "linear" or node.weight != "gate_up" or node.split != "replicated":
+        if node.op != "linear" or node.weight not in DENSE_FFN_FIRST or node.split != "replicated":
             continue
         for phase in phases_of(subject, place.block.name):
             digits = refine(subject.dag.strategy.pool_for(phase))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from strategy.dag import AnyNode, Block, Linear, Norm
 from strategy.mesh import Axis
 from strategy.model import FfnKind, MixerKind, ModelSpec
-from strategy.ops import WeightSpec, model_weights
+from strategy.ops import DENSE_FFN, WeightSpec, model_weights
 from strategy.placement import WORDS, Digits, Letter, Placement
 from strategy.strategy import Phase, Pool
 from validators.subject import Subject
@@ -153,7 +153,7 @@ class Site:
     def split_axis(self, weight: str) -> Axis:
         """The axis over which a column or row split of `weight` goes."""
         gathered = self.pool.attention.dp_size > 1 and (
-            (self.pool.dense_ffn == "gathered" and weight in ("gate_up", "down")) or (self.pool.lm_head == "gathered" and weight == "lm_head")
+            (self.pool.dense_ffn == "gathered" and weight in DENSE_FFN) or (self.pool.lm_head == "gathered" and weight == "lm_head")
         )  # fmt: skip
         return "stage" if gathered else "tp"
 

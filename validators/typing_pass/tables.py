@@ -16,6 +16,7 @@ LINEAR: dict[str, tuple[str, str, str]] = {
     "linear_in": ("normed:attention_norm", "linear_in", ""),
     "linear_out": ("linear_context", "delta", "attention"),
     "gate_up": ("normed:ffn_norm", "gate_up", ""),
+    "up": ("normed:ffn_norm", "up", ""),
     "down": ("activated", "delta", "ffn"),
     "shared_gate_up": ("normed:ffn_norm", "shared_gate_up", ""),
     "shared_down": ("shared_activated", "delta", "shared experts"),
@@ -38,9 +39,9 @@ INNER_NORMS: dict[str, tuple[frozenset[str], str]] = {
     "q_a_norm": (frozenset({"qkv_a"}), "q_latent"),
     "kv_a_norm": (frozenset({"qkv_a", "kv_a"}), "latent"),
 }
-ACTIVATIONS = {"gate_up": "activated", "shared_gate_up": "shared_activated"}
+ACTIVATIONS = {"gate_up": "activated", "up": "activated", "shared_gate_up": "shared_activated"}
 
 
 FEATURE_DIMS = {"logits": "vocab", "qkv": "heads", "query": "heads", "context": "heads", "absorbed_query": "heads", "latent_context": "heads",
                 "linear_in": "nothing that is gathered", "linear_context": "heads",
-                "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip
+                "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip

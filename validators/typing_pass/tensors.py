@@ -42,7 +42,7 @@ class Mismatch:
 Content = str
 """One of: ids, normed:<weight>, qkv, qkv_a, kv_a, latent, query, absorbed_query, expanded_kv, kv_state, context, latent_context,
 linear_in, linear_context,
-gate_up, activated, shared_gate_up, shared_activated, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
+gate_up, up, activated, shared_gate_up, shared_activated, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
 `delta` carry their parts beside."""
 
 
@@ -103,6 +103,7 @@ CONTENT_WORDS = {
     "linear_in": "the projection of a recurrence",
     "linear_context": "the output of the recurrence per head",
     "gate_up": "gate and up",
+    "up": "the up projection",
     "activated": "activated features",
     "shared_gate_up": "gate and up of the shared experts",
     "shared_activated": "activated features of the shared experts",
