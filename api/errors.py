@@ -19,6 +19,7 @@ from strategy.errors import (
     MeshwrightError,
     ProposalError,
     UnknownNameError,
+    UnplannableModelError,
     UnreadableError,
     plainly,
 )
@@ -96,6 +97,7 @@ STATUS: dict[type[MeshwrightError], HTTPStatus] = {
     MeshwrightError: HTTPStatus.INTERNAL_SERVER_ERROR,
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnplannableModelError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnreadableError: HTTPStatus.BAD_REQUEST,
     ShapeError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyError: HTTPStatus.BAD_REQUEST,

@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 from api.errors import MissingResourceError, shape_error
 from api.settings import Settings
 from strategy.dag import Dag
-from strategy.errors import InputError, UnknownNameError
+from strategy.errors import InputError, UnknownNameError, UnplannableModelError
 from strategy.model import ModelSpec
 from strategy.request import Problem, Request
 from strategy.result import Estimate, Finding, PeerEstimate, Proof, Result
@@ -413,7 +413,7 @@ def catalog_record(kind: Kind, name: str) -> dict[str, Any]:
 
     try:
         found = find_model(name) if kind == "models" else find_gpu(name)
-    except UnknownNameError as error:
+    except (UnknownNameError, UnplannableModelError) as error:
         raise MissingResourceError(str(error), hint=error.hint) from None
     return found.model_dump(mode="json")
 

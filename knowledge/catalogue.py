@@ -1,7 +1,8 @@
 """The models and GPUs we know, found by any usual spelling of their names.
 
 One file per model in `data/models` (a header and the fields of its `config.json`, read by the same parser that reads a
-user's file), one file for all GPUs. Files are read once, when first asked for.
+user's file; a fine-tune names the record whose fields it has instead), one file for all GPUs, one for models that cannot be
+planned, with the reason. Files are read once, when first asked for.
 """
 
 import difflib
@@ -17,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from knowledge.hf_config import parse_config
-from strategy.errors import InputError, KnowledgeError, UnknownNameError
+from strategy.errors import InputError, KnowledgeError, UnknownNameError, UnplannableModelError
 from strategy.hardware import GpuSpec
 from strategy.model import ModelSpec, Provenance, Status
 from strategy.parameters import active_parameters, parameters
@@ -41,6 +42,21 @@ class Record:
     aliases: tuple[str, ...]
     provenance: Provenance
     config: Mapping[str, Any]
+    like: str | None = None
+    """The record of the model that this one is a fine-tune of, whose `config` it has."""
+
+
+@dataclass(frozen=True)
+class Unplannable:
+    """A model that people name and the domain cannot hold, and why."""
+
+    key: str
+    title: str
+    aliases: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.title} cannot be planned: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,18 @@ def models() -> Mapping[str, Record]:
 
 
 @cache
+def unplannable() -> Mapping[str, Unplannable]:
+    """Every known model that cannot be planned, by key."""
+    entry = _read_yaml(DATA / "unplannable.yaml")
+    return MappingProxyType(
+        {
+            row["key"]: Unplannable(row["key"], row["title"], tuple(row["aliases"]), entry["reasons"][row["because"]])
+            for row in entry["models"]
+        }
+    )
+
+
+@cache
 def gpus() -> Mapping[str, GpuSpec]:
     """Every GPU by key, in the order of the file."""
     return MappingProxyType({gpu.key: gpu for gpu, _ in _gpu_records()})
@@ -101,9 +129,17 @@ def gpu_aliases() -> Mapping[str, tuple[str, ...]]:
 def find_model(name: str) -> ModelSpec:
     """The model of this name, alias or Hugging Face id; case and punctuation do not matter.
 
-    Raises `UnknownNameError` with the nearest names.
+    Raises `UnknownNameError` with the nearest names, and `UnplannableModelError` for a model that is known and cannot be planned.
     """
-    return load_model(name if name in _model_files() else _find("model", name, _model_index(), models()))
+    if name in _model_files():
+        return load_model(name)
+    try:
+        return load_model(_find("model", name, _model_index(), models()))
+    except UnknownNameError:
+        key = _look_up(name, _unplannable_index())
+        if key is None:
+            raise
+        raise UnplannableModelError(str(unplannable()[key])) from None
 
 
 def find_gpu(name: str) -> GpuSpec:
@@ -166,7 +202,8 @@ def _record(key: str) -> Record:
     entry = _read_yaml(path)
     try:
         provenance = Provenance.model_validate(entry["provenance"])
-        return Record(path.stem, entry["title"], tuple(entry["aliases"]), provenance, entry["config"])
+        config = _record(entry["like"]).config if "like" in entry else entry["config"]
+        return Record(path.stem, entry["title"], tuple(entry["aliases"]), provenance, config, entry.get("like"))
     except (KeyError, TypeError, ValidationError) as error:
         raise KnowledgeError(f"model file `{path.name}` lacks a header field: {error}") from error
 
@@ -190,6 +227,11 @@ def _model_index() -> Mapping[str, str]:
 
 
 @cache
+def _unplannable_index() -> Mapping[str, str]:
+    return _index((key, (key, one.title, *one.aliases)) for key, one in unplannable().items())
+
+
+@cache
 def _gpu_index() -> Mapping[str, str]:
     aliases = gpu_aliases()
     return _index((key, (key, gpu.name, *aliases[key])) for key, gpu in gpus().items())
@@ -207,12 +249,16 @@ def _index(names: Iterator[tuple[str, Sequence[str]]]) -> Mapping[str, str]:
 
 
 def _find(kind: str, name: str, index: Mapping[str, str], known: Mapping[str, object]) -> str:
-    """The key that `name` means."""
-    name = name[:_MAX_NAME]
-    for form in _forms(name):
-        if key := index.get(form):
-            return key
-    raise UnknownNameError(kind, name, _nearest(name, index, known))
+    """The key that `name` means. Raises `UnknownNameError`."""
+    key = _look_up(name, index)
+    if key is None:
+        raise UnknownNameError(kind, name[:_MAX_NAME], _nearest(name[:_MAX_NAME], index, known))
+    return key
+
+
+def _look_up(name: str, index: Mapping[str, str]) -> str | None:
+    """The key that `name` means, or None."""
+    return next((key for form in _forms(name[:_MAX_NAME]) if (key := index.get(form))), None)
 
 
 def _forms(name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 MeshwrightError
 ├── InputError            the caller gave something that cannot be used (names the place, the value and the allowed ones)
 │   ├── UnknownNameError  a model, GPU, rule or format nobody knows; carries the nearest names
+│   ├── UnplannableModelError  a model that is known and that the domain cannot hold; says why
 │   └── UnreadableError   a document that does not parse; carries line and column
 ├── ProposalError         a proposer could not answer (model unreachable, refused, over budget)
 ├── KnowledgeError        our own data is broken
@@ -34,6 +35,13 @@ class UnknownNameError(InputError):
         hint = f"did you mean {', '.join(f'`{n}`' for n in nearest)}?" if nearest else ""
         super().__init__(f"unknown {kind} `{name[:120]}`", pointer=pointer, hint=hint)
         self.nearest = tuple(nearest)
+
+
+class UnplannableModelError(InputError):
+    """A model that is known and that the domain cannot hold."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="give another model: of this one no plan would be right")
 
 
 class UnreadableError(InputError):

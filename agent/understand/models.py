@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
-from agent.understand.names import Mention, Vocabulary, pieces, simplest
+from agent.understand.names import EVERYDAY, Mention, Vocabulary, pieces, simplest
 from agent.understand.notes import Notes
-from agent.understand.scan import EATEN, Scan, compiled
+from agent.understand.scan import EATEN, SPAN, Scan, compiled
+from knowledge import catalogue
 from strategy.model import Dtype
 
 NICKNAMES = {
@@ -71,14 +73,50 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
         notes.ask("model", f"`{scan.words(mention.span)}` may be {_listed(mention.keys)}: which one?")
     elif single is None:
         single = _by_size(scan, models, notes)
-    if single is None and not choices:
+    if single is None and not choices and not _unplannable(scan, notes):
         _unknown(scan, models, notes)
     return single
 
 
 def named_models(scan: Scan, models: Vocabulary) -> list[Mention]:
     """Places that name models of the catalogue, families told apart by the words around them."""
-    return [_narrowed(m, scan) for m in models.mentions(scan.text) if m.exact or _sure(m, scan)]
+    barred = [mention.span for mention in _unplannable_mentions(scan.text)]
+    found = [m for m in models.mentions(scan.text) if not any(_within(m.span, span) for span in barred)]
+    return [_narrowed(m, scan) for m in found if m.exact or _sure(m, scan)]
+
+
+def _within(span: SPAN, other: SPAN) -> bool:
+    return other[0] <= span[0] and span[1] <= other[1]
+
+
+@cache
+def _unplannable_names() -> Vocabulary:
+    """Names of models that cannot be planned; a bare word and an everyday one with a number (`step 3`) say other things too."""
+    forms = {
+        key: {form for name in (one.title, *one.aliases) for form in (name, name.rpartition("/")[2])}
+        for key, one in catalogue.unplannable().items()
+    }
+    return Vocabulary({key: (form for form in some if _is_name(pieces(form))) for key, some in forms.items()})
+
+
+def _is_name(parts: Sequence[str]) -> bool:
+    return len(parts) > 2 or (len(parts) == 2 and parts[0] not in EVERYDAY)
+
+
+def _unplannable_mentions(text: str) -> list[Mention]:
+    """Places that name a model that cannot be planned, in full."""
+    return [mention for mention in _unplannable_names().mentions(text) if mention.exact]
+
+
+def _unplannable(scan: Scan, notes: Notes) -> bool:
+    """Say why the model that the text names cannot be planned."""
+    for mention in _unplannable_mentions(scan.text)[:1]:
+        name = scan.words(mention.span)
+        _eat(scan, mention, notes)
+        why = catalogue.unplannable()[mention.keys[0]].reason
+        notes.ask("model", f"model `{name}` is not in the catalogue and cannot be planned: {why}. Give another model")
+        return True
+    return False
 
 
 _CHECKPOINT = compiled(r"-(fp8|nvfp4|mxfp4|int4|int8|awq|gptq)$")

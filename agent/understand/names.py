@@ -17,7 +17,7 @@ _QUANTISED = re.compile(r"-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq)")
 _SIZE = re.compile(r"\d{1,4}(?:\.\d)?b")
 _ANOTHER = re.compile(r"[-_ ]?distill|-(?:lite|flash|mini|coder|vl|omni|math|vision)\b", re.IGNORECASE)
 """What makes another model of the one whose name it follows."""
-_EVERYDAY = frozenset({"falcon", "granite", "hermes", "phi", "seed", "step", "yi"})
+EVERYDAY = frozenset({"falcon", "granite", "hermes", "phi", "seed", "step", "yi"})
 """Families whose name alone says other things too: a seed, a step, a colleague."""
 _GOES_ON = re.compile(r"-\w")
 """After a family's name alone: the name of a model of it that is not known."""
@@ -97,7 +97,7 @@ class Vocabulary:
     @property
     def unlike_words(self) -> frozenset[str]:
         """Families that a mistyped word may be meant to be: those that are no everyday words."""
-        return self.families - _EVERYDAY
+        return self.families - EVERYDAY
 
     def mentions(self, text: str) -> list[Mention]:
         """Every place of `text` that names a key, in order and without overlap.
@@ -112,7 +112,7 @@ class Vocabulary:
             if mention is not None:
                 found.append(mention)
             at += max(1, used)
-        named = [mention for mention in found if text[slice(*mention.span)].lower() not in _EVERYDAY]
+        named = [mention for mention in found if text[slice(*mention.span)].lower() not in EVERYDAY]
         return named or [mention for mention in found if len(mention.keys) > 1]
 
     def _at(self, text: str, words: Sequence[Word]) -> tuple[Mention | None, int]:

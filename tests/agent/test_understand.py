@@ -206,3 +206,26 @@ def test_what_others_have_and_what_may_be_used_are_told_apart_in_sentences_of_th
 
     assert request is not None
     assert (request.cluster.hosts, request.cluster.gpus_per_host) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("Falcon-H1-34B on 8 A100 80GB, 1k in, 200 out", "Mamba"),
+        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1 on 2x H200", "per-layer search"),
+        ("plan Gemma 3n E4B on an L4", "residual streams"),
+    ],
+)
+def test_a_model_that_cannot_be_planned_is_answered_with_the_reason(text: str, because: str) -> None:
+    asked = understand(text).question
+
+    assert asked is not None
+    assert "cannot be planned" in asked
+    assert because in asked
+
+
+def test_a_model_that_cannot_be_planned_beside_one_that_can_is_passed_over() -> None:
+    found = understand("We run Jamba 1.5 Large today; plan Llama 3.1 70B on 8x H100 in its place.")
+
+    assert found.request is not None
+    assert found.request.model == "llama-3.1-70b"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from knowledge.catalogue import find_gpu, find_model, gpus, load_model, models, normalise, summaries
-from strategy.errors import UnknownNameError
+from knowledge.catalogue import find_gpu, find_model, gpus, load_model, models, normalise, summaries, unplannable
+from strategy.errors import UnknownNameError, UnplannableModelError
 from strategy.model import ModelSpec
 from strategy.parameters import (
     active_parameters,
@@ -219,6 +219,36 @@ def test_an_unknown_gpu_names_its_nearest_and_nonsense_names_none() -> None:
 
     assert near.value.nearest[0] == "h100-sxm"
     assert nonsense.value.nearest == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "because"),
+    [
+        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1", "per-layer search"),
+        ("MiniMax-M1", "lightning attention"),
+        ("AI21-Jamba-1.5-Large", "Mamba"),
+        ("Llama-3.2-90B-Vision-Instruct", "cross-attention"),
+        ("xai-org/grok-2", "dense FFN beside the routed experts"),
+    ],
+)
+def test_a_model_that_cannot_be_planned_says_why(written: str, because: str) -> None:
+    with pytest.raises(UnplannableModelError, match=because):
+        find_model(written)
+
+
+def test_no_name_is_both_planned_and_not() -> None:
+    for key, one in unplannable().items():
+        for name in (key, one.title, *one.aliases):
+            with pytest.raises(UnplannableModelError):
+                find_model(name)
+
+
+def test_a_fine_tune_has_the_shapes_of_what_it_was_tuned_from() -> None:
+    tuned = {key: record.like for key, record in models().items() if record.like}
+
+    for key, base in tuned.items():
+        assert models()[base].like is None, key
+        assert load_model(key).shape == load_model(base).shape
 
 
 def test_every_model_file_parses_and_says_where_it_comes_from() -> None:
