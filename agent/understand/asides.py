@@ -16,18 +16,25 @@ from agent.understand.scan import EATEN, SPAN, Scan, compiled
 _SENTENCE = re.compile(r"(?:[^.;!?\n]|\.(?=\w))++[.;!?\n]?")
 _DELIBERATES = compiled(
     r"\b(?:is|are|isn'?t|aren'?t|would|wouldn'?t|will|does|do|could)\b[^?]{0,160}\b(?:better|best|worse|enough|sufficient|suffices?|preferable|optimal|worth(?:while)?|"
-    r"(?:make|makes)\s+(?:more\s+|any\s+)?sense|sensible|reasonable|advisable|wise|overkill|too\s+(?:much|many|wide|small|big)|faster|slower|cheaper|good\s+(?:idea|choice)|recommend\w*)\b"
+    r"(?:make|makes)\s+(?:more\s+|any\s+)?sense|sensible|reasonable|advisable|wise|overkill|too\s+(?:much|many|wide|small|big)|faster|slower|cheaper|(?:good|bad|stupid|silly|crazy|smart)\s+(?:idea|choice)|stupid|silly|dumb|crazy|insane|nonsense|mad|a\s+mistake|pointless|foolish|recommend\w*)\b"
     r"|\b(?:what|how)\s+(?:do|would|does)\s+(?:you|u|one|people|they)\s+(?:think|say|feel)\b|\b(?:thoughts|opinions?|views?|feelings?|advice)\s+(?:on|about|regarding)\b|\b(?:what|how)\s+about\b|\bwhat\s+if\b|^\s*(?:maybe|perhaps)\b|\b(?:besser|ausreichend|genug|sinnvoll|suffit|suffisant|mieux|vaut|mejor|suficiente|melhor|meglio|sufficiente|basta|beter|genoeg|лучше|достаточно)\b"
     r"|更\s*好|够\s*吗|足\s*够|十\s*分|良\s*い|い\s*い|더\s*나은|충분"
 )
 """A question about which degree is right, where it ends in a question mark."""
 _WONDERS = compiled(
     r"(?:^|(?<=,)|\b(?:or|and|but|so)\b)\s*(?:should|shall|ought)\s+(?:we|i|one|it)\b"
-    r"|\b(?:not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
+    r"|\b(?:(?:have|has)(?:\s+not|n't)\s+(?:yet\s+)?(?:decided|settled|chosen)|not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo(?!\s+(?:servire|ospitare|mettere|far\s+girare|eseguire|gestire|usare\s+il))\b|\bdevemos\b"
 )
+_UNDECIDED = compiled(
+    r"(?:\b(?:nothing|not|never)|n't)\s+(?:(?:is|are|has|have|been|yet|really|finally|fully)\s+){0,4}(?:decided|settled|chosen|final(?:i[sz]ed)?|fixed|set\s+in\s+stone|made\s+up\s+(?:our|my|their)\s+minds?)\b"
+    r"|\b(?:engine|framework|runtime|backend|serving(?:\s+mode)?|precision|quanti[sz]ation|p/?d|disagg\w*|(?:whether|if)\s+to\s+[^.;,\n]{2,40}?)\s+(?:is|are|stays?|remains?)\s+(?:(?:still|all|left|also|completely)\s+){0,2}(?:open|tbd|undecided|to\s+be\s+(?:decided|determined)|up\s+in\s+the\s+air)\b"
+    r"|(?:尚未|还没|沒有|没有)\s*(?:决\s*定|定)|まだ\s*決|아직\s*(?:안\s*정|결정|정하)"
+)
+"""Says that a choice is not made."""
+_LEANS = compiled(r"\b(?:lean(?:s|ing)?|tend(?:s|ing)?|inclin\w+|drift\w*|favou?r\w*|prefer\w*|thinking|looking)\b")
 _SOFT = compiled(
-    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|gut\s+feeling|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|(?:my|our)\s+(?:gut|hunch|intuition|instinct|feeling|first\s+(?:idea|thought|instinct))\b|gut\s+(?:feeling|says)|(?:i|we)\s+(?:have\s+a\s+(?:hunch|feeling)|suspect|reckon|would\s+guess|tend\s+to\s+think)|naively|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
@@ -113,6 +120,8 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
         _pass(scan, notes, span, _WEIGHABLE, "asked about, so that nothing is fixed: the plan chooses")
     for span in _wondered(scan.text, named):
         _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
+    for span in list(_undecided(scan.text)):
+        _pass(scan, notes, span, _WEIGHABLE, "not decided: the plan chooses")
     for span in list(_soft(scan.text)):
         _pass(scan, notes, span, DEGREES, "an idea, not a wish: the plan chooses")
     for match in list(_LIFTED.finditer(scan.text)):
@@ -198,6 +207,22 @@ def _soft(text: str) -> Iterator[SPAN]:
         before = sentence.span() if words.strip() else before
 
 
+def _undecided(text: str) -> Iterator[SPAN]:
+    """What sentences say of a choice that is not made, with the sentence before where they say nothing else (`Not settled yet.`)."""
+    before: SPAN | None = None
+    for sentence in _SENTENCE.finditer(text):
+        words = sentence.group()
+        open_at = _UNDECIDED.search(words)
+        if open_at is not None:
+            if before is not None and len(words.split()) <= SHORT and _MUST.search(text, *before) is None:
+                yield before
+            leans = _LEANS.search(words, 0, open_at.start())
+            clause = max((m.end() for m in _PARTS.finditer(words, 0, open_at.start())), default=0)
+            near = len(words[clause : open_at.start()].split()) <= SHORT
+            yield sentence.start() + (leans.start() if leans else clause if near else open_at.start()), sentence.end()
+        before = sentence.span() if words.strip() else before
+
+
 def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """Sentences, or what is left of them, that ask which choice is right."""
     for sentence in _SENTENCE.finditer(text):
@@ -220,7 +245,8 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
         elif wonders is not None:
             unsure = _COULD_BE.search(words)
             start = min(wonders.start(), unsure.start()) if unsure is not None else wonders.start()
-            yield sentence.start() + start, sentence.end()
+            asked = _INVERTED.match(words) if words.endswith("?") and not names else None
+            yield sentence.start() + (0 if asked is not None else start), sentence.end()
         elif words.endswith("?") and _POLITE.search(words) is None:
             start = _asked_from(words)
             span = sentence.start() + start, sentence.end()

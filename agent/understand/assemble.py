@@ -201,7 +201,9 @@ def _brought_back(
     return _places(scan, names)
 
 
-_TO_USE = compiled(r"\b(?:use|using|take|occupy|run\s+on|dedicate|spare|exactly)\b")
+_TO_USE = compiled(
+    r"\b(?:use|using|take|occupy|run\s+on|dedicate|spare|exactly|(?:must|should|have\s+to|are\s+to|need\s+to)\s+(?:be\s+)?(?:used|busy|work|occupied|loaded|filled))\b"
+)
 
 
 _WHOLE_HOSTS = compiled(

@@ -20,7 +20,7 @@ _PORTUGUESE = compiled(r"\b(?:não|são|qual|preciso|precisamos|queremos|requisi
 """Where `no` means `in the`."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|how\s+many\b(?!-)(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?!\s+(?:copies|replicas|instances|stages|ranks|ways|(?:gpus?|cards?|nodes?)\s+(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)\b|(?:gpus?|cards?|nodes?)\s+(?:for|per|on)\s+(?:each|prefill|decode|every|either|a)\b))(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))|"
+        r"\b(?:cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -119,7 +119,7 @@ _NOUN = {
     "activations": r"(?:activations?(?:[-_ ]?dtype)?|compute)",
     "weights": r"(?:weights?(?:[-_ ]?dtype)?|checkpoint|quanti[sz]ation|quanti[sz]ed|precision)",
 }
-_JOIN = r"\s*(?:=|:|\bin\b|\bв\b|\bна\b|\ben\b|\bem\b|\bals\b|\bauf\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bmay\b|\bcan\b|\bcould\b|\bwell\b|\balso\b|\bstay\b|\bback\b|\bgo\b|\bhave\b|\bhas\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
+_JOIN = r"\s*(?:=|:|\bin\b|\bв\b|\bна\b|\ben\b|\bem\b|\bals\b|\bauf\b|\bis\b|\bare\b|\bto\b|\bas\b|\bat\b|\bof\b|\bwith\b|\bdtype\b|\bbe\b|\bstays?\b|\bkept\b|\bremains?\b|\bmust\b|\bshould\b|\bmay\b|\bcan\b|\bcould\b|\bwell\b|\balso\b|\b(?:auch|ebenfalls|ebenso|gleichfalls|aussi|également|también|igualmente|também|anche|pure|ook|eveneens|też|także|również|också|også|taky|také|тоже|также)\b|\bstay\b|\bback\b|\bgo\b|\bhave\b|\bhas\b|\bset\b|\busing\b|\buses?\b|用|使用|\s)*\s*"
 _NAMED = {
     field: (
         compiled(
@@ -214,7 +214,45 @@ def find_objective(scan: Scan, notes: Notes) -> str | None:
     said = _choice(scan, "objective", _OBJECTIVES, notes) or _emphasis(scan, notes)
     if said is None and "objective" not in notes.questions and scan.take(_GOAL_RATE):
         return "throughput"
-    return said or _paired_goal(scan, notes) or _stressed_goal(scan, notes)
+    return (
+        said
+        or _paired_goal(scan, notes)
+        or _repeated_goal(scan, notes)
+        or _stressed_goal(scan, notes)
+        or _how_many(scan, notes)
+    )
+
+
+_REPEATED = compiled(
+    r"(?<![\w-])(?P<goal>latency|throughput|cost)(?:[\s,!.]{1,4}(?:and\s+|again\s+)?(?P=goal)(?![\w-])){1,6}"
+)
+
+
+def _repeated_goal(scan: Scan, notes: Notes) -> str | None:
+    """A goal that is said twice and more: `latency latency latency`."""
+    found = _REPEATED.search(scan.text)
+    if found is None:
+        return None
+    goal = {"cost": "min_gpus"}.get(found["goal"].lower(), found["goal"].lower())
+    notes.assume(f"`{scan.words(found.span())}` read as objective {goal}")
+    return goal
+
+
+_HOW_MANY = compiled(
+    r"\bhow\s+many\b(?!-)(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:copies|replicas|instances|stages|ranks|ways|(?:gpus?|cards?|nodes?)\s+(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)\b|(?:gpus?|cards?|nodes?)\s+(?:for|per|on)\s+(?:each|every|either|a)\b))"
+    r"(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))"
+    r"(?!\s+(?:\w+\s+){0,2}?(?:sequences?|seqs?|users?|requests?|sessions?|streams?|chats?|calls?|queries|conversations?|tokens?|tok|tps|rps|qps|people|developers?|devs|customers?|clients?|prompts?|answers?|documents?|layers?|experts?|heads?|pools?|workers?|engines?|containers?|pods?|processes|watts?|hours?|minutes?|days?|options?|plans?|ms|seconds?|parallel|concurrent|simultaneous)\b)"
+)
+"""Asks how much hardware it takes, not how much load fits on it."""
+
+
+def _how_many(scan: Scan, notes: Notes) -> str | None:
+    """`how many GPUs do we need` asks for as few as will do."""
+    said = scan.take(_HOW_MANY)
+    if not said:
+        return None
+    notes.assume(f"objective min_gpus: `{scan.words((said[0].start(), said[0].end() + 24))}` asks how many it takes")
+    return "min_gpus"
 
 
 _LEAST = r"(?:min\w{0,9}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"

@@ -121,7 +121,7 @@ _INSIDE = compiled(
 )
 """Speaks of hosts, not of how many there are."""
 _VAGUE = compiled(
-    rf"\b(?P<words>(?:a\s+few|few|several|some|many|multiple|various|a\s+(?:bunch|number|handful|lot)\s+of|lots\s+of|plenty\s+of)\s+(?:of\s+(?:our|the|my)\s+)?{_MAKE}(?:{_G}|{_HOST}))"
+    rf"\b(?P<words>(?:a\s+few|few|several|some|(?<!how )many|multiple|various|a\s+(?:bunch|number|handful|lot)\s+of|lots\s+of|plenty\s+of)\s+(?:of\s+(?:our|the|my)\s+)?{_MAKE}(?:{_G}|{_HOST}))"
 )
 _WE_HAVE = compiled(
     r"\b(?:(?:we|i)(?:'ve)?\s+(?:have|own|got|hold|rent)|there\s+are|available\s*[:=]?)\s+(?:got\s+)?(?:only\s+|just\s+)?(?P<n>\d{1,5})(?=\s*(?:$|[.,;!)]|in\s+total|available))"
@@ -600,6 +600,8 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         return None
     for mention in mentions:
         words = scan.words(mention.span)
+        if "sxm" in keys[0] and _PCIE_BEHIND.match(scan.original, mention.span[1]):
+            notes.assume(f"`{words}` as PCIe card is not in the catalogue: planned with the links of {keys[0]}")
         if squash(words) != squash(keys[0]):
             notes.assume(f"`{words}` read as {keys[0]}")
     return keys[0] if keys else None
@@ -667,6 +669,9 @@ def _is_pcie(key: str, text: str, gpus: Vocabulary) -> bool:
     """Whether the text speaks of PCIe, not of SXM, although the name alone reads as an SXM card that is sold as both."""
     said = text.lower()
     return "pcie" in said and "sxm" not in said and "-sxm" in key and key.replace("-sxm", "-pcie") in gpus.names
+
+
+_PCIE_BEHIND = compiled(r"[\s,(-]{1,2}pci-?e\b(?!\s*(?:gen|\d|x\d|switch|slot|lane|link))")
 
 
 @lru_cache(maxsize=8)

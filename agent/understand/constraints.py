@@ -47,7 +47,7 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire)\b){0,12}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire|de|soit|sea|seja|sia|van|moet|zijn|powinno|być|должен|быть|равен)\b){0,12}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|(?!an?\b){COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -98,6 +98,12 @@ OPEN_DEGREES = (_CHOICE, _BOUND)
 _GPUS = compiled(
     rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"
 )
+_THINGS = r"(?:gpus?|cards?|accelerators?|devices?)"
+_ALL_GPUS = compiled(
+    rf"(?<!can )(?<!may )(?<!could )(?<!might )(?<!not )(?<!n't )(?<!need to )(?<!have to )(?<!allowed to )(?<!without )\b(?:use|using|occupy|utili[sz]e|employ|load|fill)\s+(?:up\s+)?(?:all|every\s+one)\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<n>{COUNT})(?:\s+of\s+(?:the\s+|those\s+)?{_THINGS}|\s+{_THINGS}|\s+of\s+them)\b(?:\s+exactly)?"
+    rf"|\ball\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<m>{COUNT})\s+{_THINGS}\s+(?:must|should|shall|have\s+to|need\s+to|are\s+to)\s+(?:be\s+)?(?:used?|busy|in\s+use|work(?:ing)?|occupied|utili[sz]ed|loaded|filled)\b"
+)
+"""`use all 16 GPUs`: no smaller plan is wanted."""
 
 
 _OF_THEM = compiled(
@@ -133,7 +139,9 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
 
 def find_gpu_limit(scan: Scan, notes: Notes) -> dict[str, int]:
     """`use only 4 of the GPUs`, read before the cluster is, so that 4 is not taken for its size."""
-    used = notes.one_of("gpus", [count_of(m["n"]) for pattern in (_OF_THEM, _GPUS) for m in scan.take(pattern)])
+    said = [count_of(m["n"]) for pattern in (_OF_THEM, _GPUS) for m in scan.take(pattern)]
+    said += [count_of(m["n"] or m["m"]) for m in scan.take(_ALL_GPUS)]
+    used = notes.one_of("gpus", said)
     return {} if used is None else {"gpus": used}
 
 
@@ -151,7 +159,32 @@ _UNCUT_KINDS = {
 }
 
 
+_CROSS = compiled(
+    r"\b(?:across|between|over|beyond|outside(?:\s+of)?|span(?:s|ning)?|leav(?:e|es|ing)|cross(?:es|ing)?|entre|zwischen|über|tussen|tra|fra|между|mellan|między|pomiędzy)\s+(?:(?:the|an?|one|two|both|several|different|multiple|our|any|its|den|die|les|los|las|os|de|i|le)\s+){0,2}(?:nodes?|hosts?|servers?|machines?|box(?:es)?|chassis|knoten\w*|rechner\w*)"
+    r"|\b(?:cross|inter|multi)[- ]?(?:node|host|server|machine)\b|跨\s*(?:机|台|nodes?|hosts?|servers?)|(?:nodes?|hosts?|servers?|机)\s*(?:间|間|간|之\s*间)|(?:를|を)\s*(?:넘|ま\s*た)"
+)
+"""Speaks of what goes from one host to another."""
+
+
+def _kept_inside(scan: Scan, notes: Notes) -> None:
+    """`no TP across nodes` forbids no kind: such a limit is said back."""
+    for clause in list(_PIECE.finditer(scan.text)):
+        if _CROSS.search(clause.group()) is None or _DENIES.search(clause.group()) is None:
+            continue
+        kinds = [m for m in _KIND_ALONE.finditer(scan.text, *clause.span()) if _kind(m) in ("tp", "ep", "cp", "sp")]
+        if kinds:
+            notes.assume(
+                f"ignored: `{scan.words(clause.span())[:80]}` (a kind can be forbidden, not only across hosts)"
+            )
+        for match in kinds:
+            scan.eat(match.span())
+
+
+_PIECE = re.compile(r"(?:[^,;.!?\n]|\.(?=\w))++")
+
+
 def _forbidden(scan: Scan, notes: Notes) -> list[str]:
+    _kept_inside(scan, notes)
     kinds = [_UNCUT_KINDS[m["what"].lower()] for m in scan.take(_UNCUT)]
     for match in scan.take(_ONLY):
         kept = next(name.removeprefix("b_") for name, words in match.groupdict().items() if words)
@@ -165,7 +198,7 @@ def _forbidden(scan: Scan, notes: Notes) -> list[str]:
     ]
     for words in lists:
         kinds += [_FORBID.get(kind, kind) for kind in _kinds_in(words)]
-    return list(dict.fromkeys([*kinds, *_denied(scan, notes)]))
+    return list(dict.fromkeys([*kinds, *_let_go(scan, notes), *_denied(scan, notes)]))
 
 
 _CLAUSE = re.compile(r"(?:[^.;!?\n]|\.(?=\w)|\?(?=\s*(?:no|nope|nein|non|nah)\b))++[?]?", re.IGNORECASE)
@@ -205,6 +238,40 @@ def _denied(scan: Scan, notes: Notes) -> list[str]:
 _KIND_ALONE = compiled(
     rf"(?<![a-z])(?:{_ANY})(?![a-z]){_PARALLEL}(?![-_ =:]*\d|\s+(?:of\s+)?\d|\s+(?:must|should|shall|has\s+to|have\s+to|needs\s+to|is|are)\s+(?:be\s+|set\s+to\s+|fixed\s+(?:at|to)\s+|exactly\s+|kept\s+at\s+){{0,3}}\d)"
 )
+
+
+_LET_GO = compiled(
+    r"(?<!not )(?<!n't )(?<!to )\b(?:(?:leave|keep|turn|switch|rule|take)\s+(?P<it>it|that|this|them|those|these|both)\s+(?:out|off|away|aside|alone)|(?:skip|avoid|drop|omit|disable|exclude|forbid)\s+(?:it|that|this|them|those|both)\b(?!\s+\w+ing)"
+    r"|(?:do\s+not|don'?t|never|rather\s+not|please\s+not)\s+(?:use|touch|want|enable|plan|do|propose|suggest|bother\s+with|go\s+near)\s+(?:it|that|this|them|those)\b|(?:stay|steer)\s+(?:away|clear)\s+(?:from|of)\s+(?:it|that|them)\b|(?:plan|do|go|live)\s+without\s+(?:it|that|them)\b)"
+    r"|\b(?:bitte|lieber|also)\s+weglassen\b|\b(?:à\s+éviter|mieux\s+vaut\s+(?:l'\s*)?éviter|mejor\s+evitarl[oa]|meglio\s+evitarl[oa]|melhor\s+evitar)\b"
+)
+"""Says no to what was named just before: `DP attention was unstable, leave it out`."""
+LET_GO_REACH = 120
+"""Characters before such words within which the kind stands, with no number between."""
+
+
+def _let_go(scan: Scan, notes: Notes) -> list[str]:
+    """The kind that the words before `leave it out` speak of."""
+    found = []
+    for match in list(_LET_GO.finditer(scan.text)):
+        low = max(0, match.start() - LET_GO_REACH)
+        named = [m for pattern in (_KIND_ALONE, _FIX) for m in pattern.finditer(scan.original, low, match.start())]
+        last = max(named, key=lambda m: m.start(), default=None)
+        between = "?" if last is None else scan.original[last.end() : match.start()]
+        if last is None or _ELSE_MEANT.search(between) or len(_CLAUSE.findall(between)) > 2:
+            continue
+        words, span = scan.words((last.start(), match.end()))[:80], (last.start(), match.end())
+        if last.re is _KIND_ALONE:
+            notes.assume(f"`{words}` read as a ban of {_kind(last)}")
+            found.append(_FORBID.get(_kind(last), _kind(last)))
+        else:
+            notes.assume(f"ignored: `{words}` (the text says no to it)")
+        scan.eat(span)
+    return found
+
+
+_ELSE_MEANT = compiled(r"[\d?]|\b(?:gpus?|cards?|nodes?|hosts?|servers?|machines?|box|model|engine|rack|tray)\b")
+"""Between a kind and such words: something else is left out."""
 
 
 def _kinds_in(words: str) -> list[str]:

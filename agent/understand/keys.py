@@ -5,6 +5,9 @@ from agent.understand.scan import compiled
 _IS = r"[\"']?\s*[:=]\s*[\"']?(?=\d)"
 _GAP = r"[ \u00a0\u2009\u202f]"
 _RATED = r"(?P<n>\d[\d,.]*\d|\d)\s*(?:requests?|calls?|queries|prompts?)"
+_OF_CACHE = (
+    r"(?=[^.;,\n]{0,60}(?:cach|pr[ée]fi|zwischengespeichert|en\s+común|geteilt|shared|кэш|缓存|キャッシュ|캐시))"
+)
 _ENGINE = r"(?:v-?llm|sg-?lang|tensor-?rt(?:-llm)?|trt-?llm)"
 _RULES = (
     (
@@ -14,13 +17,17 @@ _RULES = (
     (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
     (compiled(r"--gpu-memory-utilization[= ]+[\d.]+|(?<!\S)-p\s+\d{2,5}:\d{2,5}(?!\S)"), ""),
     (compiled(rf"\b(?:(?:num|max|avg|mean)_)?(?:(?:requests?|reqs?|sessions?|calls?|queries)_)?in_?flight{_IS}"), "concurrency: "),
-    (compiled(rf"\b(?:requests?|reqs?|calls?|queries)_per_s(?:ec(?:ond)?)?{_IS}"), "request rate: "),
+    (compiled(rf"\b(?:requests?|reqs?|calls?|queries)(?:_per_|[ ]per[ ]|\s?/\s?)s(?:ec(?:ond)?)?{_IS}"), "request rate: "),
     (compiled(rf"\b(?:avg|mean|average)_in(?:put)?(?:_tok(?:en)?s?)?{_IS}"), "input_tokens: "),
     (compiled(rf"\b(?:avg|mean|average)_out(?:put)?(?:_tok(?:en)?s?)?{_IS}"), "output_tokens: "),
     (compiled(r"\b(?P<name>ttft|tpot|itl)_(?:target|limit|max|slo|budget)_(?P<unit>ms|s)\b"), r"\g<name>_\g<unit>"),
     (compiled(rf"(?<![\w.,])(?<!\w )(?P<a>\d{{1,3}}){_GAP}(?P<b>\d{{3}})(?=\s?(?:ms\b|ut\b|tok|requests?\b))"), r"\g<a>\g<b>"),
     (compiled(rf"(?<![\w.,])(?P<a>\d{{1,3}})(?:[\u00a0\u2009\u202f](?P<b>\d{{3}})|{_GAP}(?P<c>000))(?=\s?ms\b)"), r"\g<a>\g<b>\g<c>"),
     (compiled(r"(?<=\d)\s+ut(?=\s*(?:[.,;)\n]|$))"), " out"),
+    (compiled(rf"(?<!\w)(?:la\s+moiti[ée]|die\s+hälfte|la\s+mitad|la\s+metà|(?:a\s+)?metade|de\s+helft|hälften|połow[aęy]|половин[ау]|一半|半分|절반){_OF_CACHE}"), "half"),
+    (compiled(rf"(?<!\w)(?:un\s+tiers|ein\s+drittel|un\s+tercio|un\s+terzo|um\s+terço|een\s+derde|en\s+tredjedel){_OF_CACHE}"), "a third"),
+    (compiled(rf"(?<!\w)(?:deux\s+tiers|zwei\s+drittel|dos\s+tercios|due\s+terzi|dois\s+terços|twee\s+derde){_OF_CACHE}"), "two thirds"),
+    (compiled(rf"(?<!\w)(?:trois\s+quarts|drei\s+viertel|tres\s+cuartos|tre\s+quarti|três\s+quartos|driekwart){_OF_CACHE}"), "three quarters"),
     (compiled(r"\btok(?:en)?s?\s+(?:going|coming)\s+in\b"), "tokens in"),
     (compiled(r"(?<=[\w])\s+(?:coming|going)\s+(?:back\s+)?out\b|(?<=[\w])\s+(?:coming|going)\s+back\b"), " out"),
     (

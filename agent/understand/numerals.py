@@ -50,7 +50,7 @@ _OTHERS = (
 _SCALES = {
     "dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000, "grand": 1000, "hundert": 100, "tausend": 1000, "tsd": 1000,
     "cent": 100, "cents": 100, "mille": 1000, "mila": 1000, "mil": 1000, "millones": 1_000_000, "milhões": 1_000_000, "millionen": 1_000_000,
-    "millions": 1_000_000, "honderd": 100, "duizend": 1000, "тысяч": 1000, "тысячи": 1000, "тысяча": 1000, "тыс": 1000, "tysięcy": 1000,
+    "millions": 1_000_000, "honderd": 100, "duizend": 1000, "тысяч": 1000, "тысячи": 1000, "тысяча": 1000, "тыс": 1000, "tysięcy": 1000, "tys": 1000, "tis": 1000,
     "tysiące": 1000, "tisíc": 1000, "bin": 1000, "yüz": 100, "docenas": 12, "dozens": 12, "hundreds": 100, "thousands": 1000,
     "thousandth": 1000,
 }  # fmt: skip
@@ -83,7 +83,7 @@ def _written() -> re.Pattern[str]:
     )
     word = rf"(?:{units}|{scales})"
     return re.compile(
-        rf"(?<![^\W_])(?<![-.'])(?:(?P<digits>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s*(?P<scale>tsd\.|{scales})(?:{_AND}(?:{units}))*"
+        rf"(?<![^\W_])(?<![-.'])(?:(?P<digits>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s*(?P<scale>(?:tsd|tys|tis|тыс)\.|{scales})(?:{_AND}(?:{units}))*"
         rf"|(?:(?:half\s+(?:{article})|(?<!of )(?<!half )(?:{article}))\s+(?={scales}))?(?<!of a ){word}(?:{_AND}{word})*){ends}",
         re.IGNORECASE,
     )

@@ -50,7 +50,7 @@ _DISMISSED = compiled(
     r"not\s+an?\s+option|(?:don'?t|do\s+not|doesn'?t|does\s+not)\s+(?:care|matter|count|apply)(?:\s+about\s+(?:that|it|those))?(?:\s+any\s?more)?|irrelevant|unrelated|nur\s+zur\s+info\w*|à\s+titre\s+(?:indicatif|d'information)|(?:solo\s+)?como\s+referencia|a\s+título\s+(?:de|indicativo)\w*|per\s+riferimento)\b|仅\s?供\s?参\s?考|参\s?考\s?ま\s?で|참고"
 )
 _GIVEN_AWAY = compiled(
-    r"[\s,.(-]*(?:(?:wait|no|oh|sorry|hm+|ah|but|and)[\s,]+){0,4}(?:that|those|these|they|it)(?:'re|'s)?\s+(?:\w+\s+){0,2}?(?:went|go|goes|going|given|promised|reserved|booked|taken|sold)\b"
+    r"[\s,.(-]*(?:(?:wait|no|oh|sorry|hm+|ah|but|and)[\s,]+){0,4}(?:that|those|these|they|it)(?:'re|'s)?\s+(?:\w+\s+){0,2}?(?:went|go|goes|going|given|promised|reserved(?!\s+(?:and\s+paid|for\s+(?:us|this|me|our)\b|anyway))|booked(?!\s+(?:and\s+paid|for\s+(?:us|this|me|our)\b|anyway))|taken|sold)\b"
 )
 """`those went to the training team`."""
 _POINTS_BACK = compiled(

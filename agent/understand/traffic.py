@@ -356,7 +356,7 @@ _SHARES = {
     "three quarters": 0.75,
 }
 _PREFIX_WORDS = compiled(
-    rf"\b(?P<share>{'|'.join(_SHARES)})\s+(?:of\s+)?(?P<rest>[^.;,]{{0,60}}?\b(?:cached|shared|reused|(?:is|are)\s+(?:a\s+)?(?:common|the\s+same)|cache\s+hits?|prefix))\b"
+    rf"\b(?P<share>{'|'.join(_SHARES)})\s+(?:of\s+)?(?P<rest>[^.;,]{{0,60}}?\b(?:cach\w{{1,4}}|pr[ée]fi\w{{1,5}}|shared|reused|(?:is|are)\s+(?:a\s+)?(?:common|the\s+same)))\b"
 )
 
 

@@ -526,7 +526,7 @@ def without_past(text: str, models: Vocabulary, notes: Notes) -> str:
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
-    text = _NO_BUT.sub(lambda m: _replaced(m, notes), text)
+    text = _NO_BUT.sub(lambda m: _replaced(m, notes), _TIMES.sub(lambda m: _replaced(m, notes), text))
     text = _OTHER_UNIT.sub(
         lambda m: f"{m['n']} {m['what']} per {m['unit']}", _RETYPED.sub(lambda m: _blanked(m, notes), text)
     )
@@ -638,12 +638,17 @@ _NO_BUT = compiled(
     r"(?<![\w.])(?P<old>\d{1,6})(?P<noun>\s*x?\s*[a-z][\w-]{0,12}(?:\s+[a-z]\w{0,12})?)\s*\?+\s*(?:no|nope|nah|nein|non)\b[,!.\s]+(?P<new>\d{1,6})(?![\w.]*\w)"
 )
 """`36 B200s? no, 32.`"""
+_TIMES = compiled(
+    r"(?<![\w.,])(?P<old>\d{1,4})(?P<noun>(?:\s?x\s?(?:nvidia\s+|amd\s+)?[a-z]{1,7}|\s+(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{2,3})[\w-]{0,14}(?:[\s(-]{1,2}(?:\d{2,3}\s?gb?|sxm\d?|pcie|nvl|ada|pro|\d{4}|gpus?|cards?)\)?){0,4})[\s,.;(-]+(?:(?:no|oh|wait|sorry|oops|actually|rather|i\s+mean|i\s+meant|correction|make\s+(?:that|it)|scratch\s+that|it'?s)[\s,:;-]+){1,4}(?P<new>\d{1,4})\s?x?(?=\s*(?:[;!)\n]|[,.](?!\d)|$))"
+)
+"""`4x A100 80GB... sorry, 8x`."""
 _OTHER_UNIT = compiled(
     r"(?<![\w.,])(?P<n>\d+(?:[.,]\d+)*)\s*(?P<what>req\w*|queries|calls|prompts|messages)\s*(?:/|per|a)\s*(?:s|sec(?:ond)?|min(?:ute)?|h(?:our)?)\b[\s.,;(-]*\b(?:no|sorry|wait|oops|i\s+mean|rather|actually|correction)\b[\s,:;.-]*(?:it'?s\s+|make\s+it\s+|i\s+mean\s+)?(?:per|/|a)\s*(?P<unit>second|minute|hour|day)s?\b!?"
 )
 """`24 req/min... no, per second`."""
 _RETYPED = compiled(
-    r"(?P<old>(?<![\w.,])\d+(?:[.,]\d+)*k?)(?P<noun>(?:\s+[a-z]+){0,2})(?P<mark>[\s,;.(-]*\b(?:no\s+wait|wait(?:\s*,?\s*no)?|no|sorry|oops|hm+|correction|scratch\s+that)\b[\s,;:.-]*(?:that|those|this|these)(?:'s|'re|\s+is|\s+are|\s+was|\s+were)\s+(?=[a-z]))"
+    r"(?P<old>(?<![\w.,/])\d+(?:[.,]\d+)*k?(?:\s?/\s?\d+(?:[.,]\d+)*k?)?)(?P<noun>(?:\s+[a-z]+){0,2})(?P<mark>[\s,;.(-]*\b(?:(?:(?:oh|no+|ah),?\s+wait|wait(?:\s*,?\s*no)?|no|sorry|oops|hm+|correction|scratch\s+that|actually)\b[\s,;:.-]*(?:that|those|this|these)(?:'?s|'?re|\s+is|\s+are|\s+was|\s+were)\s+(?=[a-z])"
+    r"|(?:(?:but|though|well|oh)[\s,]+)?(?:that|those|these|it)(?:'?s|'?re|\s+is|\s+are|\s+was|\s+were)\s+(?:just\s+|only\s+|merely\s+)?(?=(?:what|from|for|the|an?|their|some|nvidia's|amd's|marketing)\s+(?:[\w-]+\s+){0,2}?(?:benchmarks?|defaults?|demo|examples?|template|leaderboard|blog|papers?|brochure|marketing|datasheet|mlperf|inferencemax)\b)))"
 )
 """A number that turns out to count something else: `500, no wait, that's the daily users`."""
 _ONLY_SO_MANY = compiled(
