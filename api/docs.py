@@ -131,7 +131,10 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{ours} as `{theirs}`" for ours, theirs in value.items())
+        return ", ".join(
+            f"{ours} from {theirs}" if isinstance(theirs, int) else f"{ours} as `{theirs}`"
+            for ours, theirs in value.items()
+        )
     return ", ".join("none" if one is None else str(one) for one in value) if isinstance(value, tuple) else str(value)
 
 

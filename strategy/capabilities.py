@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from strategy.errors import InputError
-from strategy.hardware import Fabric, Vendor
+from strategy.hardware import Fabric, GpuSpec, Vendor
+from strategy.model import Dtype
 from strategy.request import Engine
 from strategy.strategy import CpDecodeUse, EpLowering, SpKind
 
@@ -80,6 +81,10 @@ class Capabilities:
     """Environment variable or configuration key that takes the layers of each stage."""
     kv_dtypes: Mapping[str, str]
     """Our names of cache types to the engine's."""
+    accelerators: Mapping[Vendor, int]
+    """Vendors whose accelerators it runs on, each with the oldest generation (`GpuSpec.generation`); TPUs are served by plugins and forks with flags of their own."""
+    weights_since: Mapping[str, int]
+    """Vendor and type of weights, to the oldest generation with kernels for them; types that are not named run wherever the engine does."""
     rules: tuple[str, ...]
     """Rules about the engine."""
     handoff: Literal["nixl", "sglang"] | None = None
@@ -92,8 +97,6 @@ class Capabilities:
     """Weight types into which the engine converts a bf16 checkpoint while it loads, to its name for that."""
     tp_across_hosts: bool = True
     """A tp group may span hosts."""
-    accelerators: tuple[Vendor, ...] = ("nvidia", "amd")
-    """TPUs are served by plugins and forks with flags of their own."""
     remote_code: tuple[str, ...] = ()
     """Model names (their start) whose configuration class only the checkpoint has: the engine must be told to trust it."""
 
@@ -135,7 +138,9 @@ _VLLM = Capabilities(
     pp=True,
     uneven_stages="VLLM_PP_LAYER_PARTITION",
     kv_dtypes=_VLLM_KV,
-    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "EN021", "RL010"),
+    rules=("EN001", "EN002", "EN003", "EN004", "EN005", "EN018", "EN019", "EN020", "EN021", "EN022", "RL010"),
+    accelerators={"nvidia": 75, "amd": 90},
+    weights_since={"nvidia mxfp4": 80, "amd fp8": 94},
     handoff="nixl",
     online_weights={"fp8": "fp8"},
     remote_code=("mimo",),
@@ -172,7 +177,9 @@ _SGLANG = Capabilities(
     pp=True,
     uneven_stages="SGLANG_PP_LAYER_PARTITION",
     kv_dtypes={"bf16": "bfloat16", "fp16": "auto", "fp8": "fp8_e4m3", "nvfp4": "nvfp4"},
-    rules=("EN005", "EN009", "EN010", "EN012", "EN013", "EN018", "EN019", "EN020", "EN021", "RL010"),
+    rules=("EN005", "EN009", "EN010", "EN012", "EN013", "EN018", "EN019", "EN020", "EN021", "EN022", "RL010"),
+    accelerators={"nvidia": 75, "amd": 94},
+    weights_since={"nvidia fp8": 80, "nvidia nvfp4": 80, "nvidia mxfp4": 80},
     handoff="sglang",
     overlaps_stages=False,
     divides_chunks=True,
@@ -211,8 +218,9 @@ _TRTLLM = Capabilities(
     pp=True,
     uneven_stages="pp_partition",
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
-    rules=("EN014", "EN015", "EN019", "EN020", "RL010"),
-    accelerators=("nvidia",),
+    rules=("EN014", "EN015", "EN019", "EN020", "EN022", "RL010"),
+    accelerators={"nvidia": 80},
+    weights_since={"nvidia fp8": 89, "nvidia nvfp4": 100, "nvidia mxfp4": 90},
     remote_code=("mimo",),
 )
 
@@ -237,9 +245,23 @@ TABLE: Mapping[tuple[Target, str], Capabilities] = {
 LATEST: Mapping[Target, str] = {target: version for target, version in TABLE}  # noqa: C416 - the last row of a target is its latest
 
 
-def able_on(vendor: Vendor) -> tuple[Engine, ...]:
-    """Engines that run on a vendor's accelerators, in the order of the table."""
-    return tuple(row.inside for row in TABLE.values() if row.engine == row.inside and vendor in row.accelerators)
+def runs_on(row: Capabilities, gpu: GpuSpec) -> bool:
+    """The engine runs on the accelerator (EN019)."""
+    return gpu.vendor in row.accelerators and gpu.generation >= row.accelerators[gpu.vendor]
+
+
+def takes_weights(row: Capabilities, gpu: GpuSpec, weights: Dtype) -> bool:
+    """The engine has kernels for such weights on the accelerator (EN022)."""
+    return gpu.generation >= row.weights_since.get(f"{gpu.vendor} {weights}", 0)
+
+
+def able_on(gpu: GpuSpec, weights: Dtype | None = None) -> tuple[Engine, ...]:
+    """Engines that run on an accelerator, with such weights where they are given, in the order of the table."""
+    return tuple(
+        row.inside
+        for row in TABLE.values()
+        if row.engine == row.inside and runs_on(row, gpu) and (weights is None or takes_weights(row, gpu, weights))
+    )
 
 
 def capabilities(engine: Target, version: str | None = None) -> Capabilities:

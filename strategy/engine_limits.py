@@ -6,10 +6,10 @@ A predicate is the truth behind one rule; the row says whether the rule speaks a
 from collections.abc import Callable
 from typing import Any
 
-from strategy.capabilities import SPARSE_ATTENTION, Capabilities, begins, capabilities
+from strategy.capabilities import SPARSE_ATTENTION, Capabilities, begins, capabilities, runs_on, takes_weights
 from strategy.hardware import Cluster, Fabric
 from strategy.model import ModelSpec
-from strategy.request import Engine
+from strategy.request import Engine, Precision
 from strategy.strategy import ExpertMesh, Pool
 
 Holds = Callable[[Capabilities, ModelSpec, Pool], bool]
@@ -86,11 +86,6 @@ def meshes_fit(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
 def all_to_all_fits(row: Capabilities, _model: ModelSpec, pool: Pool) -> bool:
     """all_to_all between the experts of ranks that all hold the same tokens, only where the engine does that (EN015)."""
     return not exchanges_tokens(pool) or pool.attention.dp_size > 1 or "all_to_all" in row.lowerings_alone
-
-
-def runs_on(row: Capabilities, cluster: Cluster) -> bool:
-    """The engine runs on the accelerator (EN019)."""
-    return cluster.gpu.vendor in row.accelerators
 
 
 def all_to_all_has_fabric(row: Capabilities, pool: Pool, fabric: Fabric) -> bool:
@@ -248,13 +243,21 @@ def hands_over(model: ModelSpec, prefill: Pool, decode: Pool, engine: Engine | N
     return connector is None or HANDOFFS[connector](model, prefill, decode) is None
 
 
-def engine_illegal(model: ModelSpec, pool: Pool, engine: Engine | None, cluster: Cluster | None = None) -> str | None:
+def engine_illegal(
+    model: ModelSpec,
+    pool: Pool,
+    engine: Engine | None,
+    cluster: Cluster | None = None,
+    precision: Precision | None = None,
+) -> str | None:
     """Code of the first engine rule that refuses `pool`, or None; nothing is refused when no engine is named."""
     if engine is None:
         return None
     row = capabilities(engine)
-    if cluster is not None and not runs_on(row, cluster):
+    if cluster is not None and not runs_on(row, cluster.gpu):
         return "EN019"
+    if cluster is not None and precision is not None and not takes_weights(row, cluster.gpu, precision.weights):
+        return "EN022"
     if cluster is not None and not all_to_all_has_fabric(row, pool, cluster.gpu.scale_up):
         return "EN020"
     return next((code for code in row.rules if code in LIMITS and not LIMITS[code](row, model, pool)), None)

@@ -1,5 +1,6 @@
 """GPUs and clusters. Rates are per GPU and per direction; sizes are in 10^9 bytes."""
 
+import re
 from typing import Literal
 
 from strategy.model import Provenance
@@ -9,6 +10,7 @@ Vendor = Literal["nvidia", "amd", "tpu"]
 Fabric = Literal["nvlink", "infinity_fabric", "pcie", "ici"]
 """What joins the GPUs of a host."""
 _FP16_ONLY = frozenset({"sm70", "sm75"})
+_GENERATION = re.compile(r"sm(?P<sm>\d+)|gfx(?P<gfx>\d+)(?=[0-9a-f])")
 
 
 class GpuSpec(Frozen):
@@ -40,6 +42,12 @@ class GpuSpec(Frozen):
     def vendor(self) -> Vendor:
         """Whose software stack it has."""
         return "amd" if self.arch.startswith("gfx") else "tpu" if self.arch.startswith("tpu") else "nvidia"
+
+    @property
+    def generation(self) -> int:
+        """How new the device is among its vendor's: compute capability times ten (`sm90`: 90), or `gfx942` as 94, `gfx90a` as 90; else 0."""
+        found = _GENERATION.match(self.arch)
+        return 0 if found is None else int(found["sm"] or found["gfx"])
 
     @property
     def has_bf16(self) -> bool:

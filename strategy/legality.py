@@ -527,7 +527,7 @@ def _illegal(
     broken = next((code for code, holds in _ARITHMETIC if not holds(candidate)), None)
     if broken is None and precision is not None:
         broken = _illegal_precision(model, pool, precision, cluster)
-    broken = broken or engine_illegal(model, pool, engine, cluster)
+    broken = broken or engine_illegal(model, pool, engine, cluster, precision)
     if broken is not None:
         return broken
     return None if cluster is None else _illegal_layout(pool, cluster)

@@ -69,6 +69,9 @@ QWEN3_NEXT = ModelSpec(
 
 A100 = GPU.model_copy(update={"key": "a100", "name": "A100", "arch": "sm80", "bf16_tflops": 312.0, "fp8_tflops": None})
 """A device without fp8 arithmetic."""
+V100 = GPU.model_copy(update={"key": "v100-32g-sxm", "name": "V100 SXM2 32 GB", "arch": "sm70", "fp8_tflops": None})
+"""A device that engines have left behind, and without bf16."""
+HALF = Precision(weights="fp16", activations="fp16", kv="fp16")
 
 
 def with_checkpoint(model: ModelSpec, **fields: Any) -> ModelSpec:

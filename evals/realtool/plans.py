@@ -108,7 +108,7 @@ def _elsewhere(model: str, config: Mapping[str, Any], turn: int, rng: Random) ->
         "nic_gb_per_s": round(base.nic_gb_per_s * rng.uniform(0.5, 2), 1),
         "gpus_per_host": rng.choice((2, 4, 6, 8, 16)),
     }
-    engine = rng.choice(tuple(able_on(base.vendor)) or (None,))
+    engine = rng.choice(able_on(base) or (None,))
     isl = PROMPT_TOKENS[turn // 2 % 2]
     return Slot(f"{model}-{turn}", config, cluster, engine, rng.choice(SERVINGS), turn % 2 == 0, isl)
 

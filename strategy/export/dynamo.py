@@ -27,7 +27,8 @@ IMAGES: dict[Engine, str] = {"vllm": "vllm-runtime", "sglang": "sglang-runtime",
 
 def to_dynamo(plan: Plan) -> tuple[Artifact, ...]:
     """`dynamo.yaml`. Raises `InputError` with the nearest plan where the engine inside cannot express the plan."""
-    engine = replace(capabilities(plan.engine), accelerators=("nvidia",))
+    row = capabilities(plan.engine)
+    engine = replace(row, accelerators={"nvidia": row.accelerators["nvidia"]})
     require(engine, plan)
     document = {
         "apiVersion": "nvidia.com/v1beta1",

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from strategy.capabilities import able_on, capabilities
-from strategy.engine_limits import runs_on
+from strategy.capabilities import able_on, capabilities, runs_on
 from strategy.hardware import Cluster
 from strategy.legality import divisors, illegal, legal_ep_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
@@ -161,15 +160,18 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
 
 
 def _engine_runs(problem: Problem) -> bool:
-    return problem.engine is None or runs_on(capabilities(problem.engine), problem.cluster)
+    """Whether the engine, where one is named, runs on the accelerator, with the weights."""
+    return problem.engine is None or problem.engine in able_on(problem.cluster.gpu, problem.precision.weights)
 
 
 def _engine_limit(problem: Problem) -> Limit:
     assert problem.engine is not None
-    gpu, title = problem.cluster.gpu, capabilities(problem.engine).title
-    able = ", ".join(able_on(gpu.vendor)) or "none that we know flags of"
-    text = f"{title} does not run on {gpu.name}; engines that do: {able}"
-    return Limit(name="EN019", required=None, available=None, unit="", message=text)
+    gpu, row, weights = problem.cluster.gpu, capabilities(problem.engine), problem.precision.weights
+    able = ", ".join(able_on(gpu, weights)) or "none that we know flags of"
+    runs = runs_on(row, gpu)
+    lacking = f"has no kernels for {weights} weights on" if runs else "does not run on"
+    text = f"{row.title} {row.version} {lacking} {gpu.name} ({gpu.arch}); engines that do: {able}"
+    return Limit(name="EN022" if runs else "EN019", required=None, available=None, unit="", message=text)
 
 
 def _asked_pool(problem: Problem) -> Pool:
@@ -228,8 +230,8 @@ def _free_degrees(problem: Problem) -> list[Iterator[Patch]]:
 
 
 def _other_engine(problem: Problem) -> Iterator[Patch]:
-    """An engine that runs on the accelerator, else none."""
-    for engine in (*able_on(problem.cluster.gpu.vendor), None):
+    """An engine that runs on the accelerator with the weights, else none."""
+    for engine in (*able_on(problem.cluster.gpu, problem.precision.weights), None):
         told = "name no engine" if engine is None else f"serve with {engine}"
         yield {"engine": engine}, told, problem.model_copy(update={"engine": engine})
 

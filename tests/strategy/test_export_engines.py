@@ -486,13 +486,29 @@ def test_stages_of_prefill_push_the_cache() -> None:
 
 @pytest.mark.parametrize(
     ("engine", "gpu", "others"),
-    [("trtllm", "mi300x", "vLLM, SGLang, Ray"), ("dynamo", "mi300x", "vLLM, SGLang"), ("vllm", "tpu-v6e", "no engine")],
+    [
+        ("trtllm", "mi300x", "vLLM, SGLang, Ray"),
+        ("dynamo", "mi300x", "vLLM, SGLang"),
+        ("vllm", "tpu-v6e", "no engine"),
+        ("vllm", "v100-32g-sxm", "no engine"),
+        ("sglang", "mi250x", "vLLM, Ray"),
+    ],
 )
 def test_an_accelerator_that_an_engine_lacks_is_refused(engine: str, gpu: str, others: str) -> None:
     with pytest.raises(InputError, match="does not run on") as refused:
         files(engine, plan("llama-3.1-8b", pool("llama-3.1-8b"), gpu=gpu))
 
     assert others in refused.value.hint
+
+
+def test_weights_without_kernels_for_the_accelerator_are_refused() -> None:
+    made = plan("llama-3.1-8b", pool("llama-3.1-8b"), gpu="a100-80g-sxm", precision={"weights": "fp8"})
+
+    with pytest.raises(InputError, match="no kernels for fp8 weights on NVIDIA A100") as refused:
+        files("trtllm", made)
+
+    assert "vLLM, SGLang, Ray" in refused.value.hint
+    assert "--quantization fp8" in files("vllm", made)["host0.sh"]
 
 
 def test_a_configuration_that_only_the_checkpoint_can_read_is_trusted() -> None:

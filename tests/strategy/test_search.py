@@ -237,15 +237,32 @@ def test_another_process_with_other_hashes_gives_the_same_bytes() -> None:
     assert len(answers[0]) > 1000
 
 
-@pytest.mark.parametrize(("engine", "gpu", "instead"), [("trtllm", "mi300x", "vllm"), ("vllm", "tpu-v6e", None)])
+@pytest.mark.parametrize(
+    ("engine", "gpu", "weights", "rule", "instead"),
+    [
+        ("trtllm", "mi300x", "bf16", "EN019", "vllm"),
+        ("vllm", "tpu-v6e", "bf16", "EN019", None),
+        ("vllm", "v100-32g-sxm", "fp16", "EN019", None),
+        ("sglang", "mi250x", "bf16", "EN019", "vllm"),
+        ("sglang", "t4", "fp8", "EN022", "vllm"),
+        ("trtllm", "a100-80g-sxm", "fp8", "EN022", "vllm"),
+        ("vllm", "mi250x", "fp8", "EN022", None),
+    ],
+)
 def test_an_engine_that_does_not_run_on_the_accelerator_is_refused_with_what_would(
-    engine: str, gpu: str, instead: str | None
+    engine: str, gpu: str, weights: str, rule: str, instead: str | None
 ) -> None:
-    asked = {"model": "llama-3.1-8b", "cluster": {"gpu": gpu}, "workload": {"isl": 1024, "osl": 128}, "engine": engine}
+    asked = {
+        "model": "llama-3.1-8b",
+        "cluster": {"gpu": gpu},
+        "workload": {"isl": 1024, "osl": 128},
+        "engine": engine,
+        "precision": {"weights": weights},
+    }
 
     found = search(resolve(Request.model_validate(asked)).problem, calibration())
 
     assert found.best is None
     assert found.infeasible is not None
-    assert [limit.name for limit in found.infeasible.limits] == ["EN019"]
+    assert [limit.name for limit in found.infeasible.limits] == [rule]
     assert [change.change for change in found.infeasible.nearest] == [{"engine": instead}]
