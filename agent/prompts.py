@@ -91,7 +91,8 @@ Canonical blocks (`x > y`: y reads x as data; `f(a, b)`: f reads a and b; `/` is
 - attention (MLA, prefill): norm > qkv_a/replicated; q: norm q_a_norm > q_b/column; kv: norm kv_a_norm of qkv_a > kv_cache_update > kv_b/column;
   attention expanded(q_b, kv_b, sync:kv) > attention_out/row > all_reduce(tp) > add
 - attention (MLA, decode): the same without kv_b: q_b > w_uk/column > attention absorbed(w_uk, sync:kv) > w_uv/column > attention_out/row > ...
-- ffn (dense): norm ffn_norm > gate_up/column (up/column where ffn_gated is false) > activation > down/row > all_reduce(tp) > add
+- ffn (dense): norm ffn_norm > gate_up/column (`up` if ffn_gated is false) > activation > down/row > all_reduce(tp) > add
+- parallel (where parallel_block is set; one block a layer, ffn_norm with two_norms only): norm > qkv .. attention_out/row; norm > gate_up .. down/row; add both > all_reduce(tp) > add
 - experts always have apply_router_weight true. An expert reads the dispatch alone, or (norm, routing) where nothing is dispatched.
 - moe replicated: norm > routing; expert(norm, routing) > [+ shared expert: shared_gate_up/column > activation > shared_down/row, add] > all_reduce(tp) > add
   (with one attention replica the tp ranks are all ranks of the stage, so it sums over ep and moe_tp at once)

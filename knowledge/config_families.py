@@ -1,6 +1,8 @@
-"""What families with FFNs of two matrices leave to their code: whether a gate is there, how wide the FFN is, flags in place of counts."""
+"""What families leave to their code: whether the FFN has a gate, how wide it is, whether it stands beside attention; flags in place of counts."""
 
 from knowledge.config_fields import Fields, shorten
+from knowledge.config_layers import EXPERTS, has_delta_net
+from strategy.model import ParallelBlock
 
 _FALCON = frozenset({"falcon", "RefinedWeb", "RefinedWebModel"})
 _TWO_MATRICES = _FALCON | {
@@ -11,6 +13,7 @@ _UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})
 """Activations that no gated FFN has, whatever the type."""
 _ACTIVATION = ("hidden_act", "mlp_hidden_act", "activation_function")
 _TIED = _FALCON | {"bloom", "gpt2", "gpt_bigcode", "gpt_neo", "mpt", "opt", "starcoder2", "xglm"}
+_PARALLEL = frozenset({"codegen", "gptj", "phi"})
 _LEARNED_POSITIONS = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "opt"})
 
 
@@ -60,13 +63,28 @@ def has_learned_positions(fields: Fields) -> bool:
     return fields.model_type in _LEARNED_POSITIONS or (fields.model_type == "mpt" and not told)
 
 
-def runs_in_parallel(fields: Fields) -> bool:
-    """Whether attention and FFN of a layer read the same input."""
+def parallel_block(fields: Fields) -> ParallelBlock | None:
+    """How attention and FFN of a layer stand side by side, or None where the FFN follows attention, or is planned as if it did."""
+    other_halves = fields.get(*EXPERTS, "kv_lora_rank") or has_delta_net(fields)
+    return None if other_halves else stands_side_by_side(fields)
+
+
+def stands_side_by_side(fields: Fields) -> ParallelBlock | None:
+    """How attention and FFN (or experts) of a layer stand side by side, or None where one follows the other."""
     if fields.model_type in _FALCON:
-        return _has_new_layers(fields) or fields.values.get("parallel_attn") is not False
+        return _falcon_block(fields)
     if fields.model_type == "gpt_neox":
-        return fields.values.get("use_parallel_residual") is not False
-    return fields.model_type in ("codegen", "gptj", "phi") or fields.values.get("use_parallel_residual") is True
+        return None if fields.values.get("use_parallel_residual") is False else "two_norms"
+    always = fields.model_type in _PARALLEL or fields.model_type.startswith("cohere")
+    told = any(fields.values.get(name) is True for name in ("use_parallel_residual", "parallel_attn"))
+    return "one_norm" if always or told else None
+
+
+def _falcon_block(fields: Fields) -> ParallelBlock | None:
+    """One norm for both halves, or two in the layers of Falcon 40B and later that do not say otherwise."""
+    if _has_new_layers(fields):
+        return "one_norm" if fields.integer("num_ln_in_parallel_attn") == 1 else "two_norms"
+    return None if fields.values.get("parallel_attn") is False else "one_norm"
 
 
 def refuse_projected_embeddings(fields: Fields, hidden_size: int) -> None:

@@ -4,7 +4,7 @@ The domain is a decoder of equal attention blocks (GQA or MLA) with FFNs of thre
 were that would give wrong weights, wrong KV bytes and an illegal split, so it is refused with the field that says so.
 """
 
-from knowledge.config_families import ffn_is_gated, has_learned_positions, runs_in_parallel, ungated_activation
+from knowledge.config_families import has_learned_positions, parallel_block, stands_side_by_side, ungated_activation
 from knowledge.config_fields import Fields, shorten
 from knowledge.config_layers import EXPERTS
 
@@ -61,6 +61,9 @@ _APPROXIMATIONS: dict[str, str] = {
     "sparse_attention_config": "block-sparse attention is priced as full attention and its indexer is left out",
     "attn_output_gate": "the gate of the attention output is left out of weights and FLOPs",
 }
+_SIDE_BY_SIDE = "attention and FFN of a layer are summed over tp at once; vLLM does so for Falcon and sums each by itself in other families"
+
+_ONE_AFTER_THE_OTHER = "attention and experts run in parallel in this model; they are planned one after the other"
 
 
 def refuse_unsupported(fields: Fields) -> None:
@@ -83,9 +86,8 @@ def approximations(fields: Fields) -> list[str]:
         found.append(_APPROXIMATIONS["attn_output_gate"])
     if fields.values.get("linear_num_value_heads"):
         found.append("linear-attention layers are priced with the kernel efficiencies of attention; none was measured")
-    parallel = any(fields.values.get(name) is True for name in ("use_parallel_residual", "parallel_attn"))
-    if parallel or fields.model_type.startswith("cohere"):
-        found.append("attention and FFN run in parallel in this model; they are planned one after the other")
+    if stands_side_by_side(fields):
+        found.append(_SIDE_BY_SIDE if parallel_block(fields) else _ONE_AFTER_THE_OTHER)
     if has_learned_positions(fields):
         found.append("the table of learned positions is left out of the weights")
     return found
@@ -99,13 +101,10 @@ def _refuse_linear_layers(fields: Fields) -> None:
 
 
 def _refuse_ffn(fields: Fields) -> None:
-    """Types that generate no text, and layers that the FFN is not a block of its own in."""
+    """Types that generate no text, and experts without a gate."""
     kind = fields.model_type
     if kind in _NO_DECODERS:
         raise fields.error("model_type", f"= {kind!r} is no decoder; only decoders are planned")
-    if not ffn_is_gated(fields) and runs_in_parallel(fields):
-        problem = f"= {kind!r} has attention and FFN side by side in a layer, summed at once; with an FFN of two matrices that is not modelled"
-        raise fields.error("model_type", problem)
     name = ungated_activation(fields)
     if name is not None and fields.get(*EXPERTS):
         problem = f"= {fields.values[name]!r} means experts of two matrices; only gated experts are planned"

@@ -14,6 +14,7 @@ from knowledge.config_families import (
     ffn_is_gated,
     has_one_kv_head,
     is_tied_by_default,
+    parallel_block,
     refuse_projected_embeddings,
 )
 from knowledge.config_fields import MAX_FIELD, Fields, shorten
@@ -128,6 +129,7 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         attention=attention,
         intermediate_size=_dense_width(fields, hidden_size) if moe is None or dense else None,
         ffn_gated=ffn_is_gated(fields),
+        parallel_block=parallel_block(fields),
         moe=moe,
         dense_layers=dense,
         window=attention_window(fields, num_layers, positions),

@@ -85,7 +85,11 @@ class StageMemory:
 
 def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer: int) -> float:
     """Bytes of one layer's weights on the fullest rank, scales included."""
-    norms = 2 * model.hidden_size * weight_bytes_per_element(model, precision, "norm")
+    norms = (
+        (1 if model.parallel_block == "one_norm" else 2)
+        * model.hidden_size
+        * weight_bytes_per_element(model, precision, "norm")
+    )
     ffn = _moe_bytes if model.ffn_kind(layer) == "moe" else _dense_ffn_bytes
     mixer = linear_weight_bytes if model.mixer(layer) == "linear" else attention_weight_bytes
     return mixer(model, precision, pool) + ffn(model, precision, pool) + norms

@@ -13,6 +13,8 @@ WeightClass = Literal["embedding", "lm_head", "norm", "router", "attention", "de
 FfnKind = Literal["dense", "moe"]
 MixerKind = Literal["attention", "linear"]
 """What mixes the tokens of a layer: attention over all of them, or a recurrence that keeps a state of constant size."""
+ParallelBlock = Literal["one_norm", "two_norms"]
+"""Attention and FFN side by side: both read the layer's input, behind a norm that they share or behind one each."""
 
 
 class Provenance(Frozen):
@@ -154,6 +156,8 @@ class ModelSpec(Frozen):
     """Width of the dense FFN; None when every layer is MoE."""
     ffn_gated: bool = True
     """Whether the dense FFN has three matrices, one of which gates another (SwiGLU, GeGLU), or two: up and down. Experts are gated."""
+    parallel_block: ParallelBlock | None = None
+    """How attention and FFN of a layer stand side by side, summed into the residual stream at once; None where the FFN follows attention."""
     moe: Moe | None = None
     dense_layers: tuple[Count, ...] = ()
     """Layers of an MoE model that have a dense FFN."""
@@ -178,6 +182,8 @@ class ModelSpec(Frozen):
             raise ValueError(
                 f"num_value_heads={self.linear.num_value_heads} is not a multiple of num_key_heads={self.linear.num_key_heads}"
             )
+        if self.parallel_block and (self.moe is not None or self.linear is not None or self.attention.kind != "gqa"):
+            raise ValueError("parallel_block stands beside gqa attention in every layer and dense FFNs only")
         has_dense = self.moe is None or bool(self.dense_layers)
         if has_dense and self.intermediate_size is None:
             raise ValueError("intermediate_size is needed: some layers have a dense FFN")

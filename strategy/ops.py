@@ -131,10 +131,15 @@ def dense_ffn_matrices(model: ModelSpec) -> int:
     return 3 if model.ffn_gated else 2
 
 
+def dense_ffn_norm(model: ModelSpec) -> str:
+    """The norm that the dense FFN reads behind: its own, or the one that it shares with attention."""
+    return "attention_norm" if model.parallel_block == "one_norm" else "ffn_norm"
+
+
 def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
     """Weights of the FFN blocks, dense and MoE, without the routed experts and the router."""
     h = model.hidden_size
-    found = [_vector("ffn_norm", h)]
+    found = [] if model.parallel_block == "one_norm" else [_vector("ffn_norm", h)]
     if model.intermediate_size is not None:
         f, first = model.intermediate_size, dense_ffn_first(model)
         found += [

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from strategy.build.attention import attention_block, linear_block
 from strategy.build.ffn import ffn_block, ffn_name
 from strategy.build.outside import boundary_block, embed_block, head_block
+from strategy.build.parallel import parallel_block
 from strategy.build.site import Site
 from strategy.dag import Block, Branch, Branches, Dag, LayerStamp, Link
 from strategy.model import MixerKind, ModelSpec
@@ -32,14 +33,21 @@ def build(model: ModelSpec, strategy: Strategy) -> Dag:
 
 def _parts(site: Site) -> dict[str, Block]:
     """Every block of one branch, by what it is for."""
-    kinds = sorted({kind for _, _, kind in site.model.ffn_runs()})
     return {
         "embed": embed_block(site),
-        **{mixer: _MIXERS[mixer](site) for mixer in _mixers(site.model)},
-        **{ffn_name(kind): ffn_block(site, kind) for kind in kinds},
+        **_layer_parts(site),
         **({"boundary": boundary_block()} if site.pool.pp_size > 1 else {}),
         "head": head_block(site),
     }
+
+
+def _layer_parts(site: Site) -> dict[str, Block]:
+    """What mixes tokens and the FFNs; where both stand side by side, one block under the name of the first."""
+    if site.model.parallel_block:
+        return {"attention": parallel_block(site)}
+    kinds = sorted({kind for _, _, kind in site.model.ffn_runs()})
+    parts: dict[str, Block] = {mixer: _MIXERS[mixer](site) for mixer in _mixers(site.model)}
+    return parts | {ffn_name(kind): ffn_block(site, kind) for kind in kinds}
 
 
 def _mixers(model: ModelSpec) -> list[MixerKind]:
@@ -63,7 +71,7 @@ def _name_blocks(parts: dict[Phase, dict[str, Block]]) -> tuple[dict[Phase, dict
 
 def _branch(model: ModelSpec, names: dict[str, str]) -> Branch:
     layers = tuple(
-        LayerStamp(range=(start, end), blocks=(names[mixer], names[ffn_name(kind)]))
+        LayerStamp(range=(start, end), blocks=tuple(names[part] for part in (mixer, ffn_name(kind)) if part in names))
         for start, end, mixer, kind in model.layer_runs()
     )
     return Branch(embed=names["embed"], layers=layers, boundary=names.get("boundary"), head=names["head"])

@@ -34,8 +34,13 @@ def linear_block(site: Site) -> Block:
 def _gqa(site: Site) -> Block:
     w = Writer()
     qkv = w.linear("qkv", normed(w, site, "attention_norm"), "qkv", "column")
-    out = _output(w, site, w.linear("o", _gqa_attend(w, site, qkv), "attention_out", "row"))
+    out = complete(w, site, gqa_output(w, site, qkv))
     return w.block("attention", w.add("add", "add", ["in", out]))
+
+
+def gqa_output(w: Writer, site: Site, qkv: str) -> str:
+    """Attention and its output projection, Partial over tp."""
+    return _over_tp(w, site, w.linear("o", _gqa_attend(w, site, qkv), "attention_out", "row"))
 
 
 def _gqa_attend(w: Writer, site: Site, qkv: str) -> str:
@@ -103,11 +108,9 @@ def _dcp(w: Writer, site: Site, query: str, kv: str, **form: str) -> str:
     return w.add("sum_parts", "all_reduce", [out], axis="cp") if across else out
 
 
-def _output(w: Writer, site: Site, source: str) -> str:
-    """Complete the output projection; attention weights sliced over cp as well leave a sum over cp too."""
-    if site.decode_use == "tp_slice":
-        source = w.add("reduce_cp", "all_reduce", [source], axis="cp")
-    return complete(w, site, source)
+def _over_tp(w: Writer, site: Site, source: str) -> str:
+    """The output projection as a sum over tp alone; attention weights sliced over cp as well leave one over cp too."""
+    return w.add("reduce_cp", "all_reduce", [source], axis="cp") if site.decode_use == "tp_slice" else source
 
 
 def _mla(site: Site) -> Block:
@@ -115,7 +118,7 @@ def _mla(site: Site) -> Block:
     norm = normed(w, site, "attention_norm")
     query, latent = _mla_query(w, site, norm)
     attend = _mla_prefill(w, site, query, latent) if site.phase == "prefill" else _mla_decode(w, site, query, latent)
-    out = _output(w, site, w.linear("o", attend, "attention_out", "row"))
+    out = complete(w, site, _over_tp(w, site, w.linear("o", attend, "attention_out", "row")))
     return w.block(f"mla_{site.phase}", w.add("add", "add", ["in", out]))
 
 

@@ -1,5 +1,7 @@
 """FFN blocks: dense and MoE, in the three lowerings of expert parallelism."""
 
+from collections.abc import Sequence
+
 from strategy.build.site import Site, Writer, all_tokens, complete, normed, own_tokens
 from strategy.dag import Block
 from strategy.mesh import Axis
@@ -16,7 +18,28 @@ def ffn_block(site: Site, kind: FfnKind) -> Block:
     """The block of one FFN kind."""
     if kind == "moe":
         return _moe_replicated(site) if site.pool.ep_lowering == "replicated" else _moe_exchanged(site)
-    return _ffn_gathered(site) if site.coordinated and site.pool.dense_ffn == "gathered" else _ffn_local(site)
+    return _ffn_gathered(site) if is_gathered(site) else _ffn_local(site)
+
+
+def dense_mlp(w: Writer, site: Site, source: str) -> str:
+    """The dense FFN behind its norm, Partial over the axis that splits it."""
+    return _mlp(w, source, dense_ffn_first(site.model), ("column", "row"))
+
+
+def is_gathered(site: Site) -> bool:
+    """Whether dense FFNs are split over the whole stage, whose tokens they gather (DA007)."""
+    return site.coordinated and site.pool.dense_ffn == "gathered"
+
+
+def gathered_mlp(w: Writer, site: Site, norm: str, after: Sequence[str] = ()) -> str:
+    """Every rank of the stage sees all tokens and holds 1/W of the FFN, then takes its own tokens back (DA007).
+
+    `after` are collectives that the gather waits for, where no data orders them.
+    """
+    inputs = [own_tokens(w, site, norm), *(f"sync:{node}" for node in after)]
+    gathered = w.add("gather", "all_gather", inputs, axis="stage", dim="tokens")
+    out = w.add("scatter", "reduce_scatter", [dense_mlp(w, site, gathered)], axis="stage", dim="tokens")
+    return all_tokens(w, site, out)
 
 
 def _mlp(w: Writer, source: str, first: str, splits: tuple[str, str], prefix: str = "") -> str:
@@ -28,18 +51,14 @@ def _mlp(w: Writer, source: str, first: str, splits: tuple[str, str], prefix: st
 
 def _ffn_local(site: Site) -> Block:
     w = Writer()
-    out = complete(w, site, _mlp(w, normed(w, site, "ffn_norm"), dense_ffn_first(site.model), ("column", "row")))
+    out = complete(w, site, dense_mlp(w, site, normed(w, site, "ffn_norm")))
     return w.block("ffn", w.add("add", "add", ["in", out]))
 
 
 def _ffn_gathered(site: Site) -> Block:
-    """Every rank of the stage sees all tokens and holds 1/W of the FFN, then takes its own tokens back (DA007)."""
     w = Writer()
-    tokens = own_tokens(w, site, w.add("norm", "norm", ["in"], weight="ffn_norm"))
-    gathered = w.add("gather", "all_gather", [tokens], axis="stage", dim="tokens")
-    partial = _mlp(w, gathered, dense_ffn_first(site.model), ("column", "row"))
-    out = w.add("scatter", "reduce_scatter", [partial], axis="stage", dim="tokens")
-    return w.block("ffn", w.add("add", "add", ["in", all_tokens(w, site, out)]))
+    out = gathered_mlp(w, site, w.add("norm", "norm", ["in"], weight="ffn_norm"))
+    return w.block("ffn", w.add("add", "add", ["in", out]))
 
 
 def _moe_replicated(site: Site) -> Block:

@@ -86,7 +86,11 @@ def complete(w: Writer, site: Site, source: str) -> str:
 
 def normed(w: Writer, site: Site, weight: str) -> str:
     """The norm that opens a block, followed by the gather that column-parallel weights need under token shards."""
-    source = w.add("norm", "norm", ["in"], weight=weight)
+    return spread(w, site, w.add("norm", "norm", ["in"], weight=weight))
+
+
+def spread(w: Writer, site: Site, source: str) -> str:
+    """All tokens, where the residual stream is split by tokens over tp."""
     return w.add("spread", "all_gather", [source], axis="tp", dim="tokens") if site.megatron else source
 
 

@@ -72,6 +72,9 @@ class _Transformer:
         x = self.keep("embedding", None, self.weights.full("embedding", None)[tokens])
         for layer in layers:
             normed = self.norm("attention_norm", layer, x)
+            if self.model.parallel_block:
+                x = self.keep("after_ffn", layer, x + self.side_by_side(layer, normed, x))
+                continue
             x = self.keep(
                 "after_attention",
                 layer,
@@ -81,6 +84,11 @@ class _Transformer:
             ffn = self.dense if self.model.ffn_kind(layer) == "dense" else self.moe
             x = self.keep("after_ffn", layer, x + ffn(layer, normed))
         return self.times("lm_head", None, self.norm("final_norm", None, x))
+
+    def side_by_side(self, layer: int, normed: Floats, x: Floats) -> Floats:
+        """Attention and FFN of the same input, added."""
+        own = normed if self.model.parallel_block == "one_norm" else self.norm("ffn_norm", layer, x)
+        return self.attend(layer, normed) + self.dense(layer, own)
 
     def keep(self, name: str, layer: int | None, value: Floats) -> Floats:
         self.states[name, layer] = value

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from knowledge.catalogue import find_model
 from knowledge.hf_config import parse_config
 from strategy.errors import InputError
 from strategy.model import GqaAttention, ModelSpec
@@ -71,6 +72,34 @@ FALCON_RW = {
     "multi_query": False, "new_decoder_architecture": False, "num_attention_heads": 32, "num_hidden_layers": 24, "parallel_attn": False,
     "vocab_size": 50304,
 }  # fmt: skip
+FALCON = {
+    "architectures": ["FalconForCausalLM"], "model_type": "falcon", "alibi": False, "bias": False, "hidden_size": 14848,
+    "new_decoder_architecture": True, "num_attention_heads": 232, "num_hidden_layers": 80, "num_kv_heads": 8, "parallel_attn": True,
+    "vocab_size": 65024,
+}  # fmt: skip
+FALCON_7B = {
+    **FALCON, "hidden_size": 4544, "multi_query": True, "new_decoder_architecture": False, "num_attention_heads": 71,
+    "num_hidden_layers": 32, "num_kv_heads": 71,
+}  # fmt: skip
+FALCON_40B = {
+    "architectures": ["RWForCausalLM"], "model_type": "RefinedWeb", "alibi": False, "bias": False, "hidden_size": 8192, "n_head": 128,
+    "n_head_kv": 8, "n_layer": 60, "parallel_attn": True, "vocab_size": 65024,
+}  # fmt: skip
+NEOX = {
+    "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "hidden_act": "gelu_fast", "hidden_size": 6144,
+    "intermediate_size": 24576, "max_position_embeddings": 2048, "num_attention_heads": 64, "num_hidden_layers": 44, "rotary_pct": 0.25,
+    "tie_word_embeddings": False, "vocab_size": 50432,
+}  # fmt: skip
+PHI_2 = {
+    "architectures": ["PhiForCausalLM"], "model_type": "phi", "hidden_act": "gelu_new", "hidden_size": 2560, "intermediate_size": 10240,
+    "max_position_embeddings": 2048, "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 32,
+    "partial_rotary_factor": 0.4, "qk_layernorm": False, "tie_word_embeddings": False, "vocab_size": 51200,
+}  # fmt: skip
+PHI_1_5 = {**PHI_2, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24}
+GPT_J = {
+    "architectures": ["GPTJForCausalLM"], "model_type": "gptj", "activation_function": "gelu_new", "n_embd": 4096, "n_head": 16,
+    "n_inner": None, "n_layer": 28, "n_positions": 2048, "rotary_dim": 64, "tie_word_embeddings": False, "vocab_size": 50400,
+}  # fmt: skip
 PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
     "Nemotron-4 340B": (NEMOTRON, 341.0),
     "Minitron 4B": (MINITRON, 4.19),
@@ -87,8 +116,18 @@ PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
     "Apertus 8B": (APERTUS, 8.05),
     "Apertus 70B": (APERTUS_70B, 70.6),
     "Falcon RW 1B": (FALCON_RW, 1.312),
+    "Falcon 7B": (FALCON_7B, 7.217 - 0.296),
+    "Falcon 40B": (FALCON_40B, 41.84 - 0.533),
+    "Falcon 180B": (FALCON, 179.52 - 0.965),
+    "GPT-NeoX 20B": (NEOX, 20.55),
+    "Phi-2": (PHI_2, 2.78),
+    "Phi-1.5": (PHI_1_5, 1.42),
+    "GPT-J 6B": (GPT_J, 6.05),
 }
-"""Configs and their makers' counts, in 10^9 parameters; biases and tables of positions are not counted here, and are in theirs."""
+"""Configs and their makers' counts, in 10^9 parameters; biases and tables of positions are in theirs and not in ours.
+
+Falcon's files hold the table of tokens a second time for the output, which is the same table.
+"""
 
 
 def parsed(config: dict[str, Any], **fields: Any) -> ModelSpec:
@@ -116,6 +155,9 @@ def test_a_width_that_is_not_given_is_four_hidden_sizes_or_the_ratio_of_the_file
         (STARCODER, {"multi_query": False}, 48),
         (FALCON_RW, {"num_kv_heads": 32}, 32),
         (FALCON_RW, {"multi_query": True, "num_kv_heads": 71}, 1),
+        (FALCON_7B, {}, 1),
+        (FALCON_40B, {}, 8),
+        (FALCON, {}, 8),
         (MPT, {}, 64),
         (MPT, {"attn_config": {"alibi": True, "attn_type": "multiquery_attention"}}, 1),
         (MPT, {"attn_config": {"alibi": True, "attn_type": "grouped_query_attention", "kv_n_heads": 8}}, 8),
@@ -126,6 +168,43 @@ def test_flags_and_counts_of_kv_heads_are_read(config: dict[str, Any], fields: d
 
     assert isinstance(attention, GqaAttention)
     assert attention.num_kv_heads == kv_heads
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "block"),
+    [
+        (FALCON_7B, {}, "one_norm"),
+        (FALCON_40B, {}, "two_norms"),
+        (FALCON, {}, "two_norms"),
+        (FALCON, {"num_ln_in_parallel_attn": 1}, "one_norm"),
+        (FALCON_RW, {}, None),
+        (NEOX, {}, "two_norms"),
+        (NEOX, {"use_parallel_residual": False}, None),
+        (PHI_2, {}, "one_norm"),
+        (GPT_J, {}, "one_norm"),
+        (NEMOTRON, {"model_type": "cohere", "hidden_act": "silu"}, "one_norm"),
+        (NEMOTRON, {"model_type": "stablelm", "hidden_act": "silu", "use_parallel_residual": True}, "one_norm"),
+        (NEMOTRON, {}, None),
+    ],
+)
+def test_attention_and_ffn_stand_side_by_side_where_the_family_has_them_so(
+    config: dict[str, Any], fields: dict[str, Any], block: str | None
+) -> None:
+    model = parsed(config, **fields)
+
+    assert model.parallel_block == block
+    assert ("summed over tp at once" in model.provenance.note) == (block is not None)
+
+
+def test_experts_beside_attention_are_planned_behind_it_and_said_so() -> None:
+    model = parsed(NEMOTRON, model_type="cohere", hidden_act="silu", num_local_experts=8, num_experts_per_tok=2)
+
+    assert model.parallel_block is None
+    assert "one after the other" in model.provenance.note
+
+
+def test_command_r_of_the_catalogue_is_one_block_a_layer() -> None:
+    assert {find_model(name).parallel_block for name in ("c4ai-command-r-v01", "c4ai-command-r-plus")} == {"one_norm"}
 
 
 def test_mpt_says_by_its_ffn_type_that_a_gate_is_there() -> None:

@@ -336,7 +336,7 @@ def test_a_gated_delta_net_that_no_layer_has_is_none() -> None:
         ({"head_dim": 192, "v_head_dim": 128}, "v_head_dim"),
         ({"block_configs": [{}]}, "block_configs"),
         ({"state_size": 16}, "state_size"),
-        ({"model_type": "falcon"}, "model_type"),
+        ({"model_type": "t5"}, "model_type"),
         ({"model_type": "bert"}, "model_type"),
         ({"hidden_act": "relu2", "num_local_experts": 8}, "hidden_act"),
         ({"is_encoder_decoder": True}, "is_encoder_decoder"),

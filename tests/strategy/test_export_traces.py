@@ -28,7 +28,7 @@ from strategy.request import Request
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 
 
-def plan(model: str, *pools: Pool, priced: bool = True, hosts: int = 1) -> Plan:
+def plan(model: str | dict[str, Any], *pools: Pool, priced: bool = True, hosts: int = 1) -> Plan:
     asked = {
         "model": model,
         "cluster": {"gpu": "h200-sxm", "gpus_per_host": 8, "hosts": hosts},
@@ -48,7 +48,16 @@ SPLIT = plan(
     Pool(name="prefill", phases=("prefill",), stages=((0, 32),), attention=AttentionMesh(tp_size=2)),
     Pool(name="decode", phases=("decode",), stages=((0, 32),), attention=AttentionMesh(tp_size=4)),
 )
-PLANS = pytest.mark.parametrize("made", [TP4_PP2, MOE, SPLIT], ids=["pipeline", "experts", "two pools"])
+FALCON = {
+    "model_type": "falcon", "hidden_size": 8192, "new_decoder_architecture": True, "num_attention_heads": 128, "num_hidden_layers": 8,
+    "num_kv_heads": 8, "vocab_size": 65024,
+}  # fmt: skip
+SIDE_BY_SIDE = plan(
+    FALCON, Pool(pp_size=2, microbatches=2, stages=((0, 4), (4, 8)), attention=AttentionMesh(tp_size=4))
+)
+PLANS = pytest.mark.parametrize(
+    "made", [TP4_PP2, MOE, SPLIT, SIDE_BY_SIDE], ids=["pipeline", "experts", "two pools", "attention beside FFN"]
+)
 
 
 # --- an independent reader of Chakra traces ---------------------------------------------------------------------------------------------
@@ -326,8 +335,9 @@ def test_graphml_is_read_back_with_every_node_and_edge(made: Plan) -> None:
 
     assert set(graph.nodes) == set(template_graph(made.dag).nodes)
     assert graph.number_of_edges() == len(arrows(made.dag))
-    assert graph.nodes["prefill.attention.qkv"]["op"] == "linear"
-    assert graph.nodes["prefill.attention.qkv"]["layers"] == f"0-{made.model.num_layers - 1}"
+    first = f"prefill.{made.dag.branches.prefill.layers[0].blocks[0]}.qkv"
+    assert graph.nodes[first]["op"] == "linear"
+    assert graph.nodes[first]["layers"] == f"0-{made.model.num_layers - 1}"
 
 
 @PLANS

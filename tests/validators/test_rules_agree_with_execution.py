@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from evals.mutate.campaign import mutants_of, told
+from evals.mutate.campaign import campaign, mutants_of, told
 from evals.mutate.judge import document_of, judged, simpler, sound
 from evals.mutate.mutations import KINDS
 from evals.mutate.strategies import canonical, strategies
 from strategy.legality import illegal
-from strategy.model import ModelSpec
+from strategy.model import GqaAttention, ModelSpec
 from strategy.strategy import Strategy
 from validators.examples import dense, mla, moe
 
@@ -63,3 +63,18 @@ def test_simpler_strategies_are_legal_and_different(subject: object) -> None:
     assert found
     assert strategy not in found
     assert all(illegal(model, pool) is None for one in found for pool in one.pools)
+
+
+def test_they_agree_on_ffns_of_two_matrices_and_on_attention_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention = GqaAttention(num_heads=12, num_kv_heads=4, head_dim=16)
+    base = ModelSpec(
+        name="tiny-ungated", hidden_size=256, num_layers=4, vocab_size=768, attention=attention, intermediate_size=768, ffn_gated=False
+    )  # fmt: skip
+    one = base.model_copy(update={"name": "tiny-one-norm", "ffn_gated": True, "parallel_block": "one_norm"})
+    two = base.model_copy(update={"name": "tiny-two-norms", "parallel_block": "two_norms"})
+    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, one, two))
+
+    *_, tally = campaign(seed=1, wanted_strategies=12, wanted_mutants=60)
+
+    assert tally.mutants == 60
+    assert tally.disagreements == []

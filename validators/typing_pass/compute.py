@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from strategy.dag import AnyNode, AttentionNode, Embedding, Expert, Linear, Norm
+from strategy.ops import DENSE_FFN_FIRST, dense_ffn_norm
 from strategy.placement import Letter, Placement
 from validators.typing_pass.site import Data, Site, StopNode
 from validators.typing_pass.tables import (
@@ -55,8 +56,9 @@ def _norm(site: Site, node: AnyNode, data: Data) -> Tensor:
         site.need_content(node, source, value, *sorted(wanted))
         return replace(value, content=content)
     site.need_content(node, source, value, "residual")
-    if value.parts != STREAM_NORMS[node.weight] or (node.weight == "final_norm") != (site.kind is None):
-        needed = Tensor("residual", value.placement, STREAM_NORMS[node.weight]).words()
+    done = frozenset() if site.model.parallel_block else STREAM_NORMS[node.weight]
+    if value.parts != done or (node.weight == "final_norm") != (site.kind is None):
+        needed = Tensor("residual", value.placement, done).words()
         raise site.stop(node, "content", source=source, needed=needed, found=value.words())
     return replace(value, content=f"normed:{node.weight}", parts=frozenset())
 
@@ -69,6 +71,8 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(node, "weight", needed=", ".join(w for w in LINEAR if w in site.weights), found=node.weight)
     site.need_mixer(node, MIXERS.get(node.weight))
     needed, content, part = LINEAR[node.weight]
+    if node.weight in DENSE_FFN_FIRST:
+        needed = f"normed:{dense_ffn_norm(site.model)}"
     if node.weight == "kv_b" and value.content in ("latent", "latent_shard"):
         needed, content = value.content, "expanded_shard"
     site.need_content(node, source, value, needed)
@@ -263,7 +267,7 @@ def _add(site: Site, node: AnyNode, data: Data) -> Tensor:
 
 
 def _joined(site: Site, node: AnyNode, data: Data) -> frozenset[str]:
-    """Parts of all inputs, each of which may occur once; attention is added before the FFN reads the stream."""
+    """Parts of all inputs, each of which may occur once; attention is added before an FFN that comes after it reads the stream."""
     parts: frozenset[str] = frozenset()
     for source, value in data:
         if parts & value.parts:
@@ -275,7 +279,8 @@ def _joined(site: Site, node: AnyNode, data: Data) -> frozenset[str]:
                 found=f"{value.words()} a second time",
             )
         parts |= value.parts
-    if any(v.content == "residual" for _, v in data) and "attention" not in parts:
+    late = not site.model.parallel_block
+    if late and any(v.content == "residual" for _, v in data) and "attention" not in parts:
         raise site.stop(
             node,
             "content",
