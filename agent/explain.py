@@ -116,8 +116,7 @@ def _binding(problem: Problem, estimate: Estimate) -> str:
     work, slo = problem.workload, problem.slo
     if work.concurrency is not None or work.request_rate is not None:
         return "The load is the one that was asked for."
-    reached = {"TPOT": (estimate.tpot_ms, slo.tpot_ms), "TTFT": (estimate.ttft_ms, slo.ttft_ms)}
-    near = {name: value / limit for name, (value, limit) in reached.items() if limit}
+    near = {"TPOT": estimate.tpot_ms / slo.planned_tpot_ms, "TTFT": estimate.ttft_ms / slo.planned_ttft_ms}
     name = max(near, key=lambda one: near[one], default="")
     if name and near[name] >= AT_THE_LIMIT:
         return f"{name} keeps it from carrying more."

@@ -85,8 +85,8 @@ def _wrong_serving(problem: Problem, strategy: Strategy) -> Iterator[Finding]:
 
 def _too_slow(problem: Problem, estimate: Estimate | None) -> Iterator[Finding]:
     for name in ("ttft_ms", "tpot_ms"):
-        limit = getattr(problem.slo, name)
-        if estimate is not None and limit is not None and getattr(estimate, name) > limit:
+        limit = getattr(problem.slo, f"planned_{name}")
+        if estimate is not None and getattr(estimate, name) > limit:
             message = f"estimated {name} is {getattr(estimate, name):.1f}; the limit is {limit:g} (bottleneck: {estimate.bottleneck})"
             hint = "more ranks per replica for lower latency (a higher tp_size first), fewer pipeline stages"
             yield _finding("REQ004", "/strategy/pools/0", message, hint)

@@ -89,6 +89,7 @@ def asked(request: Request) -> str:
     hosts = f"{cluster.hosts} x " if cluster.hosts > 1 else ""
     limits = [("TTFT", request.slo.ttft_ms), ("TPOT", request.slo.tpot_ms)]
     slo = "".join(f", {name} <= {limit(most)}" for name, most in limits if most is not None)
+    slo += f", {request.slo.headroom:.0%} of that kept free" if slo and request.slo.headroom else ""
     return f"{model} on {hosts}{cluster.gpus_per_host or ''} {cluster.gpu}, {work.isl:,} in, {work.osl:,} out{slo}"
 
 

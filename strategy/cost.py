@@ -183,7 +183,7 @@ class _Deployment:
             max_concurrency=self.max_concurrency,
             bottleneck=self._bottleneck(point, shares),
             breakdown=shares,
-            notes=tuple(self._notes(concurrency)),
+            notes=tuple(self._notes(concurrency, {"TTFT": float(point.ttft_ms), "TPOT": float(point.tpot_ms)})),
         )
 
     def _breakdown(self, point: Curve, decode: PassTime, prefill: PassTime) -> tuple[OpShare, ...]:
@@ -236,10 +236,23 @@ class _Deployment:
             f"{seen}: such estimates were off by {error.tpot:.0f} % of TPOT and {error.ttft:.0f} % of TTFT on average"
         ]
 
-    def _notes(self, concurrency: int) -> list[str]:
+    def _near_limits(self, reached: dict[str, float]) -> list[str]:
+        """Limits that are nearer than the estimate may be off."""
+        error, slo = self.calibration.error_of(self.problem.model, self.problem.cluster.gpu.key), self.problem.slo
+        if error is None:
+            return []
+        limits = {"TTFT": (slo.ttft_ms, error.ttft), "TPOT": (slo.tpot_ms, error.tpot)}
+        close = [
+            name for name, (most, off) in limits.items() if most and most * (1 - off / 100) < reached[name] <= most
+        ]
+        room = min(0.9, max((limits[name][1] for name in close), default=0.0) / 100)
+        told = f"{' and '.join(close)} may be over the limit when measured: slo.headroom {room:.2f} keeps as much free as such estimates were off"
+        return [told] if close else []
+
+    def _notes(self, concurrency: int, reached: dict[str, float]) -> list[str]:
         """What widens the uncertainty of these numbers."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
-        notes = [*self._error_notes()]
+        notes = [*self._error_notes(), *self._near_limits(reached)]
         if gpu.arch not in self.calibration.calibrated_archs:
             notes.append(f"kernel efficiencies were not fitted on {gpu.arch}: those of other GPUs are assumed")
         if not self.calibration.fabrics_of(gpu):

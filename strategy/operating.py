@@ -120,9 +120,9 @@ def _chosen(problem: Problem, points: Curve, meets: NDArray[np.bool_]) -> NDArra
 
 def within(slo: Slo, ttft_ms: Grid, tpot_ms: Grid) -> NDArray[np.bool_]:
     """Where both limits hold."""
-    return np.asarray((ttft_ms <= (slo.ttft_ms or np.inf)) & (tpot_ms <= (slo.tpot_ms or np.inf)))
+    return np.asarray((ttft_ms <= slo.planned_ttft_ms) & (tpot_ms <= slo.planned_tpot_ms))
 
 
 def excess(slo: Slo, ttft_ms: Grid, tpot_ms: Grid) -> Grid:
     """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
-    return np.asarray(np.maximum(ttft_ms / (slo.ttft_ms or np.inf), tpot_ms / (slo.tpot_ms or np.inf)))
+    return np.asarray(np.maximum(ttft_ms / slo.planned_ttft_ms, tpot_ms / slo.planned_tpot_ms))

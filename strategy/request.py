@@ -1,5 +1,6 @@
 """What people ask for: `Request` as it is written, `Problem` as it is understood."""
 
+from math import inf
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -64,6 +65,23 @@ class Slo(Frozen):
 
     ttft_ms: Positive | None = None
     tpot_ms: Positive | None = None
+    headroom: float | None = Field(default=None, ge=0.0, le=0.9)
+    """Share of each limit that a plan leaves free, for what an estimate may be off: 0.2 plans for 800 ms where 1,000 are the limit."""
+
+    @property
+    def kept(self) -> float:
+        """Share of each limit that a plan may use."""
+        return 1.0 - (self.headroom or 0.0)
+
+    @property
+    def planned_ttft_ms(self) -> float:
+        """What a plan's TTFT must not exceed; infinite without a limit."""
+        return inf if self.ttft_ms is None else self.ttft_ms * self.kept
+
+    @property
+    def planned_tpot_ms(self) -> float:
+        """What a plan's TPOT must not exceed; infinite without a limit."""
+        return inf if self.tpot_ms is None else self.tpot_ms * self.kept
 
 
 class PrecisionRequest(Frozen):

@@ -62,8 +62,22 @@ _END_TO_END = compiled(
 _PERCENTILE = compiled(r"\b(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile)\b")
 
 
+_LIMITS = r"(?:latenc(?:y|ies)|slos?|slas?|ttft|tpot|itl|(?:latency\s+)?(?:limits?|targets?|goals?))"
+_HEADROOM = compiled(
+    rf"(?P<n>\d{{1,2}})\s?(?:%|percent|per\s+cent)\s+(?:of\s+)?(?:safety\s+)?(?:headroom|margin|slack|buffer|reserve)\s+(?:(?:left|free|kept)\s+)?(?:on|in|for|to|below|under|against)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
+    rf"|\b(?:stay|keep|plan|remain|be)\s+(?:at\s+least\s+)?(?P<m>\d{{1,2}})\s?(?:%|percent)\s+(?:below|under)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
+)
+
+
+def find_headroom(scan: Scan) -> dict[str, float]:
+    """The share of the latency limits that the text wants kept free (`20 % headroom on the SLOs`)."""
+    found = scan.take(_HEADROOM)
+    return {"headroom": int(found[0]["n"] or found[0]["m"]) / 100} if found else {}
+
+
 def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
     """Latency limits as an `Slo` document."""
+    headroom = find_headroom(scan)
     percentile = _PERCENTILE.search(scan.text)
     for match in scan.take(_END_TO_END):
         notes.assume(f"ignored: `{scan.words(match.span())}` (limits are TTFT and TPOT; say those)")
@@ -84,7 +98,7 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
             notes.ask(name, f"the limit {name} must be above 0: how long may it take?")
         elif value is None and name not in notes.questions:
             notes.assume(f"{name}: no limit, since the text gives none")
-    return {name: value for name, value in found.items() if value is not None and value > 0}
+    return {name: value for name, value in found.items() if value is not None and value > 0} | headroom
 
 
 _TPOT_LABEL = compiled(_TPOT)

@@ -152,10 +152,10 @@ def _kind(candidate: Candidate) -> tuple[object, ...]:
 def reason(problem: Problem, best: Candidate, other: Candidate) -> str:
     """Why `other` lost to `best`, in one sentence with its numbers."""
     slo = problem.slo
-    if slo.ttft_ms is not None and other.ttft_ms > slo.ttft_ms:
-        return f"TTFT {other.ttft_ms:.0f} ms is over the limit of {slo.ttft_ms:.0f} ms at every load"
-    if slo.tpot_ms is not None and other.tpot_ms > slo.tpot_ms:
-        return f"TPOT {other.tpot_ms:.1f} ms is over the limit of {slo.tpot_ms:.1f} ms at every load"
+    if other.ttft_ms > slo.planned_ttft_ms:
+        return f"TTFT {other.ttft_ms:.0f} ms is over the limit of {slo.planned_ttft_ms:.0f} ms at every load"
+    if other.tpot_ms > slo.planned_tpot_ms:
+        return f"TPOT {other.tpot_ms:.1f} ms is over the limit of {slo.planned_tpot_ms:.1f} ms at every load"
     if problem.objective == "min_gpus" and other.gpus > best.gpus:
         return f"needs {other.gpus} GPUs where {best.gpus} do"
     if problem.objective == "latency":

@@ -211,9 +211,7 @@ def _prefill_rates(halves: Halves) -> Grid:
     """Prompts per second that a replica of each pool prefills in time; zero where it cannot."""
     every = np.arange(len(halves.pools))
     latency, taken = halves.plants(Pairs(every, every, np.ones_like(every), np.ones_like(every))).prefill_ms
-    in_time = (
-        (latency[:, 0] <= (halves.problem.slo.ttft_ms or np.inf)) & halves.prompt_fits & halves.keeps_prompts_whole
-    )
+    in_time = (latency[:, 0] <= halves.problem.slo.planned_ttft_ms) & halves.prompt_fits & halves.keeps_prompts_whole
     return np.asarray(np.where(in_time, 1e3 * halves.servers / taken[:, 0] * PREFILL_LOAD, 0.0))
 
 
@@ -224,7 +222,7 @@ def _decode_rates(halves: Halves) -> Grid:
     batches = batch_points(points_up_to(most))
     kernels = halves.passes.decode_ms(halves.seats, len(batches))
     steps = step_ms(engine_of(halves.problem, halves.passes.calibration, apart), kernels, batches)
-    allowed = (steps <= (halves.problem.slo.tpot_ms or np.inf)) & (batches <= halves.room[:, None]) & (batches <= most)
+    allowed = (steps <= halves.problem.slo.planned_tpot_ms) & (batches <= halves.room[:, None]) & (batches <= most)
     if halves.problem.objective == "latency":
         allowed &= batches == 1
     rates = 1e3 * batches * halves.servers[:, None] / (steps * max(1, work.osl - 1))

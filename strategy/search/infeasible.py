@@ -96,12 +96,13 @@ def _serving_limit(problem: Problem) -> Limit:
 def _slo_limits(slo: Slo, priced: Priced) -> Iterator[Limit]:
     """Latency limits out of reach on their own, or else both together."""
     lows = {"ttft_ms": min(c.ttft_ms for c in priced.candidates), "tpot_ms": min(c.tpot_ms for c in priced.candidates)}
-    wanted = {"ttft_ms": slo.ttft_ms, "tpot_ms": slo.tpot_ms}
-    alone = [name for name in lows if wanted[name] is not None and lows[name] > (wanted[name] or 0)]
+    wanted = {"ttft_ms": slo.planned_ttft_ms, "tpot_ms": slo.planned_tpot_ms}
+    alone = [name for name in lows if lows[name] > wanted[name]]
     nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
-    for name in alone or [n for n in lows if wanted[n] is not None]:
+    kept = f" (with {slo.headroom:.0%} of the limit kept free)" if slo.headroom else ""
+    for name in alone or [n for n in lows if math.isfinite(wanted[n])]:
         label, best = name.removesuffix("_ms").upper(), lows[name] if name in alone else getattr(nearest, name)
-        text = f"{label} of {wanted[name]:g} ms is asked; the best found is {best:.4g} ms ({describe_strategy(nearest.strategy)})"
+        text = f"{label} of {wanted[name]:g} ms is asked{kept}; the best found is {best:.4g} ms ({describe_strategy(nearest.strategy)})"
         together = "" if alone else ", with the other limit taken into account"
         yield Limit(name=name, required=wanted[name], available=round(best, 3), unit="ms", message=text + together)
 
@@ -207,6 +208,7 @@ def _kinds_of_change(problem: Problem, priced: Priced, plan: Planned) -> list[It
         ]
     if priced.candidates:
         return [
+            _less_headroom(problem, priced),
             _relaxed_limits(problem, priced),
             _lower_load(problem, plan),
             fewer_bytes(problem),
@@ -253,13 +255,24 @@ def _lower_rate(problem: Problem, priced: Priced) -> Iterator[Patch]:
         yield _with_workload(problem, "request_rate", rate, f"send {rate:g} requests a second")
 
 
+def _less_headroom(problem: Problem, priced: Priced) -> Iterator[Patch]:
+    """As much of the limits kept free as the nearest candidate leaves, where the limits themselves can be met."""
+    slo = problem.slo
+    used = min(candidate_excess(slo, c) for c in priced.candidates) * slo.kept
+    if slo.headroom and used < 1:
+        left = math.floor((1 - used) * 100) / 100
+        changed = problem.model_copy(update={"slo": slo.model_copy(update={"headroom": left})})
+        yield {"slo": {"headroom": left}}, f"keep {left:.0%} of the limits free", changed
+
+
 def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[Patch]:
     slo = problem.slo
     nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
     relaxed: dict[str, float] = {}
-    for name, limit, reached in (("ttft_ms", slo.ttft_ms, nearest.ttft_ms), ("tpot_ms", slo.tpot_ms, nearest.tpot_ms)):
-        if limit is not None and reached > limit:
-            relaxed[name] = _rounded_up(reached * ROOM)
+    for name, limit in (("ttft_ms", slo.planned_ttft_ms), ("tpot_ms", slo.planned_tpot_ms)):
+        reached = getattr(nearest, name)
+        if reached > limit:
+            relaxed[name] = _rounded_up(reached * ROOM / slo.kept)
     changed = problem.model_copy(update={"slo": slo.model_copy(update=relaxed)})
     text = " and ".join(
         f"allow a {name.removesuffix('_ms').upper()} of {value:g} ms" for name, value in relaxed.items()

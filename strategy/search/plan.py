@@ -49,7 +49,8 @@ def search(problem: Problem, calibration: Calibration) -> SearchResult:
     if not _open_ended(problem):
         return _search(problem, calibration)
     for limits in COMFORTS:
-        found = _search(problem.model_copy(update={"slo": limits}), calibration, explained=False)
+        slo = limits.model_copy(update={"headroom": problem.slo.headroom})
+        found = _search(problem.model_copy(update={"slo": slo}), calibration, explained=False)
         if found.best is not None:
             told = f"no load and no limits were stated: planned for TTFT <= {limits.ttft_ms:g} ms and TPOT <= {limits.tpot_ms:g} ms"
             return replace(found, assumptions=(told,))
@@ -60,7 +61,7 @@ def search(problem: Problem, calibration: Calibration) -> SearchResult:
 def _open_ended(problem: Problem) -> bool:
     work = problem.workload
     return (
-        problem.slo == Slo()
+        problem.slo.ttft_ms is problem.slo.tpot_ms is None
         and work.concurrency is None
         and work.request_rate is None
         and problem.objective != "latency"

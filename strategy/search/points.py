@@ -115,7 +115,7 @@ def points_of(chosen: Sequence[Candidate]) -> Curve:
 
 def candidate_excess(slo: Slo, candidate: Candidate) -> float:
     """By what factor the worse of the two limits is exceeded (1 is on the limit)."""
-    return max(candidate.ttft_ms / (slo.ttft_ms or float("inf")), candidate.tpot_ms / (slo.tpot_ms or float("inf")))
+    return max(candidate.ttft_ms / slo.planned_ttft_ms, candidate.tpot_ms / slo.planned_tpot_ms)
 
 
 def fewest_replicas(passes: Passes, found: Sequence[Candidate]) -> list[Candidate]:

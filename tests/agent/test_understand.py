@@ -38,6 +38,23 @@ def test_text_that_leaves_something_essential_open_ends_in_one_question(row: dic
     assert [words for words in row["asks"] if words not in found.question] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "headroom"),
+    [
+        (", with 20% headroom on the SLOs", 0.2),
+        ("; stay 15 % below both limits", 0.15),
+        (", leave 10 percent margin for latency", 0.1),
+        (", with 20% headroom for growth", None),
+    ],
+)
+def test_headroom_is_a_share_of_the_limits_only(words: str, headroom: float | None) -> None:
+    found = understand(f"Llama 3.1 70B on 2x8 H100, 4k in, 500 out, TTFT under 1 s, TPOT under 40 ms{words}")
+
+    assert found.request is not None
+    assert found.request.slo.headroom == headroom
+    assert (found.request.slo.ttft_ms, found.request.slo.tpot_ms) == (1000, 40)
+
+
 def test_every_default_is_a_listed_assumption() -> None:
     assumptions = " | ".join(understand("llama-3.1-70b on 8 h100-sxm").assumptions)
 

@@ -266,3 +266,46 @@ def test_an_engine_that_does_not_run_on_the_accelerator_is_refused_with_what_wou
     assert found.infeasible is not None
     assert [limit.name for limit in found.infeasible.limits] == [rule]
     assert [change.change for change in found.infeasible.nearest] == [{"engine": instead}]
+
+
+def test_headroom_is_kept_free_of_both_limits() -> None:
+    asked = {
+        "model": "llama-3.1-70b",
+        "cluster": {"gpu": "h100-sxm", "gpus_per_host": 8, "hosts": 2},
+        "workload": {"isl": 4096, "osl": 500},
+        "slo": {"ttft_ms": 1000, "tpot_ms": 40},
+    }
+    tight = search(resolve(Request.model_validate(asked)).problem, calibration())
+    roomy = search(
+        resolve(Request.model_validate(asked | {"slo": {**asked["slo"], "headroom": 0.25}})).problem, calibration()
+    )
+
+    assert tight.best is not None
+    assert roomy.best is not None
+    assert 750 < tight.best.ttft_ms <= 1000
+    assert roomy.best.ttft_ms <= 750
+    assert roomy.best.tpot_ms <= 30
+    assert tight.estimate is not None
+    assert roomy.estimate is not None
+    assert any("slo.headroom" in note for note in tight.estimate.notes)
+    assert not any("slo.headroom" in note for note in roomy.estimate.notes)
+
+
+def test_too_much_headroom_is_answered_with_what_can_be_kept() -> None:
+    asked = {
+        "model": "llama-3.1-70b",
+        "cluster": {"gpu": "h100-sxm"},
+        "workload": {"isl": 4096, "osl": 500},
+        "slo": {"ttft_ms": 1000, "tpot_ms": 40, "headroom": 0.9},
+    }
+    problem = resolve(Request.model_validate(asked)).problem
+
+    found = search(problem, calibration())
+
+    assert found.infeasible is not None
+    first = found.infeasible.nearest[0]
+    kept = first.change["slo"]["headroom"]
+    assert first.verified
+    assert 0 < kept < 0.9
+    more = problem.model_copy(update={"slo": problem.slo.model_copy(update={"headroom": kept + 0.03})})
+    assert search(more, calibration()).best is None
