@@ -128,7 +128,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         fixed["replicas"] = replicas
         notes.assume(f"`{scan.words(match.span())}`: {replicas} replicas")
     if objective is None:
-        notes.assume("objective throughput: the text names none")
+        notes.assume("objective throughput: the text names none", default="objective")
     if limit and cluster and _in_whole_hosts(limit["gpus"], cluster, scan):
         cluster["hosts"] = limit["gpus"] // int(str(cluster["gpus_per_host"]))
         notes.assume(f"planned for {cluster['hosts']} whole hosts: {limit['gpus']} GPUs")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from agent.understand.asides import pass_over
 from agent.understand.assemble import Names, catalogue_names, named_places
 from agent.understand.choices import find_choices, find_objective, find_precision
-from agent.understand.clusters import GPU_COUNT_WORDS, HOST_WORDS, find_cluster_change
+from agent.understand.clusters import find_cluster_change
 from agent.understand.constraints import find_constraints
 from agent.understand.latency import find_slo
 from agent.understand.models import find_model
@@ -17,6 +17,7 @@ from agent.understand.names import pieces, simplest
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, EATEN, Scan, compiled, count_of, number_of
 from agent.understand.settle import second_look, settle
+from agent.understand.shape import GPU_WORDS, HOST_WORDS
 from agent.understand.traffic import find_traffic
 from agent.understand.wording import scanned
 from strategy.errors import plainly
@@ -94,15 +95,15 @@ _DOWNWARDS = compiled(
 )
 _CHANGES = compiled(r"\b(?:grow\w*|increas\w+|ris\w+|rose|up|more|higher|longer|larger)\b|[+-]")
 _MORE_OF = compiled(
-    rf"\b(?:add|plus|and|get|buy|with|have|use)?\s*(?P<n>{COUNT}|another|an\s+extra|an\s+additional|a\s+(?:second|third|fourth|fifth|further))\s+(?:more|extra|additional|further|other)?\s*(?P<what>{HOST_WORDS}|{GPU_COUNT_WORDS})(?:\s+more|\s+on\s+top|\s+extra)?"
+    rf"\b(?:add|plus|and|get|buy|with|have|use)?\s*(?P<n>{COUNT}|another|an\s+extra|an\s+additional|a\s+(?:second|third|fourth|fifth|further))\s+(?:more|extra|additional|further|other)?\s*(?P<what>{HOST_WORDS}|{GPU_WORDS})(?:\s+more|\s+on\s+top|\s+extra)?"
 )
 _GONE = compiled(
-    rf"(?P<n>{COUNT})\s+of\s+(?:the\s+|our\s+|my\s+|those\s+)?(?:{COUNT}\s+)?(?P<what>{HOST_WORDS}|{GPU_COUNT_WORDS})\s+(?:are|is|were|was|got|have|has)\s+(?:\w+\s+)?(?:gone|lost|broken|dead|down|away|taken|missing|defect\w*|unavailable|removed|needed\s+elsewhere)\b"
-    rf"|(?P<k>{COUNT})\s+(?P<ones>{HOST_WORDS}|{GPU_COUNT_WORDS})\s+(?:dies?|died|fails?|failed|breaks?|broke|crash(?:es|ed)?|goes\s+(?:down|away)|drops?\s+out|is\s+(?:gone|lost|down|broken|dead))\b"
-    rf"|\b(?:lose|lost|losing|remove|take\s+away|give\s+up|without)\s+(?P<m>{COUNT})\s+(?:of\s+the\s+|of\s+our\s+)?(?P<things>{HOST_WORDS}|{GPU_COUNT_WORDS})"
+    rf"(?P<n>{COUNT})\s+of\s+(?:the\s+|our\s+|my\s+|those\s+)?(?:{COUNT}\s+)?(?P<what>{HOST_WORDS}|{GPU_WORDS})\s+(?:are|is|were|was|got|have|has)\s+(?:\w+\s+)?(?:gone|lost|broken|dead|down|away|taken|missing|defect\w*|unavailable|removed|needed\s+elsewhere)\b"
+    rf"|(?P<k>{COUNT})\s+(?P<ones>{HOST_WORDS}|{GPU_WORDS})\s+(?:dies?|died|fails?|failed|breaks?|broke|crash(?:es|ed)?|goes\s+(?:down|away)|drops?\s+out|is\s+(?:gone|lost|down|broken|dead))\b"
+    rf"|\b(?:lose|lost|losing|remove|take\s+away|give\s+up|without)\s+(?P<m>{COUNT})\s+(?:of\s+the\s+|of\s+our\s+)?(?P<things>{HOST_WORDS}|{GPU_WORDS})"
 )
 _HALF_OF = compiled(
-    rf"\b(?:only\s+|just\s+)?half\s+(?:of\s+)?(?:those|these|the|them|our|my|it)\b(?:\s+(?:{GPU_COUNT_WORDS}|{HOST_WORDS}|racks?))?(?:\s+(?:are|is)\s+(?:mine|ours|free|left|available|there))?"
+    rf"\b(?:only\s+|just\s+)?half\s+(?:of\s+)?(?:those|these|the|them|our|my|it)\b(?:\s+(?:{GPU_WORDS}|{HOST_WORDS}|racks?))?(?:\s+(?:are|is)\s+(?:mine|ours|free|left|available|there))?"
 )
 _SO_MANY_MORE = compiled(
     rf"(?P<n>{COUNT})\s+(?P<how>more|fewer|less|additional|extra)\s+(?:concurrent\s+|simultaneous\s+)?(?:{_FIELDS['load']})\b"

@@ -26,7 +26,7 @@ _OBJECTIVES = {
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
     ),
     "latency": compiled(
-        r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:\s+possible)?[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:\S{1,12}\s+)?latency|latency[- ]?wise|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
+        r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:[\s-]+(?:possible|end[- ]to[- ]end|e2e|overall|total|average|avg|mean|median|tail|p\d\d|request|response|per[- ]request|single[- ]stream|user|interactive)){0,3}[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:[\w-]{1,12}\s+){0,4}?latency|latency[- ]?wise|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
         r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|quickly|responsive|swiftly|rapidly)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
     ),
     "throughput": compiled(
@@ -255,7 +255,7 @@ def _how_many(scan: Scan, notes: Notes) -> str | None:
     return "min_gpus"
 
 
-_LEAST = r"(?:min\w{0,9}|least|lowest|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"
+_LEAST = r"(?:min\w{0,9}|least|lowest|as\s+(?:low|short|small)|smallest|little|few\w*|less|kleinst\w*|niedrigst\w*|wenig\w*|gering\w*|faible\w*|bas(?:se)?|moindre|moins|menor\w*|menos|baj[ao]\w*|baix[ao]\w*|bass[ao]|meno|laag\w*|låg\w*|lav\w*|nisk\w*|najni\w*|nízk\w*|низк\w*|миним\w*|меньш\w*)"
 _MOST = r"(?:max\w{0,9}|most|highest|largest|high|as\s+much|as\s+many|höchst\w*|hoh\w*|größt\w*|viel\w*|haut\w*|élevé\w*|alt[ao]\w*|mayor\w*|maior\w*|hoog\w*|hög\w*|høy\w*|wysok\w*|najwyż\w*|vysok\w*|высок\w*|максим\w*)"
 _NEAR = r"\W+(?:[^\W\d_]+\W+){0,3}?"
 _PAIRED_GOALS = {
@@ -275,8 +275,9 @@ def _paired_goal(scan: Scan, notes: Notes) -> str | None:
     found: dict[str, str] = {}
     for goal, pattern in _PAIRED_GOALS.items():
         for match in pattern.finditer(scan.text):
-            around = scan.text[max(0, match.start() - 12) : match.end() + 16]
-            if _BOUNDED.search(around) is None:
+            before = re.split(r"[.;:,!?\n]", scan.text[max(0, match.start() - 12) : match.start()])[-1]
+            behind = re.split(r"[.;:,!?\n]", scan.text[match.end() : match.end() + 16])[0]
+            if _BOUNDED.search(f"{before}{match.group()}{behind}") is None:
                 found.setdefault(goal, scan.words(match.span()))
     if len(found) != 1:
         return None

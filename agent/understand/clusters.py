@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import gcd
 from typing import Any
@@ -12,6 +12,16 @@ from agent.understand.notes import Notes
 from agent.understand.outcome import outcome, parts_of_sum
 from agent.understand.roles import Reading
 from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of
+from agent.understand.shape import EACH, GPU_WORDS, HOST_WORDS, MAKE, MARK, NAMED_GPU, Shape, given, group_of
+from agent.understand.shares import (
+    AT_MOST,
+    find_shares,
+    part_named,
+    usable,
+    with_named_hosts,
+    within_a_host,
+    without_rest,
+)
 from agent.understand.standing import weight
 
 MAX_GPUS = 65_536
@@ -20,80 +30,70 @@ MOST_PER_HOST = 1_024
 SEARCHED_HOSTS = 4
 """Hosts assumed when the question is how many GPUs it takes."""
 
-_MARK = "\ue000"
-"""Stands where a GPU was named, letter for letter, so that patterns can speak of it."""
-
-_G = rf"(?<!{_MARK}){_MARK}++s?(?:[- ]?(?:tensor[- ]core|server(?:[- ]edition|(?=[- ]+(?:gpus?|cards?)\b))|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
-_HOST = r"(?:nodes?|noder|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|(?:compute\s+)?trays?|systems?|instances?|chassis)"
-_MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x|(?:st|stuks|stück|adet|szt\.?|pcs|pieces\s+of|units\s+of)(?=\s))[- ]*){0,3}"
-_EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|met\s+(?:elk|ieder)|med\s+var(?:dera|sin)|mit\s+je(?:weils)?|avec\s+chacune?|con\s+cada\s+uno|containing|that have|holding|mit|met|med|de|avec|con|com|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
-_GPUS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
-_ANOTHER = rf"(?P<again>{COUNT})"
-HOST_WORDS, GPU_COUNT_WORDS = _HOST, _GPUS
-"""How hosts and GPUs are called."""
-
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*racks?\b")),
-    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*racks?\s+(?:of|with)\s+{_MAKE}{_G}")),
-    ("whole_rack", compiled(rf"\b(?:an?\s+)?(?:full|whole|entire|complete)\s+{_MAKE}{_G}[- ]*racks?\b|{_G}[- ]*(?:full|whole|entire|complete)?[- ]*rack\b|\b(?:full|whole|entire|complete)\s+racks?\s+of\s+{_G}")),
-    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})\s*(?:x|\*|by)\s*(?P<n>{COUNT})\s*(?:x|\*)?[- ]*{_MAKE}{_G}(?:[- ]*{_HOST}\b)?")),
-    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}{_EACH}(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|per\s+{_HOST}))?")),
-    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:of\s+(?:our|the|my|these|those)\s+)?(?P<n>{COUNT})(?:x|[- ](?:gpus?|way))[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
-    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}{_EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{_G}|{_GPUS}))?(?:\s*each)?")),
-    ("hosts_gpus", compiled(rf"{_G}[ ,:x]*(?P<h>{COUNT})[- ]*{_HOST}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?\s*each\b")),
-    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:x|\*|on|over|across|in|per\s+{_HOST}\s*,?)\s*(?P<h>{COUNT})\s*{_HOST}\s+(?:each|of\s+those)")),
-    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s+in\s+(?:an?|one)\s+{_HOST}\b")),
-    ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{_HOST}\b")),
-    ("hosts_gpus", compiled(rf"\beach\s+of\s+(?:the|our|these|those|my)\s+(?P<h>{COUNT})\s*{_HOST}\s+(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|houses?)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}")),
-    ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{_HOST}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}(?:\s*(?:each|apiece))?")),
-    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:per|/|in\s+each|on\s+each|a)\s*{_HOST}\b")),
-    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?(?:{_GPUS}|{_G})\s*짜\s*리\s*(?P<h>{COUNT})\s*{_HOST}")),
-    ("one_host", compiled(rf"单\s*机\s*(?P<n>{COUNT})[- ]*x?[- ]*(?:{_GPUS}\s*)?{_MAKE}{_G}")),
-    ("both_hosts", compiled(rf"\bboth\s+(?:(?:of\s+them|with|have|has|are|being|hold|at)\s+){{0,2}}(?P<n>{COUNT})\s*x\s*{_MAKE}{_G}")),
-    ("per_host", compiled(rf"\beach\s+(?:one\s+)?(?:with|has|having|of|holding|carrying|containing)\s+(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}")),
-    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:each|apiece|a\s+piece|vardera|chacune?|cada\s+un[oa]|ciascuno)\b")),
-    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
-    ("total", compiled(rf"{_G}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{_GPUS}))")),
+    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}[- ]*racks?\b")),
+    ("rack", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*racks?\s+(?:of|with)\s+{MAKE}{NAMED_GPU}")),
+    ("whole_rack", compiled(rf"\b(?:an?\s+)?(?:full|whole|entire|complete)\s+{MAKE}{NAMED_GPU}[- ]*racks?\b|{NAMED_GPU}[- ]*(?:full|whole|entire|complete)?[- ]*rack\b|\b(?:full|whole|entire|complete)\s+racks?\s+of\s+{NAMED_GPU}")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})\s*(?:x|\*|by)\s*(?P<n>{COUNT})\s*(?:x|\*)?[- ]*{MAKE}{NAMED_GPU}(?:[- ]*{HOST_WORDS}\b)?")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{HOST_WORDS}{EACH}(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}(?:\s*(?:each|per\s+{HOST_WORDS}))?")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:of\s+(?:our|the|my|these|those)\s+)?(?P<n>{COUNT})(?:x|[- ](?:gpus?|way))[- ]*{MAKE}{NAMED_GPU}[- ]*{HOST_WORDS}\b")),
+    ("hosts_gpus", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}[- ]*{HOST_WORDS}{EACH}(?P<n>{COUNT})(?:\s*x?\s*(?:{NAMED_GPU}|{GPU_WORDS}))?(?:\s*each)?")),
+    ("hosts_gpus", compiled(rf"{NAMED_GPU}[ ,:x]*(?P<h>{COUNT})[- ]*{HOST_WORDS}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{GPU_WORDS})?\s*each\b")),
+    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:x|\*|on|over|across|in|per\s+{HOST_WORDS}\s*,?)\s*(?P<h>{COUNT})\s*{HOST_WORDS}\s+(?:each|of\s+those)")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s+in\s+(?:an?|one)\s+{HOST_WORDS}\b")),
+    ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{HOST_WORDS}\b")),
+    ("hosts_gpus", compiled(rf"\beach\s+of\s+(?:the|our|these|those|my)\s+(?P<h>{COUNT})\s*{HOST_WORDS}\s+(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|houses?)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}")),
+    ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{HOST_WORDS}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}(?:\s*(?:each|apiece))?")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:per|/|in\s+each|on\s+each|a)\s*{HOST_WORDS}\b")),
+    ("hosts_gpus", compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?(?:{GPU_WORDS}|{NAMED_GPU})\s*짜\s*리\s*(?P<h>{COUNT})\s*{HOST_WORDS}")),
+    ("one_host", compiled(rf"单\s*机\s*(?P<n>{COUNT})[- ]*x?[- ]*(?:{GPU_WORDS}\s*)?{MAKE}{NAMED_GPU}")),
+    ("both_hosts", compiled(rf"\bboth\s+(?:(?:of\s+them|with|have|has|are|being|hold|at)\s+){{0,2}}(?P<n>{COUNT})\s*x\s*{MAKE}{NAMED_GPU}")),
+    ("per_host", compiled(rf"\beach\s+(?:one\s+)?(?:with|has|having|of|holding|carrying|containing)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:each|apiece|a\s+piece|vardera|chacune?|cada\s+un[oa]|ciascuno)\b")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
+    ("total", compiled(rf"{NAMED_GPU}\s*[(,]\s*(?:max(?:imum)?|at\s+most|up\s+to|under|no\s+more\s+than|not\s+more\s+than)\s*(?:of\s+)?(?P<n>\d{{1,4}})(?=\s*(?:[),;]|\.(?!\d)|$|{GPU_WORDS}))")),
     ("one_host", compiled(r"(?<![\w.,])(?P<n>\d{1,3})\s+(?:(?:of\s+them|gpus?|cards?)\s+)?in\s+(?:the|that|this|our|my|one|a|that\s+one)\s+(?:same\s+|single\s+)?(?:server|machine|box|node|host|chassis|system)\b(?!\s*(?:has|have))|(?<![\w.,])(?P<m>\d{1,3})\s+in\s+(?:eine[rm]|une?|una|uma?)\s+nodes\b")),
-    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{_G}(?:[- ]*{_HOST}\b)?")),
-    ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{_MARK}+(?!s)")),
-    ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
-    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_MAKE}{_G}[- ]*{_HOST}\b")),
-    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with)\s+{_MAKE}{_G}")),
-    ("both", compiled(rf"\bboth\s+(?:of\s+)?(?:(?:my|our|the|these|those)\s+)?{_MAKE}{_G}")),
-    ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{_GPUS}\s*\(?|[张块枚台个])\s*)?{_MAKE}{_G}")),
-    ("total", compiled(rf"{_G}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b|[- ]*x?[- ]*{_HOST}\b)")),
-    ("total", compiled(rf"{_G}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{_GPUS})?\s*\)")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*(?:(?:nvidia|amd)[- ])?(?:dgx|hgx)[- ]*{NAMED_GPU}(?:[- ]*{HOST_WORDS}\b)?")),
+    ("host", compiled(rf"\b(?:dgx|hgx)[- ]*{MARK}+(?!s)")),
+    ("one_host", compiled(rf"(?P<n>\d{{1,3}})[- ]?(?:x|gpu|way)[- ]*{MAKE}{NAMED_GPU}[- ]*{HOST_WORDS}\b")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}[- ]*{HOST_WORDS}\b")),
+    ("hosts", compiled(rf"(?P<h>{COUNT})[- ]*x?[- ]*{HOST_WORDS}\s+(?:of|with)\s+{MAKE}{NAMED_GPU}")),
+    ("both", compiled(rf"\bboth\s+(?:of\s+)?(?:(?:my|our|the|these|those)\s+)?{MAKE}{NAMED_GPU}")),
+    ("total", compiled(rf"(?P<n>{COUNT})\s*(?:x|\*|of|-)?\s*(?:(?:the|those|{GPU_WORDS}\s*\(?|[张块枚台个])\s*)?{MAKE}{NAMED_GPU}")),
+    ("total", compiled(rf"{NAMED_GPU}\s*(?:x|\*|:)\s*(?P<n>\d{{1,6}})\b(?!\s*(?:x|gpus?|cards?)?\s*(?:per|/|each|in\s+each)\b|[- ]*x?[- ]*{HOST_WORDS}\b)")),
+    ("total", compiled(rf"{NAMED_GPU}\s*\(\s*x?(?P<n>{COUNT})(?:\s*{GPU_WORDS})?\s*\)")),
 )  # fmt: skip
-_WHOLE_RACK = compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{_MAKE}{_MARK}++(?![- ]*(?:s\b|racks?|chips?|{_GPUS}|{_HOST}))")
+_WHOLE_RACK = compiled(
+    rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{MARK}++(?![- ]*(?:s\b|racks?|chips?|{GPU_WORDS}|{HOST_WORDS}))"
+)
 """`a GB300 NVL72` is the rack."""
 
 _TOTAL = compiled(
-    rf"(?P<n>{COUNT})(?!\s*--)[- ]*x?[- ]*{_GPUS}\b(?!\s*(?:per|/|each|apiece|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
+    rf"(?P<n>{COUNT})(?!\s*--)[- ]*x?[- ]*{GPU_WORDS}\b(?!\s*(?:per|/|each|apiece|a)\b)(?:\s*(?:in\s+total|total|cluster|overall))?"
     rf"|(?<![\w.,])(?P<m>\d{{1,3}})\s+of\s+(?:them|those|these)\b(?!\s+(?:have|has|keep|type|chat|write|wait|online|active|at\s+(?:once|the\s+same)|(?:are|is|were)\s+(?!(?:available|free|ours|mine|usable)\b)))(?:\s+(?:are\s+)?available)?|\b(?:count|quantity|number\s+of\s+gpus|num_gpus|gpu_count|ngpus?|gpus|n)\s*[:=]\s*(?P<k>\d{{1,6}})\b"
 )
 _PER_HOST = compiled(
-    rf"(?P<n>(?!(?:one|an?|1)\s*(?:per|/|a|in)\b){COUNT})\s*x?\s*(?:{_GPUS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{_HOST}\b|(?P<m>{COUNT})[- ]gpu[- ]{_HOST}\b|\bgpus[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
+    rf"(?P<n>(?!(?:one|an?|1)\s*(?:per|/|a|in)\b){COUNT})\s*x?\s*(?:{GPU_WORDS})?\s*(?:per|/|a|in\s+each|in\s+every)\s*{HOST_WORDS}\b|(?P<m>{COUNT})[- ]gpu[- ]{HOST_WORDS}\b|\bgpus?[-_ ]per[-_ ](?:host|node|server|machine)\s*[:=]\s*(?P<k>\d{{1,4}})\b"
 )
 _HOSTS_OF = compiled(
-    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\s+(?:of|with|having|x)\s+(?P<n>\d{{1,3}})(?:\s*{_GPUS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{HOST_WORDS}\s+(?:of|with|having|x)\s+(?P<n>\d{{1,3}})(?:\s*{GPU_WORDS}\b|(?=\s*(?:[.,;)\n]|$|each\b)))(?:\s*each\b)?"
 )
 """`2 nodes of 4`, where the GPU is named elsewhere."""
 _HOSTS = compiled(
-    rf"(?P<h>{COUNT})[- ]*x?[- ]*{_HOST}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
+    rf"(?P<h>{COUNT})[- ]*x?[- ]*{HOST_WORDS}\b|(?:\b|--)(?:n?nodes|hosts|num[-_]nodes|servers)\s*[:= ]\s*(?P<k>\d{{1,4}})\b(?![ \t]*(?:x|gpus?))"
 )
 _LABELLED = (
     (
         "hosts_gpus",
         compiled(
-            rf"\b(?:nodes|hosts|servers|machines)\s*[:=]\s*(?P<h>\d{{1,4}})\s*,?\s*(?:with|of|x|@|à|mit|con|avec)\s*(?P<n>\d{{1,3}})\s*(?:{_GPUS}\s*)?(?:each|apiece|per\s+{_HOST})\b"
+            rf"\b(?:nodes|hosts|servers|machines)\s*[:=]\s*(?P<h>\d{{1,4}})\s*,?\s*(?:with|of|x|@|à|mit|con|avec)\s*(?P<n>\d{{1,3}})\s*(?:{GPU_WORDS}\s*)?(?:each|apiece|per\s+{HOST_WORDS})\b"
         ),
     ),
     ("total", compiled(r"--(?:num[-_])?gpus(?:[-_]count)?[= ]+\"?(?P<n>\d{1,4})\b")),
     (
         "per_host",
         compiled(
-            r"(?:\b|--)(?:gpus|cards|accelerators)[-_ ]per[-_ ](?:host|node|server|machine)s?\s*[:= ]\s*(?P<n>\d{1,4})\b"
+            r"(?:\b|--)(?:gpus?|cards?|accelerators?)[-_ ]per[-_ ](?:host|node|server|machine)s?\s*[:= ]\s*(?P<n>\d{1,4})\b"
         ),
     ),
     (
@@ -117,26 +117,26 @@ _LABELLED = (
 )
 """Numbers behind their names, as configurations give them; no GPU that follows on the next line is counted by them."""
 _INSIDE = compiled(
-    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{_HOST}(?:\s+boundar(?:y|ies))?|\bshared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:(?:all|its|the)\s+){{0,2}}{COUNT}\s*{_GPUS}"
+    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{HOST_WORDS}(?:\s+boundar(?:y|ies))?|\bshared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:(?:all|its|the)\s+){{0,2}}{COUNT}\s*{GPU_WORDS}"
 )
 """Speaks of hosts, not of how many there are."""
 _VAGUE = compiled(
-    rf"\b(?P<words>(?:a\s+few|few|several|some|(?<!how )many|multiple|various|a\s+(?:bunch|number|handful|lot)\s+of|lots\s+of|plenty\s+of)\s+(?:of\s+(?:our|the|my)\s+)?{_MAKE}(?:{_G}|{_HOST}))"
+    rf"\b(?P<words>(?:a\s+few|few|several|some|(?<!how )many|multiple|various|a\s+(?:bunch|number|handful|lot)\s+of|lots\s+of|plenty\s+of)\s+(?:of\s+(?:our|the|my)\s+)?{MAKE}(?:{NAMED_GPU}|{HOST_WORDS}))"
 )
 _WE_HAVE = compiled(
     r"\b(?:(?:we|i)(?:'ve)?\s+(?:have|own|got|hold|rent)|there\s+are|available\s*[:=]?)\s+(?:got\s+)?(?:only\s+|just\s+)?(?P<n>\d{1,5})(?=\s*(?:$|[.,;!)]|in\s+total|available))"
 )
 _LOOSE_HOSTS = compiled(
-    rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|per\b|each\b|every\b|the\b|users?\b|sessions?\b|streams?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{_HOST}\b"
+    rf"(?<![\w.,])(?P<h>\d{{1,4}})\s+(?:(?!of\b|per\b|each\b|every\b|the\b|users?\b|sessions?\b|streams?\b|tokens?\b|requests?\b|gpus?\b|cards?\b|ms\b)[a-z]{{3,14}}\s+){{1,2}}{HOST_WORDS}\b"
 )
 """A number of hosts with words between that nobody here knows: `3 equal nodes`."""
 _RACK_APART = compiled(rf"(?:(?P<n>{COUNT})\s+|\b(?:our|the|this|full|whole)\s+)racks?\b")
 _SOME_CLUSTER = compiled(
-    rf"\b(?:an?|the|our)\s+{_MAKE}{_G}[- ]*(?:clusters?|pools?|farms?|fleets?|environment|setup|infrastructure)\b"
+    rf"\b(?:an?|the|our)\s+{MAKE}{NAMED_GPU}[- ]*(?:clusters?|pools?|farms?|fleets?|environment|setup|infrastructure)\b"
 )
 """Says which GPU it is, not how many."""
 _SUCH = compiled(
-    rf"\b(?:there\s+are|(?:we|i)\s+(?:can|may|could|will)\s+(?:reserve|book|use|have|get|take)|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{_HOST})?)\b"
+    rf"\b(?:there\s+are|(?:we|i)\s+(?:can|may|could|will)\s+(?:reserve|book|use|have|get|take)|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{HOST_WORDS})?)\b"
 )
 """A number of the hosts that were described before."""
 _NIC = re.compile(
@@ -152,20 +152,6 @@ UNKNOWN_GPU = compiled(
     r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[345]0[5-9]0(?:[- ]?ti|(?=s\b|\s(?:gpus?|cards?)\b))|"
     r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
 )
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Numbers as the text gives them; None where it does not."""
-
-    total: int | None = None
-    hosts: int | None = None
-    per_host: int | None = None
-    racks: int | None = None
-    share: float = 1.0
-    """Part of it that is meant (`half a rack`)."""
-    place: SPAN | None = field(default=None, compare=False)
-    """Where the text says so."""
 
 
 def find_cluster(
@@ -184,60 +170,51 @@ def find_cluster(
     nic = scan.take(_NIC)
     mentions = named_gpus(scan, gpus)
     key = _one_kind(scan, mentions, gpus, notes)
-    numbered = scan.take(_NUMBERED)
-    ours, lost = (_parts(scan), _lost(scan)) if mentions else ([], [])
-    if _ALL_OURS.search(scan.original):
-        lost = []
+    shares = find_shares(scan, named=bool(mentions))
     shapes = _shapes(scan, mentions, notes)
     if key is None:
         return None
-    if not any(shape.total or shape.hosts or shape.racks for shape in shapes) and not _within_a_host(ours, shapes):
-        shapes += [_part_named(match) for match in ours]
-        ours = []
+    if not any(shape.total or shape.hosts or shape.racks for shape in shapes) and not within_a_host(shares, shapes):
+        shapes += [part_named(match) for match in shares.ours]
+        shares = replace(shares, ours=[])
     if wants_count and not shapes:
-        shapes = [Shape(total=count_of(m["n"])) for m in scan.take(_AT_MOST)]
-    gone = scan.take(_NAMED_HOST) if not (ours or lost) else []
-    broken = sum(1 + (match["b"] is not None) for match in numbered)
-    shapes = _without_rest(shapes, lost)
-    size, shape = _trial(scan, shapes, key, gpus_per_host[key], readings, notes)
-    whole = size
-    for match in ours if not lost or not any(_said(m, "q", "u") for m in ours) else ():
-        size = size and _part_of(size, match, scan, notes)
-    for match in lost if not ours or size == whole else ():
-        size = size and _part_left(size, match, scan, notes)
-    if gone and size and size == whole and len(gone) < size[0]:
-        size = (size[0] - len(gone), size[1])
-        notes.assume(f"`{scan.words(gone[0].span())}`: planned for {size[0]} of {size[0] + len(gone)} hosts")
-    if broken and size and size == whole and size[0] == 1 and broken < size[1]:
-        size = (1, size[1] - broken)
-        notes.assume(f"planned for {size[1]} of the {whole[1] if whole else 0} GPUs: {broken} of them cannot be used")
-    if size is None and shape == Shape() and "cluster" not in notes.questions and not wants_count:
-        size = _one_rack(scan, mentions, key, gpus_per_host[key], notes)
+        shapes = [Shape(total=count_of(m["n"])) for m in scan.take(AT_MOST)]
+    shares = with_named_hosts(scan, shares)
+    size, shape = _trial(scan, without_rest(shapes, shares.lost), key, gpus_per_host[key], readings, notes)
+    size = usable(size, shares, scan, notes) if size is not None else None
     if size is None and shape == Shape():
-        if not wants_count:
-            notes.ask("cluster", f"how many {key} GPUs are there, and how many in each host (for example `2x8 {key}`)?")
-            return None
-        notes.assume(f"at most {SEARCHED_HOSTS} hosts of {gpus_per_host[key]} {key}: the text gives no number of GPUs")
-        size = _size(Shape(hosts=SEARCHED_HOSTS), key, gpus_per_host[key], notes)
+        size = _unsaid(scan, mentions, key, gpus_per_host[key], notes, wants_count=wants_count)
     if size is None:
         return None
-    document: dict[str, object] = {"gpu": key, "gpus_per_host": size[1], "hosts": size[0]}
-    for match in nic[:1]:
-        rate, unit = float(_said(match, "n", "m", "k", "j", "i") or 0), _said(match, "u", "v", "w", "x", "y") or ""
-        document["nic_gb_per_s"] = _each_gpu_of(scan, match) * (rate if unit.startswith("GB") else rate / 8)
-        notes.assume(f"{document['nic_gb_per_s']:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
-    return document
+    return {"gpu": key, "gpus_per_host": size[1], "hosts": size[0], **_network(scan, nic, notes)}
 
 
-def _within_a_host(parts: Sequence[re.Match[str]], shapes: Sequence[Shape]) -> bool:
-    """Whether the parts are GPUs of the one host that is described (`the node has 8 B200, 6 are ours`)."""
-    named = [_part_named(match) for match in parts]
-    each = min((shape.per_host for shape in shapes if shape.per_host), default=0)
-    return bool(named) and all(part.total is not None and part.total < each for part in named)
+def _unsaid(
+    scan: Scan, mentions: Sequence[Mention], key: str, usual: int, notes: Notes, *, wants_count: bool
+) -> tuple[int, int] | None:
+    """The size of a cluster of which the text gives no number: one rack, as much as may be needed, or a question."""
+    if wants_count:
+        notes.assume(f"at most {SEARCHED_HOSTS} hosts of {usual} {key}: the text gives no number of GPUs")
+        return _size(Shape(hosts=SEARCHED_HOSTS), key, usual, notes)
+    size = _one_rack(scan, mentions, key, usual, notes) if "cluster" not in notes.questions else None
+    if size is None:
+        notes.ask("cluster", f"how many {key} GPUs are there, and how many in each host (for example `2x8 {key}`)?")
+    return size
+
+
+def _network(scan: Scan, nic: Sequence[re.Match[str]], notes: Notes) -> dict[str, float]:
+    """What each GPU has of the network, where the text says so."""
+    if not nic:
+        return {}
+    match = nic[0]
+    rate, unit = float(group_of(match, "n", "m", "k", "j", "i") or 0), group_of(match, "u", "v", "w", "x", "y") or ""
+    each = _each_gpu_of(scan, match) * (rate if unit.startswith("GB") else rate / 8)
+    notes.assume(f"{each:g} GB/s of network for each GPU: `{scan.words(match.span())}`")
+    return {"nic_gb_per_s": each}
 
 
 _SHARED_BY = compiled(
-    rf"[^.;\n]{{0,40}}?\b(?:shared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:all\s+|its\s+|the\s+){{0,2}}(?P<n>{COUNT})\s*(?:of\s+(?:them|the\s+)\s*)?(?:{_GPUS}|{_G})|that\s+(?:the|all|its)\s+(?:the\s+)?(?P<m>{COUNT})\s*(?:{_GPUS}|{_G})\s+share)\b"
+    rf"[^.;\n]{{0,40}}?\b(?:shared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:all\s+|its\s+|the\s+){{0,2}}(?P<n>{COUNT})\s*(?:of\s+(?:them|the\s+)\s*)?(?:{GPU_WORDS}|{NAMED_GPU})|that\s+(?:the|all|its)\s+(?:the\s+)?(?P<m>{COUNT})\s*(?:{GPU_WORDS}|{NAMED_GPU})\s+share)\b"
 )
 _CARDS_BEFORE = compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?$")
 
@@ -249,181 +226,6 @@ def _each_gpu_of(scan: Scan, match: re.Match[str]) -> float:
         return 1.0
     cards = _CARDS_BEFORE.search(scan.original, max(0, match.start() - 16), match.start())
     return (count_of(cards["n"]) if cards is not None else 1) / max(1, count_of(shared["n"] or shared["m"]))
-
-
-_THAT_IS = rf"\s*[,(]\s*(?:(?:i\.e\.|that\s+is|so|or|=)[\s,]*)?{COUNT}\s*{_HOST}\b\)?"
-"""The same part in hosts: `24 of them, three nodes`."""
-_SAID_IN_HOSTS = compiled(rf"{_THAT_IS}$")
-_AT_MOST = compiled(
-    r"\b(?:at\s+most|up\s+to|max(?:imum)?|no(?:t)?\s+more\s+than|upper\s+bound\s+(?:is|of))\s+(?P<n>\d{1,4})(?=\s*(?:[.,;:)\n]|$|of\s+them\b))"
-)
-"""How many GPUs there are, where the question is how many it takes."""
-_OURS = compiled(
-    rf"(?:,|\bbut|\band(?=\s+would)|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:(?:can|may|will|do|are|am|would|shall|should|must|want\s+to|plan\s+to)\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
-    rf"(?:get|gets|got|have|has|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{_GPUS}|{_HOST})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
-    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:so\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{_GPUS}|{_HOST})?\s*(?:\(\s*\d{{1,4}}\s*(?:{_GPUS}|{_HOST})\s*\)\s*)?(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|yours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
-    rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
-    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{_HOST}|{_GPUS})\b"
-    rf"|\b(?:inference|serving|production|prod|which\s+leaves|leaving|we|you|gives?\s+us|lets?\s+us\s+(?:use|have))\s+(?:(?:only|just|get|gets|have|has|keep|use)\s+)*(?:(?:the|with)\s+)?(?:remaining|other)\s+(?P<u>{COUNT})\s*(?P<spared>{_HOST}|{_GPUS})\b"
-    rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{_HOST}|{_GPUS})\b"
-    rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{_HOST}|{_GPUS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
-    rf"|\b(?:so|leaves|leaving|makes|that'?s)\s+(?:(?:us|we|i|have|with|only|just)\s+)*(?P<w>{COUNT})\s+(?:usable|working|healthy|good|intact|free|available)\s+(?P<useful>{_GPUS}|{_HOST})\b"
-    rf"|\b(?:only|just)\s+(?P<y>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|these|those|its)\s+(?:{COUNT}\s+)?(?P<mine>{_GPUS}|{_HOST})\s+(?:are|is)\s+(?:ours|yours|mine|free|available|usable|for\s+(?:us|me|this))\b"
-    rf"|\b(?:so|leaves|leaving|which\s+leaves)\s+(?P<r>{COUNT})\s*(?P<remaining>{_GPUS}|{_HOST})?\s*(?:of\s+them\s+)?(?:for\s+us|are\s+ours|remain)\b"
-    rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?!\s*(?:x\s*)?(?:nvidia\s+|amd\s+)?[a-z]{{1,3}}\d{{1,3}}\w{{0,4}}\s+{_HOST})(?:\s*(?P<units>{_GPUS}|{_HOST}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{_HOST}|{_GPUS})\b)?)?(?:{_THAT_IS})?"
-)
-"""The part of a cluster that may be used: `16 nodes of 8 H100 but I only get 32 GPUs of it`."""
-
-
-_USABLE = compiled(
-    rf"\b(?:we|i|you|the\s+team)\s+(?:may|can|are\s+allowed\s+to|get\s+to|shall|should|must|have\s+to)\s+(?:only\s+)?(?:use|have|get|take|touch|book|occupy)\s+(?:only\s+|just\s+|up\s+to\s+)?(?P<n>{COUNT})(?:\s*(?P<what>{_GPUS}|{_HOST}))?(?:\s+of\s+(?:them|those|these|it))?(?:\s*,\s*(?:that\s+is|i\.e\.|so|which\s+is)\s+{COUNT}\s*{_HOST}(?:\s+(?:of|with)\s+{COUNT}(?:\s*{_GPUS})?)?)?(?=\s*(?:[.,;)\n]|$))"
-    rf"|\b(?:so\s+)?(?:that|there)\s+(?:leaves|are|is)\s+(?:us\s+)?(?:with\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})(?:\s*(?P<things>{_GPUS}|{_HOST}))?\s+left\b"
-)
-"""The part that may be used, in a sentence of its own: `of the 4 nodes we may use 3`."""
-_OF_THE = compiled(rf"\bof\s+(?:the|our|those|these)\s+{COUNT}\s+(?P<holders>{_HOST}|{_GPUS})\b[^.;\n]*$")
-_LOST = compiled(
-    rf"\b(?P<n>{COUNT}|the\s+other|another)\s*(?:(?:whole|full|entire|complete)\s+)?(?P<what>{_HOST}|{_GPUS})?(?:\s+of\s+(?:which|whom|(?:the|those|these|our)\s+(?:{COUNT}\s+)?(?P<holders>{_HOST}|{_GPUS})|(?:the|those|these|our)\s+{COUNT}|them|those|these))?(?P<each>\s+(?:per|on\s+each|in\s+each|of\s+each|on\s+every|in\s+every)\s+{_HOST})?\s+(?:is|are|was|were|has\s+been|have\s+been|stays?|remains?|must\s+stay|goes|go|runs?|serves?|belongs?(?:\s+to)?|will\s+be|(?:is|are)\s+being)\s+(?:(?:currently|already|permanently|always|cold|warm|kept|set|put|for|to|by|with|as|the|a|an|our|some|down|out|off|in)\s+)*"
-    r"(?:booked|reserved|used|needed|taken|occupied|blocked|busy|off[- ]limits|aside|dedicated|earmarked|lent|loaned|of\s+(?:rotation|service|order|the\s+pool)|broken|dead|defect\w*|down\b|offline|drained|failed|not\s+(?:ours|available|usable)|(?:hot\s+)?spares?|stand-?by|maintenance|repair\w*|staging|dev\b|development|test\w*|training|fine-?tuning|research|embeddings?|rerank\w*|batch\s+jobs?|other\s+(?:teams?|jobs?|people|models?|workloads?)|another\s+(?:team|job|model|workload)|(?:[a-z]+\s+){0,2}(?:teams?|groups?|departments?|units?|projects?)\b|embedding\b|somebody\s+else|someone\s+else)\b"
-)
-_KEPT = compiled(
-    rf"\b(?:research|training|they|others|(?:an?|the)\s*other\s+(?:team|group|project)|the\s+\w+\s+(?:team|group|department)|somebody\s+else|someone\s+else|fine-?tuning|staging|dev)\s+(?:keeps?|holds?|takes?|uses?|has|have|needs?|occup(?:y|ies)|gets?|blocks?|owns?)\s+(?P<n>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<what>{_HOST}|{_GPUS})\b"
-)
-"""A part that others have: `one node is reserved for fine-tuning`."""
-_LOST_IN_EACH = compiled(
-    rf"(?P<each>\b(?:on|in)\s+(?:(?:both|each|all|every\s+one)\s+of\s+(?:them|those|these|the\s+{_HOST})|(?:each|every)\s+{_HOST}))\s*,?\s*(?P<n>{COUNT})\s*(?P<what>{_GPUS})?\s*(?:of\s+(?:them|those|the\s+{_GPUS})\s+)?(?:is|are|were)\s+(?:already\s+|currently\s+|always\s+)?(?:taken|used|occupied|reserved|booked|blocked|needed|busy|held)\b(?:[^.;\n]{{0,90}}?,?\s*\bso\s+(?:only\s+|just\s+)?\d{{1,2}}\s*(?:{_GPUS}\s*)?(?:per|on\s+each|in\s+each|/)\s*{_HOST}\s+(?:is|are|remain)\b[^.;\n]{{0,30}})?"
-)
-_NAMED_HOST = compiled(
-    r"\b(?:dgx|hgx|nodes?|hosts?|servers?|srv|box|worker|machine|gpu[- ]?(?:node|host|server))[-_ #]?\d{1,3}\s+(?:is|was|has\s+been|went)\s+(?:(?:currently|already|permanently|also|out|on|in|the)\s+){0,2}(?:lent|loaned|given|reserved|booked|broken|dead|down|offline|taken|used\s+(?:by|for)|sent|returned|gone|faulty|defect\w*|repair\w*|rma|off[- ]limits)\b"
-)
-"""`dgx04 has been lent`: one host less."""
-_ALL_OURS = compiled(
-    rf"\ball\s+(?:{COUNT}|of\s+(?:them|these|those))\s+(?:(?:{_GPUS})\s+)?(?:(?:may|can|could|should|are\s+to)\s+be\s+used|are\s+(?:free|ours|available|usable))\b"
-)
-"""`I left one as a spare, but all 4 may be used`."""
-_NUMBERED = compiled(
-    r"\b(?:gpus?|cards?|devices?)\s*#?(?P<a>\d{1,2})(?:\s*(?:,|and|&)\s*(?:(?:gpus?|cards?|devices?)\s*)?#?(?P<b>\d{1,2}))?\s+(?:is|are)\s+(?:\w+\s+)?(?:defect\w*|broken|dead|down|faulty|offline|failed|taken|reserved|used|gone|bad)\b"
-)
-"""`GPU 6 and GPU 7 are defective`."""
-"""`on both of them four GPUs are taken`."""
-_LIMITS = compiled(
-    r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
-)
-"""Says that it is a part: `each node has 8, we have 2 nodes` is the whole."""
-
-
-def _parts(scan: Scan) -> list[re.Match[str]]:
-    """Places that speak of a part; they are eaten."""
-    found = [
-        match
-        for match in _OURS.finditer(scan.text)
-        if any(match[name] for name in "ipqruvwy") or _LIMITS.search(match.group())
-    ]
-    found = found or list(_USABLE.finditer(scan.text))
-    for match in found:
-        scan.eat(match.span())
-    return found
-
-
-def _lost(scan: Scan) -> list[re.Match[str]]:
-    """Places that speak of what others have; they are eaten."""
-    kept = scan.take(_KEPT) + scan.take(_LOST_IN_EACH)
-    return [*kept, *(m for m in scan.take(_LOST) if m["what"] or m["holders"] or m["n"].lower().split()[-1] != "other")]
-
-
-def _without_rest(shapes: list[Shape], lost: Sequence[re.Match[str]]) -> list[Shape]:
-    """The shapes without what others are told to leave (`18 trays of 4, two are spares, so 64 GPUs`): it is worked out."""
-    hosts, each = (max(_values(shapes, name), default=0) for name in ("hosts", "per_host"))
-    taken = sum(map(_taken, lost))
-    rests = {(hosts - taken) * each, hosts * each - taken} if taken else set()
-    kept = [s for s in shapes if s.total not in rests or s.per_host or s.hosts]
-    return [s for s in kept if not taken or s.hosts != hosts - taken or s.per_host or s.total]
-
-
-def _taken(match: re.Match[str]) -> int:
-    """How many of them others have."""
-    return 1 if match["n"].lower().split()[-1] in ("other", "another") else count_of(match["n"])
-
-
-def _part_left(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int]:
-    """The cluster without what others have of it, where that leaves whole hosts or a part of one."""
-    hosts, per_host = size
-    count = _taken(match)
-    what = _said(match, "what", "holders")
-    by_gpu = hosts == 1 if what is None else re.fullmatch(_GPUS, what, re.IGNORECASE) is not None
-    lost = count * (hosts if _said(match, "each") else 1) * (1 if by_gpu else per_host)
-    left = hosts * per_host - lost
-    if _said(match, "each") and per_host - count > 0:
-        notes.assume(
-            f"`{scan.words(match.span())}`: planned for {per_host - count} of the {per_host} GPUs of each host"
-        )
-        return hosts, per_host - count
-    if left <= 0:
-        notes.ask(
-            "cluster",
-            f"`{scan.words(match.span())}`: that is as many as the {hosts * per_host} GPUs or more: how many are there to use?",
-        )
-    if left <= 0 or (left > per_host and left % per_host):
-        return size
-    notes.assume(f"`{scan.words(match.span())}`: planned for {left} of the {hosts * per_host} GPUs")
-    return max(1, left // per_host), min(per_host, left)
-
-
-def _said(match: re.Match[str], *names: str) -> str | None:
-    """The first of these groups that a pattern has and that matched."""
-    groups = match.groupdict()
-    return next((groups[name] for name in names if groups.get(name)), None)
-
-
-_PARTS = ("n", "m", "k", "i", "p", "q", "r", "u", "v", "w", "y")
-"""Groups that hold the size of a part."""
-
-
-def _part_named(match: re.Match[str]) -> Shape:
-    """The part as a shape."""
-    count = count_of(_said(match, *_PARTS) or "")
-    what = _what(match) or "gpus"
-    return Shape(total=count) if re.fullmatch(_GPUS, what, re.IGNORECASE) else Shape(hosts=count)
-
-
-def _what(match: re.Match[str]) -> str | None:
-    """What a part is counted in: GPUs, hosts, or nothing that is said."""
-    held = _OF_THE.search(match.string, max(0, match.start() - REACH), match.start())
-    return _said(
-        match,
-        *("what", "things", "units", "holders", "owned", "left", "allotted", "remaining", "spared", "given"),
-        *("useful", "mine"),
-    ) or (held["holders"] if held is not None else None)
-
-
-REACH = 120
-"""Characters before a part within which its whole is named."""
-
-
-def _part_of(size: tuple[int, int], match: re.Match[str], scan: Scan, notes: Notes) -> tuple[int, int] | None:
-    """The hosts that the usable part fills; a part larger than the whole is asked about."""
-    hosts, per_host = size
-    if (
-        hosts > 1
-        and _what(match) is None
-        and _SAID_IN_HOSTS.search(match.group()) is None
-        and count_of(_said(match, *_PARTS) or "") <= hosts
-    ):
-        notes.ask("cluster", f"`{scan.words(match.span()).strip(' ,;(')}`: hosts or GPUs?")
-        return None
-    part = _part_named(match)
-    total = part.total or (part.hosts or hosts) * per_host
-    if total == hosts * per_host:
-        return size
-    if per_host < total < hosts * per_host and total % per_host and total % hosts == 0:
-        notes.assume(
-            f"`{scan.words(match.span()).strip(' ,;(')}`: {total // hosts} of the {per_host} GPUs of each host"
-        )
-        return hosts, total // hosts
-    if total > hosts * per_host or (total > per_host and total % per_host):
-        notes.ask("cluster", f"the text gives {hosts} hosts of {per_host} GPUs but also {total} GPUs: which one?")
-        return None
-    notes.assume(f"`{scan.words(match.span()).strip(' ,;(')}`: planned for {total} of the {hosts * per_host} GPUs")
-    return max(1, total // per_host), min(per_host, total)
 
 
 def _one_rack(scan: Scan, mentions: Sequence[Mention], key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
@@ -514,16 +316,12 @@ def _worked_out(shapes: Sequence[Shape], name: str, scan: Scan) -> int | None:
     values = {n for n, _ in counts}
     if len(values) < 2:
         return None
-    total, each = (next(iter(v)) if len(v := _values(shapes, one)) == 1 else None for one in ("total", "per_host"))
+    total, each = (next(iter(v)) if len(v := given(shapes, one)) == 1 else None for one in ("total", "per_host"))
     if name == "hosts" and total and each and total % each == 0 and _makes(total // each, values):
         return total // each
-    if name == "total" and len(hosts := _values(shapes, "hosts")) == 1 and each and next(iter(hosts)) * each in values:
+    if name == "total" and len(hosts := given(shapes, "hosts")) == 1 and each and next(iter(hosts)) * each in values:
         return next(iter(hosts)) * each
     return outcome(scan.original, counts)
-
-
-def _values(shapes: Sequence[Shape], name: str) -> set[int]:
-    return {n for s in shapes if (n := getattr(s, name)) is not None}
 
 
 def _makes(result: int, values: set[int]) -> bool:
@@ -692,7 +490,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     marked = scan.text
     for mention in mentions:
         start, end = mention.span
-        marked = marked[:start] + _MARK * (end - start) + marked[end:]
+        marked = marked[:start] + MARK * (end - start) + marked[end:]
     scan.text = marked
     found = [_shape(kind, m) for kind, pattern in _LABELLED for m in scan.take(pattern)]
     scan.take(_INSIDE)
@@ -724,23 +522,23 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
             found += [Shape(total=count_of(m["n"])) for m in scan.take(_WE_HAVE)]
         if not found:
             found += _near(scan, notes)
-    scan.take(re.compile(rf"{_MAKE}{_G}"))
+    scan.take(re.compile(rf"{MAKE}{NAMED_GPU}"))
     return found
 
 
 _HALF = compiled(
-    rf"\bhalf\s+(?:of\s+)?(?:an?\s+|one\s+|the\s+|einen?\s+)?(?P<what>{_MAKE}{_G}(?:[- ]*(?:{_HOST}|racks?))?|(?:{_HOST}|racks?)\b(?:\s+(?:of|with)\s+{_MAKE}{_G})?)"
+    rf"\bhalf\s+(?:of\s+)?(?:an?\s+|one\s+|the\s+|einen?\s+)?(?P<what>{MAKE}{NAMED_GPU}(?:[- ]*(?:{HOST_WORDS}|racks?))?|(?:{HOST_WORDS}|racks?)\b(?:\s+(?:of|with)\s+{MAKE}{NAMED_GPU})?)"
 )
 _BEFORE = compiled(
-    rf"(?P<n>{COUNT})(?:\s+(?!(?:on|in|at|with|for|using|per|via|of|and|or|users?|requests?|tokens?|tok|in|out|input|output|ms|s|k)\b)[^\W\d_]{{2,16}}){{1,2}}\s+{_MAKE}{_G}"
+    rf"(?P<n>{COUNT})(?:\s+(?!(?:on|in|at|with|for|using|per|via|of|and|or|users?|requests?|tokens?|tok|in|out|input|output|ms|s|k)\b)[^\W\d_]{{2,16}}){{1,2}}\s+{MAKE}{NAMED_GPU}"
 )
 _BEHIND = compiled(
-    rf"{_G}\s*(?P<sep>[(:x,;|/])?\s*(?P<n>\d{{1,6}})\s*(?:[(,;|]|(?(sep)$|(?!))|[぀-ヿ一-鿿가-힣]|{_GPUS}\b)"
+    rf"{NAMED_GPU}\s*(?P<sep>[(:x,;|/])?\s*(?P<n>\d{{1,6}})\s*(?:[(,;|]|(?(sep)$|(?!))|[぀-ヿ一-鿿가-힣]|{GPU_WORDS}\b)"
 )
 
 
 _ROW = re.compile(
-    rf"^[ \t|]*[\w.-]{{2,40}}[ \t:|][^\n{_MARK}]{{0,60}}{_MAKE}{_G}[ \t|:]+(?P<n>\d{{1,2}})[ \t|;]*$",
+    rf"^[ \t|]*[\w.-]{{2,40}}[ \t:|][^\n{MARK}]{{0,60}}{MAKE}{NAMED_GPU}[ \t|:]+(?P<n>\d{{1,2}})[ \t|;]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """A line of a table: a host, its GPU, how many of them it has."""
@@ -759,7 +557,7 @@ def _rows(scan: Scan) -> list[Shape]:
 
 
 _TWIN = compiled(
-    rf"\b(?:another|a\s+second|the\s+second|one\s+more|a\s+further)\s+(?:(?:identical|equal|such|similar|equivalent)\s+)+(?:one|{_HOST})\b|\banother\s+(?:one|{_HOST})\s+(?:just\s+|exactly\s+)?(?:like\s+(?:it|this|that)|of\s+the\s+same)\b"
+    rf"\b(?:another|a\s+second|the\s+second|one\s+more|a\s+further)\s+(?:(?:identical|equal|such|similar|equivalent)\s+)+(?:one|{HOST_WORDS})\b|\banother\s+(?:one|{HOST_WORDS})\s+(?:just\s+|exactly\s+)?(?:like\s+(?:it|this|that)|of\s+the\s+same)\b"
 )
 _ONE_CASE = compiled(
     r"\bin\s+(?:an?|one|the\s+same|my|our|a\s+single)\s+(?:[a-z]+\s+)?(?:frame|rig|chassis|tower|case|pc|desktop|workstation|enclosure)\b"
@@ -769,22 +567,26 @@ _ONE_CASE = compiled(
 def _twins(scan: Scan, found: list[Shape]) -> list[Shape]:
     """A second host that is like the one described; one host where all GPUs stand in one case."""
     hosts = {shape.hosts for shape in found if shape.hosts is not None}
-    if hosts <= {1} and _values(found, "per_host"):
+    if hosts <= {1} and given(found, "per_host"):
         twins = [m for m in scan.take(_TWIN) if weight(scan.original, m.span()) >= 0]
         if twins:
             found[:] = [replace(shape, hosts=None) for shape in found]
             return [Shape(hosts=1 + len(twins), place=twins[0].span())]
-    if not hosts and _values(found, "total") and scan.take(_ONE_CASE):
+    if not hosts and given(found, "total") and scan.take(_ONE_CASE):
         found[:] = [replace(shape, hosts=1) for shape in found]
     return []
 
 
+HOSTS_REACH = 120
+"""Characters before `there are 4 of them` within which stands what they are."""
+
+
 def _speaks_of_hosts(scan: Scan, match: re.Match[str]) -> bool:
     """Whether hosts or GPUs are named shortly before `there are 4 of them`."""
-    return _NAMES_HOSTS.search(scan.original, max(0, match.start() - REACH), match.start()) is not None
+    return _NAMES_HOSTS.search(scan.original, max(0, match.start() - HOSTS_REACH), match.start()) is not None
 
 
-_NAMES_HOSTS = compiled(rf"\b(?:{_HOST}|{_GPUS}|racks?)\b|\b[a-z]{{1,3}}\d{{2,3}}\w{{0,4}}\b")
+_NAMES_HOSTS = compiled(rf"\b(?:{HOST_WORDS}|{GPU_WORDS}|racks?)\b|\b[a-z]{{1,3}}\d{{2,3}}\w{{0,4}}\b")
 
 
 def _halves(scan: Scan, mentions: list[Mention]) -> list[Shape]:
@@ -805,7 +607,7 @@ def _near(scan: Scan, notes: Notes) -> list[Shape]:
     return found
 
 
-_ONE_HOST = compiled(rf"{_MARK}[- ]*(?:node|host|server|machine|box)$")
+_ONE_HOST = compiled(rf"{MARK}[- ]*(?:node|host|server|machine|box)$")
 _SOLD = compiled(r"\b(?:dgx|hgx)\b")
 
 
@@ -886,10 +688,16 @@ def _size(shape: Shape, key: str, usual: int, notes: Notes) -> tuple[int, int] |
     return _split(shape.total, key, usual, notes)
 
 
+ONE_BOX = 8
+"""GPUs that fit into one host of whatever make."""
+
+
 def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | None:
     """A bare number of GPUs over hosts of the usual size."""
     if total <= usual or total > MAX_GPUS:
         return _checked(1, total, notes)
+    if total <= ONE_BOX and total % usual and "nvl" not in key:
+        return _checked(1, total, notes, assumed=f"{total} {key} in one host: they do not fill hosts of {usual}")
     per_host = max((n for n in range(1, usual + 1) if total % n == 0), default=1)
     if per_host == 1 < usual:
         notes.ask("cluster", f"{total} {key} do not fill hosts of {usual}: how many GPUs has each host?")
@@ -910,12 +718,12 @@ def _checked(hosts: int, per_host: int, notes: Notes, *, assumed: str = "") -> t
 
 _COUNT_ALONE = compiled(
     rf"(?:(?:\b(?:only|just|had|have|got|with|use|using|afford|add|to|on)\s+|^\s*)(?P<n>{COUNT})(?=\s*(?:$|[?.!,;]|of\s+(?:them|those)|instead|total))"
-    rf"|(?!an?\b)(?P<m>{COUNT})\s*{_GPUS})(?:\s*(?:of\s+(?:them|those)|in\s+total|total|instead))?"
+    rf"|(?!an?\b)(?P<m>{COUNT})\s*{GPU_WORDS})(?:\s*(?:of\s+(?:them|those)|in\s+total|total|instead))?"
 )
-_HOSTS_ALONE = compiled(rf"(?P<h>{COUNT})\s*{_HOST}\b(?:\s*(?:of|with|x)\s*(?P<n>{COUNT})(?:\s*{_GPUS})?)?")
+_HOSTS_ALONE = compiled(rf"(?P<h>{COUNT})\s*{HOST_WORDS}\b(?:\s*(?:of|with|x)\s*(?P<n>{COUNT})(?:\s*{GPU_WORDS})?)?")
 _GRID_ALONE = compiled(rf"(?P<h>{COUNT})\s*x\s*(?P<n>{COUNT})\b(?!\s*[a-z])")
 _SCALED = compiled(
-    rf"\b(?P<by>double|twice|half|halve|quadruple)\s+(?:of\s+)?(?:the\s+|as\s+many\s+|my\s+)?(?:number\s+of\s+)?{_GPUS}"
+    rf"\b(?P<by>double|twice|half|halve|quadruple)\s+(?:of\s+)?(?:the\s+|as\s+many\s+|my\s+)?(?:number\s+of\s+)?{GPU_WORDS}"
 )
 _FACTORS = {"double": 2.0, "twice": 2.0, "half": 0.5, "halve": 0.5, "quadruple": 4.0}
 

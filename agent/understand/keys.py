@@ -1,5 +1,7 @@
 """Keys, units and turns of phrase that have a usual name in sentences, said by it: `requests_in_flight: 256`, `2 000 ms`, `tokens going in`."""
 
+import re
+
 from agent.understand.scan import compiled
 
 _IS = r"[\"']?\s*[:=]\s*[\"']?(?=\d)"
@@ -75,8 +77,30 @@ _SECONDS = compiled(
 )
 
 
+_NAME = (
+    r"(?:isl|osl|conc(?:urrency)?|rate|rps|qps|ttft|tpot|itl|gpus|nodes|hosts|inputs?|outputs?|in|out|tp|pp|ep|dp|bs)"
+)
+_NAMED = rf"{_NAME}[ ]{{1,2}}\d[\d.]{{0,9}}(?:k|ms|s)?(?![\w.])"
+_TELEGRAM = compiled(rf"(?<![\w.,:=/-]){_NAMED}(?:[ ,;/]{{1,3}}{_NAMED}){{2,12}}+(?![ ,;/]{{1,3}}{_NAME}\b)")
+_PAIR = compiled(rf"(?P<name>{_NAME})[ ]{{1,2}}(?P<value>\d[\d.]*(?:k|ms|s)?)[ ,;/]*")
+_NUMBER_FIRST = rf"\d[\d.]{{0,9}}(?:k|ms|s)?[ ]{{1,2}}{_NAME}\b"
+_TELEGRAM_BACKWARDS = compiled(rf"(?<![\w.,:=/-]){_NUMBER_FIRST}(?:[ ]{{1,2}}{_NUMBER_FIRST}){{2,12}}+(?![ ]{{1,2}}\d)")
+_PAIR_BACKWARDS = compiled(rf"(?P<value>\d[\d.]*(?:k|ms|s)?)[ ]{{1,2}}(?P<name>{_NAME})[ ]*")
+_FULL_NAMES = {"in": "input", "out": "output", "rate": "request rate", "rps": "request rate", "qps": "request rate"}
+
+
+def _pairs_told(match: re.Match[str]) -> str:
+    """Three and more names that each stand before (or behind) their number: `isl 8192 osl 1024 conc 256`."""
+    return (
+        (_PAIR if match.re is _TELEGRAM else _PAIR_BACKWARDS)
+        .sub(lambda m: f"{_FULL_NAMES.get(m['name'].lower(), m['name'])}: {m['value']}, ", match.group())
+        .rstrip(", ")
+    )
+
+
 def with_plain_keys(text: str) -> str:
     """The text with the usual names, units and turns of phrase."""
+    text = _TELEGRAM_BACKWARDS.sub(_pairs_told, _TELEGRAM.sub(_pairs_told, text))
     text = _SECONDS.sub(lambda m: f"{m['name']}_ms: {float(m['n']) * 1000:g}", text)
     for pattern, plain in _RULES:
         text = pattern.sub(plain, text)

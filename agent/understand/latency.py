@@ -97,7 +97,7 @@ def find_slo(scan: Scan, notes: Notes) -> dict[str, float]:
         if value is not None and value <= 0:
             notes.ask(name, f"the limit {name} must be above 0: how long may it take?")
         elif value is None and name not in notes.questions:
-            notes.assume(f"{name}: no limit, since the text gives none")
+            notes.assume(f"{name}: no limit, since the text gives none", default=name)
     return {name: value for name, value in found.items() if value is not None and value > 0} | headroom
 
 

@@ -25,9 +25,8 @@ LEAST_COLUMNS = 3
 _LABEL = r"(?:p\s?\d\d|mean|avg|average|median|typical|min|max)"
 _VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,2})?k?"
 _STATISTICS = compiled(
-    rf"(?P<labels>(?<!\w){_LABEL}(?:\s?/\s?{_LABEL}){{1,4}})(?P<between>\)?\s*[|:=]\s*)(?P<values>(?:{_VALUE})(?:\s?/\s?(?:{_VALUE})){{1,4}})"
+    rf"(?P<open>\(\s*)?(?P<labels>(?<!\w){_LABEL}(?:\s?/\s?{_LABEL}){{1,4}})(?P<close>\s*\))?(?P<between>\s*[|:=]\s*|\s+(?:[a-z]{{2,12}}\s+){{0,2}}(?:[:=]\s*)?)(?P<values>(?:{_VALUE})(?:\s?/\s?(?:{_VALUE})){{1,4}})(?![\w/.]*\d)"
 )
-_CENTRAL = ("mean", "avg", "average", "typical", "median", "p50")
 _KEYS = (
     (
         compiled(
@@ -51,7 +50,7 @@ def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Not
     if "\n" in text:
         text = _FENCE.sub("", _without_signature(_without_quotes(text, models, gpus, notes), models, gpus, notes))
         text = _without_columns(with_whole_lines(text))
-    text = _STATISTICS.sub(lambda m: _central(m, notes), text)
+    text = _STATISTICS.sub(_each, text)
     for pattern, plain in _KEYS:
         text = pattern.sub(plain, text)
     return text
@@ -98,7 +97,7 @@ def _unwrapped(paragraph: str) -> str:
     for line, following in pairwise(lines):
         word = following.split()[:1]
         full = bool(word) and len(line.rstrip()) + 1 + len(word[0]) > width
-        cells = _CELLS.match(line) is not None and _CELLS.match(following) is not None
+        cells = _ROW.match(following) or (_CELLS.match(line) and _CELLS.match(following))
         broken = (
             full
             and not cells
@@ -111,6 +110,8 @@ def _unwrapped(paragraph: str) -> str:
 
 _CELLS = re.compile(r"\w[^,\s]*,\S")
 """How a line of values between commas starts."""
+_ROW = re.compile(r"[^,;\t\n]{1,40}(?:(?:,(?=\S)|[;\t])[^,;\t\n]{0,40}){3,}$")
+"""A line of cells alone."""
 _ENDS = re.compile(r"[.!?:;]\s*$")
 
 
@@ -121,12 +122,13 @@ def _without_columns(text: str) -> str:
     return _COLUMN.sub(r"\g<key>: \g<value>", text)
 
 
-def _central(match: re.Match[str], notes: Notes) -> str:
-    """The mean of a row of statistics, or what is nearest to it."""
-    labels = [re.sub(r"\s", "", one.lower()) for one in match["labels"].split("/")]
+def _each(match: re.Match[str]) -> str:
+    """A row of statistics, each with its value: `mean/p95: 1200/4000` is `: mean 1200, p95 4000`."""
+    labels = [" ".join(one.lower().split()) for one in match["labels"].split("/")]
     values = [one.strip() for one in match["values"].split("/")]
-    name = next((name for name in _CENTRAL if name in labels), None)
-    if name is None or len(labels) != len(values):
+    if len(labels) != len(values):
         return match.group()
-    notes.assume(f"`{' '.join(match.group().split())}`: planned for the {name}")
-    return f"{match['between']}{values[labels.index(name)]}"
+    opened, closed = ("", "") if match["open"] and match["close"] else (match["open"] or "", match["close"] or "")
+    return f"{opened}{closed}{match['between']}" + ", ".join(
+        f"{label} {value}" for label, value in zip(labels, values, strict=True)
+    )

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from agent.understand.scan import SPAN
 from agent.understand.support import alternatives, support
 from strategy.model import Dtype
 
 T = TypeVar("T")
+Origin = Literal["default", "learned"]
+"""Where a value that no words give comes from: what is usual, or the learned reader."""
+ORIGINS: tuple[Origin, ...] = ("default", "learned")
 ESSENTIAL = frozenset({"GPUs", "hosts", "GPUs per host", "racks", "gpus"})
 """Topics about which two values are asked: another number of GPUs is another plan."""
 
@@ -33,10 +36,25 @@ class Notes:
     asks_choices: bool = False
     """Whether alternatives are asked about: in a dialogue they are, in a first text they stay open."""
 
-    def assume(self, text: str) -> None:
-        """Note a decision that the text did not make."""
+    origins: dict[str, tuple[Origin, str]] = field(default_factory=dict)
+    """Assumptions that give a field its default or a learned value: which of the two, and which field."""
+
+    def assume(self, text: str, *, default: str | None = None, learned: str | None = None) -> None:
+        """Note a decision that the text did not make; one that gives a field its value names it as `default` or `learned`."""
         if text not in self.assumptions:
             self.assumptions.append(text)
+        if default is not None:
+            self.origins[text] = ("default", default)
+        elif learned is not None:
+            self.origins[text] = ("learned", learned)
+
+    def comes_from(self, origin: Origin, name: str) -> bool:
+        """Whether a field has its default, or a value that the learned reader gave."""
+        return any(self.origins.get(text) == (origin, name) for text in self.assumptions)
+
+    def take_back(self, origin: Origin, name: str) -> None:
+        """Drop what was assumed of a field."""
+        self.assumptions = [text for text in self.assumptions if self.origins.get(text) != (origin, name)]
 
     def ask(self, topic: str, question: str) -> None:
         """Note what has to be asked about `topic`; the first question about it stands."""
@@ -46,6 +64,7 @@ class Notes:
         """Add what a trial had to say."""
         for text in other.assumptions:
             self.assume(text)
+        self.origins |= other.origins
         for topic, question in other.questions.items():
             self.ask(topic, question)
 

@@ -13,7 +13,7 @@ from typing import Any
 from agent.understand.learned import Claim, Opinion, score_of_name
 from agent.understand.notes import ESSENTIAL, Notes
 from agent.understand.scan import EATEN, Scan, compiled
-from agent.understand.settle import PLACES, TOPICS, WHOLE, forget, is_default
+from agent.understand.settle import PLACES, TOPICS, WHOLE, forget
 from agent.understand.standing import UNDECIDED, Place, in_one_breath
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ class Hearing:
         """What the patterns found for a field; None for a default."""
         part, name = _FIELDS[field]
         value = self.document[part].get(name)
-        return None if value is None or is_default(self.notes, field) else float(value)
+        return None if value is None or self.notes.comes_from("default", field) else float(value)
 
     def take(self, field: str, claim: Claim, instead_of: float | None = None) -> None:
         """Put a value into the request, and say so."""
@@ -59,7 +59,9 @@ class Hearing:
         forget(self.notes, field, _topic(field))
         words = " ".join(self.opinion.page.around(claim.span, self.scan.original).split())
         other = "" if instead_of is None else f", not {instead_of:g}"
-        self.notes.assume(f"`{words}` read as {field} {value:g}{other}: {LEARNED} (chance {claim.chance:.2f})")
+        self.notes.assume(
+            f"`{words}` read as {field} {value:g}{other}: {LEARNED} (chance {claim.chance:.2f})", learned=field
+        )
         self.scan.eat(claim.span)
 
 
@@ -187,7 +189,7 @@ def size_heard(
     for topic in _SIZES:
         notes.questions.pop(topic, None)
     per_host = size.gpus // hosts
-    notes.assume(f"{hosts} hosts of {per_host} {keys[0]}: {LEARNED} (chance {size.chance:.2f})")
+    notes.assume(f"{hosts} hosts of {per_host} {keys[0]}: {LEARNED} (chance {size.chance:.2f})", learned="cluster")
     return {"gpu": keys[0], "gpus_per_host": per_host, "hosts": hosts}
 
 

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from agent.understand.assemble import Understanding, catalogue_names, concluded, read_document
 from agent.understand.names import Vocabulary, simplest
-from agent.understand.notes import Notes
-from agent.understand.opinions import LEARNED
+from agent.understand.notes import ORIGINS, Notes
 from agent.understand.scan import NUMBER_WORDS, Scan
 from agent.wire import WireReading
 
@@ -55,7 +54,7 @@ def with_reading(text: str, reading: WireReading) -> Understanding:
     for field, place in _PLACES.items():
         value = getattr(reading, field)
         if value is not None and _fill(document, notes, field, place, value, said):
-            _forget_default(notes, field)
+            notes.take_back("default", field)
     return concluded(document, notes)
 
 
@@ -71,7 +70,7 @@ def _name_model(document: Json, notes: Notes, reading: WireReading, models: Voca
 
 def _size_cluster(document: Json, notes: Notes, reading: WireReading, gpus: Vocabulary, said: frozenset[float]) -> None:
     """The cluster, when the patterns have none: a known GPU, and numbers that stand in the text (or one host)."""
-    guessed = [note for note in notes.assumptions if " hosts of " in note and LEARNED in note]
+    guessed = notes.comes_from("learned", "cluster")
     if (document["cluster"] is not None and not guessed) or reading.gpu is None or reading.gpus_per_host is None:
         return
     key, hosts, per_host = _known(reading.gpu, gpus), reading.hosts or 1, reading.gpus_per_host
@@ -83,7 +82,7 @@ def _size_cluster(document: Json, notes: Notes, reading: WireReading, gpus: Voca
     document["cluster"] = {"gpu": key, "gpus_per_host": per_host, "hosts": hosts}
     for topic in _CLUSTER_TOPICS:
         notes.questions.pop(topic, None)
-    notes.assumptions = [note for note in notes.assumptions if note not in guessed]
+    notes.take_back("learned", "cluster")
     notes.assume(f"{hosts} hosts of {per_host} {key}: as the language model reads the text")
 
 
@@ -100,33 +99,18 @@ def _fill(document: Json, notes: Notes, field: str, place: tuple[str, ...], valu
     at = document
     for part in place[:-1]:
         at = at.setdefault(part, {})
-    guessed = [note for note in notes.assumptions if f" read as {field} " in note and LEARNED in note]
-    if place[-1] in at and field not in asked and not guessed and not _is_default(notes, field):
+    open_ = field in asked or any(notes.comes_from(origin, field) for origin in ORIGINS)
+    if place[-1] in at and not open_:
         return False
     if isinstance(value, int | float) and not _grounded(float(value), said):
         notes.assume(f"ignored: the language model's {field} {value:g} (the text has no such number)")
         return False
     at[place[-1]] = value
-    notes.assumptions = [note for note in notes.assumptions if note not in guessed]
+    notes.take_back("learned", field)
     for topic in [topic for topic in notes.questions if _TOPICS.get(topic, topic) == field]:
         del notes.questions[topic]
     notes.assume(f"{field} {value}: as the language model reads the text")
     return True
-
-
-def _is_default(notes: Notes, field: str) -> bool:
-    return any(_says_default(note, field) for note in notes.assumptions)
-
-
-def _forget_default(notes: Notes, field: str) -> None:
-    notes.assumptions = [note for note in notes.assumptions if not _says_default(note, field)]
-
-
-def _says_default(note: str, field: str) -> bool:
-    """Whether an assumption tells a default of a field."""
-    return note.startswith((f"{field} ", f"{field}: ")) and (
-        "the text gives no" in note or "the text names none" in note
-    )
 
 
 def _numbers_in(text: str) -> frozenset[float]:

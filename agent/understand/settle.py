@@ -69,7 +69,7 @@ def settle(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
         )
         if not rivals or (role in ("concurrency", "request_rate") and _has_other_load(document, role)):
             continue
-        first = None if is_default(notes, field) else document[part].get(field)
+        first = None if notes.comes_from("default", field) else document[part].get(field)
         topic = TOPICS.get(role, role)
         if topic in notes.chosen and (len(rivals) > 1 or rivals[0].cost > SURE):
             continue
@@ -96,7 +96,7 @@ LONG = 1000
 def _by_order(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """Lengths in tokens whose nouns nobody here knows: what is read stands before what is written, and is longer when it is alone."""
     loose = [q for q in look.loose if EATEN not in scan.text[slice(*q.span)]]
-    open_fields = [f for f in ("isl", "osl") if is_default(notes, f) and f not in notes.questions]
+    open_fields = [f for f in ("isl", "osl") if notes.comes_from("default", f) and f not in notes.questions]
     if len(loose) == 1 and open_fields == ["isl", "osl"] and loose[0].value >= LONG:
         open_fields = ["isl"]
     if not open_fields or len(loose) != len(open_fields):
@@ -119,7 +119,11 @@ _UNNAMED_LENGTH = compiled(
 def _second_length(document: Json, look: Look, scan: Scan, notes: Notes) -> None:
     """The answer's length where the prompt's is known and one more length follows it that nothing else claims (`transcript avg 18,000, notes avg 1,100`)."""
     isl = document["workload"].get("isl")
-    if not is_default(notes, "osl") or is_default(notes, "isl") or {"isl", "osl"} & set(notes.questions):
+    if (
+        not notes.comes_from("default", "osl")
+        or notes.comes_from("default", "isl")
+        or {"isl", "osl"} & set(notes.questions)
+    ):
         return
     read = [r for r in look.readings if r.role == "isl" and r.naming is not None and _is_length(scan, r.quantity)]
     names = {_stem(scan, r) for r in read if _same(r.amount, isl)}
@@ -198,7 +202,7 @@ def _as_long(document: Json, scan: Scan, notes: Notes) -> None:
     """What is read and what is written are equally long, and one length is told."""
     if _AS_LONG.search(scan.text) is None:
         return
-    told = [f for f in ("isl", "osl") if not is_default(notes, f) and f not in notes.questions]
+    told = [f for f in ("isl", "osl") if not notes.comes_from("default", f) and f not in notes.questions]
     if len(told) == 1:
         other = "osl" if told == ["isl"] else "isl"
         document["workload"][other] = document["workload"][told[0]]
@@ -209,7 +213,7 @@ def _as_long(document: Json, scan: Scan, notes: Notes) -> None:
 def _claimed(document: Json, field: str, notes: Notes) -> dict[str, set[float]]:
     """Values that the first reader gave to other fields, by the kind of number they can come from."""
     given = [(name, document[part].get(name)) for part, name in PLACES.values() if name != field]
-    taken = [(name, value) for name, value in given if value is not None and not is_default(notes, name)]
+    taken = [(name, value) for name, value in given if value is not None and not notes.comes_from("default", name)]
     return {kind: {value for name, value in taken if name in fields} for kind, fields in _KIND_FIELDS.items()}
 
 
@@ -260,17 +264,7 @@ def _has_other_load(document: Json, role: Role) -> bool:
     return document["workload"].get(other) is not None
 
 
-def is_default(notes: Notes, field: str) -> bool:
-    """Whether a field has its default, since the text gives none."""
-    return any(
-        note.startswith((f"{field} ", f"{field}: ")) and ": " in note and "gives n" in note
-        for note in notes.assumptions
-    )
-
-
 def forget(notes: Notes, field: str, topic: str) -> None:
     """Take back the default's assumption, and the question that the second reader answers."""
-    notes.assumptions = [
-        n for n in notes.assumptions if not (n.startswith((f"{field} ", f"{field}: ")) and "gives n" in n)
-    ]
+    notes.take_back("default", field)
     notes.questions.pop(topic, None)

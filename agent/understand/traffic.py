@@ -27,7 +27,7 @@ def _length(group: str, *, alone: bool = True) -> str:
 
 _N = _length("n")
 _TOK = r"(?:[- ]*(?:tokens?|toks?|jetons?|token))?"
-_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bsomething\s+like\b|\broughly\b|\bnearer\b|\bcloser?\s+to\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
+_IS = r"(?:\s*(?:tokens?|length|len|size|lengths)\b)?\s*(?:=|:|-|\bof\b|\bis\b|\bare\b|\bwith\b|\baround\b|\babout\b|\bsomething\s+like\b|\broughly\b|\bnearer\b|\bcloser?\s+to\b|\bup\s+to\b|~|≈|\bde\b|von|\(|\bmaybe\b|\bperhaps\b|\bsay\b|\bcirca\b|\bapprox(?:imately)?\b|\bavg\b|\baverage(?:s)?\b|\bbeing\b|\s)*\s*"
 _IN_ALONE = r"ins?(?=\s*(?:[-,;:./&+|)=>]|$|\n|and\b|out\b|tokens?\b|~|≈|avg\b|average\b|about\b|up\b|is\b|\d))"
 """`in` is a length's name only where no place follows (`12 in Zurich`)."""
 _INPUT = (
@@ -105,7 +105,7 @@ _LOAD = (
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams?|seqs|sequences|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,16}}\s+){{0,4}}(?:at\s+(?:once|(?:a|the\s+same|any|any\s+(?:one|given)|one)\s+(?:time|moment|instant|point))|simultaneously|concurrently|in\s+parallel|in[- ]flight)\b"),
-    compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
+    compiled(r"(?<![\w.])(?:cc|c|mns|max[-_ ]?(?:num[-_ ]seqs|running[-_ ]requests|batch(?:[-_ ]size)?|inflight|in[-_ ]flight|concurren\w{1,4}|requests|users))\s*[=: ]?\s*(?P<n>\d{1,6})(?![\w.]*\d|\s*(?:tok|k\b|/))"),
     compiled(rf"(?P<n>{COUNT})\s+(?:(?:running|open|pending|outstanding|ongoing|live)\s+(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\b|(?:requests?|sequences?|sessions?|chats?|calls?|conversations?|streams?)\s+(?:are\s+)?(?:open|running|pending|outstanding|ongoing|in\s+progress|live|going\s+on)\b)"),
     compiled(rf"\b(?:in[- ]flight|open|running|concurrent|simultaneous)\s+(?:requests?|sequences?|sessions?|users?)\s+(?:(?:is|are|average|averages|averaging|number|count|of|about|around|roughly)\s+){{1,4}}(?P<n>{COUNT})"),
     compiled(rf"\b(?:class|group|team|pool|crowd|classroom)\s+of\s+(?P<n>{COUNT})\b(?=[^.;\n\d]{{0,40}}\b(?:at\s+once|at\s+the\s+same\s+time|simultaneously|in\s+parallel|together)\b)"),
@@ -116,6 +116,8 @@ _LOAD = (
 _PEOPLE = compiled(
     rf"(?P<n>{COUNT})\s+(?:[^\W\d_]{{3,14}}\s+)?(?P<who>people|persons|folks|developers|devs|engineers|traders|analysts|agents|researchers|testers|operators|writers|colleagues|clinicians|doctors|lawyers|readers|seats|clients|workers|coders|programmers|scientists|teammates|callers|players)\b(?!,?\s*(?:about\s+|roughly\s+|some\s+|only\s+)?(?:of\s+(?:whom|which)|\d+\s+of\s+(?:them|whom)))"
 )
+_CAP = compiled(r"[-\s]*(?:max[-_](?:num[-_]seqs|running[-_]requests|batch[-_]size))\b")
+"""A setting of a server that caps what it takes at once."""
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
     rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k)?\s*(?:"
@@ -153,7 +155,7 @@ def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
     for name, default, what in (("isl", DEFAULT_ISL, "prompt"), ("osl", DEFAULT_OSL, "answer")):
         if name not in found and name not in notes.questions:
             found[name] = default
-            notes.assume(f"{name} {default}: the text gives no {what} length")
+            notes.assume(f"{name} {default}: the text gives no {what} length", default=name)
     return found
 
 
@@ -301,6 +303,8 @@ def _load(scan: Scan, notes: Notes) -> dict[str, object]:
     rate, count = _one(notes, "request rate", rates), _one(notes, "concurrency", counts)
     if rate is not None:
         return {"request_rate": rate}
+    if count is not None and all(_CAP.match(scan.original, *span) for value, span in counts if value == count):
+        notes.assume(f"`{scan.words(counts[0][1])}` read as {count} concurrent requests: all that the server takes")
     if count is not None:
         return {"concurrency": count}
     return {}

@@ -154,7 +154,7 @@ def with_plain_tables(text: str) -> str:
     text = with_ended_lines(_without_comments(_one_column(text)))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
-    return _LINES.sub(_paired, _TABLE.sub(pairs, text))
+    return _with_pairs(_TABLE.sub(pairs, text))
 
 
 _ROW = re.compile(r"^[ \t]*\|(?P<cells>[^\n]*)\|[ \t]*$", re.MULTILINE)
@@ -220,17 +220,33 @@ def _without_comments(text: str) -> str:
 _COMMAS = re.compile(r"\w,\w[^,\n]*,\w[^,\n]*,\w")
 
 
-_LINES = re.compile(r"^(?P<head>[^\n\d]{6,400})\n(?P<row>[^\n]{6,400})$(?!\n[^\n]*\d)", re.MULTILINE)
 _SEPARATORS = ("\t", ";", ",")
+LEAST_CELLS = 4
+"""Cells of a row that make it and the line before it a table."""
 
 
-def _paired(match: re.Match[str]) -> str:
-    """Two lines with equally many cells, the first of names alone, as `name: value` pairs."""
+def _with_pairs(text: str) -> str:
+    """Two lines with equally many cells, the first of names alone, as `name: value` pairs; more rows than one stay."""
+    lines = text.split("\n")
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        pairs = _paired(lines[at], *[*lines[at + 1 : at + 3], "", ""][:2])
+        kept.append(lines[at] if pairs is None else pairs)
+        at += 1 if pairs is None else 2
+    return "\n".join(kept)
+
+
+def _paired(head: str, row: str, following: str) -> str | None:
+    """A header and its only row as pairs; None where they are something else."""
+    if any(c.isdigit() for c in head):
+        return None
     for separator in _SEPARATORS:
-        names, values = ([cell.strip() for cell in match[part].split(separator)] for part in ("head", "row"))
-        if len(names) == len(values) >= 4 and all(0 < len(name.split()) <= 3 for name in names):
+        names, values = ([cell.strip() for cell in line.split(separator)] for line in (head, row))
+        alike = LEAST_CELLS <= len(names) == len(values) != following.count(separator) + 1
+        if alike and all(0 < len(name.split()) <= 3 for name in names):
             return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
-    return match.group()
+    return None
 
 
 def with_plain_seconds(text: str) -> str:
@@ -317,11 +333,11 @@ _SPREAD_VALUE = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?"
 _OF_IT = r"\s*(?:[:=]|of|is|at|about|around|~)?\s*(?:about\s+)?"
 _RUN_OF = rf"(?:(?:anywhere\s+|wildly,?\s+|widely,?\s+)?(?:between|from)\s+(?:{_SPREAD_VALUE})\s?k?\s+(?:up\s+)?(?:and|to)\s+(?:{_SPREAD_VALUE})\s?k?(?:\s*tok(?:en)?s?)?\s*[,;(:]?\s*(?:with\s+)?(?:an?\s+|the\s+)?)?"
 _STATISTICS = compiled(
-    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:(?:[,/;|(]|\band\b|\bwith\b)\s*|\s(?=(?:mean|avg|median|p\d)))(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})\s?k?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
+    rf"(?<![\w.]){_RUN_OF}{_STATISTIC}{_OF_IT}(?:{_SPREAD_VALUE})(?:\s?k)?\b(?:\s*tok(?:en)?s?\b)?(?:\s*(?:(?:[,/;|(]|\band\b|\bwith\b)\s*|\s(?=(?:mean|avg|median|p\d)))(?:and\s+)?(?:an?\s+|the\s+)?(?:hard\s+)?(?:{_STATISTIC}|cap(?:ped\s+at)?){_OF_IT}(?:{_SPREAD_VALUE})(?:\s?k)?\b(?!\s*(?:ms|s\b|sec))(?:\s*tok(?:en)?s?\b)?)+"
 )
 """One quantity by several statistics: `min 200 / mean 1700 / max 16k`."""
 _ONE_STATISTIC = compiled(
-    rf"(?P<name>{_STATISTIC}){_OF_IT}(?P<n>(?:{_SPREAD_VALUE})\s?k?)\b(?P<unit>\s*tok(?:en)?s?\b)?"
+    rf"(?P<name>{_STATISTIC}){_OF_IT}(?P<n>(?:{_SPREAD_VALUE})(?:\s?k)?)\b(?P<unit>\s*tok(?:en)?s?\b)?"
 )
 _STATISTIC_ORDER = ("mean", "avg", "average", "typical", "median", "p50")
 

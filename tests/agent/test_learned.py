@@ -32,7 +32,7 @@ def heard(text: str, **workload: float) -> tuple[dict[str, Any], list[str]]:
     for name, default in (("isl", 4096), ("osl", 512)):
         if name not in workload:
             workload[name] = default
-            notes.assume(f"{name} {default}: the text gives no length")
+            notes.assume(f"{name} {default}: the text gives no length", default=name)
     document: dict[str, Any] = {"workload": dict(workload), "slo": {}}
     hear(document, opinion(text), Scan(text), notes)
     return {**document["workload"], **document["slo"]}, notes.assumptions

@@ -46,6 +46,33 @@ def test_keys_and_values_in_columns_are_a_form() -> None:
     assert read(text)["workload"] == {"isl": 900, "osl": 250, "concurrency": 24}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi all,\nplease see below, this came out of our capacity tool.\nmodel,gpu,num_gpus,input_tokens,output_tokens,concurrency\nQwen3-32B,L40S,4,1200,300,40\nThanks!",
+        "Hi all,\nplease see below,\nthe row of our tool.\n\nmodel;gpu;gpus;isl;osl;concurrency\nQwen3-32B;L40S;4;1200;300;40\nTTFT must stay under 500 ms please.",
+        "Qwen3-32B on 4 L40S. Prompts p50 900 p95 4000 mean 1200, output 300 tokens, 40 concurrent",
+        "Qwen3-32B on 4 L40S. Prompts p50/p95 900/4000 (mean 1200), output 300 tokens, 40 concurrent",
+        "Qwen3-32B on 4 L40S. mean/p95 prompt 1200/4000 tokens, output 300, 40 concurrent",
+        "Qwen3-32B on 4 L40S. input (mean/p95): 1200/4000, output (mean/p95): 300/700, 40 concurrent",
+        "qwen3-32b on l40s: isl 1200 osl 300 conc 40 gpus 4",
+        "1200 isl 300 osl 40 conc 30 tpot qwen3-32b 4xl40s",
+    ],
+)
+def test_rows_and_telegrams_are_read_by_their_names(text: str) -> None:
+    workload = read(text)["workload"]
+    assert workload == {"isl": 1200, "osl": 300, "concurrency": 40}
+
+
+def test_what_a_server_takes_is_a_load_only_where_none_is_told() -> None:
+    flags = "vllm serve Qwen/Qwen3-32B --max-num-seqs 64 on 4x L40S. 2000 in, 300 out"
+    alone, loaded = understand(flags), understand(f"{flags}, 20 users")
+    assert alone.request is not None
+    assert loaded.request is not None
+    assert (alone.request.workload.concurrency, loaded.request.workload.concurrency) == (64, 20)
+    assert any("all that the server takes" in note for note in alone.assumptions)
+
+
 def test_of_a_row_of_statistics_the_mean_is_planned() -> None:
     text = "gpt-oss-20b, 2 L40S\nprompt p50 / mean / p99: 700 / 1050 / 5200\noutput p50 / mean / p99: 180 / 240 / 900\nrate: 12 req/s"
     assert read(text)["workload"] == {"isl": 1050, "osl": 240, "request_rate": 12.0}
@@ -116,6 +143,37 @@ def test_parts_of_clusters_that_others_have_are_left_out(text: str, gpus: tuple[
     cluster = read(f"gpt-oss-120b. {text} 2000 tokens in, 800 out.")["cluster"]
     assert isinstance(cluster, dict)
     assert (cluster.get("hosts", 1), cluster["gpus_per_host"]) == gpus
+
+
+@pytest.mark.parametrize(
+    ("said", "gpus"),
+    [
+        ("32 H200, 8 of them taken", 24),
+        ("32 H200, 4 of them reserved", 24),
+        ("4 nodes of 8 H200, 1 of them is reserved", 24),
+        ("8 H200, two of them busy with embeddings", 6),
+        ("6 A6000, PP3xTP2", 6),
+    ],
+)
+def test_of_what_is_taken_only_the_rest_is_planned_and_said(said: str, gpus: int) -> None:
+    found = understand(f"Qwen3-32B on {said}. 2000 in, 300 out")
+    assert found.request is not None
+    cluster = found.request.cluster
+    assert (cluster.gpus_per_host or 0) * cluster.hosts == gpus
+    assert any("planned for" in note or "in one host" in note for note in found.assumptions)
+
+
+@pytest.mark.parametrize("said", ["32 H200, 40 of them taken", "32 H200 (40 are taken)"])
+def test_more_taken_than_there_is_is_asked_about(said: str) -> None:
+    found = understand(f"Qwen3-32B on {said}. 2000 in, 300 out")
+    assert found.question is not None
+    assert "how many are there to use" in found.question
+
+
+def test_more_taken_than_there_is_is_said_where_the_usable_part_is_told() -> None:
+    found = understand("Qwen3-32B on 32 H200, 40 of them are taken, we may use 24. 2000 in, 300 out")
+    assert found.request is not None
+    assert any("more than the 32 GPUs" in note for note in found.assumptions)
 
 
 def test_more_gpus_taken_than_there_are_is_asked_about() -> None:
