@@ -26,6 +26,7 @@ from strategy.build import build
 from strategy.dag import Dag, Node
 from strategy.legality import legal_ep_sizes, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
+from strategy.model import ModelSpec
 from strategy.ops import model_weights, op_kind
 from strategy.parameters import kv_bytes_per_token, state_bytes_per_sequence, weight_bytes
 from strategy.quantisation import element_bytes
@@ -91,8 +92,7 @@ Canonical blocks (`x > y`: y reads x as data; `f(a, b)`: f reads a and b; `/` is
 - attention (MLA, prefill): norm > qkv_a/replicated; q: norm q_a_norm > q_b/column; kv: norm kv_a_norm of qkv_a > kv_cache_update > kv_b/column;
   attention expanded(q_b, kv_b, sync:kv) > attention_out/row > all_reduce(tp) > add
 - attention (MLA, decode): the same without kv_b: q_b > w_uk/column > attention absorbed(w_uk, sync:kv) > w_uv/column > attention_out/row > ...
-- ffn (dense): norm ffn_norm > gate_up/column (`up` if ffn_gated is false) > activation > down/row > all_reduce(tp) > add
-- parallel (where parallel_block is set; one block a layer, ffn_norm with two_norms only): norm > qkv .. attention_out/row; norm > gate_up .. down/row; add both > all_reduce(tp) > add
+- ffn (dense): norm ffn_norm > gate_up/column > activation > down/row > all_reduce(tp) > add
 - experts always have apply_router_weight true. An expert reads the dispatch alone, or (norm, routing) where nothing is dispatched.
 - moe replicated: norm > routing; expert(norm, routing) > [+ shared expert: shared_gate_up/column > activation > shared_down/row, add] > all_reduce(tp) > add
   (with one attention replica the tp ranks are all ranks of the stage, so it sums over ep and moe_tp at once)
@@ -257,6 +257,8 @@ def request_text(problem: Problem) -> str:
     )
     runs = "layer_runs" if problem.model.linear else "ffn_runs"
     model[runs] = getattr(problem.model, runs)()
+    if forms := _block_forms(problem.model):
+        model["block_forms"] = forms
     if problem.model.window is not None:
         model["window"] = (
             f"{problem.model.window.kind} {problem.model.window.size_tokens} on {len(problem.model.window.layers)} layers"
@@ -278,6 +280,16 @@ def request_text(problem: Problem) -> str:
         "max_model_len": problem.max_model_len,
     }  # fmt: skip
     return f"<request>\n{_compact(document)}\n</request>"
+
+
+def _block_forms(model: ModelSpec) -> list[str]:
+    """How the blocks of this model differ from the canonical ones, which the system text shows; it stays the same for every model."""
+    forms = [] if model.ffn_gated else ["ffn opens with up/column in place of gate_up"]
+    if model.parallel_block is not None:
+        forms.append(
+            "one block `parallel` a layer: norm > qkv .. attention_out/row; norm (ffn_norm with two_norms only) > ffn .. down/row; add both > all_reduce(tp) > add"
+        )
+    return forms
 
 
 def layouts_text(rows: tuple[Layout, ...]) -> str:

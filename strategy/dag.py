@@ -78,7 +78,7 @@ class Norm(Node):
 
 
 class Activation(Node):
-    """The first half of the features gates the second (SwiGLU); after `up`, which no gate accompanies, each feature for itself (GELU, squared ReLU)."""
+    """SwiGLU: the first half of the features gates the second (none after `up`)."""
 
     op: Literal["activation"]
 
