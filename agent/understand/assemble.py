@@ -1,5 +1,6 @@
 """The extractors in their order, and the request that their findings make."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -121,21 +122,9 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
         scan, names.gpus, names.gpus_per_host, notes, look.readings, wants_count=objective == "min_gpus"
     ) or size_heard(kinds, names.gpus_per_host, opinion, notes)
     workload = find_workload(scan, notes)
-    for match in per_host[:1]:
-        replicas = count_of(match["n"]) * (int(str(cluster["hosts"])) if cluster else 1)
-        fixed = constraints.setdefault("fix", {})
-        assert isinstance(fixed, dict)
-        fixed["replicas"] = replicas
-        notes.assume(f"`{scan.words(match.span())}`: {replicas} replicas")
     if objective is None:
         notes.assume("objective throughput: the text names none", default="objective")
-    if limit and cluster and _in_whole_hosts(limit["gpus"], cluster, scan):
-        cluster["hosts"] = limit["gpus"] // int(str(cluster["gpus_per_host"]))
-        notes.assume(f"planned for {cluster['hosts']} whole hosts: {limit['gpus']} GPUs")
-    elif limit and not (cluster and _is_all(limit["gpus"], cluster, scan)):
-        fixed = constraints.setdefault("fix", {})
-        assert isinstance(fixed, dict)
-        fixed.update(limit)
+    _fix(constraints, {**_on_each_host(per_host, cluster, scan, notes), **_limited(limit, cluster, scan, notes)})
     document = {
         "model": model,
         "cluster": cluster,
@@ -151,6 +140,34 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     whole_load(scan, cluster, workload, notes)
     cached_part(scan, workload, notes)
     return document
+
+
+def _fix(constraints: dict[str, object], degrees: dict[str, int]) -> None:
+    """Put degrees among those that are fixed."""
+    fixed = constraints.get("fix", {})
+    assert isinstance(fixed, dict)
+    if degrees:
+        constraints["fix"] = {**fixed, **degrees}
+
+
+def _on_each_host(
+    said: list[re.Match[str]], cluster: dict[str, object] | None, scan: Scan, notes: Notes
+) -> dict[str, int]:
+    """Replicas that are told for each host, in all."""
+    if not said:
+        return {}
+    replicas = count_of(said[0]["n"]) * (int(str(cluster["hosts"])) if cluster else 1)
+    notes.assume(f"`{scan.words(said[0].span())}`: {replicas} replicas")
+    return {"replicas": replicas}
+
+
+def _limited(limit: dict[str, int], cluster: dict[str, object] | None, scan: Scan, notes: Notes) -> dict[str, int]:
+    """How many GPUs are to be used: whole hosts are the cluster then, and all of it is no limit."""
+    if limit and cluster and _in_whole_hosts(limit["gpus"], cluster, scan):
+        cluster["hosts"] = limit["gpus"] // int(str(cluster["gpus_per_host"]))
+        notes.assume(f"planned for {cluster['hosts']} whole hosts: {limit['gpus']} GPUs")
+        return {}
+    return {} if cluster and limit and _is_all(limit["gpus"], cluster, scan) else limit
 
 
 def _stand_by(scan: Scan, names: Names, notes: Notes, opinion: Opinion) -> None:

@@ -147,11 +147,16 @@ _NIC = re.compile(
     r"|\b(?:every|each|per)\s+(?:GPU|gpu|card)(?:\s+(?:has|gets|with|is|on|its|own|an?|behind|attached|to|one|dedicated)){0,6}\s*(?P<j>\d{2,4})\s*(?P<x>Gb/s|Gbps|Gbit/s|GB/s)"
     r"|(?<!NVLink )(?<!HBM )(?<!\d)(?P<i>\d{1,3}(?:\.\d{1,2})?)\s*(?P<y>Gb/s|Gbps|Gbit/s|GB/s)\s+(?:(?!NVL|nvl|NVSwitch|HBM|hbm|memory)[\w-]+\s+){0,2}?(?:per|for\s+(?:each|every)|to\s+(?:each|every)|na|pro|par|por|je)\s+(?:GPU|gpu|card)\b(?![^.;,\n]{0,24}(?:NVLink|nvlink|HBM|memory))"
 )
-UNKNOWN_GPU = compiled(
+_UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
     r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[345]0[5-9]0(?:[- ]?ti|(?=s\b|\s(?:gpus?|cards?)\b))|"
     r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
 )
+
+
+def unknown_gpus(text: str) -> list[SPAN]:
+    """Where a text names GPUs that no catalogue has."""
+    return [m.span("name") for m in _UNKNOWN_GPU.finditer(text)]
 
 
 def find_cluster(
@@ -374,7 +379,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
     rest = scan.text
     for mention in mentions:
         rest = rest[: mention.span[0]] + " " * (mention.span[1] - mention.span[0]) + rest[mention.span[1] :]
-    unknown = UNKNOWN_GPU.search(rest)
+    unknown = _UNKNOWN_GPU.search(rest)
     if unknown is not None or not mentions:
         place = unknown.span("name") if unknown is not None else _misspelt(rest, gpus)
         if place is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.understand import understand
 from agent.understand.roles import LONGEST_SENTENCE, _sentences
-from agent.understand.wording import without_runs
+from agent.understand.tables import without_runs
 from evals.suites.understanding import judged, samples
 from strategy.request import Request
 
