@@ -127,12 +127,18 @@ _BARE_SIZE = compiled(r"(?<![\w.-])(?P<size>\d{3,4}b)\b")
 def _by_size(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
     """`405b`: a size that only one model of the catalogue has says which one it is; small ones are everybody's."""
     for match in _BARE_SIZE.finditer(scan.text):
-        keys = simplest(tuple(key for key in models.names if match["size"].lower() in pieces(key)))
+        having = tuple(key for key in models.names if match["size"].lower() in pieces(key))
+        keys = simplest(tuple(key for key in having if not _is_fine_tune(key)))
         if len(keys) == 1 and _LEADING.sub("", scan.text[max(0, match.start() - 12) : match.start()]).strip() == "":
             scan.eat(match.span())
             notes.assume(f"`{match['size']}` read as {keys[0]}: no other model of the catalogue has that size")
             return keys[0]
     return None
+
+
+def _is_fine_tune(key: str) -> bool:
+    record = catalogue.models().get(key)
+    return record is not None and record.like is not None
 
 
 _ANOTHER_SIZE = compiled(r"(?:\bor|\bvs\.?|\bversus|/|\band|\bto|,)\s*(?:the\s+)?(?P<size>\d{1,4}b)\b")

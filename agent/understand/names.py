@@ -17,8 +17,12 @@ _QUANTISED = re.compile(r"-(?:fp8|nvfp4|mxfp4|int4|int8|awq|gptq)")
 _SIZE = re.compile(r"\d{1,4}(?:\.\d)?b")
 _ANOTHER = re.compile(r"[-_ ]?distill|-(?:lite|flash|mini|coder|vl|omni|math|vision)\b", re.IGNORECASE)
 """What makes another model of the one whose name it follows."""
-EVERYDAY = frozenset({"falcon", "granite", "hermes", "phi", "seed", "step", "yi"})
+EVERYDAY = frozenset(
+    {"apertus", "bloom", "falcon", "granite", "hermes", "moonlight", "phi", "seed", "step", "vicuna", "yi"}
+)
 """Families whose name alone says other things too: a seed, a step, a colleague."""
+_ONE_SLIP_AWAY = frozenset({"internvl", "msft"})
+"""Families whose names are a slip away from words (`internal`)."""
 _GOES_ON = re.compile(r"-\w")
 """After a family's name alone: the name of a model of it that is not known."""
 LONGEST_NAME = 10
@@ -96,8 +100,8 @@ class Vocabulary:
 
     @property
     def unlike_words(self) -> frozenset[str]:
-        """Families that a mistyped word may be meant to be: those that are no everyday words."""
-        return self.families - EVERYDAY
+        """Families that a mistyped word may be meant to be: those that are no everyday words, nor nearly ones."""
+        return self.families - EVERYDAY - _ONE_SLIP_AWAY
 
     def mentions(self, text: str) -> list[Mention]:
         """Every place of `text` that names a key, in order and without overlap.
@@ -133,7 +137,7 @@ class Vocabulary:
             if length > 1 and not _close_together(text, words[length - 2 : length]):
                 break
             for form in (name, name.removesuffix("s")):
-                if form in self._whole:
+                if form in self._whole and not _is_article(text, word):
                     end = word.span[1] - (len(name) - len(form))
                     found = Mention((self._whole[form],), (words[0].span[0], end), exact=True), length
                     break
@@ -229,6 +233,12 @@ def _joins(gap: str, before: str, after: str) -> bool:
     if re.fullmatch(r"[ \t]{0,2}|[ ]?[-_][ ]?|[/.:]", gap) is None or (gap and _is_counted(before, after)):
         return False
     return gap in ("-", "_") or not (before[-1].isdigit() and re.fullmatch(r"\d|\d{1,3}x", after))
+
+
+def _is_article(text: str, word: Word) -> bool:
+    """Whether a name would end in the article: `Command A` and `command-a` are a model, `the command a user gives` is not."""
+    start, end = word.span
+    return text[start:end] == "a" and text[start - 1 : start].isspace()
 
 
 def _is_counted(before: str, after: str) -> bool:

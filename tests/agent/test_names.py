@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.understand import understand
 from agent.understand.assemble import catalogue_names
 from agent.understand.names import Vocabulary
 
@@ -66,6 +67,14 @@ def test_a_name_as_people_type_it_is_read(text: str, key: str) -> None:
         ("DeepSeek R1", "deepseek-r1"),
         ("DeepSeek V3", "deepseek-v3"),
         ("Kimi K2", "kimi-k2"),
+        ("Command A", "c4ai-command-a-03-2025"),
+        ("command-a", "c4ai-command-a-03-2025"),
+        ("Command R+ 08-2024", "c4ai-command-r-plus-08-2024"),
+        ("Code Llama 13B", "codellama-13b"),
+        ("DeepSeek Coder 33B", "deepseekcoder-33b"),
+        ("Nous Hermes 2 Mixtral 8x7B DPO", "nousresearch-hermes-2-mixtral-8x7b"),
+        ("Zephyr 7B", "hfh4-zephyr-7b-beta"),
+        ("LLaVA 1.6 34B", "llava-1.6-34b"),
     ],
 )
 def test_models_made_of_another_one_do_not_take_its_short_name(text: str, key: str) -> None:
@@ -83,6 +92,21 @@ def test_a_name_that_goes_on_to_another_model_is_not_taken_for_the_shorter_one(t
 def test_an_everyday_word_is_no_model(word: str) -> None:
     assert read(f"{word}: Llama 3.1 8B on one H100") == [("llama-3.1-8b",)]
     assert all(len(keys) > 1 for keys in read(f"{word}: something on one H100"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["the command a user gives", "ring all-reduce", "flash attention", "dots in the log", "solar power", "nous avons", "I am at the foundation", "opt in"],
+)  # fmt: skip
+def test_words_that_models_are_named_after_name_none(words: str) -> None:
+    assert read(f"{words}, on 8 x H100") == []
+
+
+def test_a_size_alone_means_no_fine_tune_of_the_model_that_has_it() -> None:
+    found = understand("405B FP8 on 8x H200")
+
+    assert found.request is not None
+    assert found.request.model == "llama-3.1-405b-fp8"
 
 
 def test_a_family_is_asked_about_by_its_plain_models() -> None:
