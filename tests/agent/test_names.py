@@ -103,10 +103,10 @@ def test_words_that_models_are_named_after_name_none(words: str) -> None:
 
 
 def test_a_size_alone_means_no_fine_tune_of_the_model_that_has_it() -> None:
-    found = understand("405B FP8 on 8x H200")
+    found = understand("405B on 8x H200")
 
     assert found.request is not None
-    assert found.request.model == "llama-3.1-405b-fp8"
+    assert found.request.model == "llama-3.1-405b"
 
 
 def test_a_family_is_asked_about_by_its_plain_models() -> None:
