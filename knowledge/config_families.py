@@ -7,13 +7,13 @@ from strategy.model import ParallelBlock
 _FALCON = frozenset({"falcon", "RefinedWeb", "RefinedWebModel"})
 _TWO_MATRICES = _FALCON | {
     "apertus", "arcee", "bloom", "codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "opt", "persimmon",
-    "phi", "starcoder2", "xglm",
+    "phi", "phi-msft", "starcoder2", "xglm",
 }  # fmt: skip
 _UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})
 """Activations that no gated FFN has, whatever the type."""
 _ACTIVATION = ("hidden_act", "mlp_hidden_act", "activation_function")
 _TIED = _FALCON | {"bloom", "gpt2", "gpt_bigcode", "gpt_neo", "mpt", "opt", "starcoder2", "xglm"}
-_PARALLEL = frozenset({"codegen", "gptj", "phi"})
+_PARALLEL = frozenset({"codegen", "gptj", "phi", "phi-msft"})
 _LEARNED_POSITIONS = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "opt"})
 
 

@@ -96,6 +96,10 @@ PHI_2 = {
     "partial_rotary_factor": 0.4, "qk_layernorm": False, "tie_word_embeddings": False, "vocab_size": 51200,
 }  # fmt: skip
 PHI_1_5 = {**PHI_2, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24}
+PHI_2_FIRST = {
+    "architectures": ["PhiForCausalLM"], "model_type": "phi-msft", "activation_function": "gelu_new", "n_embd": 2560, "n_head": 32,
+    "n_head_kv": None, "n_inner": None, "n_layer": 32, "n_positions": 2048, "tie_word_embeddings": False, "vocab_size": 51200,
+}  # fmt: skip
 GPT_J = {
     "architectures": ["GPTJForCausalLM"], "model_type": "gptj", "activation_function": "gelu_new", "n_embd": 4096, "n_head": 16,
     "n_inner": None, "n_layer": 28, "n_positions": 2048, "rotary_dim": 64, "tie_word_embeddings": False, "vocab_size": 50400,
@@ -121,6 +125,7 @@ PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
     "Falcon 180B": (FALCON, 179.52 - 0.965),
     "GPT-NeoX 20B": (NEOX, 20.55),
     "Phi-2": (PHI_2, 2.78),
+    "Phi-2, its first file": (PHI_2_FIRST, 2.78),
     "Phi-1.5": (PHI_1_5, 1.42),
     "GPT-J 6B": (GPT_J, 6.05),
 }
