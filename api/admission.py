@@ -2,15 +2,19 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from api.core import Core
-from api.errors import ForbiddenError, RateError, UnauthorizedError
-from api.state.keys import Key
+from api.errors import ForbiddenError, QuotaError, RateError, UnauthorizedError
+from api.state.database import Session
+from api.state.keys import Key, spend
 
 PROTECTED = ("/v1/", "/mcp")
 ADMIN = ("/metrics",)
@@ -68,15 +72,31 @@ async def admit(request: Request, _documented: Annotated[object, Depends(_bearer
     _limit_rate(request, core)
 
 
-async def spend_plan(request: Request) -> None:
-    """Count a plan against the caller's day. Raises `QuotaError`."""
-    core: Core = request.app.state.core
-    key: Key | None = request.state.caller.key
+def charge(core: Core, caller: Caller) -> Callable[[Session], None] | None:
+    """What counts a plan against the caller's day, as a part of a transaction that raises `QuotaError`; None where no limit holds."""
+    key = caller.key
     if key is None:
-        return
+        return None
     limit = key.plans_per_day if key.plans_per_day is not None else core.settings.plans_per_day
-    if limit:
-        await core.keys.spend_plan(key.id, limit)
+    return partial(spend, key_id=key.id, limit=limit) if limit else None
+
+
+async def spend_plan(core: Core, caller: Caller) -> None:
+    """Count a plan against the caller's day. Raises `QuotaError`."""
+    counted = charge(core, caller)
+    if counted is not None:
+        with told_refusal(core):
+            await core.database.run(counted)
+
+
+@contextmanager
+def told_refusal(core: Core) -> Iterator[None]:
+    """Count a `QuotaError` among the refusals."""
+    try:
+        yield
+    except QuotaError:
+        core.watch.metrics.refused.labels("quota").inc()
+        raise
 
 
 async def _key(request: Request, core: Core, *, scope: str) -> Key:

@@ -20,7 +20,7 @@ from api.routes import catalog, chat, health, knowledge, page, rules, runs, stra
 from api.settings import Settings
 from api.tools import add_tools, no_tools
 from api.version import version
-from strategy.errors import MeshwrightError, plainly
+from strategy.errors import MeshwrightError
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -78,7 +78,7 @@ async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     """Path and query parameters; bodies are read in `api/body.py`."""
     assert isinstance(error, RequestValidationError)
     places = [
-        errors.Place(pointer=errors.pointer(found["loc"]), detail=plainly(found["msg"])) for found in error.errors()
+        errors.Place(pointer=errors.pointer(found["loc"]), detail=errors.words(found)) for found in error.errors()
     ]
     told = errors.ShapeError(f"`{places[0].pointer}`: {places[0].detail}", places)
     return respond(errors.problem(told, instance=request.url.path), request.url.path)

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
+import structlog
 from fastapi import Request
 
 from agent.chat import Reply, Thread, turn
 from api import facade, service
-from api.admission import spend_plan
+from api.admission import Caller, spend_plan
 from api.core import Core
+from api.errors import UnavailableError
 from api.presence import while_present
 from api.routes.work import core_of
 from api.state.threads import Said
 
+log = structlog.get_logger()
 MAX_REPLAYED = 8
 """User turns that are gone through again when a conversation is not known; the ones before are forgotten."""
 
@@ -20,9 +23,9 @@ async def answer(request: Request, turns: Sequence[Said], proposer: service.Prop
     """Answer the last turn. A client that leaves ends the call that is going on."""
     core = core_of(request)
     service.dependencies(core.settings, proposer)
-    await spend_plan(request)
-    key_id: str = request.state.caller.key_id
-    reply = await while_present(request, _answer(core, key_id, turns, proposer))
+    caller: Caller = request.state.caller
+    await spend_plan(core, caller)
+    reply = await while_present(request, _answer(core, caller.key_id, turns, proposer))
     if reply.result is not None:
         core.watch.metrics.planned(reply.result)
     return reply
@@ -32,7 +35,11 @@ async def _answer(core: Core, key_id: str, turns: Sequence[Said], proposer: serv
     async with core.gate(proposer).turn():
         thread = await _thread(core, key_id, turns[:-1])
         thread, reply = await turn(thread, turns[-1][1], service.dependencies(core.settings, proposer))
-    await core.threads.keep(key_id, [*turns, ("assistant", facade.content(reply))], thread)
+    try:
+        await core.threads.keep(key_id, [*turns, ("assistant", facade.content(reply))], thread)
+    except UnavailableError:
+        # The answer is made, and a conversation that is not known is gone through again.
+        log.warning("thread_not_kept")
     return reply
 
 

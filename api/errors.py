@@ -188,7 +188,7 @@ def shape_error(error: ValidationError, what: str, data: object = None) -> Shape
     found: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False, include_context=False):
         told = found.setdefault(pointer(_keys(detail, data)), [])
-        told.append(_words(detail))
+        told.append(words(detail))
     places = [Place(pointer=where, detail="; or: ".join(dict.fromkeys(told))) for where, told in found.items()]
     more = f" (and {len(places) - 1} more places)" if len(places) > 1 else ""
     where = f"`{places[0].pointer}`: " if places[0].pointer else ""
@@ -224,7 +224,8 @@ def error_line(error: Exception, **facts: object) -> dict[str, Any]:
     return {"error": problem(error).document(), **facts}
 
 
-def _words(detail: ErrorDetails) -> str:
+def words(detail: ErrorDetails) -> str:
+    """One error of pydantic's: what was expected and what came."""
     if detail["type"] == "missing":
         return "this field is required"
     if detail["type"] == "extra_forbidden":

@@ -171,8 +171,14 @@ def error(problem: Problem) -> dict[str, Any]:
     place = problem.errors[0] if problem.errors else None
     hint = f"; {place.hint}" if place and place.hint else ""
     param = place.pointer.lstrip("/").replace("/", ".") or None if place else None
-    code = "model_not_found" if problem.status == 404 else problem.type.rpartition(":")[2].replace("-", "_")
+    code = "model_not_found" if problem.status == 404 else _code(problem)
     return {"error": {"message": problem.detail + hint, "type": kind, "param": param, "code": code}}
+
+
+def _code(problem: Problem) -> str:
+    """The last word of its type; of its title where it has no type of its own."""
+    name = problem.title.lower() if problem.type == "about:blank" else problem.type.rpartition(":")[2]
+    return name.replace("-", "_").replace(" ", "_")
 
 
 def status(problem: Problem) -> int:

@@ -3,9 +3,9 @@
 from fastapi import Request
 
 from api import service
-from api.admission import spend_plan
+from api.admission import charge, spend_plan, told_refusal
 from api.core import Core
-from api.follow import leave, outcome
+from api.follow import outcome
 from api.presence import while_present
 from api.routes.work import core_of, off_loop
 from api.state.runs import NewRun, Run
@@ -18,7 +18,7 @@ async def answer(request: Request, ask: PlanRequest | str, proposer: service.Pro
     core = core_of(request)
     chosen = proposer or core.settings.proposer
     service.dependencies(core.settings, chosen)
-    await spend_plan(request)
+    await spend_plan(core, request.state.caller)
     result = await while_present(request, _plan(core, ask, chosen))
     core.watch.metrics.planned(result)
     return result
@@ -40,9 +40,11 @@ async def store(
         attached=attached and key is None,
         idempotency_key=key,
     )
-    run, replayed = await core.runs.add(new, max_queued=core.settings.max_queued_runs)
+    with told_refusal(core):
+        run, replayed = await core.runs.add(
+            new, max_queued=core.settings.max_queued_runs, charge=charge(core, request.state.caller)
+        )
     if not replayed:
-        await _charge(request, core, run)
         core.worker.wake()
     return run, replayed
 
@@ -62,12 +64,3 @@ async def _plan(core: Core, ask: PlanRequest | str, proposer: service.Proposer) 
 
     async with core.gate(proposer).turn():
         return await run(ask, service.dependencies(core.settings, proposer))
-
-
-async def _charge(request: Request, core: Core, run: Run) -> None:
-    """Count the plan; a run beyond the quota is taken back."""
-    try:
-        await spend_plan(request)
-    except BaseException:
-        await leave(core, run)
-        raise

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -109,7 +110,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the base's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then `.env`, then the TOML file."""
+        """The environment first, then `.env`, then the TOML file. Lines of `.env` for other programs, such as compose, are theirs."""
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            lines = dotenv_settings.env_vars.items()
+            dotenv_settings.env_vars = {name: text for name, text in lines if name.upper().startswith(PREFIX)}
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls, _config_file())
 
 
@@ -124,6 +128,8 @@ def load() -> Settings:
         raise _not_json(error) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{_config_file()}: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{_config_file()} or .env: not UTF-8 text") from None
 
 
 def debugging() -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors, service
-from api.admission import admit
+from api.admission import Caller, admit, spend_plan
 from api.core import Core
 from api.documents import dag_of, judge_document
 from api.replies import respond
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATH = "/mcp"
+_caller: ContextVar[Caller] = ContextVar("caller")
+"""Who sent the request that a tool is called by."""
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 INSTRUCTIONS = (
     "Plans how to spread an LLM over GPUs for inference, and judges such plans. Every plan is checked by rules and by executing it on virtual "
@@ -61,12 +64,14 @@ class Admitted:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = HttpRequest(scope, receive)
         try:
-            await admit(HttpRequest(scope, receive))
+            await admit(request)
         except MeshwrightError as error:
             told = errors.problem(error, instance=PATH)
             await respond(told, PATH, errors.headers(error))(scope, receive, send)
         else:
+            _caller.set(request.state.caller)
             await self.app(scope, receive, send)
 
 
@@ -87,6 +92,8 @@ class Toolbox:
         text = request.strip()
         ask = service.read_ask(_json(text)) if text.startswith("{") else service.read_ask(text)
         proposer = core.settings.proposer
+        service.dependencies(core.settings, proposer)
+        await spend_plan(core, _caller.get())
         async with asyncio.timeout(core.settings.request_timeout_s), core.gate(proposer).turn():
             result = await run(ask, service.dependencies(core.settings, proposer))
         core.watch.metrics.planned(result)

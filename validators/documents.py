@@ -31,6 +31,7 @@ from strategy.ops import OPS
 from strategy.request import Request
 from strategy.result import Finding
 from strategy.strategy import AttentionMesh, DispatchModes, ExpertMesh, Pool, Strategy
+from validators.characters import refuse_half_characters
 from validators.claims import NO_CLAIMS, Claims
 
 MAX_BYTES = 5_000_000
@@ -149,6 +150,13 @@ def _request_part(data: dict[str, Any]) -> Request | None:
 
 def read_data(text: str, *, strict_json: bool) -> Any:
     """Plain data of a JSON or YAML text, within the limits above. Raises `UnreadableError`."""
+    data = _parsed(text, strict_json=strict_json)
+    if "\\" in text:
+        refuse_half_characters(text, data)
+    return data
+
+
+def _parsed(text: str, *, strict_json: bool) -> Any:
     if strict_json or text.lstrip()[:1] == "{":
         try:
             return _parse_json(text)

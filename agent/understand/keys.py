@@ -6,7 +6,7 @@ from agent.understand.scan import compiled
 
 _IS = r"[\"']?\s*[:=]\s*[\"']?(?=\d)"
 _GAP = r"[ \u00a0\u2009\u202f]"
-_RATED = r"(?P<n>\d[\d,.]*\d|\d)\s*(?:requests?|calls?|queries|prompts?)"
+_RATED = r"(?<!\d)(?<!\d[,.])(?P<n>\d[\d,.]*\d|\d)\s*(?:requests?|calls?|queries|prompts?)"
 _OF_CACHE = (
     r"(?=[^.;,\n]{0,60}(?:cach|pr[ée]fi|zwischengespeichert|en\s+común|geteilt|shared|кэш|缓存|キャッシュ|캐시))"
 )

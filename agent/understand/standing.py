@@ -70,7 +70,7 @@ _UNREAL = compiled(
 )
 """What is said of what is not there: no wish in it is one."""
 _MEASURED = compiled(
-    r"\d[\d,.]*\s?k?\s*(?:tok\w*|in\b|out\b|inputs?|outputs?|prompts?|concurren\w*|users?|sessions?|in[- ]flight|parallel)|\d\s*/\s*\d|\b(?:isl|osl|ttft|tpot)\b"
+    r"(?<!\d)(?<!\d[,.])\d[\d,.]*\s?k?\s*(?:tok\w*|in\b|out\b|inputs?|outputs?|prompts?|concurren\w*|users?|sessions?|in[- ]flight|parallel)|\d\s*/\s*\d|\b(?:isl|osl|ttft|tpot)\b"
 )
 """Says what the load is: the sentence is about what shall be planned."""
 _POINTS_BACK = compiled(

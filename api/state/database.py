@@ -10,7 +10,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -72,7 +72,9 @@ def open_database(url: str) -> Database:
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether the database is away, full or busy, which says nothing about the work."""
+    """Whether the database is away, full or busy, which says nothing about the work; a value that it cannot hold says something."""
+    if any(kind.__name__ == "DataError" for kind in type(error).__mro__):
+        return False
     by_driver = any(kind.__module__.partition(".")[0] in DRIVERS for kind in type(error).__mro__)
     return by_driver or isinstance(error, UnavailableError)
 
@@ -87,6 +89,13 @@ def _told() -> Iterator[None]:
             raise
         log.warning("database_failed", error=f"{type(error).__name__}: {error}"[:300])
         raise UnavailableError("the database does not answer", retry_after_s=RETRY_AFTER_S) from error
+
+
+async def _finished(work: Future[T]) -> T:
+    """Its outcome; it goes on when the caller is cancelled, and what it raises then is nobody's (`_told` has logged it)."""
+    future = asyncio.wrap_future(work)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(future)
 
 
 class SqliteDatabase:
@@ -117,14 +126,20 @@ class SqliteDatabase:
 
     def now(self, work: Callable[[Session], T]) -> T:
         """Run one transaction."""
-        return self._executor.submit(self._transact, work).result()
+        return self._submit(work).result()
 
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run one transaction off the event loop; it is not interrupted."""
-        return await asyncio.shield(asyncio.wrap_future(self._executor.submit(self._transact, work)))
+        return await _finished(self._submit(work))
 
-    def _transact(self, work: Callable[[Session], T]) -> T:
+    def _submit(self, work: Callable[[Session], T]) -> Future[T]:
+        return self._executor.submit(self._transact, work, time.monotonic())
+
+    def _transact(self, work: Callable[[Session], T], asked: float) -> T:
         with _told():
+            # Those in line waited as well while another process held the lock: all give up after the same time, not one after the other.
+            left_s = max(0.0, BUSY_TIMEOUT_S - (time.monotonic() - asked))
+            self._connection.execute(f"pragma busy_timeout = {int(left_s * 1000)}")
             self._connection.execute("begin immediate")
             try:
                 found = work(_SqliteSession(self._connection))
@@ -199,7 +214,7 @@ class PostgresDatabase:
 
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run one transaction off the event loop; it is not interrupted."""
-        return await asyncio.shield(asyncio.wrap_future(self._executor.submit(self.now, work)))
+        return await _finished(self._executor.submit(self.now, work))
 
     def close(self) -> None:
         """Close the connections after the transactions that wait."""

@@ -85,12 +85,9 @@ class Keys:
         equal = hmac.compare_digest(known, _digest(secret))
         return _key(rows[0]) if rows and equal else None
 
-    async def spend_plan(self, key_id: str, limit: int) -> None:
-        """Count one plan of today (UTC). Raises `QuotaError` when the day's plans are used up."""
-        await self._database.run(lambda session: _spend(session, key_id, limit))
 
-
-def _spend(session: Session, key_id: str, limit: int) -> None:
+def spend(session: Session, key_id: str, limit: int) -> None:
+    """Count one plan of today (UTC) within a transaction. Raises `QuotaError`, which undoes it, when the day's plans are used up."""
     now = session.all("select now_s() as now")[0]["now"]
     day = str(int(now // SECONDS_PER_DAY))
     spent = session.all(

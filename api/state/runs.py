@@ -9,7 +9,7 @@ holder still writes carries the old epoch and is ignored. So a run that a dead p
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from agent.events import Event
@@ -88,9 +88,14 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, new: NewRun, *, max_queued: int) -> tuple[Run, bool]:
-        """Queue a run; or the run that this idempotency key started, with True. Raises `ReusedKeyError`, `OverloadedError`."""
-        return await self._database.run(lambda session: _add(session, new, max_queued))
+    async def add(
+        self, new: NewRun, *, max_queued: int, charge: Callable[[Session], None] | None = None
+    ) -> tuple[Run, bool]:
+        """Queue a run and charge for it; or the run that this idempotency key started, with True, which costs nothing.
+
+        Raises `ReusedKeyError`, `OverloadedError`, and what `charge` raises: then nothing is queued, and the key is free for another try.
+        """
+        return await self._database.run(lambda session: _add(session, new, max_queued, charge))
 
     async def get(self, run_id: str, key_id: str | None) -> Run | None:
         """A run of this key; of any key for None."""
@@ -159,7 +164,7 @@ class Runs:
         return await self._database.run(lambda session: session.all(sql, **values))
 
 
-def _add(session: Session, new: NewRun, max_queued: int) -> tuple[Run, bool]:
+def _add(session: Session, new: NewRun, max_queued: int, charge: Callable[[Session], None] | None) -> tuple[Run, bool]:
     if new.idempotency_key is not None:
         sql = "select * from runs where key_id = :key_id and idempotency_key = :key"
         for row in session.all(sql, key_id=new.key_id, key=new.idempotency_key):
@@ -184,7 +189,11 @@ def _add(session: Session, new: NewRun, max_queued: int) -> tuple[Run, bool]:
         digest=new.digest,
     )
     # Nothing was inserted when another process used the same idempotency key in between: its row is there now.
-    return (_run(inserted[0]), False) if inserted else _add(session, new, max_queued)
+    if not inserted:
+        return _add(session, new, max_queued, charge)
+    if charge is not None:
+        charge(session)
+    return _run(inserted[0]), False
 
 
 def _page(session: Session, key_id: str | None, status: Status | None, before: str | None, limit: int) -> list[Run]:

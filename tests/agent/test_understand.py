@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.understand import understand
+from agent.understand.keys import _RULES
 from agent.understand.roles import LONGEST_SENTENCE, _sentences
+from agent.understand.scan import MAX_CHARACTERS
+from agent.understand.standing import _MEASURED
 from agent.understand.tables import without_runs
 from evals.suites.understanding import judged, samples
 from strategy.request import Request
@@ -246,3 +250,13 @@ def test_a_model_that_cannot_be_planned_beside_one_that_can_is_passed_over() -> 
 
     assert found.request is not None
     assert found.request.model == "llama-3.1-70b"
+
+
+@pytest.mark.parametrize("text", ["9" * MAX_CHARACTERS, "1." * (MAX_CHARACTERS // 2), "8,192," * (MAX_CHARACTERS // 6)])
+def test_no_digit_of_a_long_run_begins_a_search_through_all_the_rest(text: str) -> None:
+    for pattern in (*(pattern for pattern, _ in _RULES), _MEASURED):
+        began = time.process_time()
+
+        pattern.search(text)
+
+        assert time.process_time() - began < 1, "it takes 4 s or more, and the whole process stands still"

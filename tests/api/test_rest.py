@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from api.errors import UnavailableError
+from api.state.threads import Threads
 from strategy.dag import Dag
 from strategy.export import document, to_yaml
 from strategy.result import Result
@@ -146,6 +148,16 @@ def test_a_wrong_address_is_a_problem(client: TestClient, method: str, path: str
         (b'{"model": NaN}', 400, ""),
         (b"[" * 100_000, 400, ""),
         (b"\xff\xfe", 400, ""),
+        (json.dumps({**REQUEST, "model": "\ud800"}).encode(), 400, ""),
+        (
+            json.dumps(
+                {**REQUEST, "model": {"architectures": ["LlamaForCausalLM"], "_name_or_path": "\udfff"}}
+            ).encode(),
+            400,
+            "",
+        ),
+        (json.dumps({**REQUEST, "\ud800": 1}).encode(), 400, ""),
+        (json.dumps({"text": "Llama 3.1 8B\0"}).encode(), 400, ""),
         (b"[]", 422, ""),
         (b"{}", 422, "/model"),
         (b'{"text": ""}', 422, "/text"),
@@ -162,6 +174,28 @@ def test_a_body_that_cannot_be_used_is_a_problem_that_points_at_it(
 
     assert_problem(answer, status)
     assert pointer in [place["pointer"] for place in answer.json()["errors"]] if pointer else True
+
+
+def test_a_parameter_that_cannot_be_used_is_told_with_its_value(client: TestClient) -> None:
+    answer = client.get("/v1/runs?limit=1000")
+
+    assert_problem(answer, 422)
+    assert answer.json()["errors"] == [
+        {"pointer": "/query/limit", "detail": "Input should be less than or equal to 100, got '1000'"}
+    ]
+
+
+def test_a_chat_is_answered_when_it_cannot_be_kept(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise UnavailableError("the database does not answer", retry_after_s=5)
+
+    monkeypatch.setattr(Threads, "keep", full)
+    said = {"role": "user", "content": "Llama 3.1 8B on 1 L40S, 1k in, 100 out"}
+
+    answer = client.post("/v1/chat/completions", json={"model": "meshwright", "messages": [said]})
+
+    assert answer.status_code == 200, answer.text
+    assert "**valid**" in answer.json()["choices"][0]["message"]["content"]
 
 
 JUNK = st.recursive(

@@ -36,6 +36,23 @@ def test_a_misspelt_name_in_the_file_is_refused(tmp_path: Path, text: str) -> No
     assert refused.value.hint.startswith("did you mean")
 
 
+def test_lines_of_other_programs_in_the_env_file_are_theirs(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=hunter2\nMESHWRIGHT_PORT=9002\n")
+
+    assert load().port == 9002
+
+    (tmp_path / ".env").write_text("MESHWRIGHT_PROT=9002\n")
+    with pytest.raises(InputError, match="MESHWRIGHT_PROT"):
+        load()
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "meshwright.toml").write_bytes(b"\xff")
+
+    with pytest.raises(InputError, match=r"meshwright\.toml.*UTF-8"):
+        load()
+
+
 def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHWRIGHT_REQUIRE_KEY", "true")
 

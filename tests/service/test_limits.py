@@ -128,6 +128,31 @@ def test_the_rate_and_the_quota_of_a_key_hold(guarded: Process, make_key: MakeKe
     assert int(plans[-1].headers["retry-after"]) <= 86_400
 
 
+def test_a_plan_beyond_the_quota_is_not_stored_and_its_key_can_be_sent_again(
+    guarded: Process, make_key: MakeKey
+) -> None:
+    caller = client(guarded, make_key("add", "none-left", "--plans-per-day", "1"))
+    sent = [
+        caller.post("/v1/strategies", json=REQUEST, headers={**ASYNC, "Idempotency-Key": name})
+        for name in ("first", "first", "second", "second")
+    ]
+
+    assert [answer.status_code for answer in sent] == [202, 202, 429, 429]
+    assert len(caller.get("/v1/runs").json()["runs"]) == 1
+
+
+def test_a_plan_over_mcp_counts_against_the_quota(guarded: Process, make_key: MakeKey) -> None:
+    caller = client(guarded, make_key("add", "tools", "--plans-per-day", "1"))
+    call = {"name": "plan", "arguments": {"request": "Llama 3.1 8B on 1 L40S, 1k in, 100 out"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+
+    told = [caller.post("/mcp", json=body, headers=headers).json()["result"] for _ in range(2)]
+
+    assert [answer["isError"] for answer in told] == [False, True]
+    assert "used up" in told[1]["content"][0]["text"]
+
+
 def test_one_more_than_can_wait_is_told_when_to_come_again(
     guarded: Process, make_key: MakeKey, model: SlowModel
 ) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from strategy.errors import InputError, UnreadableError
 from strategy.result import Finding
-from validators.documents import MAX_BYTES, MAX_FINDINGS, read_document
+from validators.documents import MAX_BYTES, MAX_FINDINGS, read_data, read_document
 from validators.examples import dense, disaggregated, mla, moe
 
 DOCUMENT = dense().dag.model_dump(mode="json", exclude_none=True)
@@ -137,6 +137,30 @@ def test_malformed_text_is_refused_with_line_and_column(text: str, line: int, co
 def test_hostile_text_is_refused(text: str) -> None:
     with pytest.raises(UnreadableError):
         read_document(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{"a": 1,\n "b": "x\\ud800"}', 2, 9),
+        ('{"\\u0000": 1}', 1, 3),
+        ('{"a": ["\\udc00\\ud800"]}', 1, 9),
+        ('a: "\\0"', 1, 5),
+        ('a: "\\x00"', 1, 5),
+    ],
+)
+def test_an_escape_that_stands_for_no_text_is_refused_where_it_stands(text: str, line: int, column: int) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        read_data(text, strict_json=text.startswith("{"))
+
+    assert (refused.value.line, refused.value.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": "\\ud83d\\ude00"}', '{"a": "\\\\ud800 \\\\u0000"}', "a: \\0", '{"a": "\\u0041"}']
+)
+def test_other_escapes_are_read(text: str) -> None:
+    read_data(text, strict_json=text.startswith("{"))
 
 
 def test_words_that_older_yaml_reads_as_booleans_stay_names() -> None:
