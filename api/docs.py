@@ -1,7 +1,7 @@
 """Generated pages: `python -m api.docs` writes them, `--check` says whether they are fresh.
 
 The rules (validators/RULES.md), what engines can express (strategy/export/ENGINES.md), the settings table and the output of `make plan` in
-README.md, the OpenAPI document (api/openapi.json).
+README.md, the OpenAPI document (api/openapi.json), the names of models (knowledge/data/names.json).
 """
 
 import ast
@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.settings import PREFIX, Settings, variables
+from knowledge.catalogue import NAMES, names_file
 from strategy.capabilities import TABLE, Capabilities
 from strategy.engine_limits import HANDOFFS
 from validators.registry import Example, Rule, catalogue
@@ -42,6 +43,7 @@ def pages() -> dict[Path, str]:
         )
         + "\n",
         ROOT / "strategy" / "export" / "ENGINES.md": engines_page(),
+        NAMES: names_file(),
         readme: with_output(with_settings(readme.read_text(encoding="utf-8"))),
     }
 

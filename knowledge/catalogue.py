@@ -2,10 +2,12 @@
 
 One file per model in `data/models` (a header and the fields of its `config.json`, read by the same parser that reads a
 user's file; a fine-tune names the record whose fields it has instead), one file for all GPUs, one for models that cannot be
-planned, with the reason. Files are read once, when first asked for.
+planned, with the reason. Files are read once, when first asked for. All names stand in one more file, which `make docs` writes: who looks
+for a model by another name than its key reads that and the file of the model.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from strategy.model import ModelSpec, Provenance, Status
 from strategy.parameters import active_parameters, parameters
 
 DATA = Path(__file__).parent / "data"
+NAMES = DATA / "names.json"
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """PyYAML's safe loader, in C where it was built with it: ten times as fast, and start-up reads tens of files."""
 _NEAREST = 3
@@ -102,6 +105,27 @@ def models() -> Mapping[str, Record]:
     return MappingProxyType({key: _record(key) for key in _model_files()})
 
 
+def record(key: str) -> Record:
+    """The record whose key this is; no other file is read. Raises `KnowledgeError` when there is none, or it is broken."""
+    return _record(key)
+
+
+@cache
+def model_names() -> Mapping[str, tuple[str, ...]]:
+    """Title and aliases of every model, by key, as the names file has them. Raises `KnowledgeError` when it cannot be read."""
+    try:
+        found = json.loads(NAMES.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KnowledgeError(f"catalogue file `{NAMES.name}` cannot be read: {error}") from error
+    return MappingProxyType({key: tuple(names) for key, names in found.items()})
+
+
+def names_file() -> str:
+    """What the names file should hold: a line for each model."""
+    lines = (f"{json.dumps(key)}: {json.dumps([one.title, *one.aliases])}" for key, one in models().items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 @cache
 def unplannable() -> Mapping[str, Unplannable]:
     """Every known model that cannot be planned, by key."""
@@ -134,7 +158,7 @@ def find_model(name: str) -> ModelSpec:
     if name in _model_files():
         return load_model(name)
     try:
-        return load_model(_find("model", name, _model_index(), models()))
+        return load_model(_find("model", name, _model_index(), model_names()))
     except UnknownNameError:
         key = _look_up(name, _unplannable_index())
         if key is None:
@@ -198,7 +222,9 @@ def _model_files() -> Mapping[str, Path]:
 
 @cache
 def _record(key: str) -> Record:
-    path = _model_files()[key]
+    path = _model_files().get(key)
+    if path is None:
+        raise KnowledgeError(f"the catalogue has no model file `{key}`")
     entry = _read_yaml(path)
     try:
         provenance = Provenance.model_validate(entry["provenance"])
@@ -223,7 +249,7 @@ def _gpu_records() -> tuple[tuple[GpuSpec, tuple[str, ...]], ...]:
 
 @cache
 def _model_index() -> Mapping[str, str]:
-    return _index((key, (key, record.title, *record.aliases)) for key, record in models().items())
+    return _index((key, (key, *names)) for key, names in model_names().items())
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from knowledge.catalogue import find_gpu, find_model, models, normalise
+from knowledge.catalogue import find_gpu, find_model, normalise, record
 from knowledge.hf_config import CONFIG_KEYS, parse_config
 from strategy.errors import InputError, UnreadableError, plainly
 from strategy.hardware import Cluster, GpuSpec
@@ -85,7 +85,7 @@ def resolve_model(ref: str | Mapping[str, Any], *, name: str | None = None) -> M
 def config_of(ref: str | Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The `config.json` behind what `resolve_model` accepts; None for an inline spec, which has none."""
     if isinstance(ref, str):
-        return config_of(_parse_json(ref)) if ref.lstrip().startswith("{") else models()[find_model(ref).name].config
+        return config_of(_parse_json(ref)) if ref.lstrip().startswith("{") else record(find_model(ref).name).config
     return ref if _is_config(ref) else None
 
 

@@ -54,8 +54,8 @@ class Names:
 def catalogue_names() -> Names:
     """Names of the shipped catalogue."""
     models = {
-        key: {form for name in (record.title, *record.aliases) for form in (name, name.rpartition("/")[2])}
-        for key, record in catalogue.models().items()
+        key: {form for name in names for form in (name, name.rpartition("/")[2])}
+        for key, names in catalogue.model_names().items()
     }
     known = {squash(name) for names in models.values() for name in names} | {squash(key) for key in models}
     for nickname, start in NICKNAMES.items():

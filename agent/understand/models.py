@@ -137,8 +137,7 @@ def _by_size(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
 
 
 def _is_fine_tune(key: str) -> bool:
-    record = catalogue.models().get(key)
-    return record is not None and record.like is not None
+    return key in catalogue.model_names() and catalogue.record(key).like is not None
 
 
 _ANOTHER_SIZE = compiled(r"(?:\bor|\bvs\.?|\bversus|/|\band|\bto|,)\s*(?:the\s+)?(?P<size>\d{1,4}b)\b")
