@@ -11,11 +11,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import errors, service
-from api.admission import Caller, admit, spend_plan
-from api.core import Core
+from api import errors, planning, service
+from api.admission import admit
 from api.documents import dag_of, judge_document
+from api.presence import ClientLeftError
 from api.replies import respond
+from api.routes.work import off_loop
 from api.version import version
 from strategy.errors import InputError, MeshwrightError
 from validators.documents import read_document
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATH = "/mcp"
-_caller: ContextVar[Caller] = ContextVar("caller")
-"""Who sent the request that a tool is called by."""
+_asked: ContextVar[HttpRequest] = ContextVar("asked")
+"""The request that a tool is called by; its body has been read by then, so what it receives next is that its client left."""
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 INSTRUCTIONS = (
     "Plans how to spread an LLM over GPUs for inference, and judges such plans. Every plan is checked by rules and by executing it on virtual "
@@ -43,7 +44,7 @@ def add_tools(app: FastAPI) -> Callable[[], Any]:
         hint = 'install the extra: `pip install "meshwright[mcp]"`'
         raise InputError("MESHWRIGHT_MCP is set, but the MCP SDK is not installed", hint=hint) from None
     server = MCPServer("meshwright", instructions=INSTRUCTIONS, version=version(), log_level="ERROR")
-    _register(server, Toolbox(app))
+    _register(server, Toolbox())
     # On a local address, requests that a browser was tricked into (DNS rebinding) are told by their Host; elsewhere keys are for that.
     guarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     inner = server.streamable_http_app(
@@ -71,42 +72,35 @@ class Admitted:
             told = errors.problem(error, instance=PATH)
             await respond(told, PATH, errors.headers(error))(scope, receive, send)
         else:
-            _caller.set(request.state.caller)
-            await self.app(scope, receive, send)
+            _asked.set(request)
+            await self.app(
+                dict(scope), receive, send
+            )  # a copy: the SDK's application names itself as the one of the scope
 
 
 class Toolbox:
-    """What each tool does. A `MeshwrightError` is told in words; the model can mend its call."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    """What each tool does, for as long as its client is there. A `MeshwrightError` is told in words; the model can mend its call."""
 
     async def plan(self, request: str) -> dict[str, Any]:
         """Plan a request in words, such as "Llama 3.1 70B on 2x8 H100, 4k in, 500 out, TTFT under 1 s", or as the JSON of a request.
 
         Answers the strategy, its DAG, its proof, its price and why the alternatives lost; or why nothing fits and what would; or a question.
         """
-        from agent.graph import run
-
-        core = self._core
         text = request.strip()
         ask = service.read_ask(_json(text)) if text.startswith("{") else service.read_ask(text)
-        proposer = core.settings.proposer
-        service.dependencies(core.settings, proposer)
-        await spend_plan(core, _caller.get())
-        async with asyncio.timeout(core.settings.request_timeout_s), core.gate(proposer).turn():
-            result = await run(ask, service.dependencies(core.settings, proposer))
-        core.watch.metrics.planned(result)
+        result = await planning.answer(_asked.get(), ask, None)
         return await asyncio.to_thread(service.document, result)
 
     async def validate(self, document: str) -> dict[str, Any]:
         """Judge a strategy DAG document (YAML or JSON): findings with place, fact and fix, and whether its execution equals one device."""
-        judged = await self._work(lambda: judge_document(read_document(document), prove=True))
+        judged = await off_loop(_asked.get(), lambda: judge_document(read_document(document), prove=True))
         return judged.model_dump(mode="json")
 
     async def estimate(self, point: str) -> dict[str, Any]:
         """Price the JSON `{request, strategy, concurrency}`: TTFT, TPOT, throughput, memory, where the time goes."""
-        priced = await self._work(lambda: service.price(service.fit(service.Point, _json(point), "the point")))
+        priced = await off_loop(
+            _asked.get(), lambda: service.price(service.fit(service.Point, _json(point), "the point"))
+        )
         return priced.model_dump(mode="json")
 
     async def export(self, document: str, to: str) -> dict[str, Any]:
@@ -117,21 +111,11 @@ class Toolbox:
             files = service.export(dag_of(read), service.existing_format(to), read.request)
             return {"files": [{"name": one.name, "text": one.text} for one in files if isinstance(one.content, str)]}
 
-        return await self._work(write)
+        return await off_loop(_asked.get(), write)
 
     async def explain_rule(self, code: str) -> dict[str, Any]:
         """What a rule of the validator says, why, and where it comes from."""
-        return await self._work(lambda: service.rule_record(code))
-
-    async def _work(self, function: Callable[[], T]) -> T:
-        core = self._core
-        async with asyncio.timeout(core.settings.request_timeout_s), core.checks.turn():
-            return await asyncio.to_thread(function)
-
-    @property
-    def _core(self) -> Core:
-        core: Core = self._app.state.core
-        return core
+        return await off_loop(_asked.get(), lambda: service.rule_record(code))
 
 
 @asynccontextmanager
@@ -152,6 +136,8 @@ def _register(server: "MCPServer[Any]", box: Toolbox) -> None:
                 return await tool(*args, **named)
             except MeshwrightError as error:
                 raise ToolError("; ".join(errors.lines(error))) from None
+            except ClientLeftError:
+                raise ToolError("the client left") from None
 
         return guarded
 

@@ -1,15 +1,18 @@
 """The MCP tools, through the official client."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 import yaml
 
+from evals.service.model import slow_model
 from evals.service.processes import Process, running
 
 
@@ -68,3 +71,29 @@ def test_what_cannot_be_used_is_told_in_words(url: str) -> None:
 
     assert answer.is_error
     assert "did you mean" in answer.content[0].text
+
+
+def test_a_client_that_leaves_a_plan_stops_its_call(tmp_path: Path) -> None:
+    with slow_model(30) as model:
+        settings = {
+            "MESHWRIGHT_DATABASE": f"sqlite:{tmp_path}/meshwright.sqlite3",
+            "MESHWRIGHT_MCP": "true",
+            "MESHWRIGHT_PROPOSER": "llm",
+            "MESHWRIGHT_LLM__BASE_URL": model.url,
+            "MESHWRIGHT_LLM__MODEL": "slow",
+            "MESHWRIGHT_LLM__MAX_RETRIES": "0",
+        }
+        process = Process("serve", settings, tmp_path)
+        with running(process):
+            call = {"name": "plan", "arguments": {"request": "Llama 3.1 8B on 1 L40S, 1k in, 100 out"}}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+            headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(f"{process.url}/mcp", json=body, headers=headers, timeout=10)
+
+            began = time.monotonic()
+            while model.open and time.monotonic() - began < 10:
+                time.sleep(0.02)
+
+        assert model.calls == 1
+        assert time.monotonic() - began < 5, "the call to the model went on after its client had left"
