@@ -27,14 +27,14 @@ _WONDERS = compiled(
     r"|\b(?:sollen|sollten|soll)\s+wir\b|\b(?:faut-il|devrions-nous|doit-on)\b|\bdeber[íi]amos\b|\bdovremmo(?!\s+(?:servire|ospitare|mettere|far\s+girare|eseguire|gestire|usare\s+il))\b|\bdevemos\b"
 )
 _UNDECIDED = compiled(
-    r"(?:\b(?:nothing|not|never)|n't)\s+(?:(?:is|are|has|have|been|yet|really|finally|fully)\s+){0,4}(?:decided|settled|chosen|final(?:i[sz]ed)?|fixed|set\s+in\s+stone|made\s+up\s+(?:our|my|their)\s+minds?)\b"
-    r"|\b(?:engine|framework|runtime|backend|serving(?:\s+mode)?|precision|quanti[sz]ation|p/?d|disagg\w*|(?:whether|if)\s+to\s+[^.;,\n]{2,40}?)\s+(?:is|are|stays?|remains?)\s+(?:(?:still|all|left|also|completely)\s+){0,2}(?:open|tbd|undecided|to\s+be\s+(?:decided|determined)|up\s+in\s+the\s+air)\b"
+    r"(?:\b(?:nothing|not|never)|n't)\s+(?:(?:is|are|has|have|been|yet|really|finally|fully)\s+){0,4}(?:decided|settled|chosen|picked|final(?:i[sz]ed)?|fixed|set\s+in\s+stone|made\s+up\s+(?:our|my|their)\s+minds?)\b"
+    r"|\b(?:engine|framework|runtime|backend|serving(?:\s+mode)?|precision|quanti[sz]ation|p/?d|disagg\w*|(?:whether|if)\s+to\s+[^.;,\n]{2,40}?)\s*:?\s*(?:(?:is|are|stays?|remains?)\s+)?(?:(?:still|all|left|also|completely)\s+){0,2}(?:open(?![- ]?source)|tbd|t\.b\.d\b|undecided|to\s+be\s+(?:decided|determined)|up\s+in\s+the\s+air)\b"
     r"|(?:尚未|还没|沒有|没有)\s*(?:决\s*定|定)|まだ\s*決|아직\s*(?:안\s*정|결정|정하)"
 )
 """Says that a choice is not made."""
 _LEANS = compiled(r"\b(?:lean(?:s|ing)?|tend(?:s|ing)?|inclin\w+|drift\w*|favou?r\w*|prefer\w*|thinking|looking)\b")
 _SOFT = compiled(
-    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|(?:my|our)\s+(?:gut|hunch|intuition|instinct|feeling|first\s+(?:idea|thought|instinct))\b|gut\s+(?:feeling|says)|(?:i|we)\s+(?:have\s+a\s+(?:hunch|feeling)|suspect|reckon|would\s+guess|tend\s+to\s+think)|naively|just\s+an?\s+(?:idea|thought|suggestion)|"
+    r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|you\s+tell\s+(?:me|us)|(?:i|we)(?:'d|\s+would)\s+have\s+(?:gone|used|taken|picked|chosen)|(?:my|our)\s+(?:gut|hunch|intuition|instinct|feeling|first\s+(?:idea|thought|instinct))\b|gut\s+(?:feeling|says)|(?:i|we)\s+(?:have\s+a\s+(?:hunch|feeling)|suspect|reckon|would\s+guess|tend\s+to\s+think)|naively|just\s+an?\s+(?:idea|thought|suggestion)|"
     r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
@@ -208,19 +208,27 @@ def _soft(text: str) -> Iterator[SPAN]:
 
 
 def _undecided(text: str) -> Iterator[SPAN]:
-    """What sentences say of a choice that is not made, with the sentence before where they say nothing else (`Not settled yet.`)."""
-    before: SPAN | None = None
-    for sentence in _SENTENCE.finditer(text):
+    """What sentences say of a choice that is not made, with the one before where they say nothing else, or the one behind where they name nothing."""
+    sentences = [m for m in _SENTENCE.finditer(text) if m.group().strip()]
+    for at, sentence in enumerate(sentences):
         words = sentence.group()
         open_at = _UNDECIDED.search(words)
-        if open_at is not None:
-            if before is not None and len(words.split()) <= SHORT and _MUST.search(text, *before) is None:
-                yield before
-            leans = _LEANS.search(words, 0, open_at.start())
-            clause = max((m.end() for m in _PARTS.finditer(words, 0, open_at.start())), default=0)
-            near = len(words[clause : open_at.start()].split()) <= SHORT
-            yield sentence.start() + (leans.start() if leans else clause if near else open_at.start()), sentence.end()
-        before = sentence.span() if words.strip() else before
+        if open_at is None:
+            continue
+        if at and len(words.split()) <= SHORT and _MUST.search(text, *sentences[at - 1].span()) is None:
+            yield sentences[at - 1].span()
+        leans = _LEANS.search(words, 0, open_at.start())
+        clause = max((m.end() for m in _PARTS.finditer(words, 0, open_at.start())), default=0)
+        near = len(words[clause : open_at.start()].split()) <= SHORT
+        start = sentence.start() + (leans.start() if leans else clause if near else open_at.start())
+        yield start, sentence.end()
+        if not any(pattern.search(text, start, sentence.end()) for pattern in _WEIGHABLE):
+            yield from [m.span() for m in sentences[at + 1 : at + 2] if _FAVOURED.search(m.group())]
+
+
+_FAVOURED = compiled(
+    r"\b(?:favou?rites?|front[- ]?runners?|probably|likely|maybe|perhaps|candidates?|leading|ahead|lean\w*|tend\w*)\b"
+)
 
 
 def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:

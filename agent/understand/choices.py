@@ -223,25 +223,30 @@ def find_objective(scan: Scan, notes: Notes) -> str | None:
     )
 
 
+_ALL_ABOUT = compiled(
+    r"\b(?:all|only|entirely|purely|mostly|mainly)\s+about\s+(?:the\s+)?(?P<goal>latency|throughput|costs?)\b|\b(?:every|each)\s+(?P<time>ms|millisecond)s?\s+(?:counts?|matters?)\b"
+)
 _REPEATED = compiled(
     r"(?<![\w-])(?P<goal>latency|throughput|cost)(?:[\s,!.]{1,4}(?:and\s+|again\s+)?(?P=goal)(?![\w-])){1,6}"
 )
 
 
 def _repeated_goal(scan: Scan, notes: Notes) -> str | None:
-    """A goal that is said twice and more: `latency latency latency`."""
-    found = _REPEATED.search(scan.text)
+    """A goal that is said twice and more, or is what all is about: `latency latency latency`."""
+    found = _REPEATED.search(scan.text) or _ALL_ABOUT.search(scan.text)
     if found is None:
         return None
-    goal = {"cost": "min_gpus"}.get(found["goal"].lower(), found["goal"].lower())
+    word = (found["goal"] or "latency").lower().removesuffix("s")
+    goal = {"cost": "min_gpus"}.get(word, word)
     notes.assume(f"`{scan.words(found.span())}` read as objective {goal}")
     return goal
 
 
+_HARDWARE = r"(?:gpus?|cards?|accelerators?|chips?|devices?|nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|racks?|[abghlv]\d{2,3}\w{0,4}|mi\d{3}\w{0,2}|gb\d{3}|rtx)"
 _HOW_MANY = compiled(
-    r"\bhow\s+many\b(?!-)(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:copies|replicas|instances|stages|ranks|ways|(?:gpus?|cards?|nodes?)\s+(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)\b|(?:gpus?|cards?|nodes?)\s+(?:for|per|on)\s+(?:each|every|either|a)\b))"
+    rf"\bhow\s+many\b(?!-)(?=\s+(?:[\w-]+\s+){{0,2}}?{_HARDWARE}\b|\s*(?:[?.,;]|$|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])|\s+(?:of\s+(?:them|those|these|the|our|my)|do|does|would|should|will|shall|are|is|we|i|must|needed|required|at\s+least|brauch\w*|benötig\w*|faut|nécessair\w*|hacen|necesit\w*|precis\w*|potrzeb\w*|nodig|нужно)\b)"
+    r"(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:gpus?|cards?|nodes?)\s+(?:(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)|(?:for|per|on)\s+(?:each|every|either|a))\b)"
     r"(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))"
-    r"(?!\s+(?:\w+\s+){0,2}?(?:sequences?|seqs?|users?|requests?|sessions?|streams?|chats?|calls?|queries|conversations?|tokens?|tok|tps|rps|qps|people|developers?|devs|customers?|clients?|prompts?|answers?|documents?|layers?|experts?|heads?|pools?|workers?|engines?|containers?|pods?|processes|watts?|hours?|minutes?|days?|options?|plans?|ms|seconds?|parallel|concurrent|simultaneous)\b)"
 )
 """Asks how much hardware it takes, not how much load fits on it."""
 
@@ -370,7 +375,7 @@ _ALL = compiled(
     rf"\b(?:everything|all(?:\s+of\s+it)?|fully|end[- ]to[- ]end|throughout)\s+(?:in\s+|is\s+|at\s+|to\s+)?{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+(?:for\s+)?(?:everything|throughout|end[- ]to[- ]end)\b"
 )
 _KV_TOO = compiled(
-    r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise)\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
+    r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise|(?:is\s+|stays?\s+)?the\s+same)\b|\b(?:the\s+)?same\s+(?:(?:goes|applies|holds|is\s+true)\s+)?(?:for|in|with)\s+(?:the\s+)?kv(?:[- ]?cache)?\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
 )
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from agent.understand.notes import Notes
 from agent.understand.scan import compiled
 
 _RUN = re.compile(r"([^\w\s])\1{7,}|[^\S\n]{5,}|\n{4,}")
@@ -19,7 +20,7 @@ _TABLE = re.compile(
 )
 
 
-def with_plain_tables(text: str) -> str:
+def with_plain_tables(text: str, notes: Notes) -> str:
     """A table of a header and one row as `name: value` pairs, whatever parts its cells."""
 
     def pairs(match: re.Match[str]) -> str:
@@ -32,7 +33,7 @@ def with_plain_tables(text: str) -> str:
         text = _CSV_LINE.sub(r"\g<key>: \g<value>", text)
     if len(_LEADERS.findall(text)) >= LEAST_KEYS:
         text = _LEADERS.sub(r"\g<key>: ", text)
-    text = with_ended_lines(_without_comments(_one_column(text)))
+    text = with_ended_lines(_without_comments(_one_column(text, notes)))
     if _COMMAS.search(text) and ", " not in text:
         text = re.sub(r",(?!\d{3}(?!\d))|(?<=\d{4}),", ", ", text)
     return _with_pairs(_TABLE.sub(pairs, text))
@@ -45,7 +46,13 @@ _CHOSEN = compiled(
 )
 
 
-def _one_column(text: str) -> str:
+_CENTRAL = compiled(r"(?:mean|avg\.?|average|typical|median|p50)")
+_STATISTIC = compiled(
+    r"(?:mean|avg\.?|average|typical|median|min(?:imum)?|max(?:imum)?|peak|std(?:dev)?|p\s?\d\d(?:\.\d)?|\d\dth)"
+)
+
+
+def _one_column(text: str, notes: Notes) -> str:
     """A table of several columns of values with the one that the text speaks of: `we need the layout for the "new" column`."""
     rows = [(m, [cell.strip() for cell in m["cells"].split("|")]) for m in _ROW.finditer(text)]
     if len(rows) < 3 or len({len(cells) for _, cells in rows}) != 1 or len(rows[0][1]) < 3:
@@ -58,6 +65,10 @@ def _one_column(text: str) -> str:
         if i and cell and re.search(rf"(?<!\w){re.escape(cell)}(?!\w)", outside, re.IGNORECASE)
     ]
     meant = named if len(named) == 1 else [i for i, cell in enumerate(header) if i and _CHOSEN.fullmatch(cell)]
+    central = [i for i, cell in enumerate(header) if i and _CENTRAL.fullmatch(cell)]
+    if len(meant) != 1 and len(central) == 1 and all(_STATISTIC.fullmatch(cell) for cell in header[1:]):
+        meant = central
+        notes.assume(f"planned for the column `{header[central[0]]}` of the table")
     if len(meant) != 1:
         return text
     kept = [

@@ -137,7 +137,7 @@ _EVERY = compiled(
 )
 """`one request every 2 seconds`."""
 _RATE_LABEL = compiled(
-    r"\b(?:(?:request|arrival)[ _]rate|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k|,\d{3}|\d)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|simultan|parallel|active\b|open\b|in[- ]flight|requests?\s+(?:at|in)))(?![\d.])"
+    r"\b(?:(?:request|arrival)[ _]rate|(?:requests?|reqs?|calls?|queries)\s?(?:/|per)\s?s(?:ec(?:ond)?)?(?=\s*[:=])|rr(?=\s*[=:])|(?<!hit )(?<!hit_)(?<!reuse )(?<![\w-])rate(?=\s*[:=])|requests?(?=\s*[:=]?\s*\d{1,6}(?:\.\d{1,6})?\s*(?:/|per)\s*s)|load)\s*(?:=|:|of|is|\s)*\s*(?P<n>\d{1,6}(?:\.\d{1,6})?)(?!\s*k?\s*(?:in|out|tok\w*|inputs?|outputs?|prompt\w*)\b)(?!k|,\d{3}|\d)(?:\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b)?(?!\s*(?:users?|people|clients|sessions|streams|concurr|simultan|parallel|active\b|open\b|in[- ]flight|requests?\s+(?:at|in)))(?![\d.])"
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PREFIX = (

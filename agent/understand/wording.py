@@ -43,7 +43,7 @@ TYPED: tuple[Step, ...] = (
     lambda text, by: with_plain_lines(text, by.models, by.gpus, by.notes),
     lambda text, _: spoken(text),
     lambda text, _: with_plain_thousands(text),
-    lambda text, _: with_plain_tables(text),
+    lambda text, by: with_plain_tables(text, by.notes),
     lambda text, _: with_plain_keys(text),
     lambda text, by: with_plain_hosts(text, by.notes),
 )

@@ -55,6 +55,7 @@ def test_keys_and_values_in_columns_are_a_form() -> None:
         "Qwen3-32B on 4 L40S. Prompts p50/p95 900/4000 (mean 1200), output 300 tokens, 40 concurrent",
         "Qwen3-32B on 4 L40S. mean/p95 prompt 1200/4000 tokens, output 300, 40 concurrent",
         "Qwen3-32B on 4 L40S. input (mean/p95): 1200/4000, output (mean/p95): 300/700, 40 concurrent",
+        "| | avg | p95 |\n|---|---|---|\n| input tokens | 1200 | 3200 |\n| output tokens | 300 | 600 |\n| concurrent requests | 40 | 90 |\nQwen3-32B, 4 L40S",
         "qwen3-32b on l40s: isl 1200 osl 300 conc 40 gpus 4",
         "1200 isl 300 osl 40 conc 30 tpot qwen3-32b 4xl40s",
     ],

@@ -40,6 +40,7 @@ def test_a_kind_that_is_let_go_later_is_forbidden(text: str, kind: str) -> None:
         "Kein TP über Knotengrenzen hinweg.",
         "My gut says 4 copies",
         "I suspect 4 replicas do it.",
+        "I'd have gone for TP4, but you tell me.",
         "Is TP8 stupid here, should we rather run several replicas?",
         "Am I crazy to run TP8 here?",
         "You can use all 16 GPUs.",
@@ -73,6 +74,8 @@ def test_what_is_wanted_is_fixed(text: str, fixed: dict[str, int]) -> None:
         ("We are leaning to TensorRT-LLM; not settled yet.", "engine"),
         ("We have not decided between P/D and colocated.", "serving"),
         ("Whether to disaggregate is still open.", "serving"),
+        ("Engine tbd, probably vLLM.", "engine"),
+        ("We haven't picked an engine; vLLM is the favourite.", "engine"),
     ],
 )
 def test_what_is_not_decided_stays_open_and_is_said_back(text: str, open_field: str) -> None:
@@ -91,6 +94,11 @@ def test_what_is_not_decided_stays_open_and_is_said_back(text: str, open_field: 
         ("How many GPUs does it take?", "min_gpus"),
         ("How many prefill vs decode GPUs do we want?", "throughput"),
         ("Tell me how many sequences fit.", "throughput"),
+        ("Wie viele Sequenzen passen rein?", "throughput"),
+        ("Combien de séquences tiennent en mémoire ?", "throughput"),
+        ("Wie viele GPUs brauchen wir?", "min_gpus"),
+        ("It's all about latency.", "latency"),
+        ("Every ms counts.", "latency"),
         ("How many users can this serve?", "throughput"),
     ],
 )
