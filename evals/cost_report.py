@@ -51,13 +51,17 @@ def page(found: Measured) -> str:
 
 
 def _head(found: Measured) -> list[str]:
-    corrected = sum(point.corrected for point in found.table.points)
+    points = found.table.points
+    corrected, held = (
+        sum(told) for told in zip(*((p.corrected, p.slots < p.concurrency) for p in points), strict=True)
+    )
     return [
         "# Cost model: errors",
         "",
         "Written by `python -m evals cost --calibration FOLDER`. Relative errors in percent: mean (median).",
-        f"{len(found.table.points)} measured serving points; {corrected} of them with the layout that the source means, not the one it states",
-        "(`evals/cost_rows.py`). The roofline has every efficiency at one, free communication and no host.",
+        f"{len(points)} measured serving points; {corrected} of them with the layout that the source means, not the one it states, {held} with",
+        "fewer requests let run at once than are in flight (`evals/cost_rows.py`). The roofline has every efficiency at one, free communication",
+        "and no host.",
         "",
     ]
 

@@ -5,13 +5,15 @@ Two columns of the source do not say what they seem to. A layout whose attention
 Where tp and attention dp are equal and the experts their product (4, 4, 16), vLLM's measurements up to 2026-04-03 repeat those of tp
 and ep alone to 1 %, the size of the cache included; later ones, and other engines', differ from them as DP attention does.
 The type of the KV cache and the lowering of expert parallelism are not stated: they are those that a request and a strategy get that leave
-them open.
+them open. Nor are the sequences that a launch file let run at once (`slots`): TensorRT-LLM's files for pools that decode hold powers of two,
+and the largest load of a series, where it is none, is a little more than they hold.
 """
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -65,6 +67,8 @@ class Point:
     family: str
     """Models of the same shapes and weights count as one."""
     corrected: bool
+    slots: float = math.inf
+    """Requests that the launch file lets run at once, where it is known to be less than what is in flight."""
 
     @property
     def gpu(self) -> str:
@@ -128,6 +132,7 @@ class Points:
 def read_points(folder: Path) -> Points:
     """Every usable row of `end_to_end.csv`; repeats of one measurement under several names count once."""
     points: list[Point] = []
+    launches: list[tuple[str, ...]] = []
     left_out: Counter[str] = Counter()
     seen: set[tuple[str, ...]] = set()
     with (folder / "end_to_end.csv").open(encoding="utf-8", newline="") as file:
@@ -143,7 +148,35 @@ def read_points(folder: Path) -> Points:
             else:
                 seen.add(key)
                 points.append(point)
-    return Points(tuple(points), left_out)
+                launches.append((*point.group, row["measured_on"], row.get("backend_version", "")))
+    return Points(tuple(with_slots(points, launches)), left_out)
+
+
+def with_slots(points: Sequence[Point], launches: Sequence[tuple[str, ...]]) -> list[Point]:
+    """The points with what their launch files hold; points of one launch are a series of loads on one deployment.
+
+    Only columns that state the load are looked at, never a measurement. Where attention replicas share a decoding worker the loads of series
+    end at other numbers, and nothing is said.
+    """
+    series: dict[tuple[str, ...], list[int]] = {}
+    for row, launch in enumerate(launches):
+        series.setdefault(launch, []).append(row)
+    found = list(points)
+    for rows in series.values():
+        last = max(rows, key=lambda row: points[row].concurrency)
+        workers = decoding_workers(points[last])
+        if workers:
+            each = points[last].concurrency / workers
+            held = 2.0 ** math.floor(math.log2(max(each, 1.0)))
+            found[last] = replace(points[last], slots=held * workers) if held < each else points[last]
+    return found
+
+
+def decoding_workers(point: Point) -> int:
+    """Workers of a TensorRT-LLM pool that does nothing but decode on one attention replica each; 0 for every other deployment."""
+    pool = point.strategy.pool_for("decode")
+    alone = point.engine == "trtllm" and point.strategy.disaggregated and pool.attention.dp_size == 1
+    return pool.replicas if alone else 0
 
 
 def read_point(row: Row) -> Point:

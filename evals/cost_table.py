@@ -127,6 +127,7 @@ class Table:
     """Per engine quantity, [points, factors]."""
     batches: Grid
     running: Grid
+    """Requests that cache and launch file let run at once; others of those asked for wait."""
     asked: Grid
     osl: Grid
     packed: Grid
@@ -275,7 +276,7 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
     for rows in _alike(points):
         server = Server(build(points[rows[0]].problem.model, points[rows[0]].strategy), points[rows[0]].problem, plain)
         for row in rows:
-            servers[row], batches[row] = server, _batches(server, points[row].concurrency)
+            servers[row], batches[row] = server, _batches(server, min(points[row].concurrency, points[row].slots))
         _walk(server, [(row, points[row]) for row in rows], batches, least, nodes, names)
     engine_rows = {
         name: [names.of(keys) for keys in found]
@@ -291,7 +292,7 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
         passes={"decode": nodes["decode"].table(width), "prefill": nodes["prefill"].table(width)},
         engine={name: membership(rows, width) for name, rows in engine_rows.items()},
         batches=batches,
-        running=np.minimum(asked, [max(1, server.resident) for server in servers]),
+        running=np.minimum(asked, [min(max(1, s.resident), p.slots) for s, p in zip(servers, points, strict=True)]),
         asked=asked,
         osl=np.array([float(p.problem.workload.osl) for p in points]),
         packed=np.array([server.packed_prompts for server in servers]),

@@ -1,5 +1,7 @@
 """The fit: rows are read as they are meant, its fast table agrees with the cost model, and it finds constants that it was given."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from evals.cost_factors import Key, engine_keys, node_keys, prior
 from evals.cost_fit import Fit, fit, shipped
 from evals.cost_metrics import errors, orders, regret
 from evals.cost_plots import residuals, scatter
-from evals.cost_rows import Point, UnusableRowError, read_degrees, read_point, read_points
+from evals.cost_rows import Point, UnusableRowError, read_degrees, read_point, read_points, with_slots
 from evals.cost_table import Prediction, Table, tabulate
 from evals.fit import MARK, fit_factors
 from knowledge.calibration import calibration
@@ -120,6 +122,40 @@ def test_rows_that_cannot_be_priced_say_why() -> None:
         read_point(row(concurrency=""))
     with pytest.raises(UnusableRowError, match="worker counts"):
         read_point(row(mode="disagg"))
+
+
+def pools_of(workers: int, **decode: object) -> dict[str, object]:
+    """Columns of disaggregated pools of DeepSeek on TensorRT-LLM: one worker that prefills, some that decode."""
+    plain = {"num_workers": 1, "tp_size": 8, "pp_size": 1, "attention_dp_size": 1, "moe_tp_size": 1, "moe_ep_size": 8}
+    named = [("prefill", plain), ("decode", {**plain, "num_workers": workers, **decode})]
+    columns = {f"{phase}_{name}": value for phase, found in named for name, value in found.items()}
+    deployed = {"model_path": "deepseek-ai/DeepSeek-R1", "system": "h200_sxm", "backend": "trtllm", "mode": "disagg"}
+    return {**deployed, "gemm_quant_mode": "fp8", **columns}
+
+
+def slots_of(*rows: dict[str, str]) -> list[float]:
+    return [point.slots for point in with_slots([read_point(one) for one in rows], [("a launch",)] * len(rows))]
+
+
+def test_the_last_load_of_a_series_is_more_than_decoding_workers_hold() -> None:
+    spread = {"tp_size": 1, "attention_dp_size": 8}
+
+    assert slots_of(*(row(concurrency=c, **pools_of(4)) for c in (12, 48, 36))) == [math.inf, 32, math.inf]
+    assert slots_of(row(concurrency=128, **pools_of(4))) == [math.inf]
+    assert slots_of(row(concurrency=100, **pools_of(1, **spread))) == [math.inf]
+    assert slots_of(row(concurrency=100, backend="trtllm")) == [math.inf]
+
+
+def test_who_finds_no_slot_waits_for_one() -> None:
+    point = read_point(row(concurrency=48, **pools_of(4)))
+    held = tabulate(with_slots([point], [()]), calibration())
+    within = tabulate([replace(point, concurrency=32)], calibration())
+
+    (ttft,), (tpot,) = held.predict(shipped(held, calibration()).logs)
+    (least,), (same,) = within.predict(shipped(within, calibration()).logs)
+
+    assert tpot == same
+    assert ttft == pytest.approx(least + 0.5 * (least + same * 1023))
 
 
 def test_the_table_agrees_with_the_cost_model(points: list[Point], table: Table) -> None:
