@@ -54,7 +54,7 @@ SGLANG_LEAST_SHARE = 0.5
 raise it, which is inferred (DeepSeek-R1 fp8 on four B200 served loads without waiting that need 0.93 and more; on eight, with a full cache, it waited as 0.9 does)."""
 
 
-RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.5, "sglang": 0.75, "trtllm": 1.0}
+RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.45, "sglang": 0.75, "trtllm": 1.0}
 """Share of a request's output tokens that an engine sets cache aside for, on average over its running requests: vLLM admits by what is
 used now (outputs are half grown) and preempts, SGLang expects part of the growth, TensorRT-LLM never evicts and reserves all of it."""
 
