@@ -112,9 +112,9 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "prefill_time": [{}, {"archs": archs}, *within, shape, typed],
         "prefill_pass_ms": [{}, {"archs": archs}],
         "request_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape, hosted],
-        "burst": [{}],
+        "burst": [{}, shape],
         "queue": [{}, {"serving": serving}, {"archs": archs}, shape, hosted],
-        "queue_growth": [{}, {"serving": serving}],
+        "queue_half": [{}, {"serving": serving}],
         "interference": [{}],
         "front_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
         "poll_steps": [{}, {"archs": archs}, *within, shape, hosted],
@@ -130,11 +130,11 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
 
 _START = {
     "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "burst": 0.1, "queue": 0.5,
-    "queue_growth": 0.5, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5, "standing": 1e-4,
+    "queue_half": 4.0, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5, "standing": 1e-4,
 }  # fmt: skip
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
-    "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "front_ms": 1.0,
+    "decode_step_ms": 0.6, "per_sequence_us": 0.6, "prefill_pass_ms": 0.6, "request_ms": 0.6, "queue": 0.6, "queue_half": 0.6, "front_ms": 1.0,
     "balance_steps": 1.2, "poll_steps": 0.6, "burst": 0.3, "launch_time": 0.24, "compute_time": 0.09, "memory_time": 0.09,
     "interference": 0.12, "prefill_time": 0.12, "decode_time": 0.06,
 }  # fmt: skip
@@ -145,6 +145,7 @@ SHAPE_WIDTH = {
     "prefill_time": 0.1,
     "request_ms": 0.6,
     "queue": 0.6,
+    "burst": 0.3,
     "front_ms": 0.8,
     "poll_steps": 0.8,
     "standing": 4.0,

@@ -23,7 +23,7 @@ HELD_OUT: tuple[HeldOut, ...] = ("configuration", "model", "gpu")
 TPOT_SCALE = 0.06
 """Relative error of TPOT beyond which a point counts less than quadratically."""
 TTFT_SCALE = 0.1
-TTFT_WEIGHT = 0.3
+TTFT_WEIGHT = 0.6
 """Weight of a TTFT over that of a TPOT: it scatters more from run to run."""
 ORDER_SCALE = 0.1
 """Error of the ratio of two layouts' throughputs (a logarithm) beyond which a pair counts less than quadratically."""

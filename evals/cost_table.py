@@ -184,7 +184,7 @@ class Table:
             taken_ms=passes[:, 1] / self.packed,
             burst=engine["burst"],
             queue=engine["queue"],
-            queue_growth=engine["queue_growth"],
+            queue_half=engine["queue_half"],
             prefill_replicas=self.prefill_replicas,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,

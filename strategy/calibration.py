@@ -32,7 +32,7 @@ EngineQuantity = Literal[
     "request_ms",
     "burst",
     "queue",
-    "queue_growth",
+    "queue_half",
     "interference",
     "front_ms",
     "poll_steps",
@@ -164,9 +164,9 @@ class EngineConstants:
     burst: float
     """Share of requests that arrive all at once, as when a load generator starts: one over the times it fills its slots."""
     queue: float
-    """Prompts that any other prompt finds waiting when two requests are in flight (what finished together comes together)."""
-    queue_growth: float
-    """Exponent with which that number grows with the requests in flight."""
+    """Prompts that a prompt finds waiting for each other request in flight while those are few (what finished together comes together)."""
+    queue_half: float
+    """Other requests in flight at which it finds half as many as with any number of them."""
     interference: float
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
     front_ms: float

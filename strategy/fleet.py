@@ -350,7 +350,7 @@ class Plants:
             taken_ms=taken,
             burst=self.engine.burst,
             queue=self.engine.queue,
-            queue_growth=self.engine.queue_growth,
+            queue_half=self.engine.queue_half,
             prefill_replicas=self.prefill_servers / self.decode_servers,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,

@@ -56,7 +56,7 @@ raise it, which is inferred (DeepSeek-R1 fp8 on four B200 served loads without w
 
 RESERVED_OUTPUT: dict[Engine, float] = {"vllm": 0.45, "sglang": 0.75, "trtllm": 1.0}
 """Share of a request's output tokens that an engine sets cache aside for, on average over its running requests: vLLM admits by what is
-used now (outputs are half grown) and preempts, SGLang expects part of the growth, TensorRT-LLM never evicts and reserves all of it."""
+used now (outputs are half grown; a little less was measured) and preempts, SGLang expects part of the growth, TensorRT-LLM never evicts and reserves all of it."""
 
 
 def memory_fraction(engine: Engine | None) -> tuple[float, bool]:

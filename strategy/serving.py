@@ -35,9 +35,9 @@ class Demand:
     taken_ms: Grid | float
     """Time that one prompt takes from a prefilling replica when passes are packed."""
     queue: Grid | float
-    """Prompts found waiting when two requests are in flight, outside of a burst."""
-    queue_growth: Grid | float
-    """Exponent with which that number grows with the requests in flight."""
+    """Prompts found waiting for each other request in flight while those are few, outside of a burst."""
+    queue_half: Grid | float
+    """Other requests in flight at which half as many are found as with any number: those that end together come together, and part with time."""
     prefill_replicas: Grid | float
     """Prefilling attention replicas for each decoding one."""
     disaggregated: NDArray[np.bool_] | bool
@@ -83,7 +83,7 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     """
     after = np.maximum(load.osl - 1, _SHORTEST)
     others = np.maximum(load.batch / np.where(load.disaggregated, load.prefill_replicas, 1.0) - 1, 0.0)
-    found = load.queue * np.where(others > 0, np.maximum(others, 1e-9) ** load.queue_growth, 0.0)
+    found = load.queue * others / (1 + others / load.queue_half)
     waiting = load.taken_ms * (load.burst * others / 2 + found)
     first = load.alone_ms + waiting + load.front_ms + np.where(load.disaggregated, load.transfer_ms, 0.0)
     interrupted = np.maximum(load.batch - 1, 0.0) / np.maximum(load.batch, 1.0)

@@ -12,7 +12,7 @@ from strategy.serving import Demand, Served, polling_steps, steady_state
 
 LOADS = np.array([1.0, 2.0, 8.0, 64.0, 512.0])
 TOGETHER = Demand(
-    batch=LOADS, osl=500, alone_ms=200.0, taken_ms=80.0, queue=0.3, queue_growth=0.7, prefill_replicas=1.0, disaggregated=False
+    batch=LOADS, osl=500, alone_ms=200.0, taken_ms=80.0, queue=0.3, queue_half=8.0, prefill_replicas=1.0, disaggregated=False
 )  # fmt: skip
 APART = replace(TOGETHER, disaggregated=True, transfer_ms=10.0)
 
@@ -142,7 +142,7 @@ def _halved(load: Demand, step_at: Callable[[np.ndarray], np.ndarray]) -> float:
     batch = float(load.batch[0])
     interrupted, after = (batch - 1) / batch, max(load.osl - 1, 1e-3)
     met = max(batch / load.prefill_replicas - 1 if load.disaggregated else batch - 1, 0.0)
-    first = load.alone_ms + load.taken_ms * load.queue * (met**load.queue_growth if met > 0 else 0.0)
+    first = load.alone_ms + load.taken_ms * load.queue * met / (1 + met / load.queue_half)
     stopped = 0.0 if load.disaggregated else interrupted * load.taken_ms / load.prefill_replicas
     joining = 0.0 if load.disaggregated else load.held_steps * interrupted
     low, high = 0.0, batch
