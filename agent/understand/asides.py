@@ -118,8 +118,9 @@ def pass_over(scan: Scan, named: Sequence[SPAN], notes: Notes, *, alternatives: 
         _pass(scan, notes, span, DEGREES, "alternatives that are asked about: the plan chooses")
     for span in _weighed(scan.text, named):
         _pass(scan, notes, span, _WEIGHABLE, "asked about, so that nothing is fixed: the plan chooses")
-    for span in _wondered(scan.text, named):
-        _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
+    for whole in _wondered(scan.text, named):
+        for span in _around_given(scan.text, whole, named):
+            _pass(scan, notes, span, _CHOICES, "asked about, so that nothing is fixed: the plan chooses")
     for span in list(_undecided(scan.text)):
         _pass(scan, notes, span, _WEIGHABLE, "not decided: the plan chooses")
     for span in list(_soft(scan.text)):
@@ -229,6 +230,19 @@ def _undecided(text: str) -> Iterator[SPAN]:
 _FAVOURED = compiled(
     r"\b(?:favou?rites?|front[- ]?runners?|probably|likely|maybe|perhaps|candidates?|leading|ahead|lean\w*|tend\w*)\b"
 )
+
+
+_GIVEN = compiled(rf"\b(?:in|at|im|en|em)\s+{_DTYPE}(?!\s*(?:or|oder|ou|o)\b)")
+"""A precision in which the model of a question is served (`is A enough for B at int8, or ...?`)."""
+
+
+def _around_given(text: str, span: SPAN, named: Sequence[SPAN]) -> Iterator[SPAN]:
+    """The parts of a question beside what it says of the model that it names."""
+    start, end = span
+    for match in _GIVEN.finditer(text, start, end) if any(start <= a < end for a, _ in named) else ():
+        yield start, match.start()
+        start = match.end()
+    yield start, end
 
 
 def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:

@@ -245,7 +245,7 @@ def _repeated_goal(scan: Scan, notes: Notes) -> str | None:
 _HARDWARE = r"(?:gpus?|cards?|accelerators?|chips?|devices?|nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|racks?|[abghlv]\d{2,3}\w{0,4}|mi\d{3}\w{0,2}|gb\d{3}|rtx)"
 _HOW_MANY = compiled(
     rf"\bhow\s+many\b(?!-)(?=\s+(?:[\w-]+\s+){{0,2}}?{_HARDWARE}\b|\s*(?:[?.,;]|$|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])|\s+(?:of\s+(?:them|those|these|the|our|my)|do|does|would|should|will|shall|are|is|we|i|must|needed|required|at\s+least|brauch\w*|benötig\w*|faut|nécessair\w*|hacen|necesit\w*|precis\w*|potrzeb\w*|nodig|нужно)\b)"
-    r"(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:gpus?|cards?|nodes?)\s+(?:(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)|(?:for|per|on)\s+(?:each|every|either|a))\b)"
+    r"(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:gpus?|cards?|nodes?)\s+(?:(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)|(?:for|per|on|in|to|make)\s+(?:each|every|either|an?|one|the|instance|replica|server|engine|copy|model|group|stage))\b)"
     r"(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))"
 )
 """Asks how much hardware it takes, not how much load fits on it."""

@@ -701,8 +701,8 @@ def _split(total: int, key: str, usual: int, notes: Notes) -> tuple[int, int] | 
     """A bare number of GPUs over hosts of the usual size."""
     if total <= usual or total > MAX_GPUS:
         return _checked(1, total, notes)
-    if total <= ONE_BOX and total % usual and "nvl" not in key:
-        return _checked(1, total, notes, assumed=f"{total} {key} in one host: they do not fill hosts of {usual}")
+    if total <= ONE_BOX and usual > 1 and "nvl" not in key:
+        return _checked(1, total, notes, assumed=f"{total} {key} in one host: the text names no more")
     per_host = max((n for n in range(1, usual + 1) if total % n == 0), default=1)
     if per_host == 1 < usual:
         notes.ask("cluster", f"{total} {key} do not fill hosts of {usual}: how many GPUs has each host?")

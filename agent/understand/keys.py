@@ -98,8 +98,17 @@ def _pairs_told(match: re.Match[str]) -> str:
     )
 
 
+_CAMEL = re.compile(r"(?m)(?:(?<=^)|(?<=[\s\"'{,]))[a-z]{2,15}(?:[A-Z][a-z]{1,15}){1,4}(?=[\"']?\s?[:=])")
+"""A key of a values.yaml or a JSON document: `ttftMs`, `gpusPerNode`."""
+
+
+def _snake(match: re.Match[str]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", match.group()).lower()
+
+
 def with_plain_keys(text: str) -> str:
     """The text with the usual names, units and turns of phrase."""
+    text = _CAMEL.sub(_snake, text)
     text = _TELEGRAM_BACKWARDS.sub(_pairs_told, _TELEGRAM.sub(_pairs_told, text))
     text = _SECONDS.sub(lambda m: f"{m['name']}_ms: {float(m['n']) * 1000:g}", text)
     for pattern, plain in _RULES:

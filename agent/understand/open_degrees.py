@@ -25,6 +25,16 @@ _UNDECIDED = compiled(
     r"\b(?:undecided|unsure|(?:have\s+not|haven't|not|n't)\s+(?:yet\s+)?(?:decided|sure|settled|chosen|know)|can'?t\s+decide|unentschieden|unschlüssig|indécis|pas\s+(?:encore\s+)?décidé|indecis[oa]s?|no\s+(?:lo\s+)?(?:hemos\s+decidido|sabemos)|kararsız\w*|karar\s+ver\w*|nie\s+wiemy|не\s+(?:решили|знаем))\b"
     r"|没\s*(?:有\s*)?(?:决\s*定|想\s*好)|不\s*确\s*定|未\s*定|迷\s*っ|決\s*め\s*(?:て\s*い|か\s*ね)|정하지|결정하지|고민"
 )
+_OTHER_KIND = compiled(r",?\s*(?:and\s+)?(?:tp|pp|ep|dp|cp|sp)\s*\?")
+"""Asks about a kind that no number stands by (`tp4 ep?`)."""
+_WISHES = compiled(
+    r"\bis\s+[a-z]{2}\s*[= -]?\s*\d{1,4}\s+(?:ok(?:ay)?|legal|valid|possible|allowed)\b|\b(?:please|pls|plz|bitte|s'?il\s+(?:vous|te)\s+pla[iî]t|por\s+favor|per\s+favore|(?:can|could|would|will)\s+(?:you|we|i)\s+(?:please\s+)?(?:plan|give|show|make|build|design|lay|propose|generate|get|have|do|use|fix|set|work\s+out)|(?:könn(?:en|t|ten)|kann)\b|pouvez|peux|puede[ns]?|puedes|pode[ms]?|what(?:'s|\s+is|\s+would\s+be)?\s+the\s+(?:best|rest)|how\s+(?:should|would|do|can|many|to)|what\s+(?:else|about\s+the\s+rest|\w+\s+(?:should|would|shall|do|can|else))|wie|comment|cómo|como|come|怎\s*么|怎\s*样|如\s*何|ど\s*う|어떻게)"
+)
+"""A question that asks for a plan with what it says, and not whether that is wise."""
+_SO_FAR = compiled(
+    r"\b(?:was|were|had|ran|currently|at\s+present|at\s+the\s+moment|until\s+now|so\s+far|today|previous\w*|predecessor|formerly|inherited|left|used\s+to|last\s+(?:time|week|month|year)|someone|somebody|suspect|suspicion|bisher|derzeit|aktuell|momentan|actuellement|actualmente|hasta\s+ahora|atualmente|attualmente|obecnie|nu\s+nog)\b(?:(?!\b(?:but|wants?|wanted|need\w*|now|must|should|please|instead|would)\b)[^.;!?\n]){0,40}$|之\s*前\S{0,12}$|目\s*前\S{0,12}$|現\s*在\S{0,12}$|これまで\S{0,12}$|지금까지\S{0,12}$"
+)
+"""Stands before a degree that is told of, as it was or as somebody thinks it might be."""
 _YES_OR_NO = compiled(r"\W{0,3}(?:yes\s*(?:/|or)\s*no|y\s*/\s*n|ja\s*(?:/|oder)\s*nein|oui\s*/\s*non|s[íi]\s*/\s*no)\b")
 _MAY_CHANGE = compiled(
     r"\b(?:may|can|could|free\s+to|welcome\s+to|allowed\s+to)\s+(?:freely\s+|also\s+)?(?:change|alter|touch|tune|adjust|drop|replace|vary|modify|rearrange)\s+(?:(?:the|all|any|our|of|those|these)\s+)*(?:parallel\w*|tp|degrees?|sharding|layout|split)"
@@ -41,6 +51,7 @@ def open_degrees(text: str) -> Iterator[SPAN]:
             yield match.start(), answer.end()
     for sentence in _TALK.finditer(text):
         yield from _open_in(text, sentence.span())
+        yield from _told_in(text, sentence.span())
     for match in _MAY_CHANGE.finditer(text):
         if _CHANGED_NOT.search(text[max(0, match.start() - 24) : match.start()]) is None:
             yield 0, match.start()
@@ -57,9 +68,20 @@ def _open_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
         return
     kinds = [(m["kind"][0].lower(), int(m["n"])) for m in found]
     differ = any(a == b and m != n for a, m in kinds for b, n in kinds)
+    if asks and _WISHES.search(text, *sentence) is None and _OTHER_KIND.match(text, found[-1].end()) is None:
+        yield span
+        return
     weighed = asks and any(_AGAINST.search(text, m.end(), end) for m, end in _reaches(found, sentence[1]))
     if differ or weighed:
         yield span
+
+
+def _told_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
+    """Degrees of a sentence that says how things are or were, and demands nothing."""
+    if _DEMANDS.search(text, *sentence) is None:
+        for match in _ONE.finditer(text, *sentence):
+            if _SO_FAR.search(text[sentence[0] : match.start()]) is not None:
+                yield match.span()
 
 
 def _reaches(found: list[re.Match[str]], end: int) -> Iterator[tuple[re.Match[str], int]]:
