@@ -80,7 +80,7 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
 
 def named_models(scan: Scan, models: Vocabulary) -> list[Mention]:
     """Places that name models of the catalogue, families told apart by the words around them."""
-    barred = [mention.span for mention in _unplannable_mentions(scan.text)]
+    barred = [mention.span for mention in unplannable_mentions(scan.text)]
     found = [m for m in models.mentions(scan.text) if not any(_within(m.span, span) for span in barred)]
     return [_narrowed(m, scan) for m in found if m.exact or _sure(m, scan)]
 
@@ -103,14 +103,14 @@ def _is_name(parts: Sequence[str]) -> bool:
     return len(parts) > 2 or (len(parts) == 2 and parts[0] not in EVERYDAY)
 
 
-def _unplannable_mentions(text: str) -> list[Mention]:
+def unplannable_mentions(text: str) -> list[Mention]:
     """Places that name a model that cannot be planned, in full."""
     return [mention for mention in _unplannable_names().mentions(text) if mention.exact]
 
 
 def _unplannable(scan: Scan, notes: Notes) -> bool:
     """Say why the model that the text names cannot be planned."""
-    for mention in _unplannable_mentions(scan.text)[:1]:
+    for mention in unplannable_mentions(scan.text)[:1]:
         name = scan.words(mention.span)
         _eat(scan, mention, notes)
         why = catalogue.unplannable()[mention.keys[0]].reason

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.understand.assemble import Understanding, catalogue_names, concluded, read_document
+from agent.understand.models import unplannable_mentions
 from agent.understand.names import Vocabulary, simplest
 from agent.understand.notes import ORIGINS, Notes
 from agent.understand.scan import NUMBER_WORDS, Scan
@@ -59,7 +60,7 @@ def with_reading(text: str, reading: WireReading) -> Understanding:
 
 
 def _name_model(document: Json, notes: Notes, reading: WireReading, models: Vocabulary) -> None:
-    if document["model"] is not None or reading.model is None:
+    if document["model"] is not None or reading.model is None or unplannable_mentions(reading.model):
         return
     key = _known(reading.model, models)
     if key is not None:

@@ -78,9 +78,10 @@ def planned(
 ) -> Iterator[Planned]:
     """Valid plans of every model (or of those named) on every GPU (or `on` those), the same ones for the same seed; `most` ends after so many.
 
-    Models take turns, so that any beginning of the list has all of them about equally often.
+    A fine-tune is planned like what it was made of, so only where it is named. Models take turns, so that any beginning of the list has all of them about equally often.
     """
-    mixed = [_of_model(model, on or tuple(gpus()), seed) for model in models() if not names or model in names]
+    chosen = [key for key, one in models().items() if (key in names if names else one.like is None)]
+    mixed = [_of_model(model, on or tuple(gpus()), seed) for model in chosen]
     return _made(mixed, seed, most)
 
 
