@@ -95,10 +95,10 @@ BANS = (_NO, _OFF, _ONLY)
 """Ways to forbid a kind of parallelism."""
 OPEN_DEGREES = (_CHOICE, _BOUND)
 """Ways to speak of a degree without saying which."""
-_GPUS = compiled(
-    rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)"
-)
 _THINGS = r"(?:gpus?|cards?|accelerators?|devices?)"
+_GPUS = compiled(
+    rf"\b(?:use|using|take|occupy|on)?\s*(?:exactly|only|just)\s+(?P<n>{COUNT})\s+(?:(?:of|out\s+of)\s+(?:the|them|those)|gpus?)\b(?!\s+(?:(?:{COUNT}\s+)?(?:{_THINGS}\s+)?(?:are|is)\s+(?:mine|ours|yours|free|available|usable)\b))"
+)
 _ALL_GPUS = compiled(
     rf"(?<!can )(?<!may )(?<!could )(?<!might )(?<!not )(?<!n't )(?<!need to )(?<!have to )(?<!allowed to )(?<!without )\b(?:use|using|occupy|utili[sz]e|employ|load|fill)\s+(?:up\s+)?(?:all|every\s+one)\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<n>{COUNT})(?:\s+of\s+(?:the\s+|those\s+)?{_THINGS}|\s+{_THINGS}|\s+of\s+them)\b(?:\s+exactly)?"
     rf"|\ball\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<m>{COUNT})\s+{_THINGS}\s+(?:must|should|shall|have\s+to|need\s+to|are\s+to)\s+(?:be\s+)?(?:used?|busy|in\s+use|work(?:ing)?|occupied|utili[sz]ed|loaded|filled)\b"

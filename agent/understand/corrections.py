@@ -9,7 +9,7 @@ from agent.understand.roles import quantities
 from agent.understand.scan import EATEN, compiled
 
 _PAST = compiled(
-    r"\b(?:last\s+(?:year|month|week|quarter)(?!'s\s+(?:\w+\s+)?(?:logs?|traffic|traces?|metrics|monitoring|stat\w*|data|numbers|telemetry|histogram\w*))|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|(?:we|it|this|that|there)\s+used\s+to|"
+    r"\b(?:(?<!logs of )(?<!traffic of )(?<!metrics of )(?<!traces of )(?<!numbers of )(?<!data of )last\s+(?:year|month|week|quarter)(?!'s\s+(?:\w+\s+)?(?:logs?|traffic|traces?|metrics|monitoring|stat\w*|data|numbers|telemetry|histogram\w*))|previously|formerly|in\s+the\s+past|until\s+now|so\s+far,?\s+(?:we|it)|up\s+to\s+now|before\s+that|(?:we|it|this|that|there)\s+used\s+to|"
     r"we(?:'ve|'d|\s+have|\s+had)?\s+(?:once\s+|already\s+|first\s+)?(?:ran|had|tried|tested|benchmarked|were\s+running)|früher|bisher|auparavant|antes|nous\s+avons\s+(?:essayé|testé)|hemos\s+probado|abbiamo\s+provato)\b"
     r"(?:[^;.\n]|\.(?=\d)){0,200}?(?:;|[.!](?:\s|$)|\n|$|,?\s*\b(?:but\s+)?(?:now|today|this\s+(?:time|quarter|year|month|week)|jetzt|maintenant|ahora)\b|(?=,?\s*\b(?:so\s+(?=no\b|we\b|please\b|don'?t\b|let\b|weights?\b|it\b|the\b)|(?:(?:and|but|so)\s+)?(?:please\b|(?:we|i)(?:'d|\s+would|\s+now)?\s+(?:want|need|like|plan)\b))))"
 )

@@ -76,7 +76,7 @@ _OURS = compiled(
     rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{HOST_WORDS}|{GPU_WORDS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{HOST_WORDS}|{GPU_WORDS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
     rf"|\b(?:so|leaves|leaving|makes|that'?s)\s+(?:(?:us|we|i|have|with|only|just)\s+)*(?P<w>{COUNT})\s+(?:usable|working|healthy|good|intact|free|available)\s+(?P<useful>{GPU_WORDS}|{HOST_WORDS})\b"
-    rf"|\b(?:only|just)\s+(?P<y>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|these|those|its)\s+(?:{COUNT}\s+)?(?P<mine>{GPU_WORDS}|{HOST_WORDS})\s+(?:are|is)\s+(?:ours|yours|mine|free|available|usable|for\s+(?:us|me|this))\b"
+    rf"|\b(?:only|just)\s+(?P<y>{COUNT})\s+(?:out\s+)?of\s+(?:(?:the|our|these|those|its)\s+(?:{COUNT}\s*)?(?P<mine>{GPU_WORDS}|{HOST_WORDS})?|them|these|those)\s*(?:are|is)\s+(?:ours|yours|mine|free|available|usable|for\s+(?:us|me|this))\b"
     rf"|\b(?:so|leaves|leaving|which\s+leaves)\s+(?P<r>{COUNT})\s*(?P<remaining>{GPU_WORDS}|{HOST_WORDS})?\s*(?:of\s+them\s+)?(?:for\s+us|are\s+ours|remain)\b"
     rf"|\b(?:my|our)\s+(?:(?:team|group|department|project|lab|unit)(?:'s)?\s+)?(?:quota|share|allocation|slice|allotment|reservation)\s*(?:is|of|=|:|are)?\s*(?:only\s+|just\s+)?(?P<k>{COUNT})(?!\s*(?:x\s*)?(?:nvidia\s+|amd\s+)?[a-z]{{1,3}}\d{{1,3}}\w{{0,4}}\s+{HOST_WORDS})(?:\s*(?P<units>{GPU_WORDS}|{HOST_WORDS}))?\b(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that|the|our)\b(?:\s+(?P<allotted>{HOST_WORDS}|{GPU_WORDS})\b)?)?(?:{_THAT_IS})?"
 )

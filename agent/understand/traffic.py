@@ -120,7 +120,7 @@ _CAP = compiled(r"[-\s]*(?:max[-_](?:num[-_]seqs|running[-_]requests|batch[-_]si
 """A setting of a server that caps what it takes at once."""
 _BATCH = compiled(rf"\b(?:batch(?:[- _]?size)?|bs)\s*(?:=|:|of|is|\s)*\s*(?P<n>{COUNT})\b")
 _RATE = compiled(
-    rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k)?\s*(?:"
+    rf"(?P<n>(?<![\w.,])\d{{1,3}}(?:,\d{{3}})+|(?<![\w.,])\d{{1,9}}(?:\.\d{{1,6}})?|{COUNT})\s*(?P<k>k|m(?:io|illion)?\b)?\s*(?:"
     r"(?:req(?:uest)?s?|quer(?:y|ies)|prompts?|calls?|messages?|questions?|documents?|docs?|jobs?|emails?|chats?|conversations?|completions?|generations?|transactions?|searches|lookups?)\s*(?:/|per|a|an|each|every)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:our|r)?|day)\b"
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
@@ -327,7 +327,8 @@ def _rate(match: re.Match[str]) -> float:
         match["unit"]
         or ("min" if (match.groupdict().get("short") or "").lower() in {"rpm", "qpm", "r/m", "r/min"} else "s")
     )[0].lower()
-    return amount * (1000 if match["k"] else 1) / _SECONDS[unit]
+    scale = {"": 1, "k": 1000, "m": 1_000_000}[(match["k"] or "")[:1].lower()]
+    return amount * scale / _SECONDS[unit]
 
 
 _PREFIX_LOOSE = compiled(

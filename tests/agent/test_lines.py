@@ -154,6 +154,8 @@ def test_parts_of_clusters_that_others_have_are_left_out(text: str, gpus: tuple[
         ("4 nodes of 8 H200, 1 of them is reserved", 24),
         ("8 H200, two of them busy with embeddings", 6),
         ("6 A6000, PP3xTP2", 6),
+        ("a server with eight H200, only four of the eight are mine", 4),
+        ("8 H200, just 4 of them are free", 4),
     ],
 )
 def test_of_what_is_taken_only_the_rest_is_planned_and_said(said: str, gpus: int) -> None:
