@@ -32,6 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         dependencies=[Depends(admit)],
         redirect_slashes=False,
+        docs_url=None,  # pages that load scripts of another host; `/docs` is our own (api/reference.py)
+        redoc_url=None,
         telemetry={"logs": False, "operation_spans": False, "auto_configure": False},
         responses={"default": {"model": errors.Problem, "description": "Problem details (RFC 9457)"}},
     )

@@ -12,6 +12,7 @@ from api.body import document_body
 from api.bundle import joined
 from api.errors import MissingResourceError
 from api.picture import Picture, View, picture
+from api.reference import reference
 from api.routes.work import off_loop
 from strategy.dag import Dag
 from strategy.export.formats import FORMATS
@@ -66,6 +67,16 @@ ASSETS = assets()
 async def page(request: Request) -> Response:
     """The page."""
     return _answer(request, ASSETS["index.html"])
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """The REST API to read."""
+    held = request.app.state
+    if not hasattr(held, "reference"):
+        content = reference(request.app.openapi()).encode()
+        held.reference = Asset(content, MEDIA[".html"], f'"{sha256(content).hexdigest()[:24]}"')
+    return _answer(request, held.reference)
 
 
 @router.get("/page/{name}", include_in_schema=False)

@@ -1,6 +1,7 @@
 """The REST interface, over the real application."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -97,6 +98,23 @@ def test_a_dag_can_be_exported(client: TestClient, dag: Dag, to: str, start: str
 )
 def test_what_can_be_read_is_read(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 200
+
+
+def test_the_api_can_be_read_without_scripts_or_other_hosts(client: TestClient) -> None:
+    answer = client.get("/docs")
+    text = answer.text
+
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "<script" not in text
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    for path, item in client.get("/openapi.json").json()["paths"].items():
+        for method in item:
+            assert f"<b>{method.upper()}</b> <code>{path}</code></h2>" in text
+    anchors = set(re.findall(r'href="#([^"]+)"', text))
+    assert len(anchors) > 50
+    assert anchors <= set(re.findall(r'id="([^"]+)"', text))
+    assert client.get("/redoc").status_code == 404
+    assert client.get("/docs", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
 def test_a_record_is_found_by_any_of_its_names(client: TestClient) -> None:
