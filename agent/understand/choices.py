@@ -27,7 +27,7 @@ _OBJECTIVES = {
     ),
     "latency": compiled(
         r"\b(?:(?:lowest|smallest|shortest|minimal|minimum|min|best|low|least)(?:[\s-]+(?:possible|end[- ]to[- ]end|e2e|overall|total|average|avg|mean|median|tail|p\d\d|request|response|per[- ]request|single[- ]stream|user|interactive)){0,3}[\s-]+latency|(?:keep|make|get|have)\s+(?:the\s+)?latency\s+(?:as\s+)?(?:minimal|minimum|low|lowest|small)(?:\s+as\s+possible)?|as\s+low\s+(?:a\s+|an\s+)?(?:as\s+possible\s+latency|latency\s+as\s+possible)|latency\s+(?:as\s+low\s+as\s+(?:possible|it\s+gets)|to\s+a\s+minimum)|minimi[sz](?:e|ing)\s+(?:the\s+)?(?:[\w-]{1,12}\s+){0,4}?latency|latency[- ]?wise|latency[- ](?:optimi[sz]ed|optimal|first|sensitive|critical)|"
-        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|quickly|responsive|swiftly|rapidly)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
+        r"(?:optimi[sz]e|objective|goal|tune)[sd]?\s*(?:for|is|:|=)\s*(?:the\s+)?(?:lowest\s+)?latency|as\s+(?:fast|snappy|quick|quickly|responsive|swiftly|rapidly)\s+as\s+(?:possible|it\s+gets|(?:you|we|it)\s+can)|(?:snappiest|quickest|most\s+responsive)|best\s+(?:per[- ]user|single[- ](?:user|stream))\s+(?:speed|rate)|(?:snappy|snappiness|responsiveness)\s+is\s+(?:the\s+whole\s+point|everything|what\s+(?:counts|matters))|(?:fast|quick)\s+(?:single[- ]stream|first\s+token|answers?|responses?)\s+(?:matters?|counts?)\s+(?:more|most)|fastest(?!\s+(?:throughput|gpus?|cards?|batch|total))(?:\s+possible)?(?:\s+(?:responses?|answers?|tokens?))?)\b"
     ),
     "throughput": compiled(
         r"\b(?:(?:squeez\w{1,3}|wring\w{0,4}|get\w{0,4}|push\w{0,4})\s+(?:out\s+)?(?:every|as\s+many|the\s+most)\s+(?:possible\s+)?tokens?(?:\s+(?:per|/|a)\s*s(?:ec(?:ond)?)?)?(?:\s+(?:out|as\s+possible))?|(?:offline|overnight|nightly)\s+batch\w*|batch\s+(?:inference|processing|job)|latency\s+(?:is\s+)?(?:irrelevant|unimportant|does\s*n[o']t\s+matter)|(?:max(?:imum|imal)?|highest|best|most|high|peak)(?:\s+possible)?\s+(?:total\s+|aggregate\s+)?(?:throughput|tokens?(?:\s*/\s*s(?:ec)?|\s+per\s+second)?(?:\s*(?:/|per)\s*gpu)?)|"
@@ -244,9 +244,9 @@ def _repeated_goal(scan: Scan, notes: Notes) -> str | None:
 
 _HARDWARE = r"(?:gpus?|cards?|accelerators?|chips?|devices?|nodes?|hosts?|servers?|machines?|box(?:es)?|trays?|racks?|[abghlv]\d{2,3}\w{0,4}|mi\d{3}\w{0,2}|gb\d{3}|rtx)"
 _HOW_MANY = compiled(
-    rf"\bhow\s+many\b(?!-)(?=\s+(?:[\w-]+\s+){{0,2}}?{_HARDWARE}\b|\s*(?:[?.,;]|$|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])|\s+(?:of\s+(?:them|those|these|the|our|my)|do|does|would|should|will|shall|are|is|we|i|must|needed|required|at\s+least|brauch\w*|benötig\w*|faut|nécessair\w*|hacen|necesit\w*|precis\w*|potrzeb\w*|nodig|нужно)\b)"
+    rf"\bhow\s+many\b(?!-|\.\.)(?=\s+(?:[\w-]+\s+){{0,2}}?{_HARDWARE}\b|\s*(?:[?.,;]|$|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])|\s+(?:of\s+(?:them|those|these|the|our|my)|do|does|would|should|will|shall|are|is|we|i|must|needed|required|at\s+least|brauch\w*|benötig\w*|faut|nécessair\w*|hacen|necesit\w*|precis\w*|potrzeb\w*|nodig|нужно)\b)"
     r"(?![^\n.;,]{0,30}\b(?:did|do|have)\s+you\b)(?![^\n.;?]{0,40}\b(?:prefill|decode)\b)(?!\s+(?:gpus?|cards?|nodes?)\s+(?:(?:should|shall|must|do\s+we|to)\s+(?:go|be\s+given|give|put|assign|use\s+for)|(?:for|per|on|in|to|make)\s+(?:each|every|either|an?|one|the|instance|replica|server|engine|copy|model|group|stage))\b)"
-    r"(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up))"
+    r"(?!\s+(?:of\s+(?:them|those)\s+)?(?:\w+\s+){0,2}?(?:we|they|i)(?:'ll|\s+will|\s+can|\s+are|\s+do|\s+would)?\s+(?:get|getting|have|own|receive|be\s+given|end\s+up|give|grant|allot|assign|lend|allow))"
 )
 """Asks how much hardware it takes, not how much load fits on it."""
 

@@ -40,7 +40,7 @@ _WORDS: dict[str, str] = {
     r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
     "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
     "hits": r"aciertos?|acertos?|treffern?",
-    "replicas": r"r[ée]pliques?|réplicas|repliche|repliken|replikate?n?",
+    "replicas": r"replik[ai]?(?=\s)|instan(?:zen|cje|cji)|instâncias|r[ée]pliques?|réplicas|repliche|repliken|replikate?n?",
     "how few": r"wie\s+wenige?",
     "are": r"sind|sont|sono|são",
     "long": r"lang(?=\s*[,.;]|$)",
@@ -61,7 +61,7 @@ _WORDS: dict[str, str] = {
     "prefix cache hit rate": r"前缀\s*缓存\s*的?\s*命中率|前缀(?:缓存)?的?命中率|プレフィックス(?:キャッシュ)?の?ヒット率|프리픽스\s*캐시\s*(?:적중률|히트율)",
     "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
-    "lowest latency": r"(?:尽量|尽可能|希望)?\s*(?:降低|减少|缩短)\s*(?:延迟|时延)|(?:レイテンシー?|遅延)\s*を?\s*(?:最小|できるだけ小さ|抑え)[぀-ヿ一-鿿]{0,6}|지연\s*시간을?\s*(?:최소화|줄)\w*|(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
+    "lowest latency": r"(?:qu['’]|que\s+)(?:ça|cela|il|elle)\s+réponde\s+(?:très\s+)?vite|(?:尽量|尽可能|希望)?\s*(?:降低|减少|缩短)\s*(?:延迟|时延)|(?:レイテンシー?|遅延)\s*を?\s*(?:最小|できるだけ小さ|抑え)[぀-ヿ一-鿿]{0,6}|지연\s*시간을?\s*(?:최소화|줄)\w*|(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
     r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "latency first": r"(?:응답\s*속도|응답\s*시간)(?:이|가|은|는|을|를)?\s*(?:가장|제일|최우선)\s*\w*|(?:応答速度|応答時間|レスポンス)(?:を|が|は)?\s*(?:最優先|重視|最も重要)[぀-ヿ一-鿿]{0,6}|响应(?:速度|时间)(?:最|优先|第一)[一-鿿]{0,4}",
@@ -82,7 +82,7 @@ _WORDS: dict[str, str] = {
     "weights": r"重み|가중치",
     "attention": r"アテンション|어텐션|注意力",
     "forbidden": r"禁止(?:です|する)?|금지(?:입니다|해\s*주세요)?",
-    "not use": r"使わないで(?:ください|下さい)?|使用しないで(?:ください|下さい)?|避けて(?:ください|下さい)?|사용하지\s*(?:마세요|말아\s*\w*|않\w*)|쓰지\s*(?:마세요|말아\s*\w*|않\w*)|避免(?:使用)?",
+    "not use": r"(?:は|を)?\s*使いたく(?:ない|ありません)|使わないで(?:ください|下さい)?|使用しないで(?:ください|下さい)?|避けて(?:ください|下さい)?|사용하지\s*(?:마세요|말아\s*\w*|않\w*)|쓰지\s*(?:마세요|말아\s*\w*|않\w*)|避免(?:使用)?",
     "tensor parallelism": r"tensor[- ]?parallelität|тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
     "expert parallelism": r"expert(?:en)?[- ]?parallelität|paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
     "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?|separat[ieoa]|gescheiden|oddziel\w+|åtskilda|separerade|gesplitst)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
@@ -102,6 +102,7 @@ _WORDS: dict[str, str] = {
     "2 x": r"(?:a\s+)?(?:dual|pair\s+of|couple\s+of)(?=\s+(?:\d-gpu|nvidia|amd|[lhabm]\w*\d))",
     "half a": r"(?:einem?r?\s+)?halbe[rnsm]?|une?\s+demie?|la\s+moiti[ée]\s+d[e'](?:une?)?|medio|media(?=\s+nodo)|meio|半(?:台|个)(?=\s*\w)",
     "cards": r"kart(?:a|y|ach|cie|ami|ę|ě|ou)|kort(?:et|en)?|kartı?|grafikkarten?|karten|cartes?|tarjetas?|placas?|schede|kaarten|张卡|块卡|显卡|グラフィックカード|그래픽\s*카드|카드",
+    "must be": r"必\s*须\s*(?:是|为|等于|设为)?|必須(?:で)?|一定\s*要\s*(?:是|为)",
     "must": r"soll(?:te|ten|en)?|muss|müssen|doit|doivent|deben?|devem?|devono|moet(?:en)?|musi|powinn\w+|должн\w+|ska|skal",
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
@@ -109,7 +110,7 @@ _WORDS: dict[str, str] = {
 _GPU = r"(?:[habv]\d{2,3}|[HABV]\d{2,3}|[aA]10[gG]|[aA][456]000|[tT]4|[lL](?:4|40|20)[sS]?|[mM][iI]\d{3}[aAxX]?|[gG][bBhH]\d{3}|[rR][tT][xX][- ]?[345]0[89]0(?:[- ]?[tT]i)?)(?!\d)"
 """How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
-    r"(?:가장|제일)\s*중요\w*|최우선\w*|우선순위\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
+    r"(?:가장|제일)\s*중요\w*|최우선\w*|우선순위\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|lo\s+importante(?:\s+aqu[íi])?|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
     r"la\s+prioridad|a\s+prioridade|prioritaire|topprioriteit|de\s+prioriteit|prioriteit|priorytet\w*|öncelik\w*|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
     r"优先|为先|最重要|重視|优先级最高|優先|우선|중시"
 )
@@ -178,7 +179,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(rf"(?P<g>{_GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s*\?\s*(?:no|nope|nah|nein|non)\b[,. ]*(?:(?:the|an?|one|two|four|eight|\d{{1,2}})\s*x?\s*)?(?:(?P=g)s?[ -])?(?P<f>NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g> \g<f>"),
     (re.compile(rf"(?<![A-Za-z0-9])(?P<g>{_GPU})\s*[x×]\s*(?P<n>\d{{1,2}})\s*[x×の的]\s*(?P<h>\d{{1,3}})\s*(?:nodes|hosts|servers|machines|boxes)\b", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g>"),
     (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
-    (re.compile(r"(?<![\w.,-])(?<!rtx )(?<!rtx-)(?P<g>[345]0[89]0(?:[- ]?ti)?)(?=s\b|\s(?:gpus?|cards?)\b|\s?[x×*]\s?\d{1,2}(?!\d))|(?P<n>(?<![\w.,])\d{1,2}\s?(?:x|[张張块塊枚장])\s?|(?<![\w.,])(?:one|two|three|four|six|eight|[1-8])\s)(?P<b>[345]0[89]0(?:[- ]?ti)?)(?![\w.,]*\d|\s*(?:tok|in\b(?!\s+(?:\w+\s+){1,2}(?:nodes?|hosts?|servers?|box(?:es)?|machines?)\b)|out\b|input|output|prompt|k\b|ms\b|req|users))", re.IGNORECASE), r"\g<n>RTX \g<g>\g<b>"),
+    (re.compile(r"(?<![\w.,-])(?<!rtx )(?<!rtx-)(?P<g>[345]0[89]0(?:[- ]?ti)?)(?=s\b|\s?が\s?\d|\s(?:gpus?|cards?)\b|\s?[x×*]\s?\d{1,2}(?!\d))|(?P<n>(?<![\w.,])\d{1,2}\s?(?:x|[张張块塊枚장])\s?|(?<![\w.,])(?:one|two|three|four|six|eight|[1-8])\s)(?P<b>[345]0[89]0(?:[- ]?ti)?)(?![\w.,]*\d|\s*(?:tok|in\b(?!\s+(?:\w+\s+){1,2}(?:nodes?|hosts?|servers?|box(?:es)?|machines?)\b)|out\b|input|output|prompt|k\b|ms\b|req|users))", re.IGNORECASE), r"\g<n>RTX \g<g>\g<b>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
     (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
     (re.compile(rf"(?:{_FOREMOST})\s*(?:is|ist|est|es|è|é|:|が|は)?\s*(?:a|o|la|die|der|le|el|il|lo)?\s*(?P<what>latency|throughput)\b", re.IGNORECASE), r"\g<what> first "),

@@ -17,6 +17,15 @@ _RULES = (
         "no disaggregation",
     ),
     (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
+    (compiled(r"\((?:we|i|they)\s+(?:had\s+)?(?:looked\s+(?:at|into)|considered|tried|evaluated|discussed|thought\s+(?:about|of))\s+[^()\n]{1,80}\)"), ""),
+    (
+        compiled(r"\b(?P<name>ttft|tpot|itl)\s+(?:is\s+)?(?:currently|now|today)\s+(?:at\s+)?\d[\d.]{0,6}\s*(?P<u>ms|s)(?:\s*,)?\s+(?:and|but)\s+(?:we\s+|it\s+)?(?:need|want|must|should)\w*\s+(?:it\s+)?(?:to\s+)?(?:be\s+)?(?:at\s+|under\s+)?(?P<n>\d[\d.]{0,6})(?![\w.]|\s*m?s\b)"),
+        r"\g<name> under \g<n> \g<u>",
+    ),
+    (
+        compiled(r"\b(?P<name>ttft|tpot|itl)\s+(?:is\s+)?(?:currently|now|today)\s+(?:at\s+)?\d[\d.]{0,6}\s*(?:ms|s)(?:\s*,)?\s+(?:and|but)\s+(?:we\s+|it\s+)?(?:need|want|must|should)\w*\s+(?:it\s+)?(?:to\s+)?(?:be\s+)?(?:at\s+|under\s+)?(?P<n>\d[\d.]{0,6})\s*(?P<v>ms|s)\b"),
+        r"\g<name> under \g<n> \g<v>",
+    ),
     (compiled(r"--gpu-memory-utilization[= ]+[\d.]+|(?<!\S)-p\s+\d{2,5}:\d{2,5}(?!\S)"), ""),
     (compiled(rf"\b(?:(?:num|max|avg|mean)_)?(?:(?:requests?|reqs?|sessions?|calls?|queries)_)?in_?flight{_IS}"), "concurrency: "),
     (compiled(rf"\b(?:requests?|reqs?|calls?|queries)(?:_per_|[ ]per[ ]|\s?/\s?)s(?:ec(?:ond)?)?{_IS}"), "request rate: "),

@@ -42,6 +42,10 @@ FILES = (
     "understanding_unseen_24.yaml",
     "understanding_unseen_25.yaml",
     "understanding_unseen_26.yaml",
+    "understanding_unseen_27.yaml",
+    "understanding_unseen_28.yaml",
+    "understanding_unseen_29.yaml",
+    "understanding_unseen_30.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
@@ -58,7 +62,7 @@ def samples() -> Sequence[Sample]:
     """The texts of every file."""
     rows = [row for name in FILES for row in yaml.safe_load((DATA / name).read_text(encoding="utf-8"))]
     return [
-        Sample(f"{number:03} {row['text'][:60]!r}", row["text"], {k: v for k, v in row.items() if k != "text"})
+        Sample(f"{number:03} {row['text'][:28]!r}", row["text"], {k: v for k, v in row.items() if k != "text"})
         for number, row in enumerate(rows)
     ]
 

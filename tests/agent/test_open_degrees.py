@@ -43,6 +43,8 @@ def test_asked_about(said: str) -> None:
         ("pp=required:2", "pp_size", 2),
         ("Use TP8.", "tp_size", 8),
         ("Could you plan it with TP4 please?", "tp_size", 4),
+        ("张量并行必须是4", "tp_size", 4),
+        ("Zwei Instanzen mit TP4.", "replicas", 2),
         ("tp4, ep??", "tp_size", 4),
         ("It was TP8; now it must be TP4.", "tp_size", 4),
         ("How would you deploy that with tp=4?", "tp_size", 4),
