@@ -220,7 +220,11 @@ _TRTLLM = Capabilities(
     kv_dtypes={"bf16": "auto", "fp16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
     rules=("EN014", "EN015", "EN019", "EN020", "EN022", "RL010"),
     accelerators={"nvidia": 80},
-    weights_since={"nvidia fp8": 89, "nvidia nvfp4": 100, "nvidia mxfp4": 90},
+    weights_since={
+        "nvidia fp8": 89,
+        "nvidia nvfp4": 90,
+        "nvidia mxfp4": 90,
+    },  # public recipes serve gpt-oss on H200 in what they call nvfp4
     remote_code=("mimo",),
 )
 
