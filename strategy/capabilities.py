@@ -259,13 +259,14 @@ def takes_weights(row: Capabilities, gpu: GpuSpec, weights: Dtype) -> bool:
     return gpu.generation >= row.weights_since.get(f"{gpu.vendor} {weights}", 0)
 
 
+def serves(row: Capabilities, gpu: GpuSpec, weights: Dtype | None) -> bool:
+    """The engine runs on the accelerator, with such weights where they are given."""
+    return runs_on(row, gpu) and (weights is None or takes_weights(row, gpu, weights))
+
+
 def able_on(gpu: GpuSpec, weights: Dtype | None = None) -> tuple[Engine, ...]:
     """Engines that run on an accelerator, with such weights where they are given, in the order of the table."""
-    return tuple(
-        row.inside
-        for row in TABLE.values()
-        if row.engine == row.inside and runs_on(row, gpu) and (weights is None or takes_weights(row, gpu, weights))
-    )
+    return tuple(row.inside for row in TABLE.values() if row.engine == row.inside and serves(row, gpu, weights))
 
 
 def capabilities(engine: Target, version: str | None = None) -> Capabilities:

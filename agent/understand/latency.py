@@ -64,8 +64,8 @@ _PERCENTILE = compiled(r"\b(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile)\b")
 
 _LIMITS = r"(?:latenc(?:y|ies)|slos?|slas?|ttft|tpot|itl|(?:latency\s+)?(?:limits?|targets?|goals?))"
 _HEADROOM = compiled(
-    rf"(?P<n>\d{{1,2}})\s?(?:%|percent|per\s+cent)\s+(?:of\s+)?(?:safety\s+)?(?:headroom|margin|slack|buffer|reserve)\s+(?:(?:left|free|kept)\s+)?(?:on|in|for|to|below|under|against)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
-    rf"|\b(?:stay|keep|plan|remain|be)\s+(?:at\s+least\s+)?(?P<m>\d{{1,2}})\s?(?:%|percent)\s+(?:below|under)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
+    rf"(?<![\d.,])(?P<n>\d{{1,3}})\s?(?:%|percent|per\s+cent)\s+(?:of\s+)?(?:safety\s+)?(?:headroom|margin|slack|buffer|reserve)\s+(?:(?:left|free|kept)\s+)?(?:on|in|for|to|below|under|against)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
+    rf"|\b(?:stay|keep|plan|remain|be)\s+(?:at\s+least\s+)?(?P<m>\d{{1,3}})\s?(?:%|percent)\s+(?:below|under)\s+(?:(?:the|our|both|all|these|those)\s+){{0,2}}{_LIMITS}\b"
 )
 
 

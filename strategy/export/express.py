@@ -7,13 +7,13 @@ An obstacle is a field of a pool, the reason, and the change of the pool that re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from strategy.capabilities import TABLE, Capabilities, begins, runs_on, takes_weights
+from strategy.capabilities import TABLE, Capabilities, begins, runs_on, serves
 from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_takes, context_gap
 from strategy.errors import InputError
 from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
-from strategy.hardware import Fabric, GpuSpec
+from strategy.hardware import Fabric
 from strategy.legality import ep_divides, has_dense_ffn
-from strategy.model import Dtype, ModelSpec
+from strategy.model import ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy, describe
 
 MAX_CHANGES = 24
@@ -336,19 +336,15 @@ def _require_handoff(engine: Capabilities, plan: Plan) -> None:
 def _require_accelerator(engine: Capabilities, plan: Plan) -> None:
     """An accelerator that the engine runs on, with the weights of the plan."""
     gpu, weights = plan.gpu, None if plan.precision is None else plan.precision.weights
-    if gpu is None or _serves(engine, gpu, weights):
+    if gpu is None or serves(engine, gpu, weights):
         return
-    able = [row.title for row in TABLE.values() if _serves(row, gpu, weights)]
+    able = [row.title for row in TABLE.values() if serves(row, gpu, weights)]
     lacking = f"it has no kernels for {weights} weights on" if runs_on(engine, gpu) else "it does not run on"
     raise InputError(
         _refused(engine, [f"{lacking} {gpu.name} ({gpu.arch})"]),
         pointer="/request/cluster/gpu",
         hint=f"these do: {', '.join(able)}" if able else "no engine that plans can be exported to does",
     )
-
-
-def _serves(engine: Capabilities, gpu: GpuSpec, weights: Dtype | None) -> bool:
-    return runs_on(engine, gpu) and (weights is None or takes_weights(engine, gpu, weights))
 
 
 def _require_positions(engine: Capabilities, plan: Plan) -> None:

@@ -59,6 +59,15 @@ def test_headroom_is_a_share_of_the_limits_only(words: str, headroom: float | No
     assert (found.request.slo.ttft_ms, found.request.slo.tpot_ms) == (1000, 40)
 
 
+def test_more_headroom_than_there_can_be_is_asked_about() -> None:
+    found = understand("Llama 3.1 70B on 2x8 H100, 4k in, 500 out, TTFT under 1 s, with 120% headroom on the SLO")
+
+    assert found.request is None
+    assert found.question is not None
+    assert "slo.headroom" in found.question
+    assert "1.2" in found.question
+
+
 def test_every_default_is_a_listed_assumption() -> None:
     assumptions = " | ".join(understand("llama-3.1-70b on 8 h100-sxm").assumptions)
 
