@@ -16,7 +16,7 @@ from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
 from strategy.model import ModelSpec, WeightClass
-from strategy.ops import DENSE_FFN_FIRST, attention_weights, dense_ffn_matrices, linear_weights, recurrence_parameters
+from strategy.ops import DENSE_FFN_FIRST, attention_weights, dense_ffn_matrices, linear_weights
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Engine, Precision, Problem
@@ -118,12 +118,12 @@ def _attention_weight_bytes(model: ModelSpec, precision: Precision, tp: int) -> 
 
 
 def linear_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
-    """Bytes of one layer's linear-attention weights: all of them split over tp by heads but the norm of the output."""
+    """Bytes of one layer's linear-attention weights: all of them split over tp by heads but a norm that heads share."""
     net = model.linear
     assert net is not None  # a layer has a recurrence
     tp, small = pool.attention.tp_size, weight_bytes_per_element(model, precision, "norm")
     split = sum(w.parameters for w in linear_weights(model).values() if w.weight_class == "attention")
-    inside = (recurrence_parameters(net) - net.value_head_dim) / tp + net.value_head_dim
+    inside = (net.inside_parameters - net.whole_parameters) / tp + net.whole_parameters
     return split / tp * weight_bytes_per_element(model, precision, "attention") + inside * small
 
 

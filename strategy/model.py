@@ -1,13 +1,14 @@
 """What a decoder-only transformer is made of, as far as splitting it over GPUs is concerned."""
 
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from strategy.values import Count, Frozen, Size
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "mxfp4", "nvfp4", "int4"]
+StateDtype = Literal["fp32", "bf16", "fp16"]
 Status = Literal["verified", "third_party", "derived", "unverified"]
 WeightClass = Literal["embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert"]
 FfnKind = Literal["dense", "moe"]
@@ -64,19 +65,129 @@ class GatedDeltaNet(Frozen):
     conv_kernel: Size = 4
 
     @property
+    def words(self) -> str:
+        """What its layers are called."""
+        return "linear-attention"
+
+    @property
     def conv_channels(self) -> int:
         """Q, K and V of all heads, side by side."""
         return 2 * self.num_key_heads * self.key_head_dim + self.num_value_heads * self.value_head_dim
 
     @property
+    def numbers_per_head(self) -> int:
+        """What a token says to a value head beside vectors: beta and decay."""
+        return 2
+
+    @property
     def projected(self) -> int:
         """Features of its input projection: Q, K, V, the output gate, and two numbers for each value head (beta and decay)."""
-        return self.conv_channels + self.num_value_heads * (self.value_head_dim + 2)
+        return self.conv_channels + self.num_value_heads * (self.value_head_dim + self.numbers_per_head)
+
+    @property
+    def inside_parameters(self) -> int:
+        """Parameters of the convolution, the decays and the norm of the output, none of which is quantised."""
+        return self.conv_channels * self.conv_kernel + 2 * self.num_value_heads + self.whole_parameters
+
+    @property
+    def whole_parameters(self) -> int:
+        """Those of them that every rank holds whole: the norm, which heads share."""
+        return self.value_head_dim
 
     @property
     def state_elements(self) -> int:
         """Elements of the matrices of all value heads."""
         return self.num_value_heads * self.key_head_dim * self.value_head_dim
+
+    @property
+    def state_dtype(self) -> StateDtype:
+        """What the engines' kernels keep a state in."""
+        return "fp32"
+
+
+class Mamba2(Frozen):
+    """A state space with one decay for each head (Mamba-2), which is linear attention by another name: C, B and x are Q, K and V.
+
+    Each head keeps a matrix of `state_size` x `head_dim`; the heads of one of `num_groups` share B and C, and the norm of the gated
+    output goes over each group. Beside it stand the last `conv_kernel - 1` rows of C, B and x before the convolution, which has a bias.
+    """
+
+    num_heads: Size
+    head_dim: Size
+    num_groups: Size
+    state_size: Size
+    conv_kernel: Size = 4
+    chunk_tokens: Size = 256
+    """Tokens of a prompt that are multiplied as matrices before the state is passed on."""
+    state_dtype: StateDtype = "fp32"
+
+    @property
+    def words(self) -> str:
+        """What its layers are called."""
+        return "state-space"
+
+    @property
+    def num_key_heads(self) -> int:
+        """Of how many heads there are B and C: one for each group."""
+        return self.num_groups
+
+    @property
+    def num_value_heads(self) -> int:
+        """Heads, each with a state."""
+        return self.num_heads
+
+    @property
+    def key_head_dim(self) -> int:
+        """Width of B and of C."""
+        return self.state_size
+
+    @property
+    def value_head_dim(self) -> int:
+        """Width of x and of the output."""
+        return self.head_dim
+
+    @property
+    def conv_channels(self) -> int:
+        """C and B of all groups and x of all heads, side by side."""
+        return 2 * self.num_groups * self.state_size + self.num_heads * self.head_dim
+
+    @property
+    def numbers_per_head(self) -> int:
+        """What a token says to a head beside vectors: its time step."""
+        return 1
+
+    @property
+    def projected(self) -> int:
+        """Features of its input projection: C, B, x, the gate z, and the time step of each head."""
+        return self.conv_channels + self.num_heads * (self.head_dim + self.numbers_per_head)
+
+    @property
+    def inside_parameters(self) -> int:
+        """Parameters of the convolution, the decay, bias and skip of each head, and the norm of the output; none of them is quantised."""
+        return self.conv_channels * (self.conv_kernel + 1) + self.num_heads * (3 + self.head_dim)
+
+    @property
+    def whole_parameters(self) -> int:
+        """Those of them that every rank holds whole: none, since a group's norm is split with its heads."""
+        return 0
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of the matrices of all heads."""
+        return self.num_heads * self.state_size * self.head_dim
+
+
+def _recurrence_kind(value: Any) -> str:
+    names = value if isinstance(value, dict) else dir(value)
+    return "mamba2" if "state_size" in names else "delta_net"
+
+
+RecurrentMixer = GatedDeltaNet | Mamba2
+"""What a layer has that keeps a state of constant size."""
+StatedMixer = Annotated[
+    Annotated[GatedDeltaNet, Tag("delta_net")] | Annotated[Mamba2, Tag("mamba2")], Discriminator(_recurrence_kind)
+]
+"""The same as a request states it: told apart by `state_size`."""
 
 
 class Moe(Frozen):
@@ -162,7 +273,7 @@ class ModelSpec(Frozen):
     dense_layers: tuple[Count, ...] = ()
     """Layers of an MoE model that have a dense FFN."""
     window: Window | None = None
-    linear: GatedDeltaNet | None = None
+    linear: StatedMixer | None = None
     """What the `linear_layers` have in place of attention."""
     linear_layers: tuple[Count, ...] = ()
     tie_word_embeddings: bool = False

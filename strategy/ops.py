@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-from strategy.model import Attention, GatedDeltaNet, ModelSpec, WeightClass
+from strategy.model import Attention, ModelSpec, WeightClass
 
 ComputeOp = Literal[
     "embedding",
@@ -104,7 +104,7 @@ def _attention_weights(h: int, attention: Attention) -> dict[str, WeightSpec]:
 
 
 def linear_weights(model: ModelSpec) -> dict[str, WeightSpec]:
-    """Weights that nodes of a linear-attention block name; the small ones inside its recurrence are `recurrence_parameters`."""
+    """Weights that nodes of a linear-attention block name; the small ones inside its recurrence are its `inside_parameters`."""
     if model.linear is None:
         return {}
     h, net = model.hidden_size, model.linear
@@ -114,11 +114,6 @@ def linear_weights(model: ModelSpec) -> dict[str, WeightSpec]:
         WeightSpec("linear_out", "attention", net.num_value_heads * net.value_head_dim, h, ("row",)),
     ]
     return {w.name: w for w in found}
-
-
-def recurrence_parameters(net: GatedDeltaNet) -> int:
-    """Parameters of the convolution, the decays and the norm of the output, none of which is quantised."""
-    return net.conv_channels * net.conv_kernel + 2 * net.num_value_heads + net.value_head_dim
 
 
 def dense_ffn_first(model: ModelSpec) -> str:

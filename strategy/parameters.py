@@ -6,9 +6,9 @@ Norms and the router are counted; biases, multi-token-prediction layers and spar
 from collections import Counter
 from collections.abc import Iterable
 
-from strategy.model import GatedDeltaNet, MixerKind, ModelSpec, WeightClass
-from strategy.ops import WeightSpec, attention_weights, ffn_weights, linear_weights, recurrence_parameters
-from strategy.quantisation import weight_bytes_per_element
+from strategy.model import MixerKind, ModelSpec, RecurrentMixer, WeightClass
+from strategy.ops import WeightSpec, attention_weights, ffn_weights, linear_weights
+from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision
 
 _ABSORBED: frozenset[str] = frozenset({"w_uk", "w_uv"})
@@ -39,7 +39,7 @@ def linear_parameters(model: ModelSpec) -> dict[WeightClass, int]:
     """Parameters of one layer's linear-attention block by weight class; what its recurrence keeps is as small as norms and like them unquantised."""
     counts = _by_class(linear_weights(model).values())
     if model.linear is not None:
-        counts["norm"] += recurrence_parameters(model.linear)
+        counts["norm"] += model.linear.inside_parameters
     return dict(counts)
 
 
@@ -110,9 +110,9 @@ def state_bytes_per_sequence(model: ModelSpec) -> float:
     return 0.0 if model.linear is None else len(model.linear_layers) * state_bytes(model.linear)
 
 
-def state_bytes(net: GatedDeltaNet) -> float:
-    """State of one sequence in one layer: its matrices in fp32, and the rows that the convolution reaches back to in 16 bits."""
-    return 4.0 * net.state_elements + 2.0 * (net.conv_kernel - 1) * net.conv_channels
+def state_bytes(net: RecurrentMixer) -> float:
+    """State of one sequence in one layer: its matrices, and the rows that the convolution reaches back to in 16 bits."""
+    return element_bytes(net.state_dtype) * net.state_elements + 2.0 * (net.conv_kernel - 1) * net.conv_channels
 
 
 def weight_bytes(model: ModelSpec, precision: Precision) -> float:

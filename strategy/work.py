@@ -36,9 +36,10 @@ from strategy.dag import (
     data_sources,
 )
 from strategy.mesh import AXES, Axis, axis_size
-from strategy.model import GatedDeltaNet, ModelSpec, Moe, WeightClass
+from strategy.model import ModelSpec, Moe, RecurrentMixer, WeightClass
 from strategy.ops import DENSE_FFN, WeightSpec, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
+from strategy.recurrence import scan_flops, scanned_elements, step_flops
 from strategy.request import Precision
 from strategy.strategy import DispatchMode, Phase, Pool
 
@@ -52,10 +53,6 @@ LOW_LATENCY_HEADER_BYTES = 16
 FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
 """One fp32 scale per 128 elements of an fp8 payload."""
 STEP_SYNC_BYTES = 4
-STATE_BYTES = 4
-"""Of an element of the matrices that a recurrence keeps (fp32, as the engines' kernels do)."""
-SCAN_CHUNK_TOKENS = 64
-"""Tokens that the prefill kernels of a recurrence multiply as matrices before they pass the state on (flash-linear-attention)."""
 LSE_BYTES = 4
 """Log-sum-exp of one head of one token (fp32)."""
 
@@ -398,41 +395,27 @@ def _kv_cache_update(at: Visit) -> Work:
     return Work(main, io_bytes=rows * (ctx.cache_elements * (ctx.activation_bytes + ctx.kv_bytes)))
 
 
-def _state_update(ctx: WorkContext, main: Flow, net: GatedDeltaNet) -> Work:
+def _state_update(ctx: WorkContext, main: Flow, net: RecurrentMixer) -> Work:
     """The state itself; it is read and written by the kernels of the recurrence, and counted there."""
-    return Work(Flow(main.share, "sequence", net.state_elements / ctx.tp_size, STATE_BYTES, main.share))
+    kept = element_bytes(net.state_dtype)
+    return Work(Flow(main.share, "sequence", net.state_elements / ctx.tp_size, kept, main.share))
 
 
-def _recurrence(ctx: WorkContext, main: Flow, net: GatedDeltaNet) -> Work:
-    """The gated delta rule behind its convolution: one step of each state in decode, chunks of a prompt as matrix products in prefill.
-
-    A step decays a matrix, reads it twice and adds an outer product: 7 operations an element, which is read and written. A chunk of C
-    tokens multiplies K with K, Q with K, both with the state, and the results with V.
-    """
-    heads, d, v = net.num_value_heads / ctx.tp_size, net.key_head_dim, net.value_head_dim
-    rows, state, channels = ctx.rows(main), heads * d * v, net.conv_channels / ctx.tp_size
+def _recurrence(ctx: WorkContext, main: Flow, net: RecurrentMixer) -> Work:
+    """A recurrence behind its convolution: one step of each state in decode, chunks of a prompt as matrix products in prefill."""
+    heads, v = net.num_value_heads / ctx.tp_size, net.value_head_dim
+    rows, state, channels = ctx.rows(main), heads * net.key_head_dim * v, net.conv_channels / ctx.tp_size
     sequences = ctx.load.batch * _decode_share(ctx, main)
-    kept = 2 * sequences * (STATE_BYTES * state + (net.conv_kernel - 1) * channels * ctx.activation_bytes)
+    state_bytes = element_bytes(net.state_dtype) * state
+    kept = 2 * sequences * (state_bytes + (net.conv_kernel - 1) * channels * ctx.activation_bytes)
     convolution = rows * (2 * net.conv_kernel * channels)
     out = ctx.flow(heads * v, main)
     if ctx.phase == "decode":
         io = rows * ((net.projected / ctx.tp_size + heads * v) * ctx.activation_bytes)
-        return Work(out, convolution + 7 * rows * state, 0.0, io + kept, rows=ctx.load.new_tokens)
-    inside = 2 * SCAN_CHUNK_TOKENS * heads * (3 * d + 2 * v)
-    moved = rows * (_scanned_elements(ctx, net) * ctx.activation_bytes)
-    return Work(out, convolution + rows * (inside + 6 * state), 0.0, moved + kept, rows=ctx.load.new_tokens)
-
-
-def _scanned_elements(ctx: WorkContext, net: GatedDeltaNet) -> Quantity:
-    """Elements that the prefill kernels move for one token on one rank: convolution, norms of Q and K, and the passes over each head.
-
-    The passes (K K^T, its triangular inverse, the W and U of the chunk, the states, the output, the gated norm) read K four times, Q
-    once, and write and read W, U, the new values and the output; triangles are fp32 once and 16 bits once, states stand between chunks.
-    """
-    d, v, chunk = net.key_head_dim, net.value_head_dim, SCAN_CHUNK_TOKENS
-    of_head = 7 * d + 9 * v + 6 * chunk + 2 * d * v / chunk
-    shared = 2 * net.conv_channels + 4 * net.num_key_heads * d
-    return (net.num_value_heads * of_head + shared) / ctx.tp_size
+        return Work(out, convolution + step_flops(net) * rows * state, 0.0, io + kept, rows=ctx.load.new_tokens)
+    inside = scan_flops(net) / ctx.tp_size
+    moved = rows * (scanned_elements(net) / ctx.tp_size * ctx.activation_bytes)
+    return Work(out, convolution + rows * inside, 0.0, moved + kept, rows=ctx.load.new_tokens)
 
 
 def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:

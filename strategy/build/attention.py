@@ -19,16 +19,18 @@ def linear_block(site: Site) -> Block:
 
     Raises `InputError` under context parallelism: a state passes from token to token, so a shard of tokens has none to start from.
     """
+    net = site.model.linear
+    assert net is not None  # a layer has a recurrence
     if site.context or site.size("dcp") > 1:
         raise InputError(
-            "linear-attention layers pass a state from token to token: their tokens cannot be split over cp or dcp ranks"
+            f"{net.words} layers pass a state from token to token: their tokens cannot be split over cp or dcp ranks"
         )
     w = Writer()
     projected = w.linear("project", normed(w, site, "attention_norm"), "linear_in", "column")
     state = w.add("state", "kv_cache_update", [projected])
     attend = w.add("attend", "attention", [projected, f"sync:{state}"], form="recurrent")
     out = complete(w, site, w.linear("o", attend, "linear_out", "row"))
-    return w.block("linear_attention", w.add("add", "add", ["in", out]))
+    return w.block(net.words.replace("-", "_"), w.add("add", "add", ["in", out]))
 
 
 def _gqa(site: Site) -> Block:

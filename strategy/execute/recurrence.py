@@ -1,4 +1,4 @@
-"""The gated delta rule on all virtual ranks of a stage at once, token after token, from the rows that reached its state.
+"""The recurrences on all virtual ranks of a stage at once, token after token, from the rows that reached its state.
 
 A state is not carried as a matrix: like a KV cache it is what was written, in the order of positions, and the recurrence runs over all of
 it. So a hand-over that is lost, heads that another rank holds, or a token that comes twice leave another state than one device has.
@@ -14,34 +14,35 @@ from strategy.execute.rows import blank_padding
 from strategy.execute.site import Site, as_tensor, needs_width
 from strategy.execute.values import SPAN, Arrived, Floats, Heads, Ints, RunError, Tensor, Written
 from strategy.execute.weights import EPSILON, Recurrence
-from strategy.model import GatedDeltaNet
+from strategy.model import GatedDeltaNet, Mamba2, RecurrentMixer
 
 
 @dataclass(frozen=True)
 class Projected:
     """A result of `linear_in` by the value heads of its rank: each with the Q and K of its group."""
 
-    net: GatedDeltaNet
+    net: RecurrentMixer
     x: Tensor
     heads: Ints
     """[ranks, heads]: value heads."""
 
     @cached_property
     def _parts(self) -> list[Floats]:
-        """Q, K, V, gate, beta, decay: [ranks, rows, heads, features]; Q and K repeated for the value heads that share them."""
+        """Q, K, V, gate, numbers: [ranks, rows, heads, features]; Q and K repeated for the value heads that share them."""
         net, count = self.net, self.heads.shape[1]
         group = net.num_value_heads // net.num_key_heads
-        widths = (net.key_head_dim, net.key_head_dim, net.value_head_dim, net.value_head_dim, 1, 1)
-        counts = (count // group, count // group, count, count, count, count)
+        numbers = (1,) * net.numbers_per_head
+        widths = (net.key_head_dim, net.key_head_dim, net.value_head_dim, net.value_head_dim, *numbers)
+        counts = (count // group, count // group, count, count, *(count * n for n in numbers))
         ends = np.cumsum([w * c for w, c in zip(widths, counts, strict=True)])
         split = np.split(self.x.data, ends[:-1], axis=-1)
         parts = [p.reshape(*p.shape[:2], c, w) for p, c, w in zip(split, counts, widths, strict=True)]
         return [*(np.repeat(part, group, axis=2) for part in parts[:2]), *parts[2:]]
 
     def written(self) -> Written:
-        """What enters the state: Q and K as keys, V with beta and decay as values."""
-        q, k, v, _, beta, decay = self._parts
-        keys, values = np.concatenate([q, k], axis=-1), np.concatenate([v, beta, decay], axis=-1)
+        """What enters the state: Q and K as keys, V with its numbers as values."""
+        q, k, v, _, *numbers = self._parts
+        keys, values = np.concatenate([q, k], axis=-1), np.concatenate([v, *numbers], axis=-1)
         return Written(keys, values, self.x.rows, self.heads, recurrent=True)
 
     @property
@@ -65,7 +66,7 @@ def projected(site: Site, x: Tensor) -> Projected:
         )
     heads = x.heads.query
     group = net.num_value_heads // net.num_key_heads
-    width = heads.shape[1] * (2 * net.key_head_dim // group + 2 * net.value_head_dim + 2)
+    width = heads.shape[1] * (2 * net.key_head_dim // group + 2 * net.value_head_dim + net.numbers_per_head)
     needs_width(x, width, f"the recurrence ({heads.shape[1]} value heads on a rank)")
     return Projected(net, x, heads)
 
@@ -83,9 +84,13 @@ def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
         if not written.recurrent or written.heads.shape != asked.heads.shape or (written.heads != asked.heads).any():
             raise RunError("the state is of other heads than the projection")
     grid = _Grid.of(arrived.caches)
-    out = _outputs(site.shards.weights.recurrence(site.layer), asked.net, asked.heads, grid)
-    found = grid.at(out, asked.x.rows)
-    shown = _normed(found) * site.shards.weights.recurrence(site.layer).norm * _silu(asked.gate)
+    weights = site.shards.weights.recurrence(site.layer)
+    if isinstance(asked.net, Mamba2):
+        found = grid.at(_scanned(weights, asked.net, asked.heads, grid), asked.x.rows)
+        shown = _normed_by_groups(asked.net, found * _silu(asked.gate)) * weights.norm[asked.heads][:, None]
+    else:
+        found = grid.at(_outputs(weights, asked.net, asked.heads, grid), asked.x.rows)
+        shown = _normed(found) * weights.norm * _silu(asked.gate)
     shown = blank_padding(shown, asked.x.rows)
     return Tensor(shown.reshape(*shown.shape[:2], -1), asked.x.rows, "attention", Heads(asked.heads))
 
@@ -163,6 +168,33 @@ def _outputs(weights: Recurrence, net: GatedDeltaNet, heads: Ints, grid: _Grid) 
         state = np.where(there, kept + k[..., None] * change[..., None, :], state)
         out[:, :, p] = (state * q[..., None]).sum(axis=-2)
     return out
+
+
+def _scanned(weights: Recurrence, net: Mamba2, heads: Ints, grid: _Grid) -> Floats:
+    """[ranks, sequences, positions, heads, head_dim]: a step of each state, one position after the other."""
+    n = net.state_size
+    kernel, shift = (found(net)[heads][:, None] for found in (weights.kernel_of_heads, weights.shift_of_heads))
+    raw = np.concatenate([grid.keys, grid.values[..., :-1]], axis=-1)
+    step = np.logaddexp(0, grid.values[..., -1] + weights.bias[heads][:, None, None])
+    decay = np.exp(-weights.rate[heads][:, None, None] * step)
+    state = np.zeros((*raw.shape[:2], raw.shape[3], n, net.head_dim))
+    window = np.zeros((net.conv_kernel, *raw[:, :, 0].shape))
+    out = np.zeros((*raw.shape[:4], net.head_dim))
+    for p in range(raw.shape[2]):
+        window = np.concatenate([window[1:], raw[None, :, :, p]])
+        mixed = _silu(sum(window[tap] * kernel[..., tap] for tap in range(net.conv_kernel)) + shift)
+        c, b, x = mixed[..., :n], mixed[..., n : 2 * n], mixed[..., 2 * n :]
+        added = (b * step[:, :, p, :, None])[..., None] * x[..., None, :]
+        there = grid.present[:, :, p, None, None, None] > 0
+        state = np.where(there, state * decay[:, :, p, :, None, None] + added, state)
+        out[:, :, p] = (state * c[..., None]).sum(axis=-2) + weights.skip[heads][:, None, :, None] * x
+    return out
+
+
+def _normed_by_groups(net: Mamba2, x: Floats) -> Floats:
+    """[ranks, rows, heads, head_dim] with each group of heads normed together, of which a rank has whole ones."""
+    grouped = x.reshape(*x.shape[:2], -1, net.num_heads // net.num_groups * net.head_dim)
+    return _normed(grouped).reshape(x.shape)
 
 
 def _unit(x: Floats) -> Floats:

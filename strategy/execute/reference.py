@@ -11,7 +11,7 @@ import numpy as np
 from strategy.execute.recall import recalled
 from strategy.execute.values import SPAN, Floats, Ints
 from strategy.execute.weights import Weights
-from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GatedDeltaNet, GqaAttention, Mamba2, MlaAttention, ModelSpec, Moe, RecurrentMixer
 
 ROPE_BASE = 100.0
 
@@ -101,9 +101,30 @@ class _Transformer:
         return self.keep(name, layer, _rms(x) * self.weights.full(name, layer))
 
     def linear(self, layer: int, x: Floats) -> Floats:
-        """The gated delta rule over a whole sequence at once: a triangular system gives what every position adds to the state."""
+        """What a layer with a recurrence adds to the stream."""
         net = self.model.linear
         assert net is not None
+        shown = self.scan(net, layer, x) if isinstance(net, Mamba2) else self.delta(net, layer, x)
+        return self.times("linear_out", layer, self.keep("attention", layer, shown))
+
+    def scan(self, net: Mamba2, layer: int, x: Floats) -> Floats:
+        """A state space over a whole sequence at once: attention without a softmax, under a mask that fades with distance."""
+        inner = self.weights.recurrence(layer)
+        whole = self.times("linear_in", layer, x)
+        c, b, v = self.convolved(net, layer, whole)
+        gate, step = np.split(whole[..., net.conv_channels :], [net.num_heads * net.head_dim], axis=-1)
+        step = np.logaddexp(0.0, step + inner.bias).transpose(0, 2, 1)
+        past = np.cumsum(step * inner.rate[:, None], axis=-1)
+        faded = np.tril(np.exp(np.minimum(past[..., None, :] - past[..., :, None], 0.0)))
+        group = net.num_heads // net.num_groups
+        c, b, v = (np.moveaxis(h, 2, 1) for h in (np.repeat(c, group, axis=2), np.repeat(b, group, axis=2), v))
+        out = (c @ np.swapaxes(b, 2, 3) * faded * step[..., None, :]) @ v + inner.skip[:, None, None] * v
+        gated = np.moveaxis(out, 1, 2).reshape(gate.shape) * gate / (1.0 + np.exp(-gate))
+        by_group = gated.reshape(*x.shape[:2], net.num_groups, -1)
+        return np.asarray(_rms(by_group).reshape(gated.shape) * inner.norm.ravel())
+
+    def delta(self, net: GatedDeltaNet, layer: int, x: Floats) -> Floats:
+        """The gated delta rule over a whole sequence at once: a triangular system gives what every position adds to the state."""
         inner = self.weights.recurrence(layer)
         q, k, v, gate, beta, decay = self.projections(net, layer, x)
         log_decay = np.cumsum(-inner.rate * np.logaddexp(0.0, decay + inner.bias), axis=1).transpose(0, 2, 1)
@@ -113,19 +134,24 @@ class _Transformer:
         added = np.linalg.solve(system, v * (1.0 / (1.0 + np.exp(-beta))).transpose(0, 2, 1)[..., None])
         out = np.moveaxis((q @ np.swapaxes(k, 2, 3) * faded) @ added, 1, 2)
         shown = _rms(out) * inner.norm * gate / (1.0 + np.exp(-gate))
-        return self.times("linear_out", layer, self.keep("attention", layer, shown.reshape(*x.shape[:2], -1)))
+        return np.asarray(shown.reshape(*x.shape[:2], -1))
+
+    def convolved(self, net: RecurrentMixer, layer: int, whole: Floats) -> list[Floats]:
+        """Q, K and V [sequences, positions, heads, d] behind the convolution and its SiLU."""
+        inner, channels = self.weights.recurrence(layer), net.conv_channels
+        padded = np.pad(whole[..., :channels], ((0, 0), (net.conv_kernel - 1, 0), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, net.conv_kernel, axis=1)
+        mixed = np.einsum("spct,ct->spc", windows, inner.kernel) + inner.shift
+        mixed = mixed / (1.0 + np.exp(-mixed))
+        keys = net.num_key_heads * net.key_head_dim
+        parts = np.split(mixed, [keys, 2 * keys], axis=-1)
+        sizes = (net.key_head_dim, net.key_head_dim, net.value_head_dim)
+        return [part.reshape(*whole.shape[:2], -1, size) for part, size in zip(parts, sizes, strict=True)]
 
     def projections(self, net: GatedDeltaNet, layer: int, x: Floats) -> list[Floats]:
         """Q, K and V [sequences, heads, positions, d] behind the convolution, then gate, beta and decay by position."""
         whole, channels = self.times("linear_in", layer, x), net.conv_channels
-        padded = np.pad(whole[..., :channels], ((0, 0), (net.conv_kernel - 1, 0), (0, 0)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, net.conv_kernel, axis=1)
-        mixed = np.einsum("spct,ct->spc", windows, self.weights.recurrence(layer).kernel)
-        mixed = mixed / (1.0 + np.exp(-mixed))
-        keys, values = net.num_key_heads * net.key_head_dim, net.num_value_heads * net.value_head_dim
-        heads = [part.reshape(*x.shape[:2], -1, size) for part, size in (
-            (mixed[..., :keys], net.key_head_dim), (mixed[..., keys : 2 * keys], net.key_head_dim), (mixed[..., 2 * keys :], net.value_head_dim),
-        )]  # fmt: skip
+        heads, values = self.convolved(net, layer, whole), net.num_value_heads * net.value_head_dim
         group = net.num_value_heads // net.num_key_heads
         q, k = (np.repeat(h / np.sqrt(np.sum(h * h, axis=-1, keepdims=True) + 1e-6), group, axis=2) for h in heads[:2])
         gate, beta, decay = np.split(whole[..., channels:], [values, values + net.num_value_heads], axis=-1)

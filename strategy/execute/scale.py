@@ -13,7 +13,7 @@ from itertools import count, product
 import numpy as np
 
 from strategy.execute.values import Ints, RunError
-from strategy.model import GatedDeltaNet, GqaAttention, MlaAttention, ModelSpec, Moe
+from strategy.model import GatedDeltaNet, GqaAttention, Mamba2, MlaAttention, ModelSpec, Moe, RecurrentMixer
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
 KEPT_WIDTH = 32
@@ -176,14 +176,14 @@ def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec
     return model.model_copy(update=update)
 
 
-def _scaled_net(net: GatedDeltaNet, tp_size: int) -> GatedDeltaNet:
+def _scaled_net(net: RecurrentMixer, tp_size: int) -> RecurrentMixer:
     """Few small heads, in groups where there were groups; a convolution that reaches back over the border of the phases."""
     keys = _at_least(min(2, net.num_key_heads), tp_size)
-    grouped = net.num_value_heads > net.num_key_heads
-    return GatedDeltaNet(
-        num_key_heads=keys, num_value_heads=2 * keys if grouped else keys, key_head_dim=4, value_head_dim=5,
-        conv_kernel=min(3, net.conv_kernel),
-    )  # fmt: skip
+    heads = 2 * keys if net.num_value_heads > net.num_key_heads else keys
+    taps = min(3, net.conv_kernel)
+    if isinstance(net, Mamba2):
+        return Mamba2(num_heads=heads, head_dim=5, num_groups=keys, state_size=4, conv_kernel=taps)
+    return GatedDeltaNet(num_key_heads=keys, num_value_heads=heads, key_head_dim=4, value_head_dim=5, conv_kernel=taps)
 
 
 def _with_window(scaled: Scaled) -> ModelSpec:

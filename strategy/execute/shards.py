@@ -8,7 +8,7 @@ from strategy.execute.ranks import Ranks, blocks_of, whole
 from strategy.execute.values import Floats, Heads, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
-from strategy.model import GatedDeltaNet, GqaAttention, ModelSpec
+from strategy.model import GqaAttention, ModelSpec, RecurrentMixer
 from strategy.ops import DENSE_FFN
 from strategy.strategy import Phase
 
@@ -187,11 +187,12 @@ def _qkv_columns(attention: GqaAttention, parts: int) -> Ints:
     return (heads[:, :, None] * d + np.arange(d)).reshape(parts, -1)
 
 
-def _linear_columns(net: GatedDeltaNet, parts: int) -> Ints:
-    """Q and K of a block of key heads; V, gate, beta and decay of the value heads that share them."""
+def _linear_columns(net: RecurrentMixer, parts: int) -> Ints:
+    """Q and K of a block of key heads; V, gate and numbers of the value heads that share them."""
     k, v = net.num_key_heads, net.num_value_heads
     columns, start = [], 0
-    for heads, width in ((k, net.key_head_dim),) * 2 + ((v, net.value_head_dim),) * 2 + ((v, 1),) * 2:
+    numbers = ((v, 1),) * net.numbers_per_head
+    for heads, width in ((k, net.key_head_dim),) * 2 + ((v, net.value_head_dim),) * 2 + numbers:
         held = blocks_of(heads, parts)
         columns.append(start + (held[:, :, None] * width + np.arange(width)).reshape(parts, -1))
         start += heads * width

@@ -130,7 +130,7 @@ class Written:
     heads: Ints
     """[ranks, kv heads]"""
     recurrent: bool = False
-    """What enters the state of a recurrence, by value heads: keys are Q and K, values are V with beta and decay, all before the convolution."""
+    """What enters the state of a recurrence, by value heads: keys are Q and K, values are V with its numbers (beta and decay, or the time step), all before the convolution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from strategy.execute.values import Floats, RunError
-from strategy.model import GatedDeltaNet, ModelSpec
+from strategy.model import Mamba2, ModelSpec, RecurrentMixer
 
 EPSILON = 1e-6
 """Below the square root of every norm."""
@@ -23,15 +23,28 @@ class Recurrence:
     """[value heads]"""
     bias: Floats
     norm: Floats
-    """[value_head_dim]"""
+    """[value_head_dim], or of a state space [heads, head_dim]"""
+    shift: Floats
+    """[channels]: the bias of the convolution; zero where it has none."""
+    skip: Floats
+    """[value heads]: how much of its input a head of a state space passes by its state; zero elsewhere."""
 
-    def kernel_of_heads(self, net: GatedDeltaNet) -> Floats:
+    def kernel_of_heads(self, net: RecurrentMixer) -> Floats:
         """[value heads, 2 * key_head_dim + value_head_dim, taps]: Q and K channels are those of the head's group."""
-        keys, taps = net.num_key_heads, self.kernel.shape[1]
-        q, k, v = np.split(self.kernel, [keys * net.key_head_dim, 2 * keys * net.key_head_dim])
-        shared = np.concatenate([part.reshape(keys, -1, taps) for part in (q, k)], axis=1)
-        own = v.reshape(net.num_value_heads, -1, taps)
-        return np.concatenate([np.repeat(shared, net.num_value_heads // keys, axis=0), own], axis=1)
+        return _by_heads(net, self.kernel)
+
+    def shift_of_heads(self, net: RecurrentMixer) -> Floats:
+        """[value heads, 2 * key_head_dim + value_head_dim]: the bias of the channels that a head meets."""
+        return _by_heads(net, self.shift[:, None])[..., 0]
+
+
+def _by_heads(net: RecurrentMixer, channels: Floats) -> Floats:
+    """[value heads, 2 * key_head_dim + value_head_dim, n] of [channels, n]: Q and K of a group for each of its heads."""
+    keys, count = net.num_key_heads, channels.shape[1]
+    q, k, v = np.split(channels, [keys * net.key_head_dim, 2 * keys * net.key_head_dim])
+    shared = np.concatenate([part.reshape(keys, -1, count) for part in (q, k)], axis=1)
+    own = v.reshape(net.num_value_heads, -1, count)
+    return np.concatenate([np.repeat(shared, net.num_value_heads // keys, axis=0), own], axis=1)
 
 
 class Weights:
@@ -57,11 +70,15 @@ class Weights:
         assert net is not None
         if layer not in self._recurrences:
             rng = np.random.default_rng([self._seed, crc32(b"recurrence"), 0 if layer is None else layer + 1])
+            mamba = isinstance(net, Mamba2)
+            normed = (net.num_value_heads, net.value_head_dim) if mamba else net.value_head_dim
             self._recurrences[layer] = Recurrence(
                 rng.standard_normal((net.conv_channels, net.conv_kernel)) / math.sqrt(net.conv_kernel),
                 rng.uniform(0.1, 0.6, net.num_value_heads),
                 rng.standard_normal(net.num_value_heads),
-                1.0 + 0.5 * rng.standard_normal(net.value_head_dim),
+                1.0 + 0.5 * rng.standard_normal(normed),
+                rng.standard_normal(net.conv_channels) if mamba else np.zeros(net.conv_channels),
+                rng.standard_normal(net.num_value_heads) if mamba else np.zeros(net.num_value_heads),
             )
         return self._recurrences[layer]
 
