@@ -251,11 +251,13 @@ def knowledge_text(sections: tuple[Shown, ...]) -> str:
 
 def request_text(problem: Problem) -> str:
     """The problem as data: model, cluster and wishes, each with the numbers that decide splits."""
-    left_out = {"aliases", "provenance", "checkpoint", "dense_layers", "linear_layers"}
+    by_layer = {"dense_layers", "linear_layers", "no_mixer_layers", "no_ffn_layers"}
+    left_out = {"aliases", "provenance", "checkpoint"} | by_layer
     model = problem.model.model_dump(
         exclude=left_out | ({"ffn_gated"} if problem.model.ffn_gated else set()), exclude_none=True
     )
-    runs = "layer_runs" if problem.model.linear else "ffn_runs"
+    uneven = problem.model.linear or problem.model.no_mixer_layers or problem.model.no_ffn_layers
+    runs = "layer_runs" if uneven else "ffn_runs"
     model[runs] = getattr(problem.model, runs)()
     if forms := _block_forms(problem.model):
         model["block_forms"] = forms

@@ -218,10 +218,10 @@ class Block(Frozen):
 
 
 class LayerStamp(Frozen):
-    """Layers `range[0]` to `range[1] - 1`, each of which is these blocks in order."""
+    """Layers `range[0]` to `range[1] - 1`, each of which is these blocks in order; none where the model has nothing in them."""
 
     range: LayerRange
-    blocks: tuple[Name, ...] = Field(min_length=1, max_length=64)
+    blocks: tuple[Name, ...] = Field(max_length=64)
 
 
 class Branch(Frozen):

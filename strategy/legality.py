@@ -62,14 +62,9 @@ def states_stay_whole(model: ModelSpec, pool: Pool) -> bool:
     return model.linear is None or (pool.attention.cp_size == 1 and pool.dcp_size == 1)
 
 
-def has_dense_ffn(model: ModelSpec) -> bool:
-    """Whether any layer has a dense FFN."""
-    return model.moe is None or bool(model.dense_layers)
-
-
 def ffn_divides(model: ModelSpec, ways: int) -> bool:
     """The dense FFN width, where the model has one, splits evenly `ways` times (TP004)."""
-    return model.intermediate_size is None or not has_dense_ffn(model) or model.intermediate_size % ways == 0
+    return model.intermediate_size is None or not model.has_dense_ffn or model.intermediate_size % ways == 0
 
 
 def dense_ffn_ways(pool: Pool) -> int:
@@ -383,7 +378,7 @@ def row_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, 
     found: list[tuple[WeightClass, int, int]] = [("attention", attention.num_heads * width, pool.attention.tp_size)]
     if model.linear is not None:
         found.append(("attention", model.linear.num_value_heads * model.linear.value_head_dim, pool.attention.tp_size))
-    if model.intermediate_size is not None and has_dense_ffn(model):
+    if model.intermediate_size is not None and model.has_dense_ffn:
         found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
     if model.moe is not None and model.moe.shared_intermediate_size:
         found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))
@@ -408,7 +403,7 @@ def column_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClas
         keys, values = model.linear.num_key_heads, model.linear.num_value_heads
         widths = (keys * model.linear.key_head_dim, values * model.linear.value_head_dim)
         found += [("attention", width, tp) for width in widths]
-    if model.intermediate_size is not None and has_dense_ffn(model):
+    if model.intermediate_size is not None and model.has_dense_ffn:
         found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
     if model.moe is not None and model.moe.shared_intermediate_size:
         found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))

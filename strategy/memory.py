@@ -5,7 +5,7 @@ its full length (isl + osl), and engine buffers are counted whether or not an en
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
-from strategy.model import ModelSpec, WeightClass
+from strategy.model import FfnKind, MixerKind, ModelSpec, WeightClass
 from strategy.ops import DENSE_FFN_FIRST, attention_weights, dense_ffn_matrices, linear_weights
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
@@ -85,14 +85,14 @@ class StageMemory:
 
 def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer: int) -> float:
     """Bytes of one layer's weights on the fullest rank, scales included."""
+    mixer, ffn = model.layer_kind(layer)
+    halves = (mixer != "none") + (ffn != "none")
     norms = (
-        (1 if model.parallel_block == "one_norm" else 2)
+        (1 if model.parallel_block == "one_norm" else halves)
         * model.hidden_size
         * weight_bytes_per_element(model, precision, "norm")
     )
-    ffn = _moe_bytes if model.ffn_kind(layer) == "moe" else _dense_ffn_bytes
-    mixer = linear_weight_bytes if model.mixer(layer) == "linear" else attention_weight_bytes
-    return mixer(model, precision, pool) + ffn(model, precision, pool) + norms
+    return _MIXER_BYTES[mixer](model, precision, pool) + _FFN_BYTES[ffn](model, precision, pool) + norms
 
 
 def attention_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
@@ -143,6 +143,19 @@ def _moe_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
     router = h * moe.num_experts * weight_bytes_per_element(model, precision, "router")
     routed = 3 * h * width * experts * weight_bytes_per_element(model, precision, "expert")
     return routed + 3 * h * shared * weight_bytes_per_element(model, precision, "shared_expert") + router
+
+
+def _nothing(_model: ModelSpec, _precision: Precision, _pool: Pool) -> float:
+    return 0.0
+
+
+_HalfBytes = Callable[[ModelSpec, Precision, Pool], float]
+_MIXER_BYTES: dict[MixerKind, _HalfBytes] = {
+    "attention": attention_weight_bytes,
+    "linear": linear_weight_bytes,
+    "none": _nothing,
+}
+_FFN_BYTES: dict[FfnKind, _HalfBytes] = {"dense": _dense_ffn_bytes, "moe": _moe_bytes, "none": _nothing}
 
 
 def shared_expert_ranks(pool: Pool) -> int:
@@ -208,7 +221,7 @@ def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightCla
 def kv_bytes_per_token(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
     """Cache bytes of one token on one rank of every stage, windows left out of account, and recurrences, which keep no token."""
     per_layer = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
-    return [per_layer * (end - start - model.linear_in(start, end)) for start, end in pool.stages]
+    return [per_layer * model.cached_in(start, end) for start, end in pool.stages]
 
 
 def state_bytes_per_sequence(model: ModelSpec, pool: Pool) -> list[float]:
@@ -235,7 +248,7 @@ def kv_bytes_per_sequence(model: ModelSpec, precision: Precision, pool: Pool, to
     states = state_bytes_per_sequence(model, pool)
     for (start, end), state in zip(pool.stages, states, strict=True):
         short = sum(start <= layer < end for layer in limited)
-        whole = end - start - short - model.linear_in(start, end)
+        whole = model.cached_in(start, end) - short
         totals.append(per_token * (full * whole + windowed * short) + state)
     return totals
 

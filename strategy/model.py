@@ -1,7 +1,7 @@
 """What a decoder-only transformer is made of, as far as splitting it over GPUs is concerned."""
 
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -11,9 +11,9 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "mxfp4", "nvfp4", "int4"]
 StateDtype = Literal["fp32", "bf16", "fp16"]
 Status = Literal["verified", "third_party", "derived", "unverified"]
 WeightClass = Literal["embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert"]
-FfnKind = Literal["dense", "moe"]
-MixerKind = Literal["attention", "linear"]
-"""What mixes the tokens of a layer: attention over all of them, or a recurrence that keeps a state of constant size."""
+FfnKind = Literal["dense", "moe", "none"]
+MixerKind = Literal["attention", "linear", "none"]
+"""What mixes the tokens of a layer: attention over all of them, a recurrence that keeps a state of constant size, or nothing."""
 ParallelBlock = Literal["one_norm", "two_norms"]
 """Attention and FFN side by side: both read the layer's input, behind a norm that they share or behind one each."""
 
@@ -223,16 +223,25 @@ class Checkpoint(Frozen):
     """Weights that stay in bf16 whatever `weights` says."""
 
 
+class _Halves(NamedTuple):
+    """Which layers have what, as far as both halves of a layer go."""
+
+    num_layers: int
+    dense_layers: tuple[int, ...] | None
+    """None when no layer has routed experts."""
+    linear_layers: tuple[int, ...]
+    no_mixer_layers: tuple[int, ...]
+    no_ffn_layers: tuple[int, ...]
+
+
 @lru_cache(maxsize=256)
-def _layer_runs(
-    num_layers: int, dense_layers: tuple[int, ...] | None, linear_layers: tuple[int, ...]
-) -> tuple[tuple[int, int, MixerKind, FfnKind], ...]:
+def _layer_runs(halves: _Halves) -> tuple[tuple[int, int, MixerKind, FfnKind], ...]:
     """Runs of layers that are alike in both halves."""
-    linear = frozenset(linear_layers)
+    linear, without = frozenset(halves.linear_layers), frozenset(halves.no_mixer_layers)
     found: list[tuple[int, int, MixerKind, FfnKind]] = []
-    for start, end, ffn in _ffn_runs(num_layers, dense_layers):
+    for start, end, ffn in _ffn_runs(halves.num_layers, halves.dense_layers, halves.no_ffn_layers):
         for layer in range(start, end):
-            mixer: MixerKind = "linear" if layer in linear else "attention"
+            mixer: MixerKind = "linear" if layer in linear else "none" if layer in without else "attention"
             if found and found[-1][2:] == (mixer, ffn):
                 found[-1] = (found[-1][0], layer + 1, mixer, ffn)
             else:
@@ -241,12 +250,15 @@ def _layer_runs(
 
 
 @lru_cache(maxsize=256)
-def _ffn_runs(num_layers: int, dense_layers: tuple[int, ...] | None) -> tuple[tuple[int, int, FfnKind], ...]:
-    """Runs of layers of one kind; `dense_layers` None when all are dense."""
+def _ffn_runs(
+    num_layers: int, dense_layers: tuple[int, ...] | None, no_ffn_layers: tuple[int, ...]
+) -> tuple[tuple[int, int, FfnKind], ...]:
+    """Runs of layers of one kind; `dense_layers` None when none has routed experts."""
     dense = range(num_layers) if dense_layers is None else frozenset(dense_layers)
+    without = frozenset(no_ffn_layers)
     runs: list[tuple[int, int, FfnKind]] = []
     for layer in range(num_layers):
-        kind: FfnKind = "dense" if layer in dense else "moe"
+        kind: FfnKind = "none" if layer in without else "dense" if layer in dense else "moe"
         if runs and runs[-1][2] == kind:
             runs[-1] = (runs[-1][0], layer + 1, kind)
         else:
@@ -276,6 +288,10 @@ class ModelSpec(Frozen):
     linear: StatedMixer | None = None
     """What the `linear_layers` have in place of attention."""
     linear_layers: tuple[Count, ...] = ()
+    no_mixer_layers: tuple[Count, ...] = ()
+    """Layers that mix no tokens: neither attention nor a recurrence (`no_op`)."""
+    no_ffn_layers: tuple[Count, ...] = ()
+    """Layers without an FFN."""
     tie_word_embeddings: bool = False
     max_position_embeddings: Size = 131_072
     checkpoint: Checkpoint = Checkpoint()
@@ -289,14 +305,14 @@ class ModelSpec(Frozen):
             raise ValueError("linear and linear_layers belong together: give both, or neither")
         if any(layer >= self.num_layers for layer in self.linear_layers):
             raise ValueError(f"linear_layers must be below num_layers={self.num_layers}")
+        self._check_absent()
         if self.linear is not None and self.linear.num_value_heads % self.linear.num_key_heads:
             raise ValueError(
                 f"num_value_heads={self.linear.num_value_heads} is not a multiple of num_key_heads={self.linear.num_key_heads}"
             )
         if self.parallel_block and (self.moe is not None or self.linear is not None or self.attention.kind != "gqa"):
             raise ValueError("parallel_block stands beside gqa attention in every layer and dense FFNs only")
-        has_dense = self.moe is None or bool(self.dense_layers)
-        if has_dense and self.intermediate_size is None:
+        if self.has_dense_ffn and self.intermediate_size is None:
             raise ValueError("intermediate_size is needed: some layers have a dense FFN")
         if self.moe is not None and not self.ffn_gated:
             raise ValueError(
@@ -311,6 +327,21 @@ class ModelSpec(Frozen):
             )
         return self
 
+    def _check_absent(self) -> None:
+        """Layers that lack a half lack it alone, and some layer mixes tokens."""
+        for name, present in (("no_mixer_layers", self.linear_layers), ("no_ffn_layers", self.dense_layers)):
+            absent = frozenset(getattr(self, name))
+            if any(layer >= self.num_layers for layer in absent):
+                raise ValueError(f"{name} must be below num_layers={self.num_layers}")
+            if absent & frozenset(present):
+                raise ValueError(f"{name} names layers that have what they lack: {sorted(absent & frozenset(present))}")
+        if len(self._no_mixer_set) == self.num_layers:
+            raise ValueError("no_mixer_layers names every layer: a model needs one that mixes tokens")
+        if self.window is not None and self._no_mixer_set & frozenset(self.window.layers):
+            raise ValueError("window names layers of no_mixer_layers: they have no attention")
+        if self.parallel_block and (self.no_mixer_layers or self.no_ffn_layers):
+            raise ValueError("parallel_block needs attention and an FFN in every layer")
+
     @cached_property
     def _dense_set(self) -> frozenset[int]:
         return frozenset(self.dense_layers)
@@ -320,29 +351,70 @@ class ModelSpec(Frozen):
         return frozenset(self.linear_layers)
 
     @cached_property
+    def _no_mixer_set(self) -> frozenset[int]:
+        return frozenset(self.no_mixer_layers)
+
+    @cached_property
+    def _no_ffn_set(self) -> frozenset[int]:
+        return frozenset(self.no_ffn_layers)
+
+    @cached_property
     def _window_set(self) -> frozenset[int]:
         return frozenset(self.window.layers) if self.window else frozenset()
 
+    @property
+    def has_dense_ffn(self) -> bool:
+        """Whether any layer has a dense FFN."""
+        if self.moe is not None:
+            return bool(self.dense_layers)
+        return len(self._no_ffn_set) < self.num_layers
+
     def ffn_kind(self, layer: int) -> FfnKind:
-        """Whether `layer` has a dense FFN or routed experts."""
+        """Whether `layer` has a dense FFN, routed experts or neither."""
+        if layer in self._no_ffn_set:
+            return "none"
         return "dense" if self.moe is None or layer in self._dense_set else "moe"
 
     def mixer(self, layer: int) -> MixerKind:
-        """Whether `layer` has attention over the whole context, or a recurrence."""
-        return "linear" if layer in self._linear_set else "attention"
+        """Whether `layer` has attention over the whole context, a recurrence or neither."""
+        return "linear" if layer in self._linear_set else "none" if layer in self._no_mixer_set else "attention"
 
     def layer_kind(self, layer: int) -> tuple[MixerKind, FfnKind]:
         """Both halves of a layer."""
         return self.mixer(layer), self.ffn_kind(layer)
 
+    @property
+    def _halves(self) -> _Halves:
+        dense = None if self.moe is None else self.dense_layers
+        return _Halves(self.num_layers, dense, self.linear_layers, self.no_mixer_layers, self.no_ffn_layers)
+
     def layer_runs(self) -> list[tuple[int, int, MixerKind, FfnKind]]:
         """Maximal half-open layer ranges whose layers are alike, in order."""
-        dense = None if self.moe is None else self.dense_layers
-        return list(_layer_runs(self.num_layers, dense, self.linear_layers))
+        return list(_layer_runs(self._halves))
 
     def linear_in(self, start: int, end: int) -> int:
         """Layers with a recurrence among `start` to `end`."""
         return sum(start <= layer < end for layer in self.linear_layers)
+
+    def cached_in(self, start: int, end: int) -> int:
+        """Layers with attention, whose cache grows with the context, among `start` to `end`."""
+        without = sum(start <= layer < end for layer in self.no_mixer_layers)
+        return end - start - without - self.linear_in(start, end)
+
+    @property
+    def attention_layers(self) -> int:
+        """Layers with attention over the context."""
+        return self.num_layers - len(self.linear_layers) - len(self.no_mixer_layers)
+
+    @property
+    def summing_layers(self) -> int:
+        """Layers that add anything to the residual stream."""
+        return self.num_layers - len(self._no_mixer_set & self._no_ffn_set)
+
+    @property
+    def ffn_layers(self) -> int:
+        """Layers with an FFN, dense or of experts."""
+        return self.num_layers - len(self.no_ffn_layers)
 
     def window_tokens(self, layer: int) -> int | None:
         """Tokens that attention of `layer` can see, or None when it sees all."""
@@ -350,7 +422,8 @@ class ModelSpec(Frozen):
 
     def ffn_runs(self) -> list[tuple[int, int, FfnKind]]:
         """Maximal half-open layer ranges of one FFN kind, in order."""
-        return list(_ffn_runs(self.num_layers, None if self.moe is None else self.dense_layers))
+        halves = self._halves
+        return list(_ffn_runs(halves.num_layers, halves.dense_layers, halves.no_ffn_layers))
 
     @property
     def shape(self) -> str:
@@ -361,4 +434,4 @@ class ModelSpec(Frozen):
     @property
     def num_moe_layers(self) -> int:
         """Layers with routed experts."""
-        return 0 if self.moe is None else self.num_layers - len(self.dense_layers)
+        return 0 if self.moe is None else self.ffn_layers - len(self.dense_layers)

@@ -45,11 +45,15 @@ def linear_parameters(model: ModelSpec) -> dict[WeightClass, int]:
 
 def mixer_parameters(model: ModelSpec, mixer: MixerKind) -> dict[WeightClass, int]:
     """Parameters of the block that mixes tokens in a layer of this kind."""
+    if mixer == "none":
+        return {}
     return linear_parameters(model) if mixer == "linear" else attention_parameters(model)
 
 
 def ffn_parameters(model: ModelSpec, kind: str) -> dict[WeightClass, int]:
-    """Parameters of one layer's FFN block (`dense` or `moe`) by weight class, its norm and router included."""
+    """Parameters of one layer's FFN block (`dense`, `moe` or `none`) by weight class, its norm and router included."""
+    if kind == "none":
+        return {}
     unused: WeightClass = "shared_expert" if kind == "dense" else "dense_ffn"
     counts = _by_class(w for w in ffn_weights(model).values() if w.weight_class != unused)
     if kind == "moe" and model.moe is not None:
@@ -64,10 +68,10 @@ def parameters_by_class(model: ModelSpec) -> dict[WeightClass, int]:
     counts: Counter[WeightClass] = Counter({"embedding": table, "norm": model.hidden_size})
     if not model.tie_word_embeddings:
         counts["lm_head"] = table
-    _add(counts, attention_parameters(model), model.num_layers - len(model.linear_layers))
+    _add(counts, attention_parameters(model), model.attention_layers)
     _add(counts, linear_parameters(model), len(model.linear_layers))
     _add(counts, ffn_parameters(model, "moe"), model.num_moe_layers)
-    _add(counts, ffn_parameters(model, "dense"), model.num_layers - model.num_moe_layers)
+    _add(counts, ffn_parameters(model, "dense"), model.ffn_layers - model.num_moe_layers)
     return {name: count for name, count in counts.items() if count}
 
 
@@ -94,13 +98,13 @@ def kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
         elements = attention.kv_lora_rank + attention.qk_rope_head_dim
     else:
         elements = 2 * attention.num_kv_heads * attention.head_dim
-    return (model.num_layers - len(model.linear_layers)) * elements * kv_bytes_per_element
+    return model.attention_layers * elements * kv_bytes_per_element
 
 
 def growing_kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
     """KV bytes that one more token adds in a context longer than the attention window."""
     bounded = len(model.window.layers) if model.window else 0
-    cached = model.num_layers - len(model.linear_layers)
+    cached = model.attention_layers
     share = (cached - bounded) / cached if cached else 0.0
     return kv_bytes_per_token(model, kv_bytes_per_element) * share
 

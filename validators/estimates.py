@@ -226,7 +226,7 @@ class _Audit:
             return
         batch = said.concurrency / (pool.replicas * pool.attention.dp_size * max(pool.pp_size, pool.microbatches))
         size = max(1.0, batch) * self.model.hidden_size * element_bytes(self.problem.precision.activations)
-        bound = self.model.num_layers * (tp - 1) / tp * size / (gpu.scale_up_gb_per_s * 1e6)
+        bound = self.model.summing_layers * (tp - 1) / tp * size / (gpu.scale_up_gb_per_s * 1e6)
         claimed = sum(share.ms for share in shares if share.kind == "communication")
         if claimed < MARGIN * bound and batch >= 1:
             cause = "each layer sums the attention output over tp, and (g-1)/g of it crosses a link even with in-switch reduction"

@@ -172,6 +172,18 @@ def layer_shapes(branch: Branch, path: str) -> list[LayerShape]:
     return list(found.values())
 
 
+def mixing_shapes(subject: Subject, branch: Branch, path: str) -> list[LayerShape]:
+    """The same of layers that mix tokens: some models have layers without attention and recurrence."""
+    model = subject.model
+    if not model.no_mixer_layers:
+        return layer_shapes(branch, path)
+    found: dict[tuple[str, ...], LayerShape] = {}
+    for index, stamp in enumerate(branch.layers):
+        if any(model.mixer(layer) != "none" for layer in range(*stamp.range)):
+            found.setdefault(stamp.blocks, LayerShape(stamp.blocks, f"{path}/layers/{index}"))
+    return list(found.values())
+
+
 def kv_pairs(subject: Subject, branch: Branch) -> Pairs:
     """(kv_cache_update, what reads the cache) of each kind of layer, where a layer has one of each."""
     found: dict[tuple[str, str], tuple[Place, Place]] = {}

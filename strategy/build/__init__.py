@@ -45,14 +45,14 @@ def _layer_parts(site: Site) -> dict[str, Block]:
     """What mixes tokens and the FFNs; where both stand side by side, one block under the name of the first."""
     if site.model.parallel_block:
         return {"attention": parallel_block(site)}
-    kinds = sorted({kind for _, _, kind in site.model.ffn_runs()})
+    kinds = sorted({kind for _, _, kind in site.model.ffn_runs()} - {"none"})
     parts: dict[str, Block] = {mixer: _MIXERS[mixer](site) for mixer in _mixers(site.model)}
     return parts | {ffn_name(kind): ffn_block(site, kind) for kind in kinds}
 
 
 def _mixers(model: ModelSpec) -> list[MixerKind]:
     """Kinds of token mixing that the model has, attention first."""
-    return sorted({mixer for _, _, mixer, _ in model.layer_runs()})
+    return sorted({mixer for _, _, mixer, _ in model.layer_runs()} - {"none"})
 
 
 def _name_blocks(parts: dict[Phase, dict[str, Block]]) -> tuple[dict[Phase, dict[str, str]], list[Block]]:

@@ -170,7 +170,7 @@ def _layer_blocks(branch: Branch, phase: Phase, num_layers: int) -> list[tuple[s
         if start != len(found) or not start < end <= num_layers:
             wanted = f"layer {len(found)}" if len(found) < num_layers else "the head"
             message = f"range [{start}, {end}] follows {len(found)} layers of {phase}: next must come {wanted}"
-            raise RunError(message, node=f"{phase}.{stamp.blocks[0]}", layer=min(start, len(found)))
+            raise RunError(message, node=".".join((phase, *stamp.blocks[:1])), layer=min(start, len(found)))
         found += [stamp.blocks] * (end - start)
     if len(found) != num_layers:
         raise RunError(
@@ -230,16 +230,14 @@ def _place(end: End, uses: dict[tuple[Phase, str], int], routines: dict[str, Rou
 def _chosen_layers(model: ModelSpec, likenesses: list[object], owners: dict[Phase, list[int]]) -> tuple[int, ...]:
     """Layers that stand for all: the first few of each (likeness, stages, kinds, window). Others are run by the same program."""
     windowed = frozenset(model.window.layers) if model.window else frozenset()
-    dense = frozenset(range(model.num_layers)) if model.moe is None else frozenset(model.dense_layers)
     seen: dict[object, int] = {}
     chosen = []
     for layer in range(model.num_layers):
         kind = (
             likenesses[layer],
             *(stages[layer] for stages in owners.values()),
-            layer in dense,
             layer in windowed,
-            model.mixer(layer),
+            *model.layer_kind(layer),
         )
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] <= LAYERS_EACH:

@@ -71,19 +71,20 @@ class _Transformer:
         """Logits [sequences, positions, vocab] of tokens [sequences, positions]."""
         x = self.keep("embedding", None, self.weights.full("embedding", None)[tokens])
         for layer in layers:
-            normed = self.norm("attention_norm", layer, x)
-            if self.model.parallel_block:
-                x = self.keep("after_ffn", layer, x + self.side_by_side(layer, normed, x))
-                continue
-            x = self.keep(
-                "after_attention",
-                layer,
-                x + (self.linear if self.model.mixer(layer) == "linear" else self.attend)(layer, normed),
-            )
-            normed = self.norm("ffn_norm", layer, x)
-            ffn = self.dense if self.model.ffn_kind(layer) == "dense" else self.moe
-            x = self.keep("after_ffn", layer, x + ffn(layer, normed))
+            x = self.keep("after_ffn", layer, self.layer(layer, x))
         return self.times("lm_head", None, self.norm("final_norm", None, x))
+
+    def layer(self, layer: int, x: Floats) -> Floats:
+        """What leaves a layer: the stream with each half added that the layer has."""
+        mixer, ffn = self.model.layer_kind(layer)
+        if self.model.parallel_block:
+            return x + self.side_by_side(layer, self.norm("attention_norm", layer, x), x)
+        if mixer != "none":
+            mix = self.linear if mixer == "linear" else self.attend
+            x = self.keep("after_attention", layer, x + mix(layer, self.norm("attention_norm", layer, x)))
+        if ffn == "none":
+            return x
+        return x + (self.dense if ffn == "dense" else self.moe)(layer, self.norm("ffn_norm", layer, x))
 
     def side_by_side(self, layer: int, normed: Floats, x: Floats) -> Floats:
         """Attention and FFN of the same input, added."""

@@ -127,9 +127,10 @@ def _outside_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
 
 def _layer_shapes(model: ModelSpec, mixer: str, ffn: str) -> dict[str, tuple[int, ...]]:
     h = model.hidden_size
-    mixing = _linear_shapes(model) if mixer == "linear" else _attention_shapes(model)
-    shapes: dict[str, tuple[int, ...]] = {"attention_norm": (h,), **mixing}
-    if model.parallel_block != "one_norm":
+    shapes: dict[str, tuple[int, ...]] = {}
+    if mixer != "none":
+        shapes = {"attention_norm": (h,)} | (_linear_shapes(model) if mixer == "linear" else _attention_shapes(model))
+    if ffn != "none" and model.parallel_block != "one_norm":
         shapes["ffn_norm"] = (h,)
     if ffn == "dense" and model.intermediate_size is not None:
         f = model.intermediate_size

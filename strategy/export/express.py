@@ -12,7 +12,7 @@ from strategy.engine_limits import HANDOFFS, all_to_all_has_fabric, all_to_all_t
 from strategy.errors import InputError
 from strategy.export.artifacts import DEFAULT_GPUS_PER_HOST, Plan
 from strategy.hardware import Fabric
-from strategy.legality import ep_divides, has_dense_ffn
+from strategy.legality import ep_divides
 from strategy.model import ModelSpec
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy, describe
 
@@ -220,7 +220,7 @@ def _replica_layout(q: Question) -> Iterator[Obstacle]:
 
 def _dense_ffn(q: Question) -> Iterator[Obstacle]:
     pool = q.pool
-    if pool.attention.dp_size == 1 or not has_dense_ffn(q.model):
+    if pool.attention.dp_size == 1 or not q.model.has_dense_ffn:
         return
     if pool.dense_ffn not in q.engine.dense_ffn:
         reason = f"a dense FFN under attention DP is {q.engine.dense_ffn[0]}, the plan's is {pool.dense_ffn}"

@@ -155,7 +155,7 @@ def _between(dag: Dag, phase: Phase) -> Iterator[Arrow]:
 def _sequence(branch: Branch) -> Iterator[tuple[str, str, bool]]:
     """Pairs of blocks that follow each other; the boundary stands between the end of a layer and the start of one."""
     last = branch.embed
-    for stamp in branch.layers:
+    for stamp in (stamp for stamp in branch.layers if stamp.blocks):
         for name in stamp.blocks:
             yield last, name, False
             last = name

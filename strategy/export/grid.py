@@ -500,7 +500,7 @@ def _runs(branch: Branch, pool: Pool) -> list[_Run]:
     if len(branch.layers) * max(1, len(pool.stages)) > MAX_RUNS * 8:
         raise _too_many()
     found = [_Run(0, "embed", (branch.embed,))]
-    for stamp in branch.layers:
+    for stamp in (stamp for stamp in branch.layers if stamp.blocks):
         for stage, first, end in _by_stage(pool, *stamp.range):
             before = found[-1]
             if before.kind == "layers" and (before.stage, before.blocks, before.end) == (stage, stamp.blocks, first):

@@ -25,7 +25,6 @@ from strategy.export.shell import (
     visible_gpus,
 )
 from strategy.export.vllm import trust_flags
-from strategy.legality import has_dense_ffn
 from strategy.memory import fraction_to_say
 from strategy.strategy import DispatchModes, Pool
 
@@ -85,7 +84,7 @@ def _context_flags(pool: Pool) -> Iterator[tuple[str, str | None]]:
 
 def _expert_flags(plan: Plan, pool: Pool) -> Iterator[tuple[str, str | None]]:
     experts, replicas = pool.experts, pool.attention.dp_size
-    if replicas > 1 and has_dense_ffn(plan.model) and pool.dense_ffn == "local":
+    if replicas > 1 and plan.model.has_dense_ffn and pool.dense_ffn == "local":
         yield "--moe-dense-tp-size", "1"
     if replicas > 1 and pool.lm_head == "local":
         yield "--enable-dp-lm-head", None

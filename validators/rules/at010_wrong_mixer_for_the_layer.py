@@ -1,12 +1,14 @@
 """AT010."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from validators.examples import edit
 from validators.examples_moe import QWEN3_NEXT, named, planned
 from validators.mismatches import hit, owned
 from validators.registry import Hit, rule
 from validators.subject import Subject
+from validators.typing_pass.site import MIXER_WORDS
 
 
 @rule(
@@ -14,7 +16,7 @@ from validators.subject import Subject
     stage="typing",
     severity="error",
     message="`{node}` of block `{block}` is of {found}, yet the block stands in a layer that has {needed}",
-    hint="stamp a block with {needed} onto those layers",
+    hint="{repair}",
     sources=("model config.json: layer_types, full_attention_interval",),
     knowledge="linear-attention.md#which-layers-are-linear",
     passes=lambda: named("three recurrences, then attention", _canonical),
@@ -27,7 +29,13 @@ def wrong_mixer_for_the_layer(subject: Subject) -> Iterator[Hit]:
         key = (mismatch.phase, mismatch.block)
         if key not in told:
             told.add(key)
-            yield hit(mismatch)
+            absent = mismatch.needed == MIXER_WORDS["none"]
+            repair = (
+                "leave the block out of those layers"
+                if absent
+                else f"stamp a block with {mismatch.needed} onto those layers"
+            )
+            yield hit(replace(mismatch, repair=repair))
 
 
 def _canonical() -> Subject:

@@ -1,6 +1,7 @@
 """EP014."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from validators.examples import edit, moe
 from validators.examples_moe import named
@@ -14,7 +15,7 @@ from validators.subject import Subject
     stage="typing",
     severity="error",
     message="`{node}` belongs to a {found} FFN, yet block `{block}` stands in a layer whose FFN is {needed}",
-    hint="stamp a block with a {needed} FFN onto those layers",
+    hint="{repair}",
     sources=("model config.json: first_k_dense_replace, moe_layer_freq, mlp_only_layers, decoder_sparse_step",),
     knowledge="moe.md#which-layers-are-moe",
     settles=("X24",),
@@ -30,4 +31,10 @@ def wrong_ffn_for_the_layer(subject: Subject) -> Iterator[Hit]:
         key = (mismatch.phase, mismatch.block)
         if key not in told:
             told.add(key)
-            yield hit(mismatch)
+            absent = mismatch.needed == "none"
+            repair = (
+                "leave the block out of those layers"
+                if absent
+                else f"stamp a block with a {mismatch.needed} FFN onto those layers"
+            )
+            yield hit(replace(mismatch, repair=repair))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop, drop_link, edit, edit_node, example, mla
-from validators.links import layer_shapes, nodes_of_layer, reference
+from validators.links import mixing_shapes, nodes_of_layer, reference
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -42,7 +42,7 @@ def decode_without_history(subject: Subject) -> Iterator[Hit]:
 def _blind_layers(subject: Subject) -> Iterator[Hit]:
     """Layers of decode with attention and no cache of their own; a block that prefill uses too is PH008's."""
     told: set[str] = set()
-    for shape in layer_shapes(subject.dag.branches.decode, "/branches/decode"):
+    for shape in mixing_shapes(subject, subject.dag.branches.decode, "/branches/decode"):
         readers = nodes_of_layer(subject, shape.blocks, "attention")
         updates = nodes_of_layer(subject, shape.blocks, "kv_cache_update")
         for reader in readers:
@@ -56,7 +56,7 @@ def _blind_layers(subject: Subject) -> Iterator[Hit]:
                     repair="add a kv_cache_update behind K and V, and let attention read `sync:` of it",
                 )
         if not readers:
-            what = f"layers of blocks {', '.join(shape.blocks)} have no attention in decode"
+            what = f"layers of blocks {', '.join(shape.blocks) or 'none at all'} have no attention in decode"
             yield Hit(shape.path, what=what, repair="name an attention block in `blocks`")
 
 

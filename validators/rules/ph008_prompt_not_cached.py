@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from validators.examples import dense, drop, edit, edit_node, example
-from validators.links import cache_reader, layer_shapes, nodes_of_layer
+from validators.links import cache_reader, mixing_shapes, nodes_of_layer
 from validators.registry import Hit, rule
 from validators.subject import Subject
 
@@ -33,7 +33,7 @@ from validators.subject import Subject
 )
 def prompt_not_cached(subject: Subject) -> Iterator[Hit]:
     """Prefill leaves a complete cache: each layer writes K and V of the whole prompt, once."""
-    for shape in layer_shapes(subject.dag.branches.prefill, "/branches/prefill"):
+    for shape in mixing_shapes(subject, subject.dag.branches.prefill, "/branches/prefill"):
         attentions = len(nodes_of_layer(subject, shape.blocks, "attention"))
         updates = len(nodes_of_layer(subject, shape.blocks, "kv_cache_update"))
         read = cache_reader(subject, shape.blocks) is not None
@@ -43,7 +43,7 @@ def prompt_not_cached(subject: Subject) -> Iterator[Hit]:
                 if read
                 else "name one attention block in `blocks`; partial attentions meet in one attention_merge"
             )
-            names = ", ".join(shape.blocks[:8])
+            names = ", ".join(shape.blocks[:8]) or "none at all"
             yield Hit(shape.path, blocks=names, attentions=attentions or "no", updates=updates or "no", repair=repair)
 
 

@@ -56,7 +56,7 @@ def _norm(site: Site, node: AnyNode, data: Data) -> Tensor:
         site.need_content(node, source, value, *sorted(wanted))
         return replace(value, content=content)
     site.need_content(node, source, value, "residual")
-    done = frozenset() if site.model.parallel_block else STREAM_NORMS[node.weight]
+    done = site.added_before(STREAM_NORMS[node.weight])
     if value.parts != done or (node.weight == "final_norm") != (site.kind is None):
         needed = Tensor("residual", value.placement, done).words()
         raise site.stop(node, "content", source=source, needed=needed, found=value.words())
@@ -279,8 +279,8 @@ def _joined(site: Site, node: AnyNode, data: Data) -> frozenset[str]:
                 found=f"{value.words()} a second time",
             )
         parts |= value.parts
-    late = not site.model.parallel_block
-    if late and any(v.content == "residual" for _, v in data) and "attention" not in parts:
+    due = site.added_before(frozenset({"attention"})) - parts
+    if due and any(v.content == "residual" for _, v in data):
         raise site.stop(
             node,
             "content",

@@ -24,6 +24,7 @@ Data = list[tuple[str, Tensor]]
 MIXER_WORDS: dict[MixerKind, str] = {
     "attention": "attention over the context",
     "linear": "a recurrence (linear attention)",
+    "none": "nothing that mixes tokens",
 }
 
 
@@ -63,10 +64,17 @@ class Site:
 
     def parts_of_layer(self, kind: FfnKind) -> frozenset[str]:
         """What a finished layer has added to the residual stream."""
-        if kind == "dense":
-            return frozenset({"attention", "ffn"})
+        mixed = frozenset() if self.mixer == "none" else frozenset({"attention"})
+        if kind != "moe":
+            return mixed | ({"ffn"} if kind == "dense" else set())
         shared = self.model.moe is not None and self.model.moe.shared_intermediate_size > 0
-        return frozenset({"attention", "experts", *(["shared experts"] if shared else [])})
+        return mixed | {"experts", *(["shared experts"] if shared else [])}
+
+    def added_before(self, parts: frozenset[str]) -> frozenset[str]:
+        """Which of `parts` the stream of this layer has by then: halves side by side read it as it came, and a layer may lack attention."""
+        if self.model.parallel_block:
+            return frozenset()
+        return parts - {"attention"} if self.mixer == "none" else parts
 
     def say(self, placement: Placement) -> str:
         """A placement in words, by axis."""
