@@ -26,8 +26,8 @@ from strategy.build import build
 from strategy.dag import Dag, Node
 from strategy.legality import legal_ep_sizes, legal_moe_tp_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
-from strategy.model import ModelSpec
-from strategy.ops import model_weights, op_kind
+from strategy.model import Mamba2, ModelSpec
+from strategy.ops import has_latent_experts, model_weights, op_kind
 from strategy.parameters import kv_bytes_per_token, state_bytes_per_sequence, weight_bytes
 from strategy.quantisation import element_bytes
 from strategy.request import Problem
@@ -286,7 +286,19 @@ def request_text(problem: Problem) -> str:
 
 def _block_forms(model: ModelSpec) -> list[str]:
     """How the blocks of this model differ from the canonical ones, which the system text shows; it stays the same for every model."""
-    forms = [] if model.ffn_gated else ["ffn opens with up/column in place of gate_up"]
+    forms = [] if model.ffn_gated or not model.has_dense_ffn else ["ffn opens with up/column in place of gate_up"]
+    if not model.ffn_gated and model.moe is not None and model.moe.shared_intermediate_size:
+        forms.append("shared experts open with shared_up in place of shared_gate_up")
+    if has_latent_experts(model):
+        forms.append(
+            "experts (or their dispatch) read latent_in/replicated of the tokens in place of the tokens; their result, behind the combine if there is one,"
+            " passes latent_out/replicated before the shared expert is added"
+        )
+    if isinstance(model.linear, Mamba2):
+        forms.append(
+            "layers with a recurrence have a block `state_space`: norm attention_norm > linear_in/column > kv_cache_update `state`;"
+            " attention recurrent(linear_in, sync:state) > linear_out/row > all_reduce(tp) > add; links as for kv"
+        )
     if model.parallel_block is not None:
         forms.append(
             "one block `parallel` a layer: norm > qkv .. attention_out/row; norm (ffn_norm with two_norms only) > ffn .. down/row; add both > all_reduce(tp) > add"

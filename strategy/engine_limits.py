@@ -109,7 +109,8 @@ def low_latency(pool: Pool) -> bool:
 def low_latency_fits(row: Capabilities, model: ModelSpec) -> bool:
     """Low-latency kernels exist for the hidden size, or for a larger one to which the engine pads."""
     sizes = row.low_latency_hidden
-    return not sizes or model.hidden_size in sizes or (row.low_latency_pads and model.hidden_size < sizes[-1])
+    width = model.expert_features
+    return not sizes or width in sizes or (row.low_latency_pads and width < sizes[-1])
 
 
 def exchanges_tokens(pool: Pool) -> bool:

@@ -16,7 +16,7 @@ from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
 from strategy.model import FfnKind, MixerKind, ModelSpec, WeightClass
-from strategy.ops import DENSE_FFN_FIRST, attention_weights, dense_ffn_matrices, linear_weights
+from strategy.ops import DENSE_FFN_FIRST, attention_weights, ffn_matrices, has_latent_experts, linear_weights
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Engine, Precision, Problem
@@ -130,7 +130,7 @@ def linear_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> f
 def _dense_ffn_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
     gathered = pool.dense_ffn == "gathered" and pool.attention.dp_size > 1
     width = split_size(model.intermediate_size or 0, pool.width if gathered else pool.attention.tp_size)
-    matrices = dense_ffn_matrices(model)
+    matrices = ffn_matrices(model)
     return matrices * model.hidden_size * width * weight_bytes_per_element(model, precision, "dense_ffn")
 
 
@@ -141,8 +141,10 @@ def _moe_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
     width = split_size(moe.expert_intermediate_size, axis_size(pool, "moe_tp"))
     shared = split_size(moe.shared_intermediate_size, shared_expert_ranks(pool))
     router = h * moe.num_experts * weight_bytes_per_element(model, precision, "router")
-    routed = 3 * h * width * experts * weight_bytes_per_element(model, precision, "expert")
-    return routed + 3 * h * shared * weight_bytes_per_element(model, precision, "shared_expert") + router
+    matrices, features = ffn_matrices(model), model.expert_features
+    routed = matrices * features * width * experts * weight_bytes_per_element(model, precision, "expert")
+    beside = matrices * h * shared + (2 * h * features if has_latent_experts(model) else 0)
+    return routed + beside * weight_bytes_per_element(model, precision, "shared_expert") + router
 
 
 def _nothing(_model: ModelSpec, _precision: Precision, _pool: Pool) -> float:
@@ -196,7 +198,7 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
         model, precision, pool.model_copy(update={"attention": AttentionMesh(), "dense_ffn": "local"})
     )
     repeated = np.zeros(model.num_layers)
-    down = 1 / dense_ffn_matrices(model)
+    down = 1 / ffn_matrices(model)
     shares = {block.name: sum(_ffn_share(node, down) for node in block.nodes) for block in dag.blocks}
     for phase in pool.phases:
         for stamp in dag.branch(phase).layers:
@@ -277,7 +279,7 @@ def activation_bytes(model: ModelSpec, precision: Precision, pool: Pool, isl: in
 
 def _exchange_bytes(model: ModelSpec, precision: Precision, pool: Pool, tokens: float) -> float:
     """Buffers of dispatch and combine: gathered tokens, or what the all_to_all kernels register."""
-    moe, h = model.moe, model.hidden_size
+    moe, h = model.moe, model.expert_features
     if moe is None or axis_size(pool, "ep") * axis_size(pool, "moe_tp") == 1 or pool.ep_lowering == "replicated":
         return 0.0
     if pool.ep_lowering == "all_gather":

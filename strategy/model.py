@@ -199,6 +199,9 @@ class Moe(Frozen):
     shared_intermediate_size: Count = 0
     """Total width of the shared experts; 0 when there are none."""
     num_expert_groups: Size = 1
+    latent_size: Size | None = None
+    """Width of the space in which the routed experts run, between two projections that every rank holds whole; None where they read
+    hidden states themselves."""
     top_k_groups: Size = 1
     """Node-limited routing: a token's experts come from at most this many of `num_expert_groups`."""
 
@@ -278,7 +281,7 @@ class ModelSpec(Frozen):
     intermediate_size: Size | None
     """Width of the dense FFN; None when every layer is MoE."""
     ffn_gated: bool = True
-    """Whether the dense FFN has three matrices, one of which gates another (SwiGLU, GeGLU), or two: up and down. Experts are gated."""
+    """Whether FFNs, experts among them, have three matrices, one of which gates another (SwiGLU, GeGLU), or two: up and down."""
     parallel_block: ParallelBlock | None = None
     """How attention and FFN of a layer stand side by side, summed into the residual stream at once; None where the FFN follows attention."""
     moe: Moe | None = None
@@ -314,10 +317,6 @@ class ModelSpec(Frozen):
             raise ValueError("parallel_block stands beside gqa attention in every layer and dense FFNs only")
         if self.has_dense_ffn and self.intermediate_size is None:
             raise ValueError("intermediate_size is needed: some layers have a dense FFN")
-        if self.moe is not None and not self.ffn_gated:
-            raise ValueError(
-                "ffn_gated must be true beside moe: experts are gated FFNs, and so are the dense ones beside them"
-            )
         if self.moe is not None and self.moe.top_k > self.moe.num_experts:
             raise ValueError(f"top_k={self.moe.top_k} exceeds num_experts={self.moe.num_experts}")
         attention = self.attention
@@ -424,6 +423,11 @@ class ModelSpec(Frozen):
         """Maximal half-open layer ranges of one FFN kind, in order."""
         halves = self._halves
         return list(_ffn_runs(halves.num_layers, halves.dense_layers, halves.no_ffn_layers))
+
+    @property
+    def expert_features(self) -> int:
+        """Features of what the routed experts read and write: the latent space, or hidden states."""
+        return self.hidden_size if self.moe is None else self.moe.latent_size or self.hidden_size
 
     @property
     def shape(self) -> str:

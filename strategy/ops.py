@@ -33,6 +33,9 @@ OPS: tuple[Op, ...] = (*get_args(ComputeOp), *get_args(CommunicationOp), *get_ar
 DENSE_FFN_FIRST: frozenset[str] = frozenset({"gate_up", "up"})
 """What opens a dense FFN: gate and up as one matrix, or up alone where nothing gates it."""
 DENSE_FFN: frozenset[str] = DENSE_FFN_FIRST | {"down"}
+SHARED_FFN_FIRST: frozenset[str] = frozenset({"shared_gate_up", "shared_up"})
+"""The same of shared experts."""
+SHARED_FFN: frozenset[str] = SHARED_FFN_FIRST | {"shared_down"}
 COLLECTIVES: frozenset[str] = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"})
 
 
@@ -121,8 +124,23 @@ def dense_ffn_first(model: ModelSpec) -> str:
     return "gate_up" if model.ffn_gated else "up"
 
 
-def dense_ffn_matrices(model: ModelSpec) -> int:
-    """Matrices of hidden size x width in a dense FFN."""
+def shared_ffn_first(model: ModelSpec) -> str:
+    """The weight that opens the shared experts of this model."""
+    return f"shared_{dense_ffn_first(model)}"
+
+
+def experts_first(model: ModelSpec) -> str:
+    """What opens the routed experts of this model; no linear names it."""
+    return f"experts_{dense_ffn_first(model)}"
+
+
+def has_latent_experts(model: ModelSpec) -> bool:
+    """Whether the routed experts run in a space of their own."""
+    return model.moe is not None and model.moe.latent_size is not None
+
+
+def ffn_matrices(model: ModelSpec) -> int:
+    """Matrices of an FFN or of one expert."""
     return 3 if model.ffn_gated else 2
 
 
@@ -141,10 +159,16 @@ def ffn_weights(model: ModelSpec) -> dict[str, WeightSpec]:
             WeightSpec(first, "dense_ffn", h, 2 * f if model.ffn_gated else f, ("column", "replicated")),
             WeightSpec("down", "dense_ffn", f, h, ("row", "replicated")),
         ]
-    if model.moe is not None and model.moe.shared_intermediate_size:
-        m = model.moe.shared_intermediate_size
+    if model.moe is not None and model.moe.latent_size is not None:
+        latent = model.moe.latent_size
         found += [
-            WeightSpec("shared_gate_up", "shared_expert", h, 2 * m, ("column", "replicated")),
+            WeightSpec("latent_in", "shared_expert", h, latent, ("replicated",)),
+            WeightSpec("latent_out", "shared_expert", latent, h, ("replicated",)),
+        ]
+    if model.moe is not None and model.moe.shared_intermediate_size:
+        m, first = model.moe.shared_intermediate_size, shared_ffn_first(model)
+        found += [
+            WeightSpec(first, "shared_expert", h, 2 * m if model.ffn_gated else m, ("column", "replicated")),
             WeightSpec("shared_down", "shared_expert", m, h, ("row", "replicated")),
         ]
     return {w.name: w for w in found}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from strategy.model import MixerKind, ModelSpec, RecurrentMixer, WeightClass
-from strategy.ops import WeightSpec, attention_weights, ffn_weights, linear_weights
+from strategy.ops import WeightSpec, attention_weights, ffn_matrices, ffn_weights, linear_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision
 
@@ -16,8 +16,10 @@ _ABSORBED: frozenset[str] = frozenset({"w_uk", "w_uv"})
 
 
 def expert_parameters(model: ModelSpec) -> int:
-    """Parameters of one routed expert of one layer (gate, up and down); 0 for a dense model."""
-    return 0 if model.moe is None else 3 * model.hidden_size * model.moe.expert_intermediate_size
+    """Parameters of one routed expert of one layer (gate where there is one, up and down); 0 for a dense model."""
+    if model.moe is None:
+        return 0
+    return ffn_matrices(model) * model.expert_features * model.moe.expert_intermediate_size
 
 
 def routed_expert_parameters(model: ModelSpec) -> int:

@@ -37,7 +37,7 @@ from strategy.dag import (
 )
 from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import ModelSpec, Moe, RecurrentMixer, WeightClass
-from strategy.ops import DENSE_FFN, WeightSpec, model_weights
+from strategy.ops import DENSE_FFN, WeightSpec, ffn_matrices, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.recurrence import scan_flops, scanned_elements, step_flops
 from strategy.request import Precision
@@ -589,15 +589,16 @@ def _routing(at: Visit) -> Work:
 
 def _expert(at: Visit) -> Work:
     ctx, main = at.ctx, at.main
-    moe, h, ep = _moe(ctx), ctx.model.hidden_size, ctx.sizes["ep"]
+    moe, h, ep = _moe(ctx), ctx.model.expert_features, ctx.sizes["ep"]
+    matrices = ffn_matrices(ctx.model)
     width = split_size(moe.expert_intermediate_size, ctx.sizes["moe_tp"])
     tokens = ctx.load.tokens * main.distinct
     active = distinct_experts(moe, ep, ctx.pool.redundant_experts, tokens)
     pairs = tokens * (moe.top_k / ep)
     out = main._replace(width=h, element_bytes=ctx.activation_bytes)
-    weight = active * (3 * h * width * ctx.class_bytes["expert"])
-    io = pairs * ((2 * h + 3 * width) * ctx.activation_bytes)
-    return Work(out, pairs * (6 * h * width), weight, io, rows=pairs / np.maximum(active, 1e-9))
+    weight = active * (matrices * h * width * ctx.class_bytes["expert"])
+    io = pairs * ((2 * h + matrices * width) * ctx.activation_bytes)
+    return Work(out, pairs * (2 * matrices * h * width), weight, io, rows=pairs / np.maximum(active, 1e-9))
 
 
 def dispatch_element_bytes(precision: Precision) -> float:
@@ -612,7 +613,7 @@ def dispatch_bytes_per_token(ctx: WorkContext, mode: DispatchMode, *, with_routi
 
     Throughput kernels send one copy to each distinct destination rank but itself; low-latency kernels one message per expert.
     """
-    moe, h = _moe(ctx), ctx.model.hidden_size
+    moe, h = _moe(ctx), ctx.model.expert_features
     payload = h * dispatch_element_bytes(ctx.precision)
     if mode == "low_latency":
         return moe.top_k * (LOW_LATENCY_HEADER_BYTES + payload)
@@ -625,7 +626,7 @@ def combine_bytes_per_token(ctx: WorkContext, mode: DispatchMode) -> Quantity:
     """Bytes that a rank sends for each of its tokens in an all_to_all combine; results travel as 2-byte elements."""
     moe, ep = _moe(ctx), ctx.sizes["ep"]
     copies = moe.top_k if mode == "low_latency" else distinct_destinations(moe, ep) * (1 - 1 / ep)
-    return copies * ctx.model.hidden_size * 2
+    return copies * ctx.model.expert_features * 2
 
 
 def _all_to_all(at: Visit) -> Work:
@@ -657,7 +658,7 @@ def _dispatch(ctx: WorkContext, main: Flow, inputs: list[Arrival], ranks: Quanti
 
 def _combine(ctx: WorkContext, main: Flow, ranks: Quantity) -> Work:
     own = main.distinct / ranks
-    out = Flow(own, main.rows, ctx.model.hidden_size, ctx.activation_bytes, own)
+    out = Flow(own, main.rows, ctx.model.expert_features, ctx.activation_bytes, own)
     return Work(out, message_bytes=ctx.rows(out) * combine_bytes_per_token(ctx, _mode(ctx)))
 
 

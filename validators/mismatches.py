@@ -6,7 +6,7 @@ elsewhere than the op needs).
 
 from collections.abc import Container, Iterator
 
-from strategy.ops import DENSE_FFN_FIRST, model_weights
+from strategy.ops import DENSE_FFN_FIRST, SHARED_FFN_FIRST, model_weights
 from validators.registry import Hit
 from validators.subject import Subject
 from validators.typing_pass import CONTENT_WORDS, Mismatch
@@ -150,7 +150,7 @@ def _code_of_content(m: Mismatch) -> str:
         return "PH013"
     if m.found == CONTENT_WORDS["expert_out"]:
         return "EP003"
-    if m.weight == "shared_gate_up" and m.found in _AT_THEIR_EXPERTS:
+    if m.weight in SHARED_FFN_FIRST and m.found in _AT_THEIR_EXPERTS:
         return "EP015"
     if m.op == "kv_cache_update" and m.found in _EXPANDED:
         return "AT004"

@@ -6,7 +6,7 @@ from strategy.build.site import Site, Writer, all_tokens, complete, normed, own_
 from strategy.dag import Block
 from strategy.mesh import Axis
 from strategy.model import FfnKind
-from strategy.ops import dense_ffn_first
+from strategy.ops import dense_ffn_first, has_latent_experts
 
 
 def ffn_name(kind: FfnKind) -> str:
@@ -66,12 +66,13 @@ def _moe_replicated(site: Site) -> Block:
     w = Writer()
     norm = normed(w, site, "ffn_norm")
     routing = w.add("routing", "routing", [norm])
-    routed = w.add("experts", "expert", [norm, routing], apply_router_weight=True)
+    routed = w.add("experts", "expert", [_entering(w, site, norm), routing], apply_router_weight=True)
     folded = site.size("ep") * site.size("moe_tp") == site.size("tp")
     if not folded:
         for axis in ("ep", "moe_tp"):
             if site.size(axis) > 1:
                 routed = w.add(f"combine_{axis}", "all_reduce", [routed], axis=axis)
+    routed = _leaving(w, site, routed)
     merged = _merge_shared(w, site, norm, routed, ("column", "row") if folded else ("replicated", "replicated"))
     if folded:
         merged = complete(w, site, merged)
@@ -85,12 +86,20 @@ def _moe_exchanged(site: Site) -> Block:
     w = Writer()
     tokens = own_tokens(w, site, w.add("norm", "norm", ["in"], weight="ffn_norm"))
     routing = w.add("routing", "routing", [tokens])
-    if site.pool.ep_lowering == "all_to_all":
-        routed = _by_all_to_all(w, site, tokens, routing)
-    else:
-        routed = _by_all_gather(w, site, tokens, routing)
+    exchange = _by_all_to_all if site.pool.ep_lowering == "all_to_all" else _by_all_gather
+    routed = _leaving(w, site, exchange(w, site, _entering(w, site, tokens), routing))
     merged = _merge_shared(w, site, tokens, routed, ("replicated", "replicated"))
     return w.block("moe", w.add("add", "add", ["in", all_tokens(w, site, merged)]))
+
+
+def _entering(w: Writer, site: Site, tokens: str) -> str:
+    """What the experts read: the tokens, or their projection into the latent space of the experts."""
+    return w.linear("latent_in", tokens, "latent_in", "replicated") if has_latent_experts(site.model) else tokens
+
+
+def _leaving(w: Writer, site: Site, routed: str) -> str:
+    """Hidden states from what the experts gave; a projection of a partial sum is a partial sum."""
+    return w.linear("latent_out", routed, "latent_out", "replicated") if has_latent_experts(site.model) else routed
 
 
 def _by_all_to_all(w: Writer, site: Site, tokens: str, routing: str) -> str:
@@ -137,5 +146,5 @@ def _merge_shared(w: Writer, site: Site, source: str, routed: str, splits: tuple
     moe = site.model.moe
     if moe is None or not moe.shared_intermediate_size:
         return routed
-    shared = _mlp(w, source, "gate_up", splits, prefix="shared_")
+    shared = _mlp(w, source, dense_ffn_first(site.model), splits, prefix="shared_")
     return w.add("merge", "add", [routed, shared])

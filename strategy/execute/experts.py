@@ -6,7 +6,7 @@ import numpy as np
 
 from strategy.dag import AllToAll, Expert, Routing
 from strategy.execute.ranks import whole
-from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, same_rows
+from strategy.execute.site import Site, activated, as_tensor, hidden_and_routes, needs_width, only_tensor, same_rows
 from strategy.execute.values import (
     MAX_ELEMENTS,
     Arrived,
@@ -134,7 +134,7 @@ def _combine(site: Site, node: AllToAll, arrived: Arrived) -> Tensor:
     if strayed.any():
         raise RunError(f"copies cannot return to their senders over `{node.axis}`", ranks=_some(back.holder[strayed]))
     data = back.data * back.weight[:, None] if node.apply_router_weight else back.data
-    out = np.zeros((*back.origin_rows.shape, site.model.hidden_size))
+    out = np.zeros((*back.origin_rows.shape, site.model.expert_features))
     np.add.at(out, (back.source, back.row), data)
     return Tensor(out, back.origin_rows, "experts")
 
@@ -170,16 +170,16 @@ def _local_part(site: Site, node: Expert, hidden: Tensor, routes: Routes) -> Ten
         origin_rows=hidden.rows,
     )
     done = _process(site, node, copies)
-    out = np.zeros((*hidden.rows.shape, site.model.hidden_size))
+    out = np.zeros((*hidden.rows.shape, site.model.expert_features))
     np.add.at(out, (done.source, done.row), done.data)
     return Tensor(out, hidden.rows, "experts")
 
 
 def _process(site: Site, node: Expert, copies: Copies) -> Copies:
-    """SwiGLU of each copy by its expert; a moe_tp rank has 1/M of the intermediate columns, so its result is a partial sum."""
+    """The FFN of each copy by its expert; a moe_tp rank has 1/M of the intermediate columns, so its result is a partial sum."""
     if copies.processed:
         raise RunError("expert input has been through an expert already")
-    needs_width(as_tensor(Tensor(copies.data[None], copies.origin_rows)), site.model.hidden_size, "an expert")
+    needs_width(as_tensor(Tensor(copies.data[None], copies.origin_rows)), site.model.expert_features, "an expert")
     away = _home(site, copies.slot) != site.ranks.place("ep")[copies.holder]
     if away.any():
         raise RunError("copies arrived at ranks that do not hold their expert", ranks=_some(copies.holder[away]))
@@ -194,8 +194,7 @@ def _expert_ffn(site: Site, copies: Copies) -> Floats:
     parts = site.ranks.size("moe_tp")
     assert real is not None
     whole(real.expert_intermediate_size, site.ranks.real_size("moe_tp"), "columns of each expert")
-    gate_up, down = site.shards.experts(site.layer, parts)
-    half = gate_up.shape[2] // 2
+    first, down = site.shards.experts(site.layer, parts)
     expert = copies.slot % moe.num_experts
     part = site.ranks.place("moe_tp")[copies.holder]
     together = expert * parts + part
@@ -203,9 +202,7 @@ def _expert_ffn(site: Site, copies: Copies) -> Floats:
     found, starts = np.unique(together[order], return_index=True)
     out = np.empty_like(copies.data)
     for key, some in zip(found, np.split(order, starts[1:]), strict=True):
-        both = copies.data[some] @ gate_up[key]
-        gate = both[:, :half]
-        out[some] = gate / (1.0 + np.exp(-gate)) * both[:, half:] @ down[key]
+        out[some] = activated(site, copies.data[some] @ first[key]) @ down[key]
     return out
 
 

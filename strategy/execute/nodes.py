@@ -41,7 +41,16 @@ from strategy.execute.experts import (
 from strategy.execute.ranks import whole
 from strategy.execute.recall import recalled
 from strategy.execute.rows import check_growth, join, join_rows, same_tokens, slice_rows
-from strategy.execute.site import Site, as_tensor, hidden_and_routes, needs_width, only_tensor, only_tokens, same_rows
+from strategy.execute.site import (
+    Site,
+    activated,
+    as_tensor,
+    hidden_and_routes,
+    needs_width,
+    only_tensor,
+    only_tokens,
+    same_rows,
+)
 from strategy.execute.values import (
     NOBODY,
     SPAN,
@@ -144,20 +153,7 @@ def _normed_part(site: Site, name: str, x: Tensor) -> tuple[Floats | None, Float
 
 def _activation(site: Site, _node: Activation, arrived: Arrived) -> Value:
     x = only_tensor(arrived)
-    if not site.model.ffn_gated:
-        return Tensor(gelu(x.data), x.rows, "activation")
-    half = whole(x.width, 2, "features of gate and up")
-    return Tensor(silu(x.data[..., :half]) * x.data[..., half:], x.rows, "activation")
-
-
-def silu(x: Floats) -> Floats:
-    """The gate of SwiGLU: x times sigmoid(x)."""
-    return np.asarray(x / (1.0 + np.exp(-x)))
-
-
-def gelu(x: Floats) -> Floats:
-    """What stands for the activations of FFNs without a gate: x times the normal distribution function, by its sigmoid."""
-    return np.asarray(x / (1.0 + np.exp(-1.702 * x)))
+    return Tensor(activated(site, x.data), x.rows, "activation")
 
 
 def _add(_site: Site, _node: Add, arrived: Arrived) -> Value:

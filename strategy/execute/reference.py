@@ -12,6 +12,7 @@ from strategy.execute.recall import recalled
 from strategy.execute.values import SPAN, Floats, Ints
 from strategy.execute.weights import Weights
 from strategy.model import GatedDeltaNet, GqaAttention, Mamba2, MlaAttention, ModelSpec, Moe, RecurrentMixer
+from strategy.ops import experts_first, shared_ffn_first
 
 ROPE_BASE = 100.0
 
@@ -205,8 +206,7 @@ class _Transformer:
     def dense(self, layer: int, x: Floats) -> Floats:
         if self.model.ffn_gated:
             return self.times("down", layer, _swiglu(self.times("gate_up", layer, x)))
-        up = self.times("up", layer, x)
-        return self.times("down", layer, np.asarray(up * (0.5 + 0.5 * np.tanh(0.851 * up))))
+        return self.times("down", layer, _gelu(self.times("up", layer, x)))
 
     def moe(self, layer: int, x: Floats) -> Floats:
         moe = self.model.moe
@@ -215,13 +215,20 @@ class _Transformer:
         chosen = logits >= np.sort(logits, axis=-1)[..., -moe.top_k, None]
         gates = np.where(chosen, np.exp(logits - logits.max(axis=-1, keepdims=True)), 0.0)
         gates /= gates.sum(axis=-1, keepdims=True)
-        up = np.asarray(np.einsum("sph,ehm->spem", x, self.weights.full("experts_gate_up", layer), optimize=True))
-        weighted = _swiglu(up) * gates[..., None]
+        activation = _swiglu if self.model.ffn_gated else _gelu
+        read = x if moe.latent_size is None else self.times("latent_in", layer, x)
+        up = np.asarray(
+            np.einsum("sph,ehm->spem", read, self.weights.full(experts_first(self.model), layer), optimize=True)
+        )
+        weighted = activation(up) * gates[..., None]
         down = self.weights.full("experts_down", layer)
         out: Floats = np.einsum("spem,emh->sph", weighted, down, optimize=True)
         self.keep("experts", layer, out)
+        if moe.latent_size is not None:
+            out = out @ self.weights.full("latent_out", layer)
         if moe.shared_intermediate_size:
-            out = out + self.times("shared_down", layer, _swiglu(self.times("shared_gate_up", layer, x)))
+            opened = self.times(shared_ffn_first(self.model), layer, x)
+            out = out + self.times("shared_down", layer, activation(opened))
         return out
 
 
@@ -247,6 +254,10 @@ def _rms(x: Floats) -> Floats:
 def _swiglu(x: Floats) -> Floats:
     gate, up = np.split(x, 2, axis=-1)
     return np.asarray(gate / (1.0 + np.exp(-gate)) * up)
+
+
+def _gelu(x: Floats) -> Floats:
+    return np.asarray(x * (0.5 + 0.5 * np.tanh(0.851 * x)))
 
 
 def _rotate(x: Floats) -> Floats:

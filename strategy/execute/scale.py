@@ -211,6 +211,7 @@ def _scaled_moe(moe: Moe, ep_size: int, tp_size: int, width: int) -> Moe:
             "top_k": top_k,
             "expert_intermediate_size": _at_least(12, tp_size),
             "shared_intermediate_size": _at_least(24, width) if moe.shared_intermediate_size else 0,
+            "latent_size": None if moe.latent_size is None else 20,
             "num_expert_groups": groups,
             "top_k_groups": chosen,
         }

@@ -9,12 +9,12 @@ from strategy.execute.values import Floats, Heads, Ints, RunError
 from strategy.execute.weights import Weights
 from strategy.mesh import Axis
 from strategy.model import GqaAttention, ModelSpec, RecurrentMixer
-from strategy.ops import DENSE_FFN
+from strategy.ops import DENSE_FFN, SHARED_FFN, experts_first
 from strategy.strategy import Phase
 
 HALVES = ("gate_up", "shared_gate_up")
 QUERIES = ("q", "q_b", "w_uk", "w_uv")
-COLUMNS = (*QUERIES, "kv_b", "qkv", "linear_in", "gate_up", "up", "shared_gate_up", "lm_head")
+COLUMNS = (*QUERIES, "kv_b", "qkv", "linear_in", "gate_up", "up", "shared_gate_up", "shared_up", "lm_head")
 ROWS = ("attention_out", "linear_out", "down", "shared_down")
 """First matrices of a pair are cut by columns, second ones by rows; every other weight is whole everywhere."""
 HEADS_INSIDE = (*QUERIES, "kv_b", "qkv", "attention_out")
@@ -89,17 +89,18 @@ class Shards:
         return self._held[key]
 
     def experts(self, layer: int | None, parts: int) -> tuple[Floats, Floats]:
-        """Gate and up `[experts * parts, hidden, 2 * columns]` and down `[experts * parts, columns, hidden]`: part by part of each expert."""
+        """Gate and up (or up alone) `[experts * parts, features, 2 * columns]` and down `[experts * parts, columns, features]`, by parts of each expert."""
         key = (layer, parts)
         if key not in self._experts:
             self._experts[key] = self._cut_experts(layer, parts)
         return self._experts[key]
 
     def _cut_experts(self, layer: int | None, parts: int) -> tuple[Floats, Floats]:
-        gate_up, down = self.full("experts_gate_up", layer), self.full("experts_down", layer)
+        first, down = self.full(experts_first(self._model), layer), self.full("experts_down", layer)
         width = down.shape[1]
         columns = blocks_of(width, parts)
-        both = gate_up[:, :, np.concatenate([columns, columns + width], axis=1)].transpose(0, 2, 1, 3)
+        halves = [columns + start for start in range(0, first.shape[2], width)]
+        both = first[:, :, np.concatenate(halves, axis=1)].transpose(0, 2, 1, 3)
         return (
             np.ascontiguousarray(both).reshape(-1, *both.shape[2:]),
             down.reshape(-1, width // parts, down.shape[2]),
@@ -175,7 +176,7 @@ class Shards:
             whole(self._real.linear.num_key_heads, parts, f"key heads of `{name}`")
         if name in DENSE_FFN:
             whole(self._real.intermediate_size or 0, parts, f"columns of `{name}`")
-        if name in ("shared_gate_up", "shared_down") and self._real.moe is not None:
+        if name in SHARED_FFN and self._real.moe is not None:
             whole(self._real.moe.shared_intermediate_size, parts, f"columns of `{name}`")
 
 

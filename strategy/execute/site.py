@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from strategy.execute.ranks import Ranks
+import numpy as np
+
+from strategy.execute.ranks import Ranks, whole
 from strategy.execute.shards import Shards
-from strategy.execute.values import Arrived, Ints, Routes, RunError, Tensor, Tokens, Value, kind_of
+from strategy.execute.values import Arrived, Floats, Ints, Routes, RunError, Tensor, Tokens, Value, kind_of
 from strategy.model import ModelSpec
 from strategy.strategy import Phase
 
@@ -70,3 +72,11 @@ def needs_width(tensor: Tensor, width: int, what: str) -> None:
     """Raise RunError unless rows have `width` features."""
     if tensor.width != width:
         raise RunError(f"{what} takes {width} features, got {tensor.width}")
+
+
+def activated(site: Site, x: Floats) -> Floats:
+    """What an FFN does between its matrices: SwiGLU of gate and up, or of up alone what stands for any activation without a gate."""
+    if not site.model.ffn_gated:
+        return np.asarray(x / (1.0 + np.exp(-1.702 * x)))
+    half = whole(x.shape[-1], 2, "features of gate and up")
+    return np.asarray(x[..., :half] / (1.0 + np.exp(-x[..., :half])) * x[..., half:])

@@ -8,6 +8,7 @@ import numpy as np
 
 from strategy.execute.values import Floats, RunError
 from strategy.model import Mamba2, ModelSpec, RecurrentMixer
+from strategy.ops import experts_first, shared_ffn_first
 
 EPSILON = 1e-6
 """Below the square root of every norm."""
@@ -142,9 +143,16 @@ def _layer_shapes(model: ModelSpec, mixer: str, ffn: str) -> dict[str, tuple[int
             model.moe.expert_intermediate_size,
             model.moe.shared_intermediate_size,
         )
-        shapes |= {"router": (h, experts), "experts_gate_up": (experts, h, 2 * m), "experts_down": (experts, m, h)}
+        e, first = model.expert_features, 2 if model.ffn_gated else 1
+        shapes |= {
+            "router": (h, experts),
+            experts_first(model): (experts, e, first * m),
+            "experts_down": (experts, m, e),
+        }
+        if model.moe.latent_size is not None:
+            shapes |= {"latent_in": (h, e), "latent_out": (e, h)}
         if shared:
-            shapes |= {"shared_gate_up": (h, 2 * shared), "shared_down": (shared, h)}
+            shapes |= {shared_ffn_first(model): (h, first * shared), "shared_down": (shared, h)}
     return shapes
 
 

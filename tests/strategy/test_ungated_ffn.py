@@ -14,7 +14,7 @@ from strategy.cost import estimate
 from strategy.dag import Dag
 from strategy.execute import prove
 from strategy.memory import repeated_ffn_bytes, stage_weight_bytes
-from strategy.model import GqaAttention, ModelSpec, Moe
+from strategy.model import GqaAttention, ModelSpec
 from strategy.ops import model_weights
 from strategy.parameters import parameters, weight_bytes
 from strategy.request import Precision, Request
@@ -121,13 +121,6 @@ def test_ffns_that_every_rank_keeps_whole_count_two_matrices() -> None:
     found = repeated_ffn_bytes(dag, asked().model_copy(update={"model": SMALL}), dag.strategy.pools[0])
 
     assert found == [pytest.approx(4 * 2 * 2 * 18_432 * 73_728 * 3 / 4)]
-
-
-def test_experts_are_gated() -> None:
-    moe = Moe(num_experts=8, top_k=2, expert_intermediate_size=64)
-
-    with pytest.raises(ValueError, match="ffn_gated"):
-        ModelSpec.model_validate({**SMALL.model_dump(), "moe": moe})
 
 
 def test_a_model_that_does_not_say_is_gated_and_builds_what_it_always_did() -> None:

@@ -12,7 +12,7 @@ from evals.mutate.judge import document_of, judged, simpler, sound
 from evals.mutate.mutations import KINDS
 from evals.mutate.strategies import canonical, strategies
 from strategy.legality import illegal
-from strategy.model import GqaAttention, ModelSpec
+from strategy.model import GqaAttention, Mamba2, ModelSpec, Moe
 from strategy.strategy import Strategy
 from validators.examples import dense, mla, moe
 
@@ -77,4 +77,26 @@ def test_they_agree_on_ffns_of_two_matrices_and_on_attention_beside_them(monkeyp
     *_, tally = campaign(seed=1, wanted_strategies=12, wanted_mutants=60)
 
     assert tally.mutants == 60
+    assert tally.disagreements == []
+
+
+def test_they_agree_on_state_spaces_and_on_experts_of_other_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention = GqaAttention(num_heads=12, num_kv_heads=4, head_dim=16)
+    moe = Moe(num_experts=12, top_k=3, expert_intermediate_size=96, shared_intermediate_size=192, latent_size=64)
+    net = Mamba2(num_heads=24, head_dim=16, num_groups=12, state_size=32)
+    base = ModelSpec(
+        name="tiny-mamba", hidden_size=256, num_layers=4, vocab_size=768, attention=attention, intermediate_size=768,
+        linear=net, linear_layers=(0, 2, 3),
+    )  # fmt: skip
+    experts = base.model_copy(
+        update={"name": "tiny-latent", "ffn_gated": False, "moe": moe, "intermediate_size": None, "linear": None, "linear_layers": ()}
+    )  # fmt: skip
+    both = experts.model_copy(
+        update={"name": "tiny-mamba-moe", "moe": moe.model_copy(update={"latent_size": None}), "linear": net, "linear_layers": (1, 2)}
+    )  # fmt: skip
+    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, experts, both))
+
+    *_, tally = campaign(seed=2, wanted_strategies=18, wanted_mutants=90)
+
+    assert tally.mutants == 90
     assert tally.disagreements == []

@@ -57,6 +57,6 @@ def all_to_all_that_a_model_lacks(subject: Subject) -> Iterator[Hit]:
                 model=subject.model.name,
                 why=""
                 if listed
-                else f": no low-latency kernels for hidden_size {subject.model.hidden_size}, only for {sizes}",
+                else f": no low-latency kernels for hidden_size {subject.model.expert_features}, only for {sizes}",
                 instead="replicated" if alone else "all_gather",
             )

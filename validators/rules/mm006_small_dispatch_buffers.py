@@ -55,4 +55,4 @@ def _dispatches_low_latency(pool: Pool) -> bool:
 def _buffer_bytes(model: ModelSpec, tokens: int) -> int:
     """Two sets of a send and a receive slot per expert and token: a bf16 hidden vector with its routing record."""
     num_experts = 0 if model.moe is None else model.moe.num_experts
-    return 4 * num_experts * tokens * 2 * (model.hidden_size + ROUTING_BYTES)
+    return 4 * num_experts * tokens * 2 * (model.expert_features + ROUTING_BYTES)

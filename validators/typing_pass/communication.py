@@ -164,8 +164,8 @@ def _gather_input(site: Site, node: AllGather, data: Data) -> tuple[str, Tensor]
     """One tensor, or hidden states with the router's choice, which then travel together."""
     if len(data) == 2:
         (_, first), (source, second) = data
-        hidden = next(((s, v) for s, v in data if v.content == "normed:ffn_norm"), None)
-        if {first.content, second.content} != {"normed:ffn_norm", "routing"} or hidden is None:
+        hidden = next(((s, v) for s, v in data if v.content == site.expert_tokens), None)
+        if {first.content, second.content} != {site.expert_tokens, "routing"} or hidden is None:
             raise site.stop(
                 node,
                 "content",
@@ -223,7 +223,7 @@ def _swap_heads(site: Site, node: AllToAll, data: Data) -> Tensor:
 
 def _dispatch(site: Site, node: AllToAll, data: Data) -> Tensor:
     contents = sorted(value.content for _, value in data)
-    if contents != ["normed:ffn_norm", "routing"]:
+    if contents != sorted([site.expert_tokens, "routing"]):
         found = " and ".join(value.words() for _, value in data) or "nothing"
         raise site.stop(node, "content", needed="hidden states and the router's choice", found=found)
     _, value = expert_input(site, node, data)
@@ -259,7 +259,7 @@ def _combine(site: Site, node: AllToAll, data: Data) -> Tensor:
     placement = _returned(value, value.home, digits)
     if placement is None:
         raise site.stop(node, "placements", source=source, needed=site.say(value.home), found=site.say(value.placement))
-    return Tensor("delta", placement, value.parts, value.producer, value.producer_node,
+    return Tensor(site.expert_delta, placement, value.parts, value.producer, value.producer_node,
                   weighted=value.weighted or bool(node.apply_router_weight))  # fmt: skip
 
 

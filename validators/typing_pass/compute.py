@@ -82,6 +82,8 @@ def _linear(site: Site, node: AnyNode, data: Data) -> Tensor:
         raise site.stop(
             node, "split", axis=site.digits.named(digits), needed=" or ".join(spec.splits), found=node.split
         )
+    if node.weight == "latent_out":  # the projection of a partial sum is a partial sum
+        return replace(value, content=content)
     placement = _linear_placement(site, node, source, value)
     if node.weight == "lm_head" and site.phase == "prefill" and not value.last_only:
         site.report(node, "all_rows")
@@ -357,7 +359,7 @@ def _expert(site: Site, node: AnyNode, data: Data) -> Tensor:
     else:
         group = (*site.digits.of("ep"), *inside)
         site.need_letter(node, source, value, group, ("R",), "all_to_all (dispatch) over ep")
-        content, partial = "delta", group
+        content, partial = site.expert_delta, group
     return Tensor(
         content, value.placement.with_letter(partial, "P"), frozenset({"experts"}), "expert" if partial else "", node.id,
         home=value.home, weighted=node.apply_router_weight,
@@ -369,7 +371,7 @@ def expert_input(site: Site, node: AnyNode, data: Data) -> tuple[str, Tensor]:
     contents = sorted(value.content for _, value in data)
     if contents in (["dispatched"], ["pair"]):
         return data[0]
-    if contents == ["normed:ffn_norm", "routing"]:
+    if contents == sorted([site.expert_tokens, "routing"]):
         (_, first), (source, second) = data
         if first.placement != second.placement:
             raise site.stop(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from strategy.dag import AnyNode, Block, Linear, Norm
 from strategy.mesh import Axis
 from strategy.model import FfnKind, MixerKind, ModelSpec
-from strategy.ops import DENSE_FFN, WeightSpec, model_weights
+from strategy.ops import DENSE_FFN, WeightSpec, has_latent_experts, model_weights
 from strategy.placement import WORDS, Digits, Letter, Placement
 from strategy.strategy import Phase, Pool
 from validators.subject import Subject
@@ -75,6 +75,16 @@ class Site:
         if self.model.parallel_block:
             return frozenset()
         return parts - {"attention"} if self.mixer == "none" else parts
+
+    @property
+    def expert_tokens(self) -> str:
+        """What the routed experts read."""
+        return "latent_tokens" if has_latent_experts(self.model) else "normed:ffn_norm"
+
+    @property
+    def expert_delta(self) -> str:
+        """What they give back, summed or not."""
+        return "latent_delta" if has_latent_experts(self.model) else "delta"
 
     def say(self, placement: Placement) -> str:
         """A placement in words, by axis."""

@@ -1,6 +1,7 @@
 """What each op needs and yields, by weight."""
 
 from strategy.model import MixerKind
+from strategy.ops import DENSE_FFN_FIRST, SHARED_FFN_FIRST
 
 LINEAR: dict[str, tuple[str, str, str]] = {
     # weight: (content needed, content yielded, part of the layer it completes)
@@ -19,6 +20,9 @@ LINEAR: dict[str, tuple[str, str, str]] = {
     "up": ("normed:ffn_norm", "up", ""),
     "down": ("activated", "delta", "ffn"),
     "shared_gate_up": ("normed:ffn_norm", "shared_gate_up", ""),
+    "shared_up": ("normed:ffn_norm", "shared_up", ""),
+    "latent_in": ("normed:ffn_norm", "latent_tokens", ""),
+    "latent_out": ("latent_delta", "delta", ""),
     "shared_down": ("shared_activated", "delta", "shared experts"),
     "lm_head": ("normed:final_norm", "logits", ""),
 }
@@ -39,9 +43,12 @@ INNER_NORMS: dict[str, tuple[frozenset[str], str]] = {
     "q_a_norm": (frozenset({"qkv_a"}), "q_latent"),
     "kv_a_norm": (frozenset({"qkv_a", "kv_a"}), "latent"),
 }
-ACTIVATIONS = {"gate_up": "activated", "up": "activated", "shared_gate_up": "shared_activated"}
+ACTIVATIONS = {
+    **dict.fromkeys(DENSE_FFN_FIRST, "activated"),
+    **dict.fromkeys(SHARED_FFN_FIRST, "shared_activated"),
+}
 
 
 FEATURE_DIMS = {"logits": "vocab", "qkv": "heads", "query": "heads", "context": "heads", "absorbed_query": "heads", "latent_context": "heads",
                 "linear_in": "nothing that is gathered", "linear_context": "heads",
-                "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_activated": "hidden"}  # fmt: skip
+                "expanded_kv": "nothing that is gathered", "expanded_shard": "nothing that is gathered", "gate_up": "hidden", "up": "hidden", "activated": "hidden", "shared_gate_up": "hidden", "shared_up": "hidden", "shared_activated": "hidden"}  # fmt: skip

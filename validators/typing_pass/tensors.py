@@ -42,7 +42,7 @@ class Mismatch:
 Content = str
 """One of: ids, normed:<weight>, qkv, qkv_a, kv_a, latent, query, absorbed_query, expanded_kv, kv_state, context, latent_context,
 linear_in, linear_context,
-gate_up, up, activated, shared_gate_up, shared_activated, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
+gate_up, up, activated, shared_gate_up, shared_up, shared_activated, latent_tokens, latent_delta, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
 `delta` carry their parts beside."""
 
 
@@ -106,6 +106,9 @@ CONTENT_WORDS = {
     "up": "the up projection",
     "activated": "activated features",
     "shared_gate_up": "gate and up of the shared experts",
+    "shared_up": "the up projection of the shared experts",
+    "latent_tokens": "tokens in the latent space of the experts",
+    "latent_delta": "the output of the experts in their latent space",
     "shared_activated": "activated features of the shared experts",
     "routing": "the router's choice",
     "dispatched": "tokens at their experts",
