@@ -86,6 +86,12 @@ def duration(ms: float) -> str:
     return f"{value:,.{digits}f} {unit}"
 
 
+def rate(per_s: float) -> str:
+    """Events a second, with the digits that tell small numbers apart: `1,240`, `3.4`, `0.27`."""
+    digits = 0 if per_s >= 10 or not per_s else 1 if per_s >= 1 else 2
+    return f"{per_s:,.{digits}f}"
+
+
 def limit(ms: float) -> str:
     """A limit as it was asked for: `1 s`, `40 ms`."""
     return f"{ms / 1000:g} s" if ms >= 1000 else f"{ms:g} ms"
@@ -96,7 +102,7 @@ def estimate(value: Estimate) -> RenderableType:
     rows = [
         ("TTFT", duration(value.ttft_ms)),
         ("TPOT", duration(value.tpot_ms)),
-        ("throughput", f"{value.tokens_per_s_per_gpu:,.0f} tokens/s/GPU, {value.requests_per_s:,.2f} requests/s"),
+        ("throughput", f"{rate(value.tokens_per_s_per_gpu)} tokens/s/GPU, {value.requests_per_s:,.2f} requests/s"),
         ("GPUs", f"{value.gpus:,}"),
         ("load", load(value)),
         ("bound by", value.bottleneck),

@@ -20,6 +20,7 @@ from api.render import (
     memory_legend,
     notes,
     proof,
+    rate,
     section,
     times,
 )
@@ -114,7 +115,7 @@ def _numbers(value: Estimate, request: Request | None, outcome: Proof | None) ->
     facts.add_column(no_wrap=True, style="dim", min_width=LABEL_WIDTH)
     facts.add_row("", memory_legend(held))
     facts.add_row(
-        "throughput", f"{value.tokens_per_s_per_gpu:,.0f} tokens/s/GPU, {value.requests_per_s:,.2f} requests/s"
+        "throughput", f"{rate(value.tokens_per_s_per_gpu)} tokens/s/GPU, {value.requests_per_s:,.2f} requests/s"
     )
     facts.add_row("load", load(value))
     facts.add_row("bound by", value.bottleneck)
@@ -263,4 +264,4 @@ def _lost(other: Alternative) -> RenderableType:
 
 def _point(value: Estimate) -> Iterable[str]:
     times_of = (duration(value.ttft_ms), duration(value.tpot_ms))
-    return (f"{value.gpus:,}", *times_of, f"{value.tokens_per_s_per_gpu:,.0f}")
+    return (f"{value.gpus:,}", *times_of, rate(value.tokens_per_s_per_gpu))

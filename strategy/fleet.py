@@ -27,13 +27,15 @@ from strategy.mesh import axis_sizes
 from strategy.model import ModelSpec
 from strategy.passes import Grid, PassTime, Pricer, Seat, Table
 from strategy.request import Problem, Workload
-from strategy.serving import Demand, polling_steps, steady_state
+from strategy.serving import Demand, Served, polling_steps, steady_state
 from strategy.strategy import Phase, Pool, Strategy
 from strategy.work import Load
 
 MAX_GRID_CONCURRENCY = 65_536
 POINTS_PER_DOUBLING = 2
 """Batch sizes priced for each doubling; step times in between are interpolated."""
+LEAST_OUTPUT_TOKENS = 1.01
+"""What a request of one output token counts for in the steady state, which shares time by decode steps: next to none."""
 
 
 # --- what one pass runs -------------------------------------------------------------------------------------------------------------
@@ -345,7 +347,7 @@ class Plants:
         polling = polling_steps(self.engine.poll_steps, self.engine.relaxed_polls, batch * behind)
         return Demand(
             batch=batch,
-            osl=self.workload.osl,
+            osl=max(self.workload.osl, LEAST_OUTPUT_TOKENS),
             alone_ms=alone,
             taken_ms=taken,
             burst=self.engine.burst,
@@ -365,11 +367,23 @@ class Plants:
         running = np.minimum(asked, np.maximum(1, self.resident))
         batch = np.maximum(1.0, running / self.decode_servers)
         served = steady_state(self.demand(batch), self.step_at(float(batch.max())))
-        life_ms = served.ttft_ms + served.tpot_ms * (self.workload.osl - 1)
+        first_ms, tpot_ms = self._tokens_ms(served, running)
+        life_ms = first_ms + tpot_ms * (self.workload.osl - 1)
         requests_per_s = 1e3 * running / life_ms
-        ttft_ms = served.ttft_ms + (asked - running) / requests_per_s * 1e3
+        ttft_ms = first_ms + (asked - running) / requests_per_s * 1e3
         rate = requests_per_s * self.workload.osl / self.gpus
-        return Curve(asked, ttft_ms, served.tpot_ms, requests_per_s, rate, served.decode_batch, served.prefill_share)
+        return Curve(asked, ttft_ms, tpot_ms, requests_per_s, rate, served.decode_batch, served.prefill_share)
+
+    def _tokens_ms(self, served: Served, running: Grid) -> tuple[Grid, Grid]:
+        """Time to the first token and between two, `running` requests in flight.
+
+        Where the first token is the last there is none between: what is waited for is before it, at least until all prompts have had their turn.
+        """
+        if self.workload.osl > 1:
+            return served.ttft_ms, served.tpot_ms
+        waited = served.ttft_ms + served.tpot_ms * (LEAST_OUTPUT_TOKENS - 1)
+        turn = running / self.prefill_servers * self.prefill_ms[1]
+        return np.maximum(waited, turn), np.zeros_like(served.tpot_ms)
 
 
 def step_ms(engine: EngineConstants, kernels_ms: Grid, batch: Grid) -> Grid:

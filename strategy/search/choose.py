@@ -32,15 +32,22 @@ def order(problem: Problem, candidates: Sequence[Candidate]) -> list[Candidate]:
     best = sorted(((_cost(problem, c), c) for c in candidates), key=itemgetter(0))
     if not best:
         return []
-    winner = min((one for cost, one in best if _tied(problem, cost, one, best[0])), key=_complexity)
+    bar = _bar(problem, best)
+    winner = min((one for cost, one in best if _within(problem, TIE, cost, bar)), key=_complexity)
     return [winner, *(one for _, one in best if one is not winner)]
 
 
-def _tied(problem: Problem, own: Cost, candidate: Candidate, best: tuple[Cost, Candidate]) -> bool:
-    """Whether a candidate is as good as the best one, by what each costs."""
-    bar, first = best
-    parted = problem.serving == "auto" and first.strategy.disaggregated and not candidate.strategy.disaggregated
-    margin = WORTH_PARTING if parted else TIE
+def _bar(problem: Problem, best: Sequence[tuple[Cost, Candidate]]) -> Cost:
+    """What the winner must reach: the first cost of `best`, or that of the best single pool where two are not worth parting for."""
+    first, leading = best[0]
+    if problem.serving != "auto" or not leading.strategy.disaggregated:
+        return first
+    together = next((cost for cost, one in best if not one.strategy.disaggregated), None)
+    return first if together is None or not _within(problem, WORTH_PARTING, together, first) else together
+
+
+def _within(problem: Problem, margin: float, own: Cost, bar: Cost) -> bool:
+    """Whether two costs are as good as equal."""
     judged = 2 if problem.objective == "min_gpus" else 1
     return all(abs(a - b) <= margin * abs(b) for a, b in zip(own[:judged], bar[:judged], strict=True))
 

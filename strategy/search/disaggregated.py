@@ -291,14 +291,15 @@ def _counts(halves: Halves, prompts: Grid, requests: Grid, g_first: Index, g_sec
 
 
 def _carried(halves: Halves, pairs: Pairs, prompts: Grid, requests: Grid) -> Grid:
-    """Requests per second that the slower side of each pair carries; per GPU where few GPUs are asked for, those that carry a stated rate first."""
+    """Requests per second that the slower side of each pair carries; where few GPUs are asked for those come first, of pairs that carry a stated rate."""
     rates = np.minimum(pairs.prefillers * prompts[pairs.first], pairs.decoders * requests[pairs.second])
     if halves.problem.objective == "throughput":
         return np.asarray(rates)
     gpus = pairs.prefillers * halves.gpus[pairs.first] + pairs.decoders * halves.gpus[pairs.second]
     wanted = halves.problem.workload.request_rate
-    first = np.zeros(len(gpus)) if wanted is None else ENOUGH * (rates >= PREFILL_LOAD * wanted)
-    return np.asarray((rates + first) / gpus)
+    if wanted is None and halves.problem.objective == "latency":
+        return np.asarray(rates / gpus)
+    return np.asarray((rates + ENOUGH * (rates >= PREFILL_LOAD * (wanted or 0.0))) / gpus * (rates > 0))
 
 
 def _ranked(problem: Problem, plants: Plants) -> Index:

@@ -146,12 +146,17 @@ def _legality_limits(problem: Problem) -> Iterator[Limit]:
             name="AT012", required=size, available=1, unit="ranks",
             message=f"{name}={size}: {layers} layers of {model.name} pass a state from token to token, which no shard of the tokens can start from; legal values: 1",
         )  # fmt: skip
-    elif fixed.ep_size is not None and (model.moe is None or model.moe.num_experts % fixed.ep_size):
+    elif model.moe is None and max(fixed.ep_size or 1, fixed.moe_tp_size or 1) > 1:
+        name, size = ("ep_size", fixed.ep_size) if (fixed.ep_size or 1) > 1 else ("moe_tp_size", fixed.moe_tp_size)
+        yield Limit(
+            name="EP005", required=size, available=1, unit="ranks",
+            message=f"{name}={size}: {model.name} is dense and has no experts to split; legal values: 1",
+        )  # fmt: skip
+    elif fixed.ep_size is not None and model.moe is not None and model.moe.num_experts % fixed.ep_size:
         legal_ep = legal_ep_sizes(model, problem.cluster.gpus)
-        experts = model.moe.num_experts if model.moe else 0
         yield Limit(
             name=code or "EP005", required=fixed.ep_size, available=None, unit="ranks",
-            message=f"ep_size={fixed.ep_size} does not divide {experts} experts of {model.name}; legal values: {_listed(legal_ep)}",
+            message=f"ep_size={fixed.ep_size} does not divide {model.moe.num_experts} experts of {model.name}; legal values: {_listed(legal_ep)}",
         )  # fmt: skip
     else:
         yield Limit(

@@ -107,10 +107,16 @@ def price_all(problem: Problem, calibration: Calibration) -> Priced:
     together = [] if problem.serving == "disaggregated" else [s for pool in fitting for s in replicated(problem, pool)]
     found = candidates(passes, [*together, *disaggregated(passes, legal)])
     found += candidates(passes, _varied(problem, order(problem, found)[:VARIED]))
-    if problem.objective == "min_gpus":
+    if problem.objective == "min_gpus" and not _size_is_fixed(problem):
         found = fewest_replicas(passes, found)
     misfits = tuple(_misfit(problem, pool) for pool in legal if not passes.sequences(pool))
     return Priced(tuple(found), misfits, len(fitting), passes)
+
+
+def _size_is_fixed(problem: Problem) -> bool:
+    """Whether the request leaves no replica to save."""
+    fixed = problem.constraints.fix
+    return fixed.gpus is not None or fixed.replicas is not None
 
 
 def _that_fits(passes: Passes, pool: Pool) -> Pool:

@@ -217,10 +217,11 @@ def _chunk_sizes(problem: Problem) -> tuple[int | None, ...]:
 
 
 def _expert_choices(problem: Problem, pool: Pool) -> Iterator[Pool]:
-    """Both meshes and the lowering for an MoE model; a dense pool as it is."""
-    moe = problem.model.moe
+    """Both meshes and the lowering for an MoE model; a dense pool as it is, where no expert degree is fixed."""
+    moe, fixed = problem.model.moe, problem.constraints.fix
     if moe is None:
-        yield pool
+        if max(fixed.ep_size or 1, fixed.moe_tp_size or 1) == 1:
+            yield pool
         return
     for ep_size in _expert_sizes(problem, pool.width):
         moe_tp = pool.width // ep_size

@@ -154,6 +154,11 @@ def test_a_time_has_three_digits_and_the_unit_that_fits(ms: float, told: str) ->
     assert render.duration(ms) == told
 
 
+@pytest.mark.parametrize(("per_s", "told"), [(0, "0"), (0.273, "0.27"), (3.44, "3.4"), (12.6, "13"), (1240.2, "1,240")])
+def test_a_rate_has_digits_where_it_is_small(per_s: float, told: str) -> None:
+    assert render.rate(per_s) == told
+
+
 def test_what_does_not_fit_shows_need_and_room_and_what_would_fit() -> None:
     limit = Limit(name="memory", required=88.3, available=77.3, unit="GB", message="one GPU would hold 88.3 GB")
     change = Change(change={}, message="use 16 GPUs", verified=True)

@@ -8,7 +8,7 @@ from knowledge.catalogue import find_gpu, find_model
 from knowledge.resolve import resolve_model
 from strategy.build import build
 from strategy.calibration import Factor
-from strategy.cost import curve, estimate
+from strategy.cost import Server, curve, estimate
 from strategy.dag import AllReduce, Block, Dag
 from strategy.hardware import Cluster
 from strategy.model import Dtype, ModelSpec
@@ -165,6 +165,22 @@ def test_a_request_rate_becomes_the_load_that_serves_it() -> None:
     e = estimate(dag, asked, calibration())
 
     assert e.requests_per_s == pytest.approx(1.5, rel=0.1)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_output_token_is_the_first_and_comes_no_faster_than_prompts_are_read(concurrency: int, apart: bool) -> None:
+    asked = problem("llama-3.1-70b", "h100-sxm", hosts=2, osl=1)
+    prefill = TP8.model_copy(update={"name": "prefill", "phases": ("prefill",)})
+    decode = TP8.model_copy(update={"name": "decode", "phases": ("decode",)})
+    dag = planned(asked, prefill, decode) if apart else planned(asked, TP8)
+
+    e = estimate(dag, asked, calibration(), concurrency=concurrency)
+
+    busy = 1e-3 * float(Server(dag, asked, calibration()).fleet.plants.prefill_ms[1][0, 0]) * e.requests_per_s
+    assert e.tpot_ms == 0
+    assert busy <= 1 + 1e-9
+    assert e.requests_per_s * e.ttft_ms / 1e3 == pytest.approx(concurrency)
 
 
 def test_requests_beyond_the_cache_wait() -> None:

@@ -83,6 +83,57 @@ def test_constraints_hold_in_the_plan(constraints: dict[str, object], check: obj
     assert check(result.best.strategy.pools[0])
 
 
+@pytest.mark.parametrize("fix", [{"gpus": 8}, {"replicas": 3}])
+def test_fewest_gpus_are_sought_among_what_is_fixed(fix: dict[str, int]) -> None:
+    work = {"isl": 1024, "osl": 128, "concurrency": 4}
+
+    result = found(
+        problem("llama-3.1-8b", "h200-sxm", constraints={"fix": fix}, workload=work, objective="min_gpus", hosts=2)
+    )
+
+    assert result.best is not None
+    assert result.best.gpus == fix.get("gpus", 3)
+    assert result.best.strategy.pools[0].replicas == fix.get("replicas", result.best.strategy.pools[0].replicas)
+
+
+def test_fewest_gpus_are_sought_among_small_pairs_of_pools_too() -> None:
+    asked = problem(
+        "gpt-oss-120b", "l40s", objective="min_gpus", serving="disaggregated",
+        workload={"isl": 1000, "osl": 2000}, slo={"ttft_ms": 10_000, "tpot_ms": 40},
+    )  # fmt: skip
+
+    result = found(asked)
+
+    assert result.best is not None
+    assert result.best.gpus == 4  # two hold the weights
+
+
+@pytest.mark.parametrize("name", ["ep_size", "moe_tp_size"])
+def test_a_dense_model_has_no_experts_to_split(name: str) -> None:
+    result = found(problem("llama-3.1-8b", "h100-sxm", constraints={"fix": {name: 2}}))
+
+    assert result.infeasible is not None
+    assert [(limit.name, limit.available) for limit in result.infeasible.limits] == [("EP005", 1)]
+    assert {"constraints": {"fix": {name: None}}} in [change.change for change in result.infeasible.nearest]
+    assert found(problem("llama-3.1-8b", "h100-sxm", constraints={"fix": {name: 1}})).best is not None
+
+
+def test_where_two_pools_are_not_worth_it_the_best_single_pool_wins() -> None:
+    work = {"isl": 1024, "osl": 128, "concurrency": 16}
+    asked = problem("llama-3.1-8b", "h100-sxm", workload=work)
+
+    result = found(asked)
+
+    alone = found(asked.model_copy(update={"serving": "colocated"}))
+    apart = found(asked.model_copy(update={"serving": "disaggregated"}))
+    assert result.best is not None
+    assert alone.best is not None
+    assert apart.best is not None
+    assert apart.best.tokens_per_s > alone.best.tokens_per_s
+    assert result.best.strategy == alone.best.strategy
+    assert all(a.strategy.disaggregated for a in result.alternatives if "two pools" in a.reason)
+
+
 def test_two_pools_are_sized_to_each_other_when_asked_for() -> None:
     asked = problem("llama-3.1-70b", "h200-sxm", serving="disaggregated", slo={"ttft_ms": 2000, "tpot_ms": 40})
 
