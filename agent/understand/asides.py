@@ -299,6 +299,8 @@ def _past_and_present(text: str) -> Iterator[SPAN]:
             continue
         words = sentence.group()
         start = max((m.end() for m in _BEFORE.finditer(words, 0, told.start())), default=0)
+        if _MUST.search(words, start, told.start()) is not None:
+            continue
         wanted = list(_WISH.finditer(words, 0, told.start()))
         wish = _WISH.search(words, told.end())
         if not wanted or wanted[-1].end() <= start:

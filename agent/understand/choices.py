@@ -13,9 +13,13 @@ _ENGINES = {
     "trtllm": compiled(r"\b(?:tensor-?\s?rt(?:[- ]?llm)?|trt(?:[- ]?llm)?)\b(?:\s+v?\d{1,3}(?:\.\d{1,3})+\w{0,8})?"),
 }  # fmt: skip
 _REFUSED = compiled(
-    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|(?:scrap|forget|ignore|drop)\b[^.;,\n]{0,40}\babout|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|currently(?:\s+\w+)?|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
+    r"\b(?:not|no|never|don'?t|without|avoid\w*|except|(?:anything|everything|any\s+engine)\s+but|instead\s+of|rather\s+than|other\s+than|(?:scrap|forget|ignore|drop)\b[^.;,\n]{0,40}\babout|leav\w+|left|ditch\w*|abandon\w*|quit\w*|drop\w*|moved?\s+off|moving\s+off|gave\s+up(?:\s+on)?|given\s+up(?:\s+on)?|away\s+from|from|sick\s+of|tired\s+of|nicht|kein\w*|pas|sans|non|sin|senza|sem|geen|niet)\s+(?:(?:use|using|bother\s+with|want|on|with|run|running|touch|the|any|mit|auf|avec|con)\s+)*$"
 )
 """Before an engine that is not wanted."""
+_SO_FAR = compiled(
+    r"\b(?:currently|presently|at\s+the\s+moment|so\s+far|until\s+now|right\s+now)(?:\s+\w+)?\s+(?:(?:use|using|on|with|run|running|launch|serve|the)\s+)*$"
+)
+"""Before an engine that is used until there is a plan: it stays, unless another one is named."""
 _PORTUGUESE = compiled(r"\b(?:não|são|qual|preciso|precisamos|queremos|requisiç\w+|máximo|divisão|pessoal|servidor)\b")
 """Where `no` means `in the`."""
 _OBJECTIVES = {
@@ -53,7 +57,7 @@ _EMPHASIS = {
     for name, words in (
         (
             "latency",
-            r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|speed|first\s+token|interactivity",
+            r"ttft|tpot|itl|latency|latencies|response\s+times?|responsiveness|(?:single[- ])?(?:user|stream)\s+speed|speed(?:\s+(?:per|for\s+(?:each|every|the|a\s+single))\s+(?:single\s+)?(?:user|stream|request))?|first\s+token|interactivity",
         ),
         ("throughput", r"throughput|tput|tokens?\s*(?:/|per)\s*s(?:ec(?:ond)?)?|batch\w*|total\s+tokens?"),
         ("min_gpus", r"costs?|price|money|budget|gpu\s+count|hardware"),
@@ -148,9 +152,11 @@ def find_choices(scan: Scan, notes: Notes) -> dict[str, object]:
         found["serving"] = "colocated"
     if scan.take(_APART):
         found["serving"] = "disaggregated"
-    for pattern in _ENGINES.values():
+    for name, pattern in _ENGINES.items():
+        others = any(other.search(scan.text) for key, other in _ENGINES.items() if key != name)
         for match in pattern.finditer(scan.text):
-            refused = _REFUSED.search(scan.text[max(0, match.start() - 40) : match.start()])
+            before = scan.text[max(0, match.start() - 40) : match.start()]
+            refused = _REFUSED.search(before) or (_SO_FAR.search(before) if others else None)
             if refused is not None and not (refused.group().strip().lower() == "no" and _PORTUGUESE.search(scan.text)):
                 notes.assume(f"`{scan.words(match.span())}` is not wanted: the text says no to it")
                 scan.eat(match.span())
@@ -327,7 +333,9 @@ def _stressed_goal(scan: Scan, notes: Notes) -> str | None:
 _LESSER = compiled(r"\b(?:not|n't|no|never|less|secondary|second|irrelevant|nor)\b|n't\b")
 
 
-_NONE_BEFORE = compiled(r"\b(?:no|without|any|not\s+an?|not)\s+$")
+_NONE_BEFORE = compiled(
+    r"\b(?:no|without|any|not\s+an?|not|there(?:'s|\s+is)\s+no)\s+(?:(?:hard|strict|specific|particular|real|firm|fixed|explicit|formal|tight|special|given|stated|known)\s+){0,2}$"
+)
 
 
 def _emphasis(scan: Scan, notes: Notes) -> str | None:
@@ -335,7 +343,7 @@ def _emphasis(scan: Scan, notes: Notes) -> str | None:
     for objective, pattern in _EMPHASIS.items():
         for match in scan.take(pattern):
             words = scan.words(match.span())
-            if _NONE_BEFORE.search(scan.original[max(0, match.start() - 12) : match.start()]):
+            if _NONE_BEFORE.search(scan.original[max(0, match.start() - 40) : match.start()]):
                 continue
             if objective == "latency" and re.search(r"ttft|tpot|itl|first", words, re.IGNORECASE):
                 notes.assume(
@@ -348,17 +356,17 @@ def _emphasis(scan: Scan, notes: Notes) -> str | None:
 def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
     """Precisions as a `PrecisionRequest` document."""
     found: dict[str, Dtype] = dict(notes.precision)
+    for match in scan.take(_TOGETHER_IN):
+        found["weights"] = found["activations"] = _dtype(match, scan, notes, "d" if match["d"] else "e")
     for field, patterns in _NAMED.items():
         said = [m for pattern in patterns for m in scan.take(pattern)]
         value = notes.one_of(f"{field} precision", [_dtype(m, scan, notes) for m in said], [m.span() for m in said])
         if value is not None:
             found[field] = value
-    for match in scan.take(_TOGETHER_IN):
-        found["weights"] = found["activations"] = _dtype(match, scan, notes, "d" if match["d"] else "e")
     found |= _everywhere(scan, notes)
     taken = scan.take(_BARE)
     named = [m for m in taken if m["d"].lower() not in _METHODS] or taken
-    paired = next((_PAIRED[m["d"].lower()] for m in named if m["d"].lower() in _PAIRED), None)
+    paired = next((_paired(m["d"].lower(), scan) for m in named if m["d"].lower() in _PAIRED), None)
     if paired is not None:
         found.setdefault("activations", paired)
     bare = notes.one_of("weights precision", [_dtype(m, scan, notes) for m in named], [m.span() for m in named])
@@ -375,12 +383,13 @@ _ALL = compiled(
     rf"\b(?:everything|all(?:\s+of\s+it)?|fully|end[- ]to[- ]end|throughout)\s+(?:in\s+|is\s+|at\s+|to\s+)?{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+(?:for\s+)?(?:everything|throughout|end[- ]to[- ]end)\b"
 )
 _KV_TOO = compiled(
-    r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise|(?:is\s+|stays?\s+)?the\s+same)\b|\b(?:the\s+)?same\s+(?:(?:goes|applies|holds|is\s+true)\s+)?(?:for|in|with)\s+(?:the\s+)?kv(?:[- ]?cache)?\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
+    r"\b(?:kv(?:[- ]?cache)?|cache)\s+(?:too|as\s+well|also|likewise|auch|ebenfalls|ebenso|genauso|aussi|[ée]galement|también|também|anche|pure|ook|też|także|również|тоже|также|(?:is\s+|stays?\s+)?the\s+same)\b|\b(?:the\s+)?same\s+(?:(?:goes|applies|holds|is\s+true)\s+)?(?:for|in|with)\s+(?:the\s+)?kv(?:[- ]?cache)?\b|\b(?:also|likewise)\s+(?:the\s+)?kv(?:[- ]?cache)?\b"
 )
 
 
+_WITH = r"(?:and|&|\+|/|,|y|e|et|und|en|i|и|和|と|및|와|과|ve|och|og)"
 _TOGETHER_IN = compiled(
-    rf"\bweights?\s*(?:and|&|\+|/|,)\s*activations?\s+(?:(?:are|is|both|all|in|at|run|stay|as|of)\s+)*{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+(?:for\s+)?(?:both\s+)?weights?\s*(?:and|&|\+|/)\s*activations?\b"
+    rf"\bweights?\s*{_WITH}\s*(?:the\s+)?activations?\s+(?:(?:are|is|both|all|in|at|run|stay|as|of)\s+)*{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+[\s,]*(?:\(\s*)?(?:(?:for|in|on|para|pour|für|per)\s+)?(?:both\s+|the\s+)?weights?\s*{_WITH}\s*(?:the\s+)?activations?\b"
 )
 
 
@@ -398,12 +407,23 @@ def _choice(scan: Scan, field: str, options: Mapping[str, re.Pattern[str]], note
 
 
 _FP4 = compiled(r"\b(?:nv)?fp4\b")
+_INT = compiled(r"\bint(?:eger)?s?\b")
+_FP8_ALONE = compiled(r"\b(?<!kv )(?<!kv cache )fp8\b(?!\s+kv)(?![\s\S]*\bint8\b)")
+
+
+def _paired(name: str, scan: Scan) -> Dtype:
+    """What a pair of widths says of activations: `w8a8` is int8 unless the text says FP8."""
+    return "fp8" if name == "w8a8" and _FP8_ALONE.search(scan.original) else _PAIRED[name]
 
 
 def _dtype(match: re.Match[str], scan: Scan, notes: Notes, group: str = "d") -> Dtype:
     words = re.sub(r"[^a-z0-9]", "", match[group].lower())
     words = {"f8": "fp8", "f16": "fp16", "b16": "bf16", "fp8e4m3": "fp8", "f32": "fp32"}.get(words, words)
     dtype = _DTYPES.get(words, "bf16" if words.startswith("b") else "fp16")
+    if words in ("8bit", "8bits") and _INT.search(scan.original) is not None:
+        dtype = "int8"
+    if words == "w8a8" and _FP8_ALONE.search(scan.original) is not None:
+        dtype = "fp8"
     if words in ("4bit", "4bits") and _FP4.search(scan.original) is not None:
         dtype = "nvfp4"
     if words in _LOOSE:

@@ -44,10 +44,11 @@ _ONLY = compiled(
 )
 _BOUND = compiled(
     rf"\b(?:{_NAMELESS}){_PARALLEL}\s*(?:<=?|>=?|≤|≥|at\s+most|at\s+least|up\s+to|no\s+more\s+than|max(?:imum)?|min(?:imum)?|below|under|above|(?:must\s+not|should\s+not|may\s+not|cannot|can'?t|never)\s+(?:exceed|be\s+(?:more|greater|higher|larger|over|above)(?:\s+than)?))\s*\d{{1,6}}"
+    rf"|\b(?:at\s+least|minimum(?:\s+of)?|no\s+fewer\s+than|not\s+less\s+than|>=|≥)\s*{COUNT}\s+(?:(?:independent|separate|full|identical)\s+)?(?:replicas?|copies)\b|(?<![\w.,]){COUNT}\s+(?:(?:independent|separate|full|identical)\s+)?(?:replicas?|copies)\s+(?:at\s+least|at\s+minimum|minimum|or\s+more)\b"
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|obligatorio|obligatoire|de|soit|sea|seja|sia|van|moet|zijn|powinno|być|должен|быть|равен)\b){0,12}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|vast|vastzetten|vastgezet|vastgepind|op|égale?|igual|uguale|olmalı|sabit|na|wynosić|musi|ska|skall|vara|skal|være|obligatorio|obligatoire|de|soit|sea|seja|sia|van|moet|zijn|powinno|być|должен|быть|равен)\b){0,12}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|(?!an?\b){COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -81,6 +82,7 @@ _REPLICAS = compiled(
 _DEGREE = rf"(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}"
 _REJECTED = compiled(
     rf"(?<![a-z]){_DEGREE}\s*,?\s*(?:no\s+thanks|no\s+way|nope|is\s+(?:out|too\s+\w+|not\s+\w+)|is\s+a\s+no|won'?t\s+\w+|doesn'?t\s+\w+|not\s+wanted|nein\s+danke|non\s+merci)\b"
+    rf"|(?<![a-z]){_DEGREE}(?:\s+(?:over|across|on|between|via|with|within)\s+[^.;,\n\d]{{1,24}}?)?\s+(?:is|seems|looks|feels|was|performs|would\s+be)\s+(?:\w+\s+){{0,2}}?(?:bad|slow\w*|terrible|awful|poor\w*|sub-?optimal|wasteful|inefficient|overkill|unstable|a\s+(?:mistake|waste|bottleneck|problem)|worse|not\s+(?:great|ideal|good|efficient|optimal|so\s+good))\b"
     rf"|\b(?:not|no|never|instead\s+of|rather\s+than|anything\s+but|nicht|kein|pas\s+de|nunca)\s+(?:use\s+|with\s+|the\s+)?{_DEGREE}(?!\w)"
 )
 """A degree that is refused: `EP=72 no thanks`, `TP4, not TP8`."""
@@ -101,13 +103,14 @@ _GPUS = compiled(
 )
 _ALL_GPUS = compiled(
     rf"(?<!can )(?<!may )(?<!could )(?<!might )(?<!not )(?<!n't )(?<!need to )(?<!have to )(?<!allowed to )(?<!without )\b(?:use|using|occupy|utili[sz]e|employ|load|fill)\s+(?:up\s+)?(?:all|every\s+one)\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<n>{COUNT})(?:\s+of\s+(?:the\s+|those\s+)?{_THINGS}|\s+{_THINGS}|\s+of\s+them)\b(?:\s+exactly)?"
+    rf"|(?<!can )(?<!may )(?<!could )(?<!might )(?<!not )(?<!n't )\b(?:(?:must|should|shall|have\s+to|need\s+to|want\s+to|please|to|and)\s+|^|(?<=[.;,\n]\s))(?:exactly\s+)?(?:use|occupy|utili[sz]e|employ|load|fill)\s+(?:exactly\s+)?all\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<k>{COUNT})(?=\s*(?:,?\s*exactly\b|[,.;)!]|$|-\s))(?:\s*,?\s*exactly\b)?"
     rf"|\ball\s+(?:of\s+)?(?:(?:the|our|my|these|those)\s+)?(?P<m>{COUNT})\s+{_THINGS}\s+(?:must|should|shall|have\s+to|need\s+to|are\s+to)\s+(?:be\s+)?(?:used?|busy|in\s+use|work(?:ing)?|occupied|utili[sz]ed|loaded|filled)\b"
 )
 """`use all 16 GPUs`: no smaller plan is wanted."""
 
 
 _OF_THEM = compiled(
-    rf"(?:\b(?:use|using|take|get|have|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
+    rf"(?<!get )(?<!gets )(?<!got )(?<!have )(?<!given )(?<!granted )(?<!assigned )(?<!allocated )(?<!left with )(?<!may )(?<!can )(?<!may use )(?<!can use )(?<!may only use )(?<!can only use )(?<!can only )(?<!may only )(?:\b(?:use|using|take|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
     r"(?=\d{1,5}\s+(?:x\s*)?(?:gpus?|cards?|accelerators?|(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3})s?\b(?!\s*(?:-\w+\s*)?(?:nodes?|servers?|hosts?|box|machines?|systems?))(?!\s+(?:are|is|were|have|has|belong|go|run)\b))"
 )
 """`3 of the 8 GPUs`: the cluster has 8, the plan uses 3."""
@@ -140,7 +143,7 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
 def find_gpu_limit(scan: Scan, notes: Notes) -> dict[str, int]:
     """`use only 4 of the GPUs`, read before the cluster is, so that 4 is not taken for its size."""
     said = [count_of(m["n"]) for pattern in (_OF_THEM, _GPUS) for m in scan.take(pattern)]
-    said += [count_of(m["n"] or m["m"]) for m in scan.take(_ALL_GPUS)]
+    said += [count_of(m["n"] or m["m"] or m["k"]) for m in scan.take(_ALL_GPUS)]
     used = notes.one_of("gpus", said)
     return {} if used is None else {"gpus": used}
 
@@ -207,7 +210,7 @@ _TURN = compiled(
 )
 _DENIES = compiled(
     r"(?<![a-z])(?:no(?!\s+wait)|not|cannot|exception|except|nope|never|neither|nor|without|avoid\w*|forbid(?:s|den)?|disallow\w*|ban(?:s|ned)?|prohibit\w*|exclud\w+|disabl\w+|refus\w+|reject\w*|rul\w+\s+out|leav\w+\s+out|steer\w*\s+clear|stay\w*\s+away|keep\w*\s+(?:it\s+|them\s+)?(?:out|away|off)|get\s+rid|turn(?:ed)?\s+off|switch(?:ed)?\s+off|off(?!\s+the\s+shelf)|crash\w*|unsupported|unavailable|broken|buggy|lacks?|lacking|missing|hates?|dislikes?|veto\w*|taboo|"
-    r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
+    r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|nada|niente|nessun\w*|ning[uú]n\w*|nenhum\w*|rien|olmasın|istemi\w+|kullanma\w+|kullanılmasın|hariç|żadn\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
 )
 _PERMITS = compiled(
     r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"

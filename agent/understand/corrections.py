@@ -180,7 +180,7 @@ _OTHER_UNIT = compiled(
 )
 """`24 req/min... no, per second`."""
 _RETYPED = compiled(
-    r"(?P<old>(?<![\w.,/])\d+(?:[.,]\d+)*k?(?:\s?/\s?\d+(?:[.,]\d+)*k?)?)(?P<noun>(?:\s+[a-z]+){0,2})(?P<mark>[\s,;.(-]*\b(?:(?:(?:oh|no+|ah),?\s+wait|wait(?:\s*,?\s*no)?|no|sorry|oops|hm+|correction|scratch\s+that|actually)\b[\s,;:.-]*(?:that|those|this|these)(?:'?s|'?re|\s+is|\s+are|\s+was|\s+were)\s+(?=[a-z])"
+    r"(?P<old>(?<![\w.,/])\d+(?:[.,]\d+)*k?(?:\s?/\s?\d+(?:[.,]\d+)*k?)?)(?P<noun>(?:\s+(?!(?:because|since|as|bc|for)\b)[a-z]+){0,2})(?P<mark>[\s,;.(-]*\b(?:(?:(?:oh|no+|ah),?\s+wait|wait(?:\s*,?\s*no)?|no|sorry|oops|hm+|correction|scratch\s+that|actually)\b[\s,;:.-]*(?:that|those|this|these)(?:'?s|'?re|\s+is|\s+are|\s+was|\s+were)\s+(?=[a-z])"
     r"|(?:(?:but|though|well|oh)[\s,]+)?(?:that|those|these|it)(?:'?s|'?re|\s+is|\s+are|\s+was|\s+were)\s+(?:just\s+|only\s+|merely\s+)?(?=(?:what|from|for|the|an?|their|some|nvidia's|amd's|marketing)\s+(?:[\w-]+\s+){0,2}?(?:benchmarks?|defaults?|demo|examples?|template|leaderboard|blog|papers?|brochure|marketing|datasheet|mlperf|inferencemax)\b)))"
 )
 """A number that turns out to count something else: `500, no wait, that's the daily users`."""

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from functools import cache, partial
 
+from agent.understand.phrases import GPU, in_our_order
+
 _WORDS: dict[str, str] = {
     # comparing
     "takes": r"(?:pode|puede|può|peut|darf)\s+(?:demorar|levar|tardar|durar|richiedere|prendre|durer|dauern)",
@@ -40,7 +42,7 @@ _WORDS: dict[str, str] = {
     r"contemporaneamente|in\s+parallelo|allo\s+stesso\s+tempo|ao\s+mesmo\s+tempo|em\s+paralelo|одновременно|параллельно|同时(?:在线|使用)|동시에",
     "requests": r"anfragen|requ[êe]tes|peticiones|solicitudes|richieste|requisições|запрос(?:ы|ов|а)",
     "hits": r"aciertos?|acertos?|treffern?",
-    "replicas": r"replik[ai]?(?=\s)|instan(?:zen|cje|cji)|instâncias|r[ée]pliques?|réplicas|repliche|repliken|replikate?n?",
+    "replicas": r"副本|レプリカ|레플리카|복제본|replik[ai]?(?=\s)|instan(?:zen|cje|cji)|instâncias|r[ée]pliques?|réplicas|repliche|repliken|replikate?n?",
     "how few": r"wie\s+wenige?",
     "are": r"sind|sont|sono|são",
     "long": r"lang(?=\s*[,.;]|$)",
@@ -61,7 +63,7 @@ _WORDS: dict[str, str] = {
     "prefix cache hit rate": r"前缀\s*缓存\s*的?\s*命中率|前缀(?:缓存)?的?命中率|プレフィックス(?:キャッシュ)?の?ヒット率|프리픽스\s*캐시\s*(?:적중률|히트율)",
     "kv cache": r"kv\s*(?:缓存|キャッシュ|캐시)|kv[- ]кэш\w{0,2}|кэш\w{0,2}\s+kv",
     # objective
-    "lowest latency": r"(?:qu['’]|que\s+)(?:ça|cela|il|elle)\s+réponde\s+(?:très\s+)?vite|(?:尽量|尽可能|希望)?\s*(?:降低|减少|缩短)\s*(?:延迟|时延)|(?:レイテンシー?|遅延)\s*を?\s*(?:最小|できるだけ小さ|抑え)[぀-ヿ一-鿿]{0,6}|지연\s*시간을?\s*(?:최소화|줄)\w*|(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
+    "lowest latency": r"(?:kurze|schnelle)[rnms]?\s+(?:antwort(?:zeit)?(?:en)?|reaktionszeit\w*|latenz\w*)|(?:des\s+)?(?:temps\s+de\s+)?réponses?\s+(?:rapides?|courts?)|respuestas?\s+rápidas?|respostas?\s+rápidas?|risposte?\s+(?:rapid[ae]|veloc[ei])|snelle\s+antwoorden|szybki\w*\s+odpowied\w+|hızlı\s+(?:yanıt|cevap)\w*|быстры\w+\s+ответ\w*|快速响应|素早い応答|빠른\s*응답(?:\s*속도)?|(?:qu['’]|que\s+)(?:ça|cela|il|elle)\s+réponde\s+(?:très\s+)?vite|(?:尽量|尽可能|希望)?\s*(?:降低|减少|缩短)\s*(?:延迟|时延)|(?:レイテンシー?|遅延)\s*を?\s*(?:最小|できるだけ小さ|抑え)[぀-ヿ一-鿿]{0,6}|지연\s*시간을?\s*(?:최소화|줄)\w*|(?:zo|så|tak)\s+(?:laag|låg|lav)\s+(?:als\s+)?mogelijke?\s+(?:latency|latentie)|so\s+(?:niedrig|gering)\s+wie\s+möglich\w*\s+latenz|möglichst\s+(?:niedrige|geringe|kleine|kurze)[rnms]?\s+(?:latenz|antwortzeit)\w*|latency\s+zo\s+laag\s+mogelijk|en\s+düşük\s+gecikme|co\s+nejnižší\s+(?:latence|zpoždění)|jak\s+najniższ\w+\s+opóźnieni\w+|lägsta\s+(?:möjliga\s+)?latens|latencia\s+lo\s+m[áa]s\s+baja\s+posible|尽(?:可能|量)(?:低|小)(?:的)?(?:延迟|时延)|延迟(?:要)?(?:尽(?:可能|量))?(?:低|小)|响应(?:要)?(?:最)?快|(?:niedrige|geringe|kleine)[rnms]?\s+latenz|latence\s+(?:basse|faible|r[ée]duite)|(?:basse|faible)\s+latence|latencia\s+baja|baja\s+latencia|lat[êe]ncia\s+baixa|baixa\s+lat[êe]ncia|latenza\s+bassa|bassa\s+latenza|(?:niedrigste|geringste|kleinste|minimale)[rnms]?\s+latenz|latence\s+(?:minimale|la\s+plus\s+(?:basse|faible))|la\s+plus\s+(?:basse|faible)\s+latence|"
     r"(?:m[íi]nima|menor)\s+lat[êe]ncia|(?:m[íi]nima|menor)\s+latencia|lat[êe]ncia\s+(?:m[íi]nima|mais\s+baixa(?:\s+poss[íi]vel)?)|latencia\s+(?:m[íi]nima|m[áa]s\s+baja(?:\s+posible)?)|"
     r"latenza\s+(?:minima|pi[ùu]\s+bassa(?:\s+possibile)?)|laagste\s+latentie|最低延迟|延迟(?:最低|最小)|最低时延|(?:できるだけ)?低(?:い)?レイテンシー?(?:重視)?|(?:低|最低)遅延|низк(?:ая|ой|ую)\s+задержк(?:а|ой|у)|задержка\s+(?:минимальна\w*|как\s+можно\s+ниже)|최저\s*지연(?:\s*시간)?|최소\s*지연(?:\s*시간)?|지연\s*시간\s*최소화?|낮은\s*지연(?:\s*시간)?|lat[êe]nci?a\s+(?:minimale|plus\s+basse)|najniższ[ae]\s+opóźnieni[ae]|延迟最低|最小延迟|最低レイテンシ|минимальная\s+задержка",
     "latency first": r"(?:응답\s*속도|응답\s*시간)(?:이|가|은|는|을|를)?\s*(?:가장|제일|최우선)\s*\w*|(?:応答速度|応答時間|レスポンス)(?:を|が|は)?\s*(?:最優先|重視|最も重要)[぀-ヿ一-鿿]{0,6}|响应(?:速度|时间)(?:最|优先|第一)[一-鿿]{0,4}",
@@ -77,14 +79,15 @@ _WORDS: dict[str, str] = {
     "with": r"(?:é|e)quip[ée]e?s?\s+(?:chacune?\s+)?(?:de|d'|avec)|dot[ée]e?s?\s+(?:chacune?\s+)?de|con(?=\s+(?:\d|ocho|cuatro|due|dos|otto|quattro))|equipad[oa]s?\s+(?:con|com)|ausgestattet\s+mit|mit(?:\s+je(?:weils)?)?|je(?:weils)?(?=\s+\d)|avec|com(?=\s+\d)|met(?=\s+\d)|各有?(?=\s*\d)|每(?:台|个)(?=\s*\d)|bestückt\s+mit|по(?=\s*(?:\d|восемь|четыре|дв[ае]))|с(?=\s+(?:\d|восемью|четырьмя))",
     "nodes": r"stacj(?:e|i|ach|ami)\s+robocz\w+|máquinas?(?=\s+(?:con|com|with|de)\b)|macchine(?=\s+con\b)|sunucu\w*|serverů|serverech|serwer\w*|węzł\w*|uzl\w*|servrar|máy\s+chủ|вузл\w*|knoten|rechnern?|maschinen?|n(?:œ|oe)uds?|machines?(?=\s+(?:de|avec|à))|serveurs?|nodos?|servidores?|nodi|n[óo]s(?=\s+(?:de|com|con|with)\b)|knooppunten|台(?:机器|服务器|主机)?|节点|ノード|台の?サーバー?|노드|узл(?:ов|ах?|ы)|대의\s*(?:서버|머신)|(?<!台)サーバー?|服务器|서버|сервер(?:ах|ов|а|ы|е)?|машин(?:ах|ы|а|е)?|нод(?:ах|ы|а|е)?",
     "each": r"chacune?|ciascun[oa]|cada\s+un[oa]|각각|それぞれ|кажд(?:ый|ом|ая|ой)",
-    "without": r"не\s+использ\w+|не\s+применя\w+|no\s+(?:usar|utilizar)|ne\s+pas\s+utiliser|non\s+usare|não\s+usar|niet\s+gebruiken|nie\s+używa\w+|pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|需要|想|打算|能|可以|准|允许)?\s*(?:使用|采用|启用|开启|用)|不要|禁用|没有|使わずに?|без",
-    "pipeline parallelism": r"pipeline[- ]?parallelität|równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
-    "weights": r"重み|가중치",
+    "without": r"nada\s+de(?=\s+(?:pipeline|pp|tensor|tp|expert|ep|disagg|dp))|niente(?=\s+(?:pipeline|pp|tensor|tp|expert|ep|disagg|dp))|rien\s+de|не\s+использ\w+|не\s+применя\w+|no\s+(?:usar|utilizar)|ne\s+pas\s+utiliser|non\s+usare|não\s+usar|niet\s+gebruiken|nie\s+używa\w+|pas\s+de|ingen|inga|żadn\w+|žádn\w+|niente|nessun[oa]?|geen|aucune?|ning[úu]n[a]?|nenhuma?|bez|utan|uten|uden|tanpa|không\s+(?:dùng|có)|без|nicht(?=\s+(?:pipeline|tensor|expert|disagg))|ohne|sans|sin(?=\s+[a-zñ])|senza|sem(?=\s+[a-z])|zonder|keine?n?(?=\s+[\w-]*(?:parallel|pp|tp|ep|pipeline|disagg))|不(?:要|需要|想|打算|能|可以|准|允许)?\s*(?:使用|采用|启用|开启|用)|不要|禁用|没有|使わずに?|без",
+    "pipeline parallelism": r"pipeline\s+parale\w+|boru\s+hattı\s+paralel\w*|pipeline[- ]?parallelität|równoległoś\w+\s+potokow\w+|paraleln\w+\s+pipeline|pipelineparallelism\w*|конвейерн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?pipeline|paralelismo\s+de\s+(?:pipeline|tuber[íi]a)|parallelismo\s+(?:di\s+)?pipeline|pipeline[- ]?parallelismus|pipeline[- ]?parallelisme|流水线并行|パイプライン並列(?:化)?|파이프라인\s*병렬(?:화|처리)?",
+    "weights": r"重み|가중치|权重|gewichte|gewichten|poids|pesos|pesi|wagi|веса|ağırlık\w*|vikterna?",
+    "activations": r"aktivierung(?:en)?|activaciones|ativações|activações|attivazioni|activaties|aktywacj[aei]|активаци\w{1,2}|aktivasyon\w*|aktivering\w*|激活值?|活性化|アクティベーション|활성화",
     "attention": r"アテンション|어텐션|注意力",
     "forbidden": r"禁止(?:です|する)?|금지(?:입니다|해\s*주세요)?",
-    "not use": r"(?:は|を)?\s*使いたく(?:ない|ありません)|使わないで(?:ください|下さい)?|使用しないで(?:ください|下さい)?|避けて(?:ください|下さい)?|사용하지\s*(?:마세요|말아\s*\w*|않\w*)|쓰지\s*(?:마세요|말아\s*\w*|않\w*)|避免(?:使用)?",
-    "tensor parallelism": r"tensor[- ]?parallelität|тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
-    "expert parallelism": r"expert(?:en)?[- ]?parallelität|paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
+    "not use": r"(?:は|を)?\s*使いたく(?:ない|ありません)|使わないで(?:ください|下さい)?|使用しないで(?:ください|下さい)?|避けて(?:ください|下さい)?|사용하지\s*(?:마세요|말아\s*\w*|않\w*)|쓰지\s*(?:마세요|말아\s*\w*|않\w*)|빼\s*(?:주세요|줘|고)|제외(?:해\s*주세요|하고)?|(?:は|を)?(?:外して|除外して?|除いて|抜きで?)(?:ください|下さい)?|避免(?:使用)?",
+    "tensor parallelism": r"tens[öo]r\s+paralel\w+|równoległoś\w+\s+tensorow\w+|tensor[- ]?parallelität|тензорн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+(?:de\s+)?tenseurs?|parall[ée]lisme\s+tensoriel|paralelismo\s+(?:de\s+)?tensor(?:es|ial)?|parallelismo\s+tensoriale|tensor[- ]?parallelismus|tensor[- ]?parallellisme|张量并行|テンソル並列(?:化)?|텐서\s*병렬(?:화|처리)?",
+    "expert parallelism": r"uzman\s+paralel\w+|expert(?:en)?[- ]?parallelität|paralelismo\s+de\s+(?:especialistas|expertos)|parallelismo\s+(?:degli|di)\s+esperti|экспертн\w{1,4}\s+параллелизм\w{0,3}|parall[ée]lisme\s+d'experts|paralelismo\s+de\s+expertos|expert(?:en)?[- ]?parallelismus|专家并行|エキスパート並列(?:化)?|전문가\s*병렬(?:화|처리)?",
     "disaggregated": r"(?:s[ée]paration|separaci[óo]n|separazione|separa[çc][ãa]o|trennung)\s+(?:(?:du|de|di|von|entre|zwischen|tra)\s+)?prefill\s*(?:/|et|y|e|und|-)\s*decode|раздельн\w{1,3}\s+prefill\s+и\s+decode|prefill\s+и\s+decode\s+(?:раздельн\w{1,3}|отдельн\w{1,3})|раздел\w{2,4}\s+prefill\s+и\s+decode|disaggregiert\w*|d[ée]sagr[ée]g[ée]e?s?|desagregad[oa]s?|disaggregat[oaie]|getrennte[rn]?\s+(?:prefill|pools)\w*|(?:s[ée]parer?|separar|separare|trennen?|aufteilen)\s+(?:le\s+|el\s+|o\s+|il\s+)?prefill\s+(?:et|y|e|und|von)\s+(?:le\s+|el\s+|o\s+|il\s+)?decode|prefill\s+(?:und|et|y|e)\s+decode\s+(?:trennen|getrennt|s[ée]par[ée]s?|separad[oa]s?|separat[ieoa]|gescheiden|oddziel\w+|åtskilda|separerade|gesplitst)|(?:プレフィルとデコード|prefill\s*と\s*decode)(?:を|は|の)?\s*(?:分離|分け(?:る|て)?|別々?)|(?:prefill|预填充)\s*(?:和|与|/)\s*(?:decode|解码)\s*(?:分离|分开|分别)|(?:프리필|prefill)(?:과|와)\s*(?:디코드|decode)\s*분리|预填充(?:和|与)解码分离|(?:pd|p/d)\s*(?:分离|分離|분리)|분리\s*(?:서빙|배포|추론)|分离式?部署",
     "rack": r"랙|ラック|机柜|机架|стойк\w{1,3}|armoires?|baies?|schrank|schränke",
     " one ": r"(?<=[랙대장개])\s*하나(?:에서|로|를|의)?|(?<=rack)\s*하나(?:에서|로|를|의)?",
@@ -107,25 +110,14 @@ _WORDS: dict[str, str] = {
     "80GB": r"80\s*Go",
     "40GB": r"40\s*Go",
 }
-_GPU = r"(?:[habv]\d{2,3}|[HABV]\d{2,3}|[aA]10[gG]|[aA][456]000|[tT]4|[lL](?:4|40|20)[sS]?|[mM][iI]\d{3}[aAxX]?|[gG][bBhH]\d{3}|[rR][tT][xX][- ]?[345]0[89]0(?:[- ]?[tT]i)?)(?!\d)"
-"""How GPUs are written, for notations that have to tell them from other words."""
 _FOREMOST = (
-    r"(?:가장|제일)\s*중요\w*|최우선\w*|우선순위\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|lo\s+importante(?:\s+aqu[íi])?|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
+    r"(?:is\s+|ist\s+|est\s+|es\s+|è\s+|é\s+)?(?:önemli(?:dir)?|kluczow\w+|najważniejsz\w+|(?:очень\s+|самое\s+)?важн(?:а|о|ее|ы)|entscheidend|maßgeblich|wichtig(?:er)?|prime|primordial\w*|essentiell?e?|fundamental\w*|es\s+clave|crucial\w*)|(?:가장|제일)\s*중요\w*|최우선\w*|우선순위\w*|最优先|最優先|am\s+allerwichtigsten|est\s+primordial\w*|am\s+wichtigsten|lo\s+importante(?:\s+aqu[íi])?|das\s+wichtigste|zuerst|hat\s+(?:priorität|vorrang)|la\s+priorit[ée]|prioritaire|primordiale?|avant\s+tout|lo\s+m[áa]s\s+importante|"
     r"la\s+prioridad|a\s+prioridade|prioritaire|topprioriteit|de\s+prioriteit|prioriteit|priorytet\w*|öncelik\w*|prioritari[oa]|ante\s+todo|prima\s+di\s+tutto|la\s+priorità|o\s+mais\s+importante|prioridade|в\s+приоритете|важнее\s+всего|"
     r"优先|为先|最重要|重視|优先级最高|優先|우선|중시"
 )
 """What is said behind the thing that matters most."""
 _CJK = r"[぀-ヿ一-鿿가-힣]"
 _CJK_CHARACTER = re.compile(_CJK)
-_PER_HOST = (
-    r"(?:[每毎各]\s*(?:台|个|個)?\s*(?:服务器|节点|机器|主机|サーバー?|ノード|マシン)?|(?<!\d)1\s*(?:台|ノード|サーバー?)\s*(?:あたり|当たり|当り|につき|に|ごと)?|(?:サーバー?|ノード|マシン)\s*(?:1\s*台)?\s*(?:あたり|当たり|ごと|につき|毎)に?"
-    r"|(?:서버|노드|머신|장비)\s*(?:한\s*대|1\s*대|하나)?\s*(?:당|마다)(?:에)?|(?:한|1)\s*(?:대|노드)\s*(?:당|에)|각\s*(?:서버|노드|머신)(?:에는?|마다|당)?)"
-)
-_EARLY: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?:GPU\s*(?:が|는|가|를)?)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)(?:GPU|卡|显卡|씩|ずつ)?(?!\s*(?:的|の|짜리)?\s*[A-Za-z]{{1,2}}\d)", re.IGNORECASE), r" , \g<n> gpus per node "),
-    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)\s*(?:的|の|짜리)?\s*(?P<g>{_GPU})(?:씩|ずつ)?", re.IGNORECASE), r" , \g<n> \g<g> per node "),
-)  # fmt: skip
-"""Notations whose words mean something else by themselves: read before the words are."""
 _SETS = r"(?:固定|设置|设定|设|設定|指定|限定|고정|설정|지정)"
 _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
@@ -140,11 +132,11 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<!\d),(?=\S)|(?<=\d),(?=[^\s\d])"), ", "),
     (re.compile(r"(?<=\d)\s+d(?:e\s+|')(?=[a-zà-ÿ]{3})", re.IGNORECASE), " "),  # 100 d'utilisateurs
     (re.compile(r"(?<=\d)\s+(?:adet|tane|stück|stk\.?|sztuk\w{0,2}|kus\w{0,2}|штук\w{0,2})(?=\s)", re.IGNORECASE), " "),
-    (re.compile(rf"(?P<g>{_GPU}(?:\s+NVL\d+)?)\s*rack\s+one\b", re.IGNORECASE), r"one \g<g> rack"),
+    (re.compile(rf"(?P<g>{GPU}(?:\s+NVL\d+)?)\s*rack\s+one\b", re.IGNORECASE), r"one \g<g> rack"),
     (re.compile(r"\bnodes\s*(?P<h>\d{1,4}|two|three|four|eight)\s*(?:nodes|台|대)"), r" \g<h> nodes "),
-    (re.compile(rf"(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
-    (re.compile(rf"(?P<g>{_GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:짜리|달린|挿し|搭載の?|構成の?)\s*nodes\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*(?:대|台)?", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
-    (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{_GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<g>{GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)?\s*(?:이|가|을|를|ずつ|씩)?\s*(?:搭載|積ん|장착|탑재|달린|each|の|의|짜리|的)[^\s\d]*\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes"), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<g>{GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:짜리|달린|挿し|搭載の?|構成の?)\s*nodes\s*(?P<h>\d{{1,4}}|two|three|four|eight)\s*(?:대|台)?", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<h>\d{{1,4}}|two|three|four|eight)\s*nodes\s*(?:에는?|には?)?\s*(?:各|각|each|with)\s*(?:에)?\s*(?P<g>{GPU})\s*(?:を|이|가)?\s*(?P<n>\d{{1,4}})\s*(?:枚|基|장|개|张|块|卡|cards)\s*(?:씩|ずつ)?"), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"(?<!\w)-N\s*(?P<h>\d{1,4})\b"), r"nodes: \g<h>, "),
     (re.compile(r"--gres=gpu:(?P<g>[a-z]\w{1,9}):(?P<n>\d{1,2})\b", re.IGNORECASE), r"\g<n> \g<g> per node"),
     (re.compile(r"(?:초당|(?:每|毎|1)\s*(?:秒|seconds)(?:あたり)?|(?<!\d )seconds\s*당)\s*(?P<n>\d{1,5}(?:\.\d{1,2})?)\s*(?:个|個|개)?\s*tokens"), r" \g<n> tokens per second "),
@@ -167,18 +159,18 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<=\d)\s+(?:point|dot|komma|virgule|coma)\s+(?=\d(?!\d))", re.IGNORECASE), "."),  # 2 point 5
     (re.compile(r"\b(?P<word>within|under)'", re.IGNORECASE), r"\g<word> "),
     (re.compile(r"한\s*(?=[장개대])"), " 1 "),
-    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?\s*(?P<n>x\s*\d{{1,4}})\s*\(\s*(?P<m>\d{{2,3}})\s*GB?\s*\)", re.IGNORECASE), r"\g<g> \g<m>GB \g<n>"),
+    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{GPU})s?\s*(?P<n>x\s*\d{{1,4}})\s*\(\s*(?P<m>\d{{2,3}})\s*GB?\s*\)", re.IGNORECASE), r"\g<g> \g<m>GB \g<n>"),
     (re.compile(r"(?<=\d)\s*(?:percent|per\s+cent|prozent|pour\s+cent|por\s+ciento|per\s+cento|por\s+cento|процент(?:ов|а)?)\b", re.IGNORECASE), "%"),
     (re.compile(r"\b(?:a|one)\s+seconds?\s+and\s+a\s+half\b|\bone\s+and\s+a\s+half\s+seconds?\b", re.IGNORECASE), "1.5 seconds"),
     (re.compile(r"nodes\s*\(\s*(?:각|各|each)\s*(?P<n>\d{1,4})\s*(?:개|장|枚|张|cards)?\s*\)"), r"nodes with \g<n> each "),
-    (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{_GPU})"), r"\g<g>-\g<m>GB"),
-    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{_GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?!\s*/\s*s|\s*per\s+s)(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
+    (re.compile(rf"(?P<m>\d{{2,3}})\s*G[Bb]?\s*(?:的|の)\s*(?P<g>{GPU})"), r"\g<g>-\g<m>GB"),
+    (re.compile(rf"(?:\b|(?<=\dx))(?P<g>{GPU})s?(?:\s+(?:gpus?|cards?))?\s*(?:\(|,)?\s*(?:with|having|of|à|de|con|mit|com|avec|at)?\s+(?P<m>\d{{2,3}})\s*(?:GB|gigs?|gigabytes?|G)\b(?!\s*/\s*s|\s*per\s+s)(?:\s+(?:of\s+)?(?:v?ram|memory|hbm3?e?|speicher))?(?:\s+(?:each|apiece))?\)?(?!\s+(?:of\s+)?(?:system|host|ram|nics?|ethernet|network|infiniband|ib|roce))", re.IGNORECASE), r"\g<g> \g<m>GB"),
     (re.compile(r"(?:\b|(?<=\dx))(?P<g>A100|H20|V100)-(?P<m>16|32|40|80|96|141)(?![\w.])", re.IGNORECASE), r"\g<g>-\g<m>GB"),
-    (re.compile(rf"\b(?:an?|one|the)\s+(?P<g>{_GPU})s?\s+(?:pair|duo)\b", re.IGNORECASE), r"two \g<g>"),
-    (re.compile(rf"(?P<g>{_GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s+or\s+(?:NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g>"),
-    (re.compile(rf"(?P<g>{_GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s*\?\s*(?:no|nope|nah|nein|non)\b[,. ]*(?:(?:the|an?|one|two|four|eight|\d{{1,2}})\s*x?\s*)?(?:(?P=g)s?[ -])?(?P<f>NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g> \g<f>"),
-    (re.compile(rf"(?<![A-Za-z0-9])(?P<g>{_GPU})\s*[x×]\s*(?P<n>\d{{1,2}})\s*[x×の的]\s*(?P<h>\d{{1,3}})\s*(?:nodes|hosts|servers|machines|boxes)\b", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g>"),
-    (re.compile(rf"\b(?P<g>{_GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
+    (re.compile(rf"\b(?:an?|one|the)\s+(?P<g>{GPU})s?\s+(?:pair|duo)\b", re.IGNORECASE), r"two \g<g>"),
+    (re.compile(rf"(?P<g>{GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s+or\s+(?:NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g>"),
+    (re.compile(rf"(?P<g>{GPU})s?[ -](?:NVL|PCIe|SXM\d?)\s*\?\s*(?:no|nope|nah|nein|non)\b[,. ]*(?:(?:the|an?|one|two|four|eight|\d{{1,2}})\s*x?\s*)?(?:(?P=g)s?[ -])?(?P<f>NVL|PCIe|SXM\d?)\b", re.IGNORECASE), r"\g<g> \g<f>"),
+    (re.compile(rf"(?<![A-Za-z0-9])(?P<g>{GPU})\s*[x×]\s*(?P<n>\d{{1,2}})\s*[x×の的]\s*(?P<h>\d{{1,3}})\s*(?:nodes|hosts|servers|machines|boxes)\b", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g>"),
+    (re.compile(rf"\b(?P<g>{GPU})x(?P<n>\d{{1,4}})\b"), r"\g<g> x \g<n>"),
     (re.compile(r"(?<![\w.,-])(?<!rtx )(?<!rtx-)(?P<g>[345]0[89]0(?:[- ]?ti)?)(?=s\b|\s?が\s?\d|\s(?:gpus?|cards?)\b|\s?[x×*]\s?\d{1,2}(?!\d))|(?P<n>(?<![\w.,])\d{1,2}\s?(?:x|[张張块塊枚장])\s?|(?<![\w.,])(?:one|two|three|four|six|eight|[1-8])\s)(?P<b>[345]0[89]0(?:[- ]?ti)?)(?![\w.,]*\d|\s*(?:tok|in\b(?!\s+(?:\w+\s+){1,2}(?:nodes?|hosts?|servers?|box(?:es)?|machines?)\b)|out\b|input|output|prompt|k\b|ms\b|req|users))", re.IGNORECASE), r"\g<n>RTX \g<g>\g<b>"),
     (re.compile(r"\b(?P<key>count|lengths?|tokens|requests/s|rate|users|gpus|nodes|hosts|ttft|tpot|concurrency|input|output|prompt)\s+-\s+(?=\d)", re.IGNORECASE), r"\g<key>: "),
     (re.compile(r"\brequests/s\s*[:=]\s*(?P<n>\d{1,6}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> requests per second"),
@@ -207,7 +199,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<=\d)\s*[张块枚卡](?![A-Za-z])"), " "),
     (re.compile(r"(?<!\d)(?P<n>\d{1,9}(?:[.,]\d{1,3})?)\s*seconds\s*(?:以内|以下|内)"), r"under \g<n> seconds"),
     (re.compile(r"。"), ". "),
-    (re.compile(rf"(?P<g>{_GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*cards\s*(?:짜리|달린)\s*(?P<h>\d{{1,4}})\s*nodes", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
+    (re.compile(rf"(?P<g>{GPU}(?:\s*SXM\d?|\s*PCIe)?)\s*(?P<n>\d{{1,3}})\s*cards\s*(?:짜리|달린)\s*(?P<h>\d{{1,4}})\s*nodes", re.IGNORECASE), r"\g<h> nodes with \g<n> \g<g> "),
     (re.compile(r"[，、；：]"), ", "),
     (re.compile(r"\b(?P<name>isl|osl|bs|conc|qps|rps)(?=\d)", re.IGNORECASE), r"\g<name> "),
     (re.compile(r"(?<=[^\W\d_])(?=[぀-ヿ一-鿿])|(?<=[぀-ヿ一-鿿])(?=[A-Za-z0-9])"), " "),
@@ -238,8 +230,7 @@ def _bounded(words: str) -> str:
 
 def in_english(text: str) -> str:
     """The text with the words and notations above in the form that the extractors read."""
-    for pattern, plain in _EARLY:
-        text = pattern.sub(plain, text)
+    text = in_our_order(text)
     for pattern, english in _rules():
         text = pattern.sub(partial(_replacement, english), text)
     for pattern, usual in _NOTATIONS:

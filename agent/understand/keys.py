@@ -17,6 +17,9 @@ _RULES = (
         "no disaggregation",
     ),
     (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
+    (compiled(r"(?m)^(?P<key>[ \t]*-?[ \t]*[a-z][\w.-]{1,30}[ \t]*[:=][ \t]*)(?P<q>[\"'])(?P<value>[^\"'\n]{1,80})(?P=q)(?=[ \t]*,?[ \t]*$)"), r"\g<key>\g<value>"),
+    (compiled(r"\b(?:mean|avg|average|typical|median|p50)_(?=(?:isl|osl|input|output|prompt|completion)\b)"), ""),
+    (compiled(r"\b(?:(?:num|number)_(?:of_)?)?(?:instances?|vms?|machines?|workers?|nodes?|hosts?|servers?)(?:_(?:count|num|number|qty))\s*[:=]\s*(?=\d)|\bnum_(?:instances|vms|machines|workers|nodes|hosts|servers)\s*[:=]\s*(?=\d)"), "nodes: "),
     (compiled(r"\((?:we|i|they)\s+(?:had\s+)?(?:looked\s+(?:at|into)|considered|tried|evaluated|discussed|thought\s+(?:about|of))\s+[^()\n]{1,80}\)"), ""),
     (
         compiled(r"\b(?P<name>ttft|tpot|itl)\s+(?:is\s+)?(?:currently|now|today)\s+(?:at\s+)?\d[\d.]{0,6}\s*(?P<u>ms|s)(?:\s*,)?\s+(?:and|but)\s+(?:we\s+|it\s+)?(?:need|want|must|should)\w*\s+(?:it\s+)?(?:to\s+)?(?:be\s+)?(?:at\s+|under\s+)?(?P<n>\d[\d.]{0,6})(?![\w.]|\s*m?s\b)"),

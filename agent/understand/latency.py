@@ -48,7 +48,7 @@ _SUB_SECOND = compiled(
     rf"sub-?\s?second\s+(?:{_STAT}\s*)?{_TTFT}|{_TTFT}{_BETWEEN}(?:sub-?\s?second|a\s+second|one\s+second)(?!\w)"
 )
 _SPEED = compiled(
-    r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))\s*\+?\s*(?:(?:output|generated|decode[d]?|new)\s+)?(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
+    r"(?P<n>(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,6}(?:\.\d{1,3})?))(?P<k>\s?k\b)?\s*\+?\s*(?:(?:output|generated|decode[d]?|new)\s+)?(?:tok(?:en)?s?|t)\s*(?:/|per|a|every)\s*s(?:ec(?:ond)?)?\b"
     r"(?P<per>\s*(?:/|per|for\s+each|for\s+every|each|a)\s*(?:user|stream|request|session|sequence|client|query|person|conversation)s?\b|\s*/\s*u\b)?"
     r"|\b(?:tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?|tps|speed)\s*(?:/|per|for\s+(?:each|every)|each|a)\s*(?:user|stream|request|session)s?\b[^.;,\n\d]{0,40}?(?P<behind>\d{1,4}(?:\.\d{1,3})?)(?![\w.]*\d)(?!\s*(?:users?|ms|s\b|sec|%|k\b|tok\w*\s*(?:in|out)))"
     r"|tokens?\s+(?:at|of|:)\s*(?P<at>\d{1,4}(?:\.\d{1,3})?)\s*/\s*s(?:ec)?\b(?P<each>\s*(?:/|per|for\s+each|each)\s*(?:user|stream|request|session)?s?)?"
@@ -123,7 +123,9 @@ def _speeds(scan: Scan, notes: Notes) -> list[tuple[float, SPAN]]:
     """Tokens per second for one user, as milliseconds per token."""
     found: list[tuple[float, SPAN]] = []
     for match in scan.take(_SPEED):
-        speed = float((match["n"] or match["m"] or match["at"] or match["behind"]).replace(",", ""))
+        speed = float((match["n"] or match["m"] or match["at"] or match["behind"]).replace(",", "")) * (
+            1000 if match["k"] else 1
+        )
         said = scan.words(match.span())
         if speed <= 0 or (match["per"] is None and match["m"] is None and speed > FASTEST_READER):
             notes.assume(f"ignored: `{said}` (a total throughput is no limit here; the plan maximises it)")

@@ -102,7 +102,16 @@ def in_digits(text: str) -> str:
     """The text with every number that it writes out in digits."""
     text = _in_han_digits(text)
     text = _glued().sub(lambda m: _german(m.group()), text)
-    return _written().sub(_digits_of, text)
+    return _SAID_TWICE.sub(_once, _written().sub(_digits_of, text))
+
+
+_SAID_TWICE = re.compile(r"(?<![\w.,])(?P<n>\d{1,6}|one|an?)\s*\(\s*(?P<again>\d{1,6})\s*\)(?=\s)", re.IGNORECASE)
+
+
+def _once(match: re.Match[str]) -> str:
+    """`twelve (12)` as contracts write it, once."""
+    same = match["again"] == (match["n"] if match["n"].isdigit() else "1")
+    return match["again"] if same else match.group()
 
 
 _AMBIGUOUS = {

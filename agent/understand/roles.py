@@ -99,6 +99,7 @@ _NUMBER = compiled(
     r"(?<![\w.,$€£-])(?<!\d:)(?:[$€£]\s?|x)?(?P<n>\d{1,3}(?:[,_]\d{3})+|\d{1,12}(?:[.,]\d{1,6})?)(?P<unit>"
     r"\s?(?:(?:req(?:uest)?s?|quer(?:y|ies)|calls?|prompts?|messages?|questions?|jobs?|hits|transactions?|generations?|documents?|docs|chats?|conversations?|completions?|emails?)\s*(?:/|per|an?|each|every)\s*(?:s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|d(?:ay)?)s?(?!\w)|(?:rps|qps|rpm|qpm|reqs?/s|r/s)(?!\s*[=:]\s*\d))"
     r"|\s?(?:ms|milli\w*)\s*(?:/|per|each|a)\s*(?:output\s*|generated\s*|decoded\s*)?tok(?:en)?s?(?!\w)"
+    r"|\s?k\s?(?:(?:output|input|generated|total)\s+)?tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?s?(?!\w)"
     r"|\s?(?:(?:output\s+|generated\s+|new\s+)?(?:tok(?:en)?s?|t)\s*(?:/|per|a|every|each)\s*s(?:ec(?:ond)?)?s?|tps)(?!\w)"
     r"|\s?(?:[km]?[- ]?|kilo[- ]?)tok(?:en)?s?(?!\w)|/s(?:ec)?(?!\w)|\s?(?:ms|msecs?|milli\w*|secs?|seconds?|s|µs|us)(?!\w)|\s?(?:%|percent)"
     r"|\s?(?:[kmgtp]i?b(?:/s)?|g(?:b(?:it|ps)?)?/s|gbps|gbit\w*|gigs?|gigabytes?|kw|w|watts?|tb/s|b|bn|usd|eur|euros?|dollars?|-?bits?|hz|ghz|°c|am|pm|th|nd|rd|st)(?!\w)"
@@ -226,6 +227,8 @@ def _typed(match: re.Match[str]) -> Quantity:
         return Quantity(number, "rate", span, unit=unit)
     if re.match(r"rpm|qpm", unit):
         return Quantity(number / 60, "rate", span, unit=unit)
+    if re.match(r"k\s?(?:\w+\s+)?tok\w*\W*(?:/|per|a)\W*s", unit):
+        return Quantity(number * 1000, "speed", span, unit=unit)
     if unit == "tps" or (
         re.search(r"(?:/|per|a|every|each)\s*s(?:ec(?:ond)?)?s?$", unit) and re.match(r"(?:\w+\s+)?t", unit)
     ):

@@ -17,13 +17,21 @@ class Shares:
     lost: list[re.Match[str]]
     gone: list[re.Match[str]]
     broken: int
+    halved: bool = False
+
+
+_HALF = compiled(
+    rf"\b(?:the\s+(?:other|second)\s+)?half\s+(?:of\s+)?(?:it|them|those|these|that|(?:the|our|those|these)\s+(?:{GPU_WORDS}|{HOST_WORDS}))\s+(?:is|are|goes?|belongs?|has\s+been|have\s+been)\s+(?:(?:currently|already|permanently|always|to|for|used|by|the|with|in)\s+){{0,3}}?(?:taken|reserved|used|busy|booked|occupied|blocked|training|others?|else\w*|another|research|embeddings?|broken|down|ours|mine|free|available|us|unavailable|lent|staging)\b"
+)
+"""`half of it is taken`, `half of them are ours`: either way half is left."""
 
 
 def find_shares(scan: Scan, *, named: bool) -> Shares:
     """Every place that speaks of a part, eaten; of a text that names no GPU (`named`) only broken ones."""
     broken = sum(1 + (match["b"] is not None) for match in scan.take(_NUMBERED))
     ours, lost = (_parts(scan), _lost(scan)) if named else ([], [])
-    return Shares(ours, [] if _ALL_OURS.search(scan.original) else lost, [], broken)
+    halved = named and not ours and not lost and bool(scan.take(_HALF))
+    return Shares(ours, [] if _ALL_OURS.search(scan.original) else lost, [], broken, halved)
 
 
 def with_named_hosts(scan: Scan, shares: Shares) -> Shares:
@@ -46,6 +54,9 @@ def usable(size: tuple[int, int], shares: Shares, scan: Scan, notes: Notes) -> t
     if shares.gone and left == whole and len(shares.gone) < whole[0]:
         left = (whole[0] - len(shares.gone), whole[1])
         notes.assume(f"`{scan.words(shares.gone[0].span())}`: planned for {left[0]} of {whole[0]} hosts")
+    if shares.halved and left == whole and whole[0] * whole[1] % 2 == 0:
+        left = (whole[0], whole[1] // 2) if whole[0] == 1 else (whole[0] // 2, whole[1])
+        notes.assume(f"planned for {left[0] * left[1]} of the {whole[0] * whole[1]} GPUs: half of them")
     if shares.broken and left == whole and whole[0] == 1 and shares.broken < whole[1]:
         left = (1, whole[1] - shares.broken)
         notes.assume(f"planned for {left[1]} of the {whole[1]} GPUs: {shares.broken} of them cannot be used")
@@ -66,12 +77,13 @@ AT_MOST = compiled(
     r"\b(?:at\s+most|up\s+to|max(?:imum)?|no(?:t)?\s+more\s+than|upper\s+bound\s+(?:is|of))\s+(?P<n>\d{1,4})(?=\s*(?:[.,;:)\n]|$|of\s+them\b))"
 )
 """How many GPUs there are, where the question is how many it takes."""
+_GPU_NAME = r"(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3}"
 _OURS = compiled(
     rf"(?:,|\bbut|\band(?=\s+would)|\bhowever|\bthough|\bof\s+which|\bof\s+(?:them|those|these|it)|[(;])[\s,]*(?:so\s+)?(?:of\s+(?:which|them|those|these|it)\s+)?(?:(?:we|i|you|our\s+team|my\s+team)\s+)?(?:(?:can|may|will|do|are|am|would|shall|should|must|want\s+to|plan\s+to)\s+)?(?:(?:only|just)\s+)?(?:be\s+)?"
-    rf"(?:get|gets|got|have|has|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{GPU_WORDS}|{HOST_WORDS})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
-    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:so\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{GPU_WORDS}|{HOST_WORDS})?\s*(?:\(\s*\d{{1,4}}\s*(?:{GPU_WORDS}|{HOST_WORDS})\s*\)\s*)?(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|yours|mine|free|available|left|idle|usable|reserved\s+for\s+(?:us|me|this)|allocated\s+to\s+(?:us|me))\b"
+    rf"(?:get|gets|got|have|has|own|owns|control|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{GPU_WORDS}|{HOST_WORDS})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
+    rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:so\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{GPU_WORDS}|{HOST_WORDS})?\s*(?:\(\s*\d{{1,4}}\s*(?:{GPU_WORDS}|{HOST_WORDS})\s*\)\s*)?(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|yours|mine|free|available|left|idle|usable|(?:(?:meant|intended|reserved|kept|set\s+aside)\s+)?for\s+(?:us|me|this|our)\b(?:\s+(?:service|project|model|team|workload|one|purpose|deployment|use))?|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
-    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|we|i)\s+(?:(?:only|just|may|can|will|shall)\s+)*(?:gets?|has|have|use|uses|receives?|keeps?)\s+(?:only\s+|just\s+)?(?P<p>{COUNT})\s+of\s+(?:the|our|those|these)\s+(?P<owned>{HOST_WORDS}|{GPU_WORDS})\b"
+    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|(?:we|i|you)(?:'re|'ve\s+been|'ve|'m)?)\s+(?:(?:only|just|may|can|will|shall|are\s+allowed\s+to)\s+)*(?:given|granted|assigned|gets?|got|has|have|use|uses|receives?|keeps?|(?:are|were|have\s+been|am|was|'re)\s+(?:given|granted|allotted|allocated|assigned|left\s+with))\s+(?:only\s+|just\s+|with\s+)?(?P<p>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|those|these)\s+(?:(?P<owned>{HOST_WORDS}|{GPU_WORDS})\b|(?={COUNT}\s+(?:x\s*)?(?:{GPU_WORDS}|{_GPU_NAME})\b))"
     rf"|\b(?:inference|serving|production|prod|which\s+leaves|leaving|we|you|gives?\s+us|lets?\s+us\s+(?:use|have))\s+(?:(?:only|just|get|gets|have|has|keep|use)\s+)*(?:(?:the|with)\s+)?(?:remaining|other)\s+(?P<u>{COUNT})\s*(?P<spared>{HOST_WORDS}|{GPU_WORDS})\b"
     rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{HOST_WORDS}|{GPU_WORDS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{HOST_WORDS}|{GPU_WORDS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
@@ -118,7 +130,7 @@ _NUMBERED = compiled(
 """`GPU 6 and GPU 7 are defective`."""
 """`on both of them four GPUs are taken`."""
 _LIMITS = compiled(
-    r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved)\b|^[\s,;(]*of\s"
+    r"\b(?:but|would|dedicate|devote|spare|however|though|only|just|may|can|allowed|given|granted|allotted|allocated|assigned|quota|share|allocation|slice|allotment|reservation|ours|mine|free|available|left|idle|usable|reserved|for\s+(?:us|me|this|our))\b|^[\s,;(]*of\s"
 )
 """Says that it is a part: `each node has 8, we have 2 nodes` is the whole."""
 

@@ -7,7 +7,7 @@ from agent.understand.scan import EATEN, compiled
 
 _N = r"\d{1,3}(?:,\d{3})+(?![\d,]*\d)|\d{1,7}(?:\.\d{1,2})?k?"
 _SUM = compiled(
-    rf"(?<![\w.,])(?:{_N})\b[^\d+.;\n=]{{0,40}}(?:\+\s*(?:{_N})\b[^\d+.;\n=]{{0,40}}){{1,4}}=\s*(?P<total>{_N})\b(?P<unit>\s*tok(?:en)?s?\b)?"
+    rf"(?<![\w.,])(?:{_N})\b[^\d+.;\n=]{{0,40}}(?:\+\s*(?:[a-z]+\s+){{0,3}}?~?(?:{_N})\b[^\d+.;\n=]{{0,40}}?){{1,4}}(?:=|,?\s*(?:so|thus|hence|makes|making|i\.e\.|that'?s|which\s+is|gives?|giving|->|=>)\s+(?:about\s+|~)?)\s*(?P<total>{_N})\b(?P<unit>\s*tok(?:en)?s?\b)?"
 )
 _TERM = compiled(rf"(?<![\w.,])(?:{_N})\b")
 _READ = compiled(
@@ -25,6 +25,34 @@ _CACHED_AND_OWN = compiled(
 )
 REACH = 320
 """Characters before a stated sum within which its parts stand."""
+_PIECES = compiled(
+    r"(?<![\w.,])(?P<n>[2-9]|[1-4]\d)\s*(?:x\s*)?(?:retrieved\s+|top\s+|rag\s+)?(?:chunks?|passages?|snippets?|excerpts?|paragraphs?|few-?shot\s+examples?|examples?|shots?|hits)\s*(?:of|x|à|a|at|with|,|each|@)?\s*(?:(?:about|around|some|roughly|~)\s*)?(?P<m>\d{2,4})(?:\s*tok(?:en)?s?)?(?:\s+each)?\b(?!\s*(?:ms|s\b|gb))"
+)
+"""`4 chunks of 600 tokens`."""
+_ALIKE = r"(?:system|shared|common|fixed|static|base|constant|instruction|policy|standing)"
+_THING = r"(?:prompts?|prefix|preamble|instructions?|block|part|header|handbook|policy|context|guidelines?)"
+_ON_TOP = compiled(
+    rf"\b{_ALIKE}\s+{_THING}\b[^.;\n\d]{{0,30}}?(?P<a>{_N})(?:[- ]?tok(?:en)?s?)?(?P<mid>[^\d\n]{{1,140}}?)(?P<b>{_N})(?:[- ]?tok(?:en)?s?\b)?(?P<tail>\s+(?:(?:more|extra|additional|further)\b|(?:tokens\s+)?(?:on\s+top|in\s+addition|more|extra|of\s+their\s+own)(?:\s+of\s+(?:that|it|this))?))?"
+    rf"|(?<![\w.,])(?P<c>{_N})[- ]?tok(?:en)?s?\s+(?:of\s+)?(?:an?\s+|the\s+)?{_ALIKE}\s+{_THING}\b(?P<between>[^\d\n]{{1,140}}?)(?P<d>{_N})(?:[- ]?tok(?:en)?s?\b)?(?P<end>\s+(?:(?:more|extra|additional|further)\b|(?:tokens\s+)?(?:on\s+top|in\s+addition|of\s+their\s+own)(?:\s+of\s+(?:that|it|this))?))?"
+)
+"""A system prompt and what comes on top of it."""
+_PART = r"(?:instructions?|system\s+prompt|prefix|preamble|contexts?|history|tickets?(?:\s+text)?|questions?|query|queries|documents?|docs|chunks|passages|snippets|examples?|shots|(?:user|customer)(?:'?s)?\s+(?:text|input|message|question|part|query)|tool\s+(?:definitions?|schemas?|specs?)|schemas?|transcripts?|emails?|code|files?|boilerplate|few-?shot|guidelines?|rules?|policy|retrieved\s+\w+|message)"
+_AND_PARTS = compiled(
+    rf"(?<![\w.,])(?P<a>{_N})(?:[- ]?tok(?:en)?s?)?\s+(?:of\s+)?(?P<what>(?:[a-z]{{2,12}}[- ]+){{0,3}}?{_PART})\b(?P<mid>[^.;\n\d]{{0,48}}?)(?P<join>\+|\bplus\b|\band\b|&)\s*(?:(?:an?|the|about|around|some|another|roughly|~|of)\s*){{0,3}}(?P<b>{_N})(?P<tok>[- ]?tok(?:en)?s?)?\s+(?:(?:of|for|from)\s+)?(?:(?:the|a|an|actual|own|new)\s+)?(?:[a-z]{{2,12}}[- ]+){{0,2}}?{_PART}\b"
+)
+"""`2,000 tokens of instructions and 1,000 tokens of ticket text`: one prompt."""
+_ADDS = compiled(
+    r"\b(?:adds?|adding|plus|on\s+top|additional(?:ly)?|extra|in\s+addition|comes?\s+on|followed\s+by|then\s+(?:the|a)|another|further)\b|\+"
+)
+_FROM_USER = compiled(
+    r"\b(?:users?|questions?|message|query|turn|own|input|request|documents?|customer|citizen|caller|patient|client|chunks?|passages?|snippets?|context|rest|variable|individual|actual|per[- ]request|rag|retriev\w+|history|ticket|email)\b"
+)
+_ANSWERED = compiled(
+    r"\b(?:out|outputs?|answers?|repl(?:y|ies)|respon[sc]es?|completions?|generat\w+|returns?|summar\w+|cached?)\b"
+)
+_SAME = compiled(
+    r"\b(?:same\s+(?:for|in|on|every|across|each|all)|identical|shares?|shared|cached?|caching|never\s+changes?|unchang\w+|(?:doesn'?t|does\s+not)\s+change|constant|common\s+to|every(?:body|one)|reused|static|fixed)\b"
+)
 _HALF = compiled(
     rf"\bhalf\s+(?:of\s+)?(?:(?:the|our|all|these|those)\s+)?(?:\w+\s+){{1,2}}?(?:have|has|are|carry|come|with|of|at|about|around|take|use|\s){{1,4}}(?P<a>{_N})(?P<unit>[^.;\n\d]{{0,32}}?)(?:[,;]|\band\b|\bwhile\b)\s*(?:(?:and|while|but)\s+)?(?:the\s+)?(?:other|second|remaining)\s+(?:half|ones|50\s?%)?\s*(?:of\s+\w+\s+)?(?:(?:have|has|are|carry|come|with|of|at|about|around|take|use|only|some)\s+){{0,4}}(?P<b>{_N})\b"
 )
@@ -44,8 +72,11 @@ _MINUTES = compiled(
 def with_plain_sums(text: str, notes: Notes) -> str:
     """The text with every sum, part and mix as the one number that the plan needs."""
     text = _MEGATOKENS.sub(lambda m: f"{float(m['n']) * 1e6:g} tokens", _MINUTES.sub(r"\g<same>", text))
+    text = _PIECES.sub(lambda m: _pieces(m, notes), text)
     text = _SUM.sub(lambda m: _summed(m, notes), text)
+    text = _ON_TOP.sub(lambda m: _on_top(m, notes), text)
     text = _CACHED_AND_OWN.sub(lambda m: _joined(m, notes), text)
+    text = _AND_PARTS.sub(lambda m: _parts(m, notes), text)
     text = _with_cached_part(text, notes)
     text = _HALF.sub(lambda m: _mixed(m, 0.5, notes), text)
     return _SHARES.sub(
@@ -66,6 +97,38 @@ def _summed(match: re.Match[str], notes: Notes) -> str:
     notes.assume(f"`{' '.join(match.group().split())[:80]}` read as {total:g}")
     named = _READ.search(match.group()) is not None and "out" not in match.group().lower()
     return f"{'prompt of ' if named else ''}{total:g}{match['unit'] or ' tokens' if named else match['unit'] or ''}"
+
+
+def _pieces(match: re.Match[str], notes: Notes) -> str:
+    """What several equal pieces have together; a piece that stands alone is no part of a prompt."""
+    total = int(match["n"]) * int(match["m"])
+    notes.assume(f"`{' '.join(match.group().split())}` read as {total} tokens of the prompt")
+    return f"{total} tokens of context"
+
+
+def _on_top(match: re.Match[str], notes: Notes) -> str:
+    """A shared part of a prompt and what is added to it, as one prompt; cached where the text says that it is the same for all."""
+    part, own = _amount(match["a"] or match["c"]), _amount(match["b"] or match["d"])
+    between = f"{match['mid'] or match['between']}{match['tail'] or match['end'] or ''}"
+    if not _ADDS.search(between) or not _FROM_USER.search(between) or _ANSWERED.search(between.replace("cached", "")):
+        return match.group()
+    if min(part, own) < 16:
+        return match.group()
+    if _SAME.search(match.group()) or _SAME.search(match.string, match.end(), match.end() + 60):
+        return _prompt(part, part + own, match.group(), notes)
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: prompts of {part + own:g} tokens")
+    return f"prompt of {part + own:g} tokens"
+
+
+def _parts(match: re.Match[str], notes: Notes) -> str:
+    """Two parts of a prompt as the whole; the first one is cached where it is said to be the same for all."""
+    part, own = _amount(match["a"]), _amount(match["b"])
+    if min(part, own) < 16 or _ANSWERED.search(match["mid"]):
+        return match.group()
+    if _SAME.search(f"{match['what']}{match['mid']}"):
+        return _prompt(part, part + own, match.group(), notes)
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: prompts of {part + own:g} tokens")
+    return f"prompt of {part + own:g} tokens"
 
 
 def _joined(match: re.Match[str], notes: Notes) -> str:

@@ -210,21 +210,27 @@ def whole_load(scan: Scan, cluster: Mapping[str, object] | None, workload: dict[
             notes.assume(f"`{' '.join(match.group().split())}`: {name} {workload[name]:g} for {parts} of them")
 
 
+_CACHED_WORDS = r"(?:(?:prefix[- ])?cached|in\s+(?:the\s+)?(?:(?:kv|prefix)[- ]?)?cache|in\s+(?:the\s+)?kv|from\s+(?:the\s+)?(?:\w+[- ])?cache|shared(?!\s+(?:by\s+)?\d)|identical|(?:exactly\s+|always\s+|the\s+|stays?\s+)+same(?!\s+(?:moment|time|instant|node|host|server|machine|gpu|model|engine|way|size|length))|(?:never|not|n't|hardly)\s+(?:ever\s+)?chang\w+|unchang\w+|constant|static|in\s+common|common\s+to|reused|re-used|repeat(?:s|ed|ing)|(?:fixed|boilerplate)|hits?\s+(?:the\s+)?cache|prefix(?![- ]cach)|overlap\w*)"
+_AMOUNT = r"(?<![\w.,])(?P<n>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,2})?)\s?(?P<nk>k)?(?![\w%.,]*\d)(?!\s*(?:%|ms\b|s\b|sec|x\b|gb|gpus?\b|are\s+\w+ing|at\s+(?:once|the\s+same)|people|users?\b|req|rps|concurr|nodes?\b|hosts?\b|sessions?\b|chats?\b))"
 _CACHED_PART = compiled(
-    rf"(?<![\w.,])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,7}})\s*(?:tokens\s+)?of\s+(?:those|these|them|which|that)\s+(?:tokens\s+)?(?:(?:are|is|come|get|always|being|already)\s+){{1,3}}[^.;\n]{{0,40}}?{_SHARED}"
+    rf"{_AMOUNT}(?:[- ]?tok(?:en)?s?)?(?:\s+or\s+so)?(?:\s+of\s+(?:those|these|them|which|that|it))?\s+(?:(?!(?:out|outputs?|answers?|repl|respon|completion|generat|with|no|without|in)\b)[a-z'-]+\s+){{0,6}}?{_CACHED_WORDS}\b"
+    rf"|\b(?:of\s+(?:which|that|those|it|them)|where|whereof|incl\.?|including|with)\s+(?:(?:about|around|roughly|some|the|a|an|first|~)\s*){{0,3}}{_AMOUNT.replace('<n>', '<b>').replace('<nk>', '<bk>')}(?:[- ]?tok(?:en)?s?)?\s*(?:(?!(?:out|outputs?|answers?|repl|respon|completion|generat|no|without)\b)[a-z'-]+\s+){{0,6}}?{_CACHED_WORDS}\b"
 )
+"""A part of a prompt that is the same for all, or comes from a cache: `9,000 of those`, `the first 6k never change`, `5k or so is the same for everyone`."""
 
 
 def cached_part(scan: Scan, workload: dict[str, object], notes: Notes) -> None:
-    """`9,000 of those are served from the prefix cache`, where the prompt's length is known."""
-    match = _CACHED_PART.search(scan.original) if "prefix_hit_ratio" not in workload else None
+    """The share of a prompt that such a part is, where the prompt's length is known."""
     isl = workload.get("isl")
-    if match is None or not isinstance(isl, int):
+    if "prefix_hit_ratio" in workload or not isinstance(isl, int) or notes.comes_from("default", "isl"):
         return
-    part = count_of(match["n"])
-    if SHORTEST <= part < isl:
-        workload["prefix_hit_ratio"] = round(part / isl, 3)
-        notes.assume(f"`{' '.join(match.group().split())}` read as a prefix hit ratio of {part / isl:.3g}")
+    for match in _CACHED_PART.finditer(scan.original):
+        name = "n" if match["n"] else "b"
+        part = _tokens(match, name)
+        if max(4 * SHORTEST, 0.05 * isl) <= part < 0.99 * isl and part != workload.get("osl"):
+            workload["prefix_hit_ratio"] = round(part / isl, 3)
+            notes.assume(f"`{' '.join(match.group().split())}` read as a prefix hit ratio of {part / isl:.3g}")
+            return
 
 
 def _one(notes: Notes, topic: str, found: list[tuple[N, SPAN]]) -> N | None:
@@ -382,7 +388,7 @@ def _prefix(scan: Scan, notes: Notes) -> dict[str, object]:
     for pattern in _PREFIX:
         for match in scan.take(pattern):
             number = float(match["n"])
-            ratios.append((number / 100 if match["p"] == "%" or number > 1 else number, match.span()))
+            ratios.append((round(number / 100, 6) if match["p"] == "%" or number > 1 else number, match.span()))
     for match in () if ratios or _CACHE.search(scan.original) is None else scan.take(_HITS):
         ratios.append((float(match["n"]) / 100, match.span()))
     for match in () if ratios else scan.take(_THE_REST_CACHED):

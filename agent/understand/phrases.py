@@ -1,0 +1,86 @@
+"""Phrases whose words stand in another order than ours, in the languages people write to us in: they are read as a whole, before the glossary.
+
+Numbers are digits already. Parts of a cluster (`davon sind zwei belegt`), numbers that are taken back (`16ではなく8`), hosts behind their GPUs.
+"""
+
+import re
+from collections.abc import Callable
+
+Rule = tuple[re.Pattern[str], str]
+
+GPU = r"(?:[habv]\d{2,3}|[HABV]\d{2,3}|[aA]10[gG]|[aA][456]000|[tT]4|[lL](?:4|40|20)[sS]?|[mM][iI]\d{3}[aAxX]?|[gG][bBhH]\d{3}|[rR][tT][xX][- ]?[345]0[89]0(?:[- ]?[tT]i)?)(?!\d)"
+"""How GPUs are written, for notations that have to tell them from other words."""
+_PER_HOST = (
+    r"(?:[每毎各]\s*(?:台|个|個)?\s*(?:服务器|节点|机器|主机|サーバー?|ノード|マシン)?|(?<!\d)1\s*(?:台|ノード|サーバー?)\s*(?:あたり|当たり|当り|につき|に|ごと)?|(?:サーバー?|ノード|マシン)\s*(?:1\s*台)?\s*(?:あたり|当たり|ごと|につき|毎)に?"
+    r"|(?:서버|노드|머신|장비)\s*(?:한\s*대|1\s*대|하나)?\s*(?:당|마다)(?:에)?|(?:한|1)\s*(?:대|노드)\s*(?:당|에)|각\s*(?:서버|노드|머신)(?:에는?|마다|당)?)"
+)
+
+
+def _rule(pattern: str, plain: str) -> Rule:
+    return re.compile(pattern, re.IGNORECASE), plain
+
+
+_AMONG = r"(?:davon|darunter|dont|(?:d[eo]s?|2)\s+(?:l[ao]s\s+)?(?:cuales|quais)|das\s+quais|d(?:i|ei|elle)\s+(?:cui|quali)|waarvan(?:\s+er)?|varav|hvoraf|hvorav|z\s+czego|z\s+(?:których|nich)|из\s+(?:них|которых)|bunlar(?:dan|ın)|ne\s+abbiamo\s+\d{1,3}\s*,?\s*ma)"
+_TAKEN = r"(?:belegt|reserv\w+|vergeben|blockiert|besetzt|gebraucht|anderweitig|kaputt|defekt|ausgefallen|in\s+(?:benutzung|gebruik|uso)|en\s+uso|em\s+uso|occup\w+|ocupad\w+|prises?(?!\s+en)|utilisé\w*|usad[oa]s?|usat[eio]|riservat\w+|servono\s+(?:a|per)|guast\w+|averiad\w+|quebrad\w+|en\s+panne|bezet|gereserveerd|kapot|zajęt\w+|zarezerwowan\w+|używan\w+|zepsut\w+|занят\w*|зарезервирован\w*|использу\w+|сломан\w*|dolu|meşgul|ayrıl\w+|kullan(?:ılıyor|ımda)|bozuk|upptag\w+|reservera\w+|optage\w+)"
+_FREE = r"(?:frei|verfügbar|nutzbar|für\s+uns|libres?|disponib\w+|disponív\w+|dispon[íi]v\w+|liber[ei]|livres?|beschikbaar|vrij|woln\w+|dostępn\w+|свободн\w+|доступн\w+|boşta?|müsait|lediga?|ledige?)"
+_CARDS = r"(?:gpus?|gpu'?s|karten?|grafikkarten|cartes?|tarjetas?|placas?|schede|kaarten|kart(?:y|ach|lar\w*)?|карт\w*|видеокарт\w*|kort(?:en)?)"
+_HOSTS = r"(?:knoten|server\w*|rechnern?|maschinen?|n(?:œ|oe)uds?|serveurs?|nodos?|servidor(?:es)?|nodi|n[óo]s|knooppunten|węzł\w+|serwer\w+|узл\w+|сервер\w*|sunucu\w*|nodes?|hosts?|machines?|servers|noder)"
+_ONE = r"(?:ein(?:er|e|s|es)?|une?|un[ao]|uma?|een|één|jeden|jedna|один|одна|одно|biri)"
+_OF = r"(?:der|von(?:\s+den)?|d[eo]s(?:\s+(?:el|l[ao]s))?|de\s+(?:l[ao]s|les|nos|los|onze|de)|das|dei|delle|degli|van\s+(?:de|onze)|z(?:\s+naszych)?|из(?:\s+(?:наших|этих))?|av\s+(?:de|våra))"
+_ONLY = r"(?:nur|lediglich|seulement|uniquement|s[óo]lo|solamente|apenas|somente|soltanto|solo|slechts|maar|alleen|tylko|jedynie|только|лишь|sadece|yalnızca|bara|kun)"
+_MAY = r"(?:können|dürfen|kann|darf|pouvons|peut|podemos|puedo|puede|possiamo|posso|mogen|kunnen|możemy|mogę|можем|могу|можно|får|kan)"
+_PIECES = r"(?:[张張块塊枚卡個个基장개]|(?:台|대)(?!の|의))"
+_HELD = r"(?:占用|占着|预留|保留|留给|被用|在跑|用于|用来|使用中|使われ|使って|予約|専有|占有|占め|故障|坏|사용\s*중|예약|쓰이|쓰고|점유|고장|배정|할당)"
+_OPEN = r"(?:可用|可以用|能用|空闲|空着|归我们|空い|使え|利用(?:でき|可能)|使用(?:でき|可能)|사용할\s*수|쓸\s*수|사용\s*가능|가용|남아)"
+_RULES: tuple[Rule, ...] = (
+    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?:GPU\s*(?:が|는|가|를)?)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)(?:GPU|卡|显卡|씩|ずつ)?(?!\s*(?:的|の|짜리)?\s*[A-Za-z]{{1,2}}\d)", re.IGNORECASE), r" , \g<n> gpus per node "),
+    (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)\s*(?:的|の|짜리)?\s*(?P<g>{GPU})(?:씩|ずつ)?", re.IGNORECASE), r" , \g<n> \g<g> per node "),
+    # hosts behind their GPUs: `H200を8枚積んだサーバーが2台`
+    _rule(rf"(?P<g>{GPU}(?:[-\s]*(?:SXM\d?|PCIe|NVL|\d{{2,3}}\s?GB?))*)\s*(?:を|が|이|가)?\s*(?P<n>\d{{1,3}})\s*(?:枚|基|個|장|개|张|块|卡)\s*(?:を|이|가)?\s*(?:積んだ|積む|搭載(?:した|する|の)?|載せた|載った|乗った|挿した|挿さった|入った|構成の|の|달린|장착된|장착한|탑재된|탑재한|꽂힌|들어간|짜리|的|装)?\s*(?:サーバー?|ノード|マシン|서버|노드|장비|머신|服务器|机器|节点)\s*(?:が|を|は|で|가|를|는|이|을)?\s*(?P<h>\d{{1,3}})\s*(?:台|대|个|개)", r"\g<h> nodes with \g<n> \g<g> "),
+    # a number that another one stands for
+    _rule(r"(?<![\d.])\d{1,6}k?\s*(?:枚|台|장|개)?\s*(?:(?:では|じゃ|で)なく(?:て)?|(?:이|가)?\s*(?:아니라|아니고)|말고|değil)\s*[,、，]?\s*(?=\d)", ""),
+    _rule(r"不(?:是|要|用)\s*\d{1,6}\s*[,，]?\s*(?:而是|是|而要|要|用)\s*(?=\d)", ""),
+    _rule(r"(?<=\d)\s*[,，]?\s*(?:而不是|而非)\s*\d{1,6}", " "),
+    _rule(r"(?<!\w)(?:not|nicht|pas|no|não|non|niet|nie|не)\s+(?:auf\s+|à\s+|a\s+|op\s+|na\s+)?\d{1,6}\s*,?\s*(?:but(?:\s+rather)?|sondern(?:\s+auf)?|mais|sino|mas(?:\s+sim)?|ma|bensì|maar|tylko|ale|lecz|а)\s+(?:auf\s+|à\s+|a\s+|op\s+|na\s+)?(?=\d)", ""),
+    # cards that belong together in pairs: `NVLink 브리지가 2장씩만 묶여`
+    _rule(r"(?:NVLink|ブリッジ|브리지|bridges?|桥接|桥)[^.。;\n\d]{0,24}\d\s*(?:장|개|枚|张|块|cards?|gpus?)(?:씩|ずつ|一组|一対)?(?:만|だけ|のみ)?", " NVLink pairs "),
+    # parts of a cluster
+    _rule(rf"(?<![\w.])(?P<n>\d{{1,4}})\s+(?:out\s+)?of\s+(?:the|our|those|these|my)\s+(?P<m>\d{{1,4}})\s*(?:x\s*)?(?P<g>{GPU})s?(?P<where>(?:\s+(?:gpus?|cards?))?(?:\s+(?:in|on|of)\s+(?:our|the|that|this|my|a|one)\s+(?:\w+\s+)?(?:node|box|server|machine|host|cluster|rack))?)\s+(?=(?:is|are|were|was|go|goes|belong|have|has)\b)", r"\g<m> \g<g>\g<where>, \g<n> of them "),
+    _rule(rf"[,;(]?\s*(?<!\w){_AMONG}\s+(?:[^\W\d]{{1,10}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?:{_OF}\s+)?(?P<c>{_CARDS}|{_HOSTS}))?\s+(?:[^\W\d]{{1,14}}\s+){{0,6}}?(?:{_TAKEN})(?!\w)", "TAKEN"),
+    _rule(rf"[,;(]?\s*(?<!\w){_AMONG}\s+(?:[^\W\d]{{1,10}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?:{_OF}\s+)?(?P<c>{_CARDS}|{_HOSTS}))?\s+(?:[^\W\d]{{1,14}}\s+){{0,3}}?(?:{_FREE})(?!\w)", "FREE"),
+    _rule(rf"(?<![\w.])(?P<n>\d{{1,4}}|{_ONE})\s+{_OF}\s+(?:\d{{1,4}}\s+)?(?P<c>{_CARDS}|{_HOSTS})\s+(?:[^\W\d]{{1,14}}\s+){{1,7}}?(?:{_TAKEN})(?!\w)", "TAKEN"),
+    _rule(rf"[,;(]?\s*(?:(?:aber|mais|pero|mas|ma|però|но|ale|maar|ama)\s+)?(?:[^\W\d]{{1,12}}\s+){{0,2}}?(?<!\w)(?:{_ONLY}|ne)\s+(?:[^\W\d]{{1,12}}(?:\s+|'))"+rf"{{0,4}}?(?P<n>\d{{1,4}}|{_ONE})\s+{_OF}\s+(?:(?P<all>\d{{1,4}})\s+)?(?P<c>{_CARDS}|{_HOSTS})(?!\w)", "ONLY"),
+    _rule(rf"(?<!\w){_MAY}\s+(?:[^\W\d]{{1,12}}\s+){{0,3}}?{_ONLY}\s+(?:[^\W\d]{{1,12}}\s+){{0,2}}?(?P<n>\d{{1,4}})(?:\s+(?P<c>{_CARDS}|{_HOSTS}))?(?!\w|\s*(?:[x×]|tok|{GPU}))", "MAY"),
+    _rule(rf"(?:其中|そのうち|うち|그\s*중(?:에서?)?|이\s*중(?:에서?)?)\s*(?:的|の|只有|仅有?|有)?\s*(?P<n>\d{{1,3}})\s*(?P<c>{_PIECES})(?:GPU|卡|显卡)?(?:만|은|는|이|가|は|が|を|だけ|のみ)?[^。；，、.,;\d\n]{{0,16}}?{_HELD}[^。；，、.,;\d\n]{{0,12}}", "TAKEN"),
+    _rule(rf"(?:其中|そのうち|うち|그\s*중(?:에서?)?|이\s*중(?:에서?)?)\s*(?:的|の|只有|仅有?|有)?\s*(?P<n>\d{{1,3}})\s*(?P<c>{_PIECES})(?:GPU|卡|显卡)?(?:만|은|는|이|가|は|が|を|だけ|のみ)?[^。；，、.,;\d\n]{{0,16}}?{_OPEN}[^。；，、.,;\d\n]{{0,8}}", "FREE"),
+    _rule(rf"(?:但)?(?:我们)?(?:只能|只可以|仅能|只给)(?:我们)?(?:使用|用)?\s*(?:其中)?的?\s*(?P<n>\d{{1,3}})\s*(?P<c>{_PIECES})(?!\s*[A-Za-z]{{1,2}}\d)(?:GPU|卡|显卡)?", "FREE"),
+    _rule(rf"(?P<n>\d{{1,3}})\s*(?P<c>{_PIECES})(?:だけ|のみ|しか|만)\s*(?:使|利用|쓸|사용|이용)[^。；，、.,;\d\n]{{0,10}}", "FREE"),
+)  # fmt: skip
+
+
+def in_our_order(text: str) -> str:
+    """The text with such phrases as English says them."""
+    for pattern, plain in _RULES:
+        text = pattern.sub(plain if plain not in _PARTS else _part(plain), text)
+    return text
+
+
+_PARTS = {
+    "TAKEN": ", of which {n} {c} are reserved ",
+    "FREE": ", of which only {n} {c} are available ",
+    "ONLY": ", but we only get {n} of the {all}{c} ",
+    "MAY": " we may use only {n} {c} ",
+}
+"""How a part is said, by what becomes of it."""
+
+
+def _part(kind: str) -> Callable[[re.Match[str]], str]:
+    def said(match: re.Match[str]) -> str:
+        groups = match.groupdict()
+        words = groups["c"] or ""
+        hosts = words in ("台", "대") or re.fullmatch(_HOSTS, words, re.IGNORECASE) is not None
+        noun = ("nodes" if hosts else "gpus") if words else ""
+        count = groups["n"] if groups["n"].isdigit() else "1"
+        return _PARTS[kind].format(n=count, c=noun, all=f"{groups['all']} " if groups.get("all") else "")
+
+    return said

@@ -1,0 +1,102 @@
+"""Families of phrasings, each with variations: what one writer says in one way the next one says in another."""
+
+import pytest
+
+from agent.understand import understand
+from evals.suites.understanding import flat
+
+MODEL = "Llama-3.1-70B."
+
+
+def read(text: str) -> dict[str, object]:
+    """The fields of a text that is a whole request."""
+    found = understand(text)
+    assert found.request is not None, found.question
+    return flat(found.request)
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "hosts"),
+    [
+        ("On a B200 node we only get 4 of the 8 GPUs, the other half trains.", 4, 1),
+        ("We're given 4 out of the 8 H100s in the box.", 4, 1),
+        ("We may use 4 of the 8 GPUs of an H100 box.", 4, 1),
+        ("8xH100 node, half of it is taken by training.", 4, 1),
+        ("Two of the eight H100 are broken.", 6, 1),
+        ("Wir haben 3 Knoten mit je 8 H100, davon ist einer für das Training reserviert.", 16, 2),
+        ("Ein Server mit vier L40S. Zwei der Karten sind allerdings schon für Whisper belegt.", 2, 1),
+        ("Tenemos 4 nodos con 8 H100 cada uno, pero solo podemos usar 2 de los 4 nodos.", 16, 2),
+        ("Nous avons 4 noeuds de 8 H100 mais nous ne pouvons utiliser que 2 des 4 noeuds.", 16, 2),
+        ("Temos 2 nós com 8 H100, dos quais 1 está reservado.", 8, 1),
+        ("Mamy serwer z 8 kartami H100, z czego 4 są zajęte.", 4, 1),
+        ("У нас сервер с 8 H100, из них 2 заняты.", 6, 1),
+        ("8 adet H200, bunlardan 4 tanesi dolu.", 4, 1),
+        ("4台8卡H20，其中1台在跑训练。", 24, 3),
+        ("H100が8枚、うち4枚は他チームが使用中です。", 4, 1),
+        ("서버 한 대에 L40S 4장이 있고 그중 2장만 쓸 수 있습니다.", 2, 1),
+        ("H100 8장 서버 2대로 돌리려 합니다.", 16, 2),
+        ("H200を8枚積んだサーバーが2台あります。", 16, 2),
+    ],
+)
+def test_a_part_of_the_cluster_is_what_is_planned_for(text: str, gpus: int, hosts: int) -> None:
+    found = read(f"{text} {MODEL}")
+    assert (found["gpus"], found["hosts"]) == (gpus, hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "isl", "ratio"),
+    [
+        (
+            "A system prompt of 6000 tokens which everybody shares, and the user's own part is about 1500 on top.",
+            7500,
+            0.8,
+        ),
+        ("System prompt is 3,500 tokens, identical for every call; the user's question adds about 500.", 4000, 0.875),
+        ("6k shared prefix + 2k user input, 400 out.", 8000, 0.75),
+        ("2,000 tokens of instructions (same for everyone) and 1,000 tokens of ticket text.", 3000, 0.667),
+        ("800 system + 4 chunks of 600 tokens + question of ~100, so 3300. Output 350.", 3300, None),
+        ("7k prompt of which 5k or so is the same for everyone, 300 out.", 7168, 0.714),
+        ("Prompts are 9k tokens where the first 6k never change.", 9216, 0.667),
+        ("Prompt 18k (about 15k of it cached), completion 700.", 18432, 0.833),
+        ("4k in, 500 out, prefix caching on.", 4096, None),
+    ],
+)
+def test_parts_of_a_prompt_are_one_prompt_and_what_is_shared_is_cached(
+    text: str, isl: int, ratio: float | None
+) -> None:
+    found = read(f"8x H100. {text} {MODEL}")
+    assert (found["isl"], found.get("prefix_hit_ratio")) == (isl, pytest.approx(ratio, abs=1e-3) if ratio else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("TP vastgezet op 4 graag.", {"tp_size": 4}),
+        ("Le TP doit être égal à 4.", {"tp_size": 4}),
+        ("TP musi wynosić 4.", {"tp_size": 4}),
+        ("TPは8ではなく4でお願いします。", {"tp_size": 4}),
+        ("TP nicht 8 sondern 4.", {"tp_size": 4}),
+        ("TP must be 8 bc that's what the current config has.", {"tp_size": 8}),
+        ("Use all 8, exactly.", {"gpus": 8}),
+        ("TP8 across nodes is slow.", None),
+        ("Two independent replicas at least.", None),
+    ],
+)
+def test_a_degree_binds_where_a_clause_demands_it(text: str, fix: dict[str, int] | None) -> None:
+    assert read(f"8x H100. {text} {MODEL}").get("fix") == fix
+
+
+def test_an_engine_that_is_used_now_stays_unless_another_one_is_named() -> None:
+    assert read(f"8x H100. Currently on TRT-LLM and would like to stay. {MODEL}")["engine"] == "trtllm"
+    assert read(f"8x H100. Currently on TRT-LLM, moving to vLLM. {MODEL}")["engine"] == "vllm"
+
+
+def test_both_precisions_are_read_in_other_languages() -> None:
+    for words in (
+        "FP8 (pesos e ativações)",
+        "fp8 (pesos y activaciones)",
+        "FP8 für Gewichte und Aktivierungen",
+        "w8a8 fp8",
+    ):
+        found = read(f"8x H100. {words}. {MODEL}")
+        assert (found["weights"], found["activations"]) == ("fp8", "fp8")
