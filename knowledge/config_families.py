@@ -6,7 +6,7 @@ from strategy.model import ParallelBlock
 
 _FALCON = frozenset({"falcon", "RefinedWeb", "RefinedWebModel"})
 _TWO_MATRICES = _FALCON | {
-    "apertus", "arcee", "bloom", "codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "opt", "persimmon",
+    "apertus", "arcee", "bloom", "codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "nemotron_h", "opt", "persimmon",
     "phi", "phi-msft", "starcoder2", "xglm",
 }  # fmt: skip
 _UNGATED_ACTIVATIONS = frozenset({"relu2", "relu_squared", "xielu"})

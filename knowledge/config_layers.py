@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from knowledge.config_fields import Fields, shorten
-from strategy.model import GatedDeltaNet, Window
+from knowledge.config_hybrid import attention_positions, block_pattern, has_mamba2, state_space
+from strategy.model import GatedDeltaNet, RecurrentMixer, Window
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 FIRST_DENSE = ("first_k_dense_replace", "num_dense_layers")
@@ -51,6 +52,8 @@ def _moe_test(fields: Fields, num_layers: int) -> Callable[[int], bool]:
 
 def _listed_moe_layers(fields: Fields, num_layers: int) -> frozenset[int] | None:
     """MoE layers where the file names them one by one, or None."""
+    if pattern := block_pattern(fields):
+        return frozenset(i for i, block in enumerate(pattern) if block == "E")
     if isinstance(kinds := fields.values.get("mlp_layer_types"), list):
         marks = _per_layer(fields, "mlp_layer_types", kinds, num_layers)
         return frozenset(i for i, kind in enumerate(marks) if kind in ("sparse", "moe"))
@@ -83,11 +86,15 @@ def _per_layer(fields: Fields, name: str, values: Sequence[object], num_layers: 
     return values[:num_layers]
 
 
-def linear_attention(fields: Fields, num_layers: int) -> tuple[GatedDeltaNet | None, tuple[int, ...]]:
-    """The gated delta net of Qwen3-Next and Qwen3.5, and the layers that have it in place of attention."""
-    if not has_delta_net(fields):
+def linear_attention(
+    fields: Fields, num_layers: int, hidden_size: int
+) -> tuple[RecurrentMixer | None, tuple[int, ...]]:
+    """The gated delta net of Qwen3-Next and Qwen3.5, or Mamba-2, and the layers that have it in place of attention."""
+    if not has_delta_net(fields) and not has_mamba2(fields):
         return None, ()
     layers = tuple(layer for layer, kind in enumerate(_layer_kinds(fields, num_layers)) if kind == "linear")
+    if has_mamba2(fields):
+        return (state_space(fields, hidden_size), layers) if layers else (None, ())
     net = GatedDeltaNet(
         num_key_heads=fields.required("linear_num_key_heads"),
         num_value_heads=fields.required("linear_num_value_heads"),
@@ -109,7 +116,7 @@ def attention_window(fields: Fields, num_layers: int, max_position_embeddings: i
     Raises `InputError` for layers that are not attention and for both kinds of window in one model.
     """
     kinds = _layer_kinds(fields, num_layers)
-    windowed = {kind for kind in kinds if kind not in ("full", "linear")}
+    windowed = {kind for kind in kinds if kind not in ("full", "linear", "none")}
     if not windowed:
         return None
     if len(windowed) > 1:
@@ -125,7 +132,11 @@ def attention_window(fields: Fields, num_layers: int, max_position_embeddings: i
 
 
 def _layer_kinds(fields: Fields, num_layers: int) -> list[str]:
-    """`full`, `sliding`, `chunked` or `linear` for every layer."""
+    """`full`, `sliding`, `chunked`, `linear` or `none` for every layer."""
+    if pattern := block_pattern(fields):
+        return ["linear" if block == "M" else "full" if block == "*" else "none" for block in pattern]
+    if listed_attention := attention_positions(fields, num_layers):
+        return listed_attention
     if isinstance(listed := fields.values.get("layer_types"), list):
         return [_kind_of(fields, kind) for kind in _per_layer(fields, "layer_types", listed, num_layers)]
     if isinstance(flags := fields.values.get("hybrid_layer_pattern"), list):
@@ -147,14 +158,14 @@ def _layer_kinds(fields: Fields, num_layers: int) -> list[str]:
 
 
 def _kind_of(fields: Fields, kind: object) -> str:
-    if kind == "linear_attention" and has_delta_net(fields):
+    if (kind == "linear_attention" and has_delta_net(fields)) or (kind == "mamba" and has_mamba2(fields)):
         return "linear"
     known = _LAYER_KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         accepted = ", ".join(f"`{name}`" for name in _LAYER_KINDS)
         problem = (
             f"has {shorten(kind)} layers, which keep no KV cache of the usual form and are not modelled"
-            " (of recurrent layers the gated delta net is, where its `linear_num_key_heads` and so on are given)"
+            " (of recurrent layers the gated delta net is, where its `linear_num_key_heads` and so on are given, and Mamba-2 with its heads)"
         )
         raise fields.error("layer_types", problem, hint=f"supported: {accepted}")
     return known

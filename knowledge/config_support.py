@@ -1,18 +1,20 @@
 """Which architectures the domain can hold, and a clear refusal for the rest.
 
-The domain is a decoder of equal attention blocks (GQA or MLA) with FFNs of three matrices or two, or gated experts. Planning anything else as if it
+The domain is a decoder of equal attention blocks (GQA or MLA) with FFNs of three matrices or two, or experts. Planning anything else as if it
 were that would give wrong weights, wrong KV bytes and an illegal split, so it is refused with the field that says so.
 """
 
-from knowledge.config_families import has_learned_positions, parallel_block, stands_side_by_side, ungated_activation
+from knowledge.config_families import has_learned_positions, parallel_block, stands_side_by_side
 from knowledge.config_fields import Fields, shorten
-from knowledge.config_layers import EXPERTS
+from knowledge.config_hybrid import has_mamba2
 
-_MODELLED = "of recurrent layers only the gated delta net of Qwen3-Next and Qwen3.5 is modelled"
+_MODELLED = "of recurrent layers only the gated delta net of Qwen3-Next and Qwen3.5 and Mamba-2 (Nemotron-H, Granite 4 H) are modelled"
 _RECURRENT = f"marks layers with a recurrent state in place of a KV cache; {_MODELLED}"
 _KDA = f"marks layers of Kimi delta attention (a decay for each channel, low-rank gates); {_MODELLED}"
 _LIGHTNING = f"marks layers of lightning attention by a number other than 1; {_MODELLED}"
-_STATE_SPACE = f"marks layers with a state space (Mamba); {_MODELLED}"
+_STATE_SPACE = (
+    f"marks layers with a state space (Mamba) without the heads of a Mamba-2, or beside attention; {_MODELLED}"
+)
 _RWKV = f"marks an RWKV model, whose every layer is a recurrence; {_MODELLED}"
 _UNEQUAL = "gives some layers attention shapes of their own; every attention layer must have the same shape"
 _REFUSED_FIELDS: dict[str, str] = {
@@ -40,7 +42,6 @@ _REFUSED_FIELDS: dict[str, str] = {
     "residual_moe": "puts routed experts beside a dense FFN in the same layer",
     "parallel_attn_mlp_res": "puts routed experts beside a dense FFN in the same layer",
     "zero_expert_num": "has experts without weights",
-    "moe_latent_size": "runs the routed experts in a latent space of another width",
     "routed_expert_hidden_size": "runs the routed experts in a latent space of another width",
     "altup_num_inputs": "keeps several residual streams",
     "cross_attention_layers": "adds layers that attend to images; only self-attention layers are planned",
@@ -55,6 +56,8 @@ _STATE_SPACE_FIELDS = (
     "mamba_n_heads",
     "mamba_d_ssm",
 )
+_MAMBA2_FIELDS = frozenset({"hybrid_override_pattern", "layers_block_type", "attn_layer_indices"})
+"""How hybrids with Mamba-2 say which layers are which; other families use the same fields for what is refused."""
 _NO_DECODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "vit", "clip", "whisper", "t5"})
 _APPROXIMATIONS: dict[str, str] = {
     "index_topk": "sparse attention (index_topk) is priced as full attention and its indexer is left out",
@@ -68,10 +71,11 @@ _ONE_AFTER_THE_OTHER = "attention and experts run in parallel in this model; the
 
 def refuse_unsupported(fields: Fields) -> None:
     """Raise `InputError`, naming the field, when the architecture is not a decoder of equal GQA or MLA blocks."""
+    known = _MAMBA2_FIELDS if has_mamba2(fields) else frozenset()
     for name, reason in _REFUSED_FIELDS.items():
-        if fields.values.get(name):
+        if fields.values.get(name) and name not in known:
             raise fields.error(name, f"= {shorten(fields.values[name])} {reason}")
-    if not fields.values.get("layer_types"):
+    if not fields.values.get("layer_types") and not has_mamba2(fields):
         for name in _STATE_SPACE_FIELDS:
             if fields.values.get(name):
                 raise fields.error(name, f"= {shorten(fields.values[name])} {_STATE_SPACE}")
@@ -86,6 +90,8 @@ def approximations(fields: Fields) -> list[str]:
         found.append(_APPROXIMATIONS["attn_output_gate"])
     if fields.values.get("linear_num_value_heads"):
         found.append("linear-attention layers are priced with the kernel efficiencies of attention; none was measured")
+    if has_mamba2(fields) and set(fields.values.get("layer_types") or ["mamba"]) & {"mamba"}:
+        found.append("state-space layers are priced with the kernel efficiencies of attention; none was measured")
     if stands_side_by_side(fields):
         found.append(_SIDE_BY_SIDE if parallel_block(fields) else _ONE_AFTER_THE_OTHER)
     if has_learned_positions(fields):
@@ -101,11 +107,7 @@ def _refuse_linear_layers(fields: Fields) -> None:
 
 
 def _refuse_ffn(fields: Fields) -> None:
-    """Types that generate no text, and experts without a gate."""
+    """Types that generate no text."""
     kind = fields.model_type
     if kind in _NO_DECODERS:
         raise fields.error("model_type", f"= {kind!r} is no decoder; only decoders are planned")
-    name = ungated_activation(fields)
-    if name is not None and fields.get(*EXPERTS):
-        problem = f"= {fields.values[name]!r} means experts of two matrices; only gated experts are planned"
-        raise fields.error(name, problem)

@@ -18,6 +18,7 @@ from knowledge.config_families import (
     refuse_projected_embeddings,
 )
 from knowledge.config_fields import MAX_FIELD, Fields, shorten
+from knowledge.config_hybrid import block_pattern
 from knowledge.config_layers import EXPERTS, attention_window, dense_layers, linear_attention
 from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
@@ -108,7 +109,8 @@ def parse_config(
 
 
 def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Provenance) -> ModelSpec:
-    num_layers = fields.required(*_LAYERS)
+    blocks = block_pattern(fields)
+    num_layers = fields.required(*_LAYERS) if blocks is None else _blocks_of_layers(fields, blocks)
     if num_layers > MAX_LAYERS:
         raise fields.error(_LAYERS[0], f"= {num_layers} is above the limit of {MAX_LAYERS} layers")
     hidden_size = fields.required(*_HIDDEN)
@@ -119,7 +121,9 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
     dense = dense_layers(fields, num_layers) if moe is not None else ()
     if len(dense) == num_layers:
         moe, dense = None, ()
-    linear, linear_layers = linear_attention(fields, num_layers)
+    no_mixer, no_ffn = _missing_halves(blocks or "")
+    dense = tuple(layer for layer in dense if layer not in no_ffn)
+    linear, linear_layers = linear_attention(fields, num_layers, hidden_size)
     return ModelSpec(
         name=name,
         aliases=tuple(aliases),
@@ -135,11 +139,27 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         window=attention_window(fields, num_layers, positions),
         linear=linear,
         linear_layers=linear_layers,
+        no_mixer_layers=no_mixer,
+        no_ffn_layers=no_ffn,
         tie_word_embeddings=_tied(fields),
         max_position_embeddings=positions,
         checkpoint=read_checkpoint(fields, attention.kind, num_layers, dense if moe is not None else None),
         provenance=provenance,
     )
+
+
+def _blocks_of_layers(fields: Fields, blocks: str) -> int:
+    """Layers of a model whose layers are one block each: as many as the pattern has; the count may be left out beside it."""
+    stated = fields.integer(*_LAYERS)
+    if stated not in (None, len(blocks)):
+        raise fields.error(_LAYERS[0], f"= {stated} differs from the {len(blocks)} blocks of the pattern")
+    return len(blocks)
+
+
+def _missing_halves(blocks: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Layers that mix no tokens, and layers without an FFN, of a pattern of blocks."""
+    mixers = [block in "M*" for block in blocks]
+    return tuple(i for i, mixes in enumerate(mixers) if not mixes), tuple(i for i, mixes in enumerate(mixers) if mixes)
 
 
 def _positions(fields: Fields) -> int:
@@ -205,6 +225,7 @@ def _moe(fields: Fields) -> Moe | None:
         top_k=top_k,
         expert_intermediate_size=width,
         shared_intermediate_size=_shared_width(fields, width),
+        latent_size=fields.integer("moe_latent_size"),
         num_expert_groups=groups,
         top_k_groups=min(chosen, groups),
     )

@@ -173,12 +173,18 @@ def _relinked(document: Document) -> None:
     found = {
         (f"{source}.{_end(document, a, ('kv_cache_update',))}", f"{target}.{_end(document, b, READERS)}", loop)
         for source, target, loop in pairs
-        for a in branches[source]["layers"]
-        for b in branches[target]["layers"]
+        for a in _caching(document, branches[source]["layers"])
+        for b in _caching(document, branches[target]["layers"])
         if max(a["range"][0], b["range"][0]) < min(a["range"][1], b["range"][1])
     }
     caches = [{"source": a, "target": b, "kind": "sync", "loop": loop} for a, b, loop in sorted(found)]
     document["links"] = [*caches, *tokens]
+
+
+def _caching(document: Document, stamps: list[Json]) -> list[Json]:
+    """Stamps of layers that keep a cache or a state."""
+    blocks = {b["name"] for b in document["blocks"] if any(node["op"] == "kv_cache_update" for node in b["nodes"])}
+    return [stamp for stamp in stamps if blocks & set(stamp["blocks"])]
 
 
 def _end(document: Document, stamp: Json, ops: tuple[str, ...]) -> str:

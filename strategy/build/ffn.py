@@ -10,8 +10,8 @@ from strategy.ops import dense_ffn_first, has_latent_experts
 
 
 def ffn_name(kind: FfnKind) -> str:
-    """How the block of an FFN kind is called."""
-    return "ffn" if kind == "dense" else "moe"
+    """How the block of an FFN kind is called; a layer without an FFN has none."""
+    return "ffn" if kind == "dense" else kind
 
 
 def ffn_block(site: Site, kind: FfnKind) -> Block:

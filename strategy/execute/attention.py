@@ -96,7 +96,7 @@ def keys_and_values(site: Site, x: Tensor) -> Written:
 
 def cached_tensor(site: Site, writes: list[Written]) -> Tensor:
     """What a data edge from a cache update carries: the cache of the layer as it now is."""
-    if is_linear(site):
+    if any(write.recurrent for write in writes):
         raise RunError("the state of a recurrence is no tensor: a sync edge brings it to its attention")
     if site.model.attention.kind == "mla":
         data = np.concatenate([write.keys[:, :, 0] for write in writes], axis=1)

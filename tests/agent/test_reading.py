@@ -64,7 +64,7 @@ def test_values_of_the_model_fill_what_the_patterns_left_open_and_are_assumption
     assert not any("the text gives no prompt length" in note for note in found.assumptions)
 
 
-@pytest.mark.parametrize("name", ["granite-4.0-h-small", "Jamba 1.5 Large"])
+@pytest.mark.parametrize("name", ["lfm2-8b-a1b", "Jamba 1.5 Large"])
 def test_a_model_that_cannot_be_planned_is_not_taken_for_its_neighbour(name: str) -> None:
     found = with_reading(f"{name} on 8 H100, 1000 in, 200 out", reading(model=name))
 

@@ -40,6 +40,9 @@ PUBLISHED = [
     ("glm-4.5", 352.80, 33.63, 336.0, 89, 92, 376832),
     ("glm-4.5-air", 106.85, 13.42, 99.7, 45, 46, 188416),
     ("minimax-m2.5", 228.69, 11.03, 224.7, 62, 62, 253952),
+    ("nemotron-3-nano-30b-a3b", 31.58, 3.58, 29.4, 23, 52, 6144),
+    ("nemotron-3-super-120b-a12b", 120.67, 12.77, 112.7, 40, 88, 8192),
+    ("granite-4.0-h-small", 32.21, 8.80, 27.2, 40, 40, 16384),
 ]
 # Published parameters (10^9) of the language models: the sum of the checkpoint's tensors or the card's number.
 CHECKPOINTS = [
@@ -161,6 +164,9 @@ CHECKPOINTS = [
     ("granite-34b-code", 33.7),
     ("granite-3b-code", 3.48),
     ("granite-4.0-micro", 3.4),
+    ("granite-4.0-h-1b", 1.46),
+    ("granite-4.0-h-micro", 3.19),
+    ("granite-4.0-h-tiny", 6.94),
     ("granite-8b-code", 8.05),
     ("h2o-danube3-4b", 3.96),
     ("hunyuan-7b", 7.5),
@@ -198,7 +204,13 @@ CHECKPOINTS = [
     ("moonlight-16b-a3b", 15.96),
     ("mpt-30b", 29.96),
     ("mpt-7b", 6.65),
+    ("nemotron-3-ultra-550b-a55b", 550),
     ("nemotron-4-340b", 341),
+    ("nemotron-h-47b", 46.8),
+    ("nemotron-h-56b", 56.3),
+    ("nemotron-h-8b", 8.1),
+    ("nemotron-nano-12b-v2", 12.31),
+    ("nemotron-nano-9b-v2", 8.89),
     ("nemotron-mini-4b", 4.19),
     ("olmo-1-7b", 6.89),
     ("olmo-2-1b", 1.48),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from knowledge.catalogue import models
 from knowledge.hf_config import parse_config
 from strategy.errors import InputError
-from strategy.model import GqaAttention, MlaAttention, ModelSpec
+from strategy.model import GqaAttention, Mamba2, MlaAttention, ModelSpec
 from strategy.parameters import active_parameters, parameters
 
 LLAMA: dict[str, Any] = {
@@ -282,6 +282,8 @@ def test_a_pattern_that_could_take_exponential_time_is_not_matched() -> None:
         ({"attn_type_list": [0, 1]}, "lightning attention"),
         ({"hybrid_override_pattern": "M-M*"}, "state space"),
         ({"mamba_d_state": 128}, "state space"),
+        ({"model_type": "falcon_h1", "mamba_n_heads": 24, "mamba_d_ssm": 3072}, "state space"),
+        ({"attn_layer_period": 8, "mamba_d_state": 16}, "state space"),
         ({"rwkv_version": 7}, "RWKV"),
     ],
 )
@@ -317,6 +319,102 @@ def test_a_gated_delta_net_is_read_with_its_layers() -> None:
     assert "priced with the kernel efficiencies of attention" in by_list.provenance.note
 
 
+BLOCKS = {
+    "model_type": "nemotron_h",
+    "num_hidden_layers": 7,
+    "hybrid_override_pattern": "M-M*EM-",
+    "mlp_hidden_act": "relu2",
+    "mamba_num_heads": 64,
+    "mamba_head_dim": 80,
+    "n_groups": 8,
+    "ssm_state_size": 128,
+    "chunk_size": 128,
+    "mamba_ssm_cache_dtype": "bfloat16",
+}
+EXPERTS = {"n_routed_experts": 16, "num_experts_per_tok": 2, "moe_intermediate_size": 512, "moe_latent_size": 1024}
+
+
+def test_layers_of_one_block_are_read_from_their_pattern() -> None:
+    model = parsed(changed(LLAMA, **BLOCKS, **EXPERTS))
+
+    assert model.linear == Mamba2(
+        num_heads=64, head_dim=80, num_groups=8, state_size=128, chunk_tokens=128, state_dtype="bf16"
+    )
+    assert model.linear_layers == (0, 2, 5)
+    assert model.no_mixer_layers == (1, 4, 6)
+    assert model.no_ffn_layers == (0, 2, 3, 5)
+    assert model.dense_layers == (1, 6)
+    assert [model.layer_kind(layer) for layer in (3, 4, 6)] == [
+        ("attention", "none"),
+        ("none", "moe"),
+        ("none", "dense"),
+    ]
+    assert model.moe is not None
+    assert model.moe.latent_size == 1024
+    assert not model.ffn_gated
+    assert "priced with the kernel efficiencies of attention" in model.provenance.note
+
+
+def test_blocks_may_be_listed_by_name_and_their_number_left_out() -> None:
+    names = {"M": "mamba", "-": "mlp", "*": "attention", "E": "moe"}
+    listed = [names[block] for block in str(BLOCKS["hybrid_override_pattern"])]
+    given = {name: value for name, value in BLOCKS.items() if name != "hybrid_override_pattern"}
+    by_name = changed(LLAMA, **given | EXPERTS | {"layers_block_type": listed, "num_hidden_layers": None})
+
+    assert parsed(by_name) == parsed(changed(LLAMA, **BLOCKS, **EXPERTS))
+
+
+def test_experts_that_no_block_has_are_none() -> None:
+    model = parsed(changed(LLAMA, **{**BLOCKS, **EXPERTS, "hybrid_override_pattern": "M-M*-M-"}))
+
+    assert model.moe is None
+    assert model.intermediate_size == 14336
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"hybrid_override_pattern": "M-M*"}, "num_hidden_layers"),
+        ({"hybrid_override_pattern": "M-MxEM-"}, "hybrid_override_pattern"),
+        ({"layers_block_type": ["mamba", "hybrid"]}, "layers_block_type"),
+        ({"ssm_state_size": None}, "ssm_state_size"),
+        ({"mamba_ssm_cache_dtype": "float8"}, "mamba_ssm_cache_dtype"),
+        ({"mamba_head_dim": None, "mamba_num_heads": 60}, "mamba_d_head"),
+    ],
+)
+def test_blocks_that_cannot_be_read_are_told_by_their_field(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parsed(changed(LLAMA, **{**BLOCKS, **EXPERTS, **fields}))
+
+    assert refused.value.pointer == f"/{named}"
+
+
+GRANITE = {
+    "model_type": "granitemoehybrid",
+    "mamba_n_heads": 128,
+    "mamba_d_state": 128,
+    "mamba_d_head": "auto",
+    "mamba_expand": 2,
+}
+
+
+def test_state_spaces_stand_among_layers_that_keep_their_ffn() -> None:
+    listed = parsed(changed(LLAMA, **GRANITE, layer_types=[*["mamba"] * 31, "attention"]))
+    indexed = parsed(changed(LLAMA, **GRANITE, attn_layer_indices=[9, 18, 27]))
+    none = parsed(changed(LLAMA, **GRANITE, layer_types=["attention"] * 32))
+
+    assert listed.linear == Mamba2(num_heads=128, head_dim=64, num_groups=1, state_size=128)
+    assert listed.linear_layers == tuple(range(31))
+    assert (listed.no_mixer_layers, listed.no_ffn_layers) == ((), ())
+    assert indexed.linear_layers == tuple(layer for layer in range(32) if layer not in (9, 18, 27))
+    assert none.linear is None
+
+
+def test_attention_layers_beyond_the_last_are_told() -> None:
+    with pytest.raises(InputError, match="attn_layer_indices"):
+        parsed(changed(LLAMA, **GRANITE, attn_layer_indices=[40]))
+
+
 def test_a_gated_delta_net_that_no_layer_has_is_none() -> None:
     model = parsed(changed(LLAMA, **DELTA_NET, layer_types=["full_attention"] * 32))
 
@@ -338,7 +436,6 @@ def test_a_gated_delta_net_that_no_layer_has_is_none() -> None:
         ({"state_size": 16}, "state_size"),
         ({"model_type": "t5"}, "model_type"),
         ({"model_type": "bert"}, "model_type"),
-        ({"hidden_act": "relu2", "num_local_experts": 8}, "hidden_act"),
         ({"is_encoder_decoder": True}, "is_encoder_decoder"),
         ({"cross_attention_layers": [3, 8]}, "cross_attention_layers"),
         ({"num_attention_heads": [32, 16]}, "num_attention_heads"),

@@ -94,9 +94,15 @@ def test_they_agree_on_state_spaces_and_on_experts_of_other_forms(monkeypatch: p
     both = experts.model_copy(
         update={"name": "tiny-mamba-moe", "moe": moe.model_copy(update={"latent_size": None}), "linear": net, "linear_layers": (1, 2)}
     )  # fmt: skip
-    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, experts, both))
+    blocks = both.model_copy(
+        update={
+            "name": "tiny-blocks", "num_layers": 8, "intermediate_size": 768, "moe": moe, "dense_layers": (3,),
+            "linear_layers": (0, 1, 6), "no_mixer_layers": (2, 3, 5, 7), "no_ffn_layers": (0, 1, 4, 6),
+        }
+    )  # fmt: skip
+    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, experts, both, blocks))
 
-    *_, tally = campaign(seed=2, wanted_strategies=18, wanted_mutants=90)
+    *_, tally = campaign(seed=2, wanted_strategies=24, wanted_mutants=120)
 
-    assert tally.mutants == 90
+    assert tally.mutants == 120
     assert tally.disagreements == []
