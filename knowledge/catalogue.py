@@ -46,7 +46,7 @@ class Record:
     provenance: Provenance
     config: Mapping[str, Any]
     like: str | None = None
-    """The record of the model that this one is a fine-tune of, whose `config` it has."""
+    """The record of the model that this one is a fine-tune or a quantisation of, whose `config` it has but for fields of its own."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ def _record(key: str) -> Record:
     entry = _read_yaml(path)
     try:
         provenance = Provenance.model_validate(entry["provenance"])
-        config = _record(entry["like"]).config if "like" in entry else entry["config"]
+        base = _record(entry["like"]).config if "like" in entry else None
+        config = entry["config"] if base is None else {**base, **entry.get("config", {})}
         return Record(path.stem, entry["title"], tuple(entry["aliases"]), provenance, config, entry.get("like"))
     except (KeyError, TypeError, ValidationError) as error:
         raise KnowledgeError(f"model file `{path.name}` lacks a header field: {error}") from error

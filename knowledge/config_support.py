@@ -30,7 +30,6 @@ _REFUSED_FIELDS: dict[str, str] = {
     "conv_L_cache": "marks short-convolution layers, which keep a state and no KV cache",
     "compress_ratios": "compresses the KV cache by a ratio that differs from layer to layer",
     "o_lora_rank": "factors the attention output projection, which neither GQA nor MLA does",
-    "block_configs": "gives every layer a shape of its own (per-layer search)",
     "global_head_dim": _UNEQUAL,
     "swa_num_key_value_heads": _UNEQUAL,
     "swa_num_attention_heads": _UNEQUAL,

@@ -22,6 +22,7 @@ from knowledge.config_hybrid import block_pattern
 from knowledge.config_layers import EXPERTS, attention_window, dense_layers, linear_attention
 from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
+from knowledge.config_uneven import Uneven, uneven_layers
 from strategy.errors import InputError, plainly
 from strategy.model import Attention, GqaAttention, MlaAttention, ModelSpec, Moe, Provenance
 
@@ -102,13 +103,15 @@ def parse_config(
     if defaults := _FAMILY_DEFAULTS.get(fields.model_type):
         fields = Fields({**defaults, **fields.values}, fields.outer, fields.pointer)
     refuse_unsupported(fields)
+    uneven = uneven_layers(fields)
+    fields = Fields({**fields.values, **uneven.values}, fields.outer, fields.pointer)
     try:
-        return _model(fields, name, aliases, _noted(provenance, approximations(fields)))
+        return _model(fields, name, aliases, _noted(provenance, approximations(fields)), uneven)
     except ValidationError as error:
         raise _contradiction(error) from None
 
 
-def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Provenance) -> ModelSpec:
+def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Provenance, uneven: Uneven) -> ModelSpec:
     blocks = block_pattern(fields)
     num_layers = fields.required(*_LAYERS) if blocks is None else _blocks_of_layers(fields, blocks)
     if num_layers > MAX_LAYERS:
@@ -139,8 +142,9 @@ def _model(fields: Fields, name: str, aliases: Sequence[str], provenance: Proven
         window=attention_window(fields, num_layers, positions),
         linear=linear,
         linear_layers=linear_layers,
-        no_mixer_layers=no_mixer,
-        no_ffn_layers=no_ffn,
+        no_mixer_layers=uneven.no_mixer_layers or no_mixer,
+        no_ffn_layers=uneven.no_ffn_layers or no_ffn,
+        layer_shapes=uneven.layer_shapes,
         tie_word_embeddings=_tied(fields),
         max_position_embeddings=positions,
         checkpoint=read_checkpoint(fields, attention.kind, num_layers, dense if moe is not None else None),

@@ -103,6 +103,8 @@ class Capabilities:
 
 SPARSE_ATTENTION = ("deepseek-v3.2", "deepseek-v32", "glm-5", "glm-moe-dsa")
 """Models whose attention picks positions with an indexer (DSA), by the start of their names."""
+NEMOTRON_NAS = ("llama-3.3-nemotron-super", "llama-3.1-nemotron-ultra", "nemotron-nas")
+"""Models with layers of their own sizes from a search, whose configuration class is the checkpoint's own in all engines."""
 DEEPEP_HIDDEN = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
 """Cases of `SWITCH_HIDDEN` in DeepEP's csrc/kernels/legacy/launch.cuh; vLLM has the same list (prepare_finalize/deepep_ll.py)."""
 _VLLM_KV = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"}
@@ -143,7 +145,7 @@ _VLLM = Capabilities(
     weights_since={"nvidia mxfp4": 80, "amd fp8": 94},
     handoff="nixl",
     online_weights={"fp8": "fp8"},
-    remote_code=("mimo",),
+    remote_code=("mimo", *NEMOTRON_NAS),
 )
 _SGLANG = Capabilities(
     engine="sglang",
@@ -184,7 +186,7 @@ _SGLANG = Capabilities(
     overlaps_stages=False,
     divides_chunks=True,
     online_weights={"fp8": "fp8"},
-    remote_code=("mimo",),
+    remote_code=("mimo", *NEMOTRON_NAS),
 )
 _TRTLLM = Capabilities(
     engine="trtllm",
@@ -225,7 +227,7 @@ _TRTLLM = Capabilities(
         "nvidia nvfp4": 90,
         "nvidia mxfp4": 90,
     },  # public recipes serve gpt-oss on H200 in what they call nvfp4
-    remote_code=("mimo",),
+    remote_code=("mimo", *NEMOTRON_NAS),
 )
 
 

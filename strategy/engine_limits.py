@@ -201,7 +201,10 @@ def sglang_handoff(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str,
 def _vllm_heads(model: ModelSpec, prefill: Pool, decode: Pool) -> "tuple[str, Pair] | None":
     """The side that others read from (or are written to) must not hold heads twice when it has more tp ranks, nor windows when pushed to."""
     assert model.attention.kind == "gqa"
-    pushed, heads = vllm_pushes(prefill), model.attention.num_kv_heads
+    pushed, heads = (
+        vllm_pushes(prefill),
+        min(v.attention.num_kv_heads for v, _ in model.attention_sizes() if v.attention.kind == "gqa"),
+    )
     here, there = (prefill, decode) if pushed else (decode, prefill)
     tp, most = there.attention.tp_size, max(here.attention.tp_size, heads)
     if tp <= here.attention.tp_size:

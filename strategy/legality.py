@@ -7,7 +7,7 @@ order in which the rules do and names the first rule that would refuse. None of 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from strategy.engine_limits import engine_illegal
 from strategy.hardware import Cluster, GpuSpec
 from strategy.mesh import Axis, axis_size
-from strategy.model import Checkpoint, Dtype, ModelSpec, WeightClass
+from strategy.model import Attention, Checkpoint, Dtype, ModelSpec, WeightClass
 from strategy.placement import refine
 from strategy.request import Engine, Precision
 from strategy.strategy import LayerRange, Pool
 
 Ranks = int | NDArray[np.int64]
+Split = TypeVar("Split")
 VOCAB_PAD = 64
 """Engines round a vocabulary up to a multiple of this before they split it (vLLM, vocab_parallel_embedding.py)."""
 MAX_KNOWN = 8192
@@ -36,20 +37,36 @@ def divisors(number: int, limit: int | None = None) -> list[int]:
     return [n for n in range(1, top + 1) if number % n == 0]
 
 
+def misfit(
+    sizes: Sequence[tuple[ModelSpec, int]], fits: Callable[[ModelSpec, Split], bool], split: Split
+) -> ModelSpec | None:
+    """The first of the sizes that layers have which does not fit."""
+    return next((view for view, _ in sizes if not fits(view, split)), None)
+
+
 # --- attention and dense weights over tp ------------------------------------------------------------------------------
 
 
 def heads_divide(model: ModelSpec, tp_size: int) -> bool:
     """Each tp rank holds a whole number of query heads (TP001)."""
-    return model.attention.num_heads % tp_size == 0
+    return all(view.attention.num_heads % tp_size == 0 for view, _ in model.attention_sizes())
 
 
 def kv_heads_compatible(model: ModelSpec, tp_size: int) -> bool:
     """KV heads split evenly over tp ranks, or tp ranks split evenly over copies of them; MLA has none to split (TP002)."""
-    attention = model.attention
+    return all(_kv_heads_fit(view.attention, tp_size) for view, _ in model.attention_sizes())
+
+
+def _kv_heads_fit(attention: Attention, tp_size: int) -> bool:
     if attention.kind == "mla":
         return True
     return attention.num_kv_heads % tp_size == 0 or tp_size % attention.num_kv_heads == 0
+
+
+def most_kv_heads(model: ModelSpec) -> int | None:
+    """KV heads of the layers that have most of them; None for a latent, which has no heads."""
+    found = [view.attention.num_kv_heads for view, _ in model.attention_sizes() if view.attention.kind == "gqa"]
+    return max(found, default=None)
 
 
 def linear_heads_divide(model: ModelSpec, tp_size: int) -> bool:
@@ -64,7 +81,9 @@ def states_stay_whole(model: ModelSpec, pool: Pool) -> bool:
 
 def ffn_divides(model: ModelSpec, ways: int) -> bool:
     """The dense FFN width, where the model has one, splits evenly `ways` times (TP004)."""
-    return model.intermediate_size is None or not model.has_dense_ffn or model.intermediate_size % ways == 0
+    if model.intermediate_size is None or not model.has_dense_ffn:
+        return True
+    return all((view.intermediate_size or 0) % ways == 0 for view, _ in model.dense_sizes())
 
 
 def dense_ffn_ways(pool: Pool) -> int:
@@ -302,7 +321,11 @@ def heads_divide_over_cp(model: ModelSpec, pool: Pool) -> bool:
     ulysses = pool.sp_kind == "cp_ulysses" and "prefill" in pool.phases
     if not ulysses and not (pool.cp_decode_use == "tp_slice" and "decode" in pool.phases):
         return True
-    attention, tp, cp = model.attention, pool.attention.tp_size, pool.attention.cp_size
+    return all(_splits_over_cp(view.attention, pool, ulysses=ulysses) for view, _ in model.attention_sizes())
+
+
+def _splits_over_cp(attention: Attention, pool: Pool, *, ulysses: bool) -> bool:
+    tp, cp = pool.attention.tp_size, pool.attention.cp_size
     if attention.kind == "mla":
         return not ulysses and attention.num_heads // tp % cp == 0
     kv_heads = max(1, attention.num_kv_heads // tp)
@@ -317,8 +340,11 @@ def dcp_divides(pool: Pool) -> bool:
 
 def dcp_fits_kv_heads(model: ModelSpec, pool: Pool) -> bool:
     """With KV heads, only ranks that would hold copies of one can share its sequence instead (AT007)."""
-    attention = model.attention
-    if attention.kind == "mla" or pool.dcp_size == 1:
+    return pool.dcp_size == 1 or all(_dcp_fits(view.attention, pool) for view, _ in model.attention_sizes())
+
+
+def _dcp_fits(attention: Attention, pool: Pool) -> bool:
+    if attention.kind == "mla":
         return True
     tp, kv = pool.attention.tp_size, attention.num_kv_heads
     return tp > kv and pool.dcp_size <= tp // kv and (attention.num_heads // kv) % pool.dcp_size == 0
@@ -373,13 +399,14 @@ def group_scales_whole(model: ModelSpec, pool: Pool, precision: Precision) -> bo
 
 def row_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, int, int]]:
     """(class, input features, ranks that split them) of each row-split weight outside the routed experts."""
-    attention = model.attention
-    width = attention.v_head_dim if attention.kind == "mla" else attention.head_dim
-    found: list[tuple[WeightClass, int, int]] = [("attention", attention.num_heads * width, pool.attention.tp_size)]
+    found: list[tuple[WeightClass, int, int]] = []
+    for view, _ in model.attention_sizes():
+        attention = view.attention
+        width = attention.v_head_dim if attention.kind == "mla" else attention.head_dim
+        found.append(("attention", attention.num_heads * width, pool.attention.tp_size))
     if model.linear is not None:
         found.append(("attention", model.linear.num_value_heads * model.linear.value_head_dim, pool.attention.tp_size))
-    if model.intermediate_size is not None and model.has_dense_ffn:
-        found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
+    found += _dense_widths(model, pool)
     if model.moe is not None and model.moe.shared_intermediate_size:
         found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))
     return found
@@ -387,27 +414,35 @@ def row_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, 
 
 def column_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, int, int]]:
     """(class, output features, ranks that split them) of each part of the column-split weights outside the routed experts."""
-    attention, tp = model.attention, pool.attention.tp_size
-    heads = attention.num_heads
-    if attention.kind == "mla":
-        parts = [
-            attention.qk_nope_head_dim + attention.qk_rope_head_dim,
-            attention.qk_nope_head_dim + attention.v_head_dim,
-        ]
-        found: list[tuple[WeightClass, int, int]] = [("attention", heads * width, tp) for width in parts]
-    else:
-        # A rank holds at least one whole KV head: above num_kv_heads ranks keep copies.
-        kv_width = max(attention.num_kv_heads, tp) * attention.head_dim
-        found = [("attention", heads * attention.head_dim, tp), ("attention", kv_width, tp)]
+    tp = pool.attention.tp_size
+    found: list[tuple[WeightClass, int, int]] = [
+        ("attention", width, tp) for view, _ in model.attention_sizes() for width in _head_widths(view.attention, tp)
+    ]
     if model.linear is not None:
         keys, values = model.linear.num_key_heads, model.linear.num_value_heads
         widths = (keys * model.linear.key_head_dim, values * model.linear.value_head_dim)
         found += [("attention", width, tp) for width in widths]
-    if model.intermediate_size is not None and model.has_dense_ffn:
-        found.append(("dense_ffn", model.intermediate_size, dense_ffn_ways(pool)))
+    found += _dense_widths(model, pool)
     if model.moe is not None and model.moe.shared_intermediate_size:
         found.append(("shared_expert", model.moe.shared_intermediate_size, shared_expert_ways(pool)))
     return found
+
+
+def _head_widths(attention: Attention, tp: int) -> list[int]:
+    """Features of the parts of a layer's column-split attention weights."""
+    heads = attention.num_heads
+    if attention.kind == "mla":
+        n, r, v = attention.qk_nope_head_dim, attention.qk_rope_head_dim, attention.v_head_dim
+        return [heads * (n + r), heads * (n + v)]
+    # A rank holds at least one whole KV head: above num_kv_heads ranks keep copies.
+    return [heads * attention.head_dim, max(attention.num_kv_heads, tp) * attention.head_dim]
+
+
+def _dense_widths(model: ModelSpec, pool: Pool) -> list[tuple[WeightClass, int, int]]:
+    """(class, features, ranks that split them) of every width that dense FFNs have."""
+    if model.intermediate_size is None or not model.has_dense_ffn:
+        return []
+    return [("dense_ffn", view.intermediate_size or 0, dense_ffn_ways(pool)) for view, _ in model.dense_sizes()]
 
 
 def computes_in(gpu: GpuSpec, dtype: Dtype) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
 from strategy.mesh import axis_size
-from strategy.model import FfnKind, MixerKind, ModelSpec, WeightClass
+from strategy.model import Attention, FfnKind, MixerKind, ModelSpec, WeightClass
 from strategy.ops import DENSE_FFN_FIRST, attention_weights, ffn_matrices, has_latent_experts, linear_weights
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element
@@ -85,7 +85,7 @@ class StageMemory:
 
 def layer_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool, layer: int) -> float:
     """Bytes of one layer's weights on the fullest rank, scales included."""
-    mixer, ffn = model.layer_kind(layer)
+    (mixer, ffn), model = model.layer_kind(layer), model.at(layer)
     halves = (mixer != "none") + (ffn != "none")
     norms = (
         (1 if model.parallel_block == "one_norm" else halves)
@@ -173,11 +173,11 @@ def stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> li
 
 @lru_cache(maxsize=MAX_KNOWN)
 def _stage_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> tuple[float, ...]:
-    runs = [(start, end, kinds) for start, end, *kinds in model.layer_runs()]
-    per_kind = {tuple(kind): layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
+    runs = [(start, end, (*kinds, model.at(start))) for start, end, *kinds in model.alike_runs()]
+    per_kind = {kind: layer_weight_bytes(model, precision, pool, start) for start, _, kind in runs}
     totals = []
     for start, end in pool.stages:
-        held = ((tuple(kind), min(end, last) - max(start, first)) for first, last, kind in runs)
+        held = ((kind, min(end, last) - max(start, first)) for first, last, kind in runs)
         totals.append(sum(per_kind[kind] * layers for kind, layers in held if layers > 0))
     h, tp = model.hidden_size, pool.attention.tp_size
     gathered = pool.lm_head == "gathered" and pool.attention.dp_size > 1
@@ -194,9 +194,7 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
     model, precision = problem.model, problem.precision
     if model.intermediate_size is None:
         return [0.0] * len(pool.stages)
-    whole = _dense_ffn_bytes(
-        model, precision, pool.model_copy(update={"attention": AttentionMesh(), "dense_ffn": "local"})
-    )
+    alone = pool.model_copy(update={"attention": AttentionMesh(), "dense_ffn": "local"})
     repeated = np.zeros(model.num_layers)
     down = 1 / ffn_matrices(model)
     shares = {block.name: sum(_ffn_share(node, down) for node in block.nodes) for block in dag.blocks}
@@ -204,8 +202,13 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
         for stamp in dag.branch(phase).layers:
             held = repeated[slice(*stamp.range)]
             np.maximum(held, sum(shares.get(name, 0.0) for name in stamp.blocks), out=held)
-    beyond = whole - _dense_ffn_bytes(model, precision, pool)
-    return [float(repeated[start:end].sum() * beyond) for start, end in pool.stages]
+    totals = np.zeros(len(pool.stages))
+    for view, layers in model.by_size(range(model.num_layers)).items():
+        beyond = _dense_ffn_bytes(view, precision, alone) - _dense_ffn_bytes(view, precision, pool)
+        own = np.zeros(model.num_layers)
+        own[layers] = repeated[layers]
+        totals += [own[start:end].sum() * beyond for start, end in pool.stages]
+    return totals.tolist()
 
 
 def _ffn_share(node: AnyNode, down: float) -> float:
@@ -222,8 +225,15 @@ def _vocab_bytes(model: ModelSpec, precision: Precision, weight_class: WeightCla
 
 def kv_bytes_per_token(model: ModelSpec, precision: Precision, pool: Pool) -> list[float]:
     """Cache bytes of one token on one rank of every stage, windows left out of account, and recurrences, which keep no token."""
-    per_layer = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
-    return [per_layer * model.cached_in(start, end) for start, end in pool.stages]
+    return [
+        sum(_cache_bytes(view, precision, pool) * layers for view, layers in model.attention_sizes(start, end))
+        for start, end in pool.stages
+    ]
+
+
+def _cache_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> float:
+    """Of one token in one layer with attention of these sizes."""
+    return kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
 
 
 def state_bytes_per_sequence(model: ModelSpec, pool: Pool) -> list[float]:
@@ -242,16 +252,17 @@ def handoff_bytes(model: ModelSpec, precision: Precision, pool: Pool, tokens: in
 
 def kv_bytes_per_sequence(model: ModelSpec, precision: Precision, pool: Pool, tokens: int) -> list[float]:
     """Cache bytes of a sequence of `tokens` on one rank of every stage: whole blocks; windows and states hold no more than their size."""
-    per_token = kv_elements_per_token(model, pool.attention.tp_size) * element_bytes(precision.kv) / pool.dcp_size
     full = _whole_blocks(tokens)
     windowed = min(full, _whole_blocks(model.window.size_tokens)) if model.window else full
     totals = []
-    limited = set(model.window.layers) if model.window else ()
+    limited = model.by_size(sorted(set(model.window.layers)) if model.window else ())
     states = state_bytes_per_sequence(model, pool)
     for (start, end), state in zip(pool.stages, states, strict=True):
-        short = sum(start <= layer < end for layer in limited)
-        whole = model.cached_in(start, end) - short
-        totals.append(per_token * (full * whole + windowed * short) + state)
+        cache = 0.0
+        for view, layers in model.attention_sizes(start, end):
+            short = sum(start <= layer < end for layer in limited.get(view, ()))
+            cache += _cache_bytes(view, precision, pool) * (full * (layers - short) + windowed * short)
+        totals.append(cache + state)
     return totals
 
 
@@ -270,11 +281,23 @@ def activation_bytes(model: ModelSpec, precision: Precision, pool: Pool, isl: in
         tokens = float(LOW_LATENCY_DISPATCH_TOKENS * 4)
     else:
         tokens = pass_tokens(pool, isl) / pool.attention.cp_size
-    attention = model.attention
-    head_dim = attention.head_dim if attention.kind == "gqa" else attention.v_head_dim
     coefficient = _ACTIVATION_COEFFICIENT.get(pool.attention.tp_size, 5)
-    live = 2 * tokens * attention.num_heads * head_dim * coefficient
+    widths = [_heads_width(view.attention) for view, _ in model.attention_sizes()]
+    live = 2 * tokens * max(widths, default=0) * coefficient
+    if model.layer_shapes:
+        live = max(live, 2 * tokens * _widest_ffn(model, pool))
     return max(live, MIN_ACTIVATION_BYTES) + _exchange_bytes(model, precision, pool, tokens)
+
+
+def _heads_width(attention: Attention) -> int:
+    return attention.num_heads * (attention.head_dim if attention.kind == "gqa" else attention.v_head_dim)
+
+
+def _widest_ffn(model: ModelSpec, pool: Pool) -> int:
+    """Elements of a token between the matrices of the widest dense FFN on one rank: a search makes some of several, far wider than usual."""
+    ways = pool.width if pool.dense_ffn == "gathered" and pool.attention.dp_size > 1 else pool.attention.tp_size
+    widths = (split_size(view.intermediate_size or 0, ways) for view, _ in model.dense_sizes())
+    return ffn_matrices(model) * max(widths, default=0)
 
 
 def _exchange_bytes(model: ModelSpec, precision: Precision, pool: Pool, tokens: float) -> float:

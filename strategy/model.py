@@ -1,5 +1,6 @@
 """What a decoder-only transformer is made of, as far as splitting it over GPUs is concerned."""
 
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -214,6 +215,15 @@ class Window(Frozen):
     layers: tuple[Count, ...]
 
 
+class LayerShape(Frozen):
+    """Layers `range[0]` to `range[1] - 1` of sizes of their own, as an architecture search gives them; None where they are the model's."""
+
+    range: tuple[Count, Count]
+    num_heads: Size | None = None
+    num_kv_heads: Size | None = None
+    intermediate_size: Size | None = None
+
+
 class Checkpoint(Frozen):
     """The precision a checkpoint ships in."""
 
@@ -269,6 +279,12 @@ def _ffn_runs(
     return tuple(runs)
 
 
+def _heads_of(attention: Attention, shape: LayerShape) -> tuple[int, int]:
+    """Query heads and KV heads of layers with sizes of their own."""
+    heads = shape.num_heads or attention.num_heads
+    return heads, shape.num_kv_heads or (attention.num_kv_heads if attention.kind == "gqa" else 1)
+
+
 class ModelSpec(Frozen):
     """One model: everything that decides shapes, bytes, FLOPs and legal splits."""
 
@@ -295,6 +311,8 @@ class ModelSpec(Frozen):
     """Layers that mix no tokens: neither attention nor a recurrence (`no_op`)."""
     no_ffn_layers: tuple[Count, ...] = ()
     """Layers without an FFN."""
+    layer_shapes: tuple[LayerShape, ...] = ()
+    """Layers whose heads or dense FFN have other sizes than `attention` and `intermediate_size` say."""
     tie_word_embeddings: bool = False
     max_position_embeddings: Size = 131_072
     checkpoint: Checkpoint = Checkpoint()
@@ -309,6 +327,7 @@ class ModelSpec(Frozen):
         if any(layer >= self.num_layers for layer in self.linear_layers):
             raise ValueError(f"linear_layers must be below num_layers={self.num_layers}")
         self._check_absent()
+        self._check_shapes()
         if self.linear is not None and self.linear.num_value_heads % self.linear.num_key_heads:
             raise ValueError(
                 f"num_value_heads={self.linear.num_value_heads} is not a multiple of num_key_heads={self.linear.num_key_heads}"
@@ -340,6 +359,85 @@ class ModelSpec(Frozen):
             raise ValueError("window names layers of no_mixer_layers: they have no attention")
         if self.parallel_block and (self.no_mixer_layers or self.no_ffn_layers):
             raise ValueError("parallel_block needs attention and an FFN in every layer")
+
+    def _check_shapes(self) -> None:
+        """Sizes of their own are of layers that exist, in order, and of what the model has."""
+        reached = 0
+        for shape in self.layer_shapes:
+            start, end = shape.range
+            if not reached <= start < end <= self.num_layers:
+                raise ValueError(
+                    f"layer_shapes: range [{start}, {end}] must lie in order between {reached} and {self.num_layers}"
+                )
+            if self.attention.kind != "gqa" and (shape.num_heads or shape.num_kv_heads):
+                raise ValueError("layer_shapes: only gqa attention has heads of a layer's own")
+            if shape.intermediate_size and self.intermediate_size is None:
+                raise ValueError("layer_shapes: intermediate_size of a layer needs the model's own beside it")
+            heads, kv_heads = _heads_of(self.attention, shape)
+            if heads % kv_heads:
+                raise ValueError(
+                    f"layer_shapes: num_heads={heads} is not a multiple of num_kv_heads={kv_heads} in {shape.range}"
+                )
+            reached = end
+
+    @cached_property
+    def _views(self) -> tuple["ModelSpec", ...]:
+        """The model as each layer has it."""
+        whole = self.model_copy(update={"layer_shapes": ()})
+        known: dict[tuple[int, int, int | None], ModelSpec] = {}
+        views = [whole] * self.num_layers
+        for shape in self.layer_shapes:
+            heads, kv_heads = _heads_of(self.attention, shape)
+            width = shape.intermediate_size or self.intermediate_size
+            if (heads, kv_heads, width) not in known:
+                attention = self.attention
+                if attention.kind == "gqa":
+                    attention = attention.model_copy(update={"num_heads": heads, "num_kv_heads": kv_heads})
+                view = whole.model_copy(update={"attention": attention, "intermediate_size": width})
+                known[heads, kv_heads, width] = whole if view == whole else view
+            views[slice(*shape.range)] = [known[heads, kv_heads, width]] * (shape.range[1] - shape.range[0])
+        return tuple(views)
+
+    def at(self, layer: int) -> "ModelSpec":
+        """The model with the sizes that `layer` has: itself where no layer has sizes of its own."""
+        return self._views[layer] if self.layer_shapes and layer < self.num_layers else self
+
+    def by_size(self, layers: Iterable[int]) -> dict["ModelSpec", list[int]]:
+        """`layers` by the sizes that they have."""
+        if not self.layer_shapes:
+            return {self: list(layers)}
+        found: dict[ModelSpec, list[int]] = {}
+        for layer in layers:
+            found.setdefault(self.at(layer), []).append(layer)
+        return found
+
+    def attention_sizes(self, start: int = 0, end: int | None = None) -> list[tuple["ModelSpec", int]]:
+        """The sizes of attention that layers from `start` to `end` have, and how many have each."""
+        stop = self.num_layers if end is None else end
+        if not self.layer_shapes:
+            return [(self, self.cached_in(start, stop))]
+        found = self.by_size(layer for layer in range(start, stop) if self.mixer(layer) == "attention")
+        return [(view, len(layers)) for view, layers in found.items()]
+
+    def dense_sizes(self) -> list[tuple["ModelSpec", int]]:
+        """The widths that dense FFNs have, and how many layers have each."""
+        if not self.layer_shapes:
+            return [(self, self.ffn_layers - self.num_moe_layers)]
+        found = self.by_size(layer for layer in range(self.num_layers) if self.ffn_kind(layer) == "dense")
+        return [(view, len(layers)) for view, layers in found.items()]
+
+    def alike_runs(self) -> list[tuple[int, int, MixerKind, FfnKind]]:
+        """Maximal half-open layer ranges whose layers are alike in both halves and in all sizes."""
+        if not self.layer_shapes:
+            return self.layer_runs()
+        found: list[tuple[int, int, MixerKind, FfnKind]] = []
+        for start, end, mixer, ffn in self.layer_runs():
+            for layer in range(start, end):
+                if layer > start and self.at(layer) is self.at(layer - 1):
+                    found[-1] = (found[-1][0], layer + 1, mixer, ffn)
+                else:
+                    found.append((layer, layer + 1, mixer, ffn))
+        return found
 
     @cached_property
     def _dense_set(self) -> frozenset[int]:
@@ -433,7 +531,9 @@ class ModelSpec(Frozen):
     def shape(self) -> str:
         """Layers, hidden size, heads and experts: what fine-tunes and quantisations of one model share."""
         experts = "" if self.moe is None else f"e{self.moe.num_experts}"
-        return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}{experts}"
+        uneven = self.layer_shapes or self.no_mixer_layers or self.no_ffn_layers
+        halves = f"a{self.attention_layers}f{self.ffn_layers}" if uneven else ""
+        return f"{self.num_layers}x{self.hidden_size}x{self.attention.num_heads}{experts}{halves}"
 
     @property
     def num_moe_layers(self) -> int:

@@ -6,7 +6,7 @@ Norms and the router are counted; biases, multi-token-prediction layers and spar
 from collections import Counter
 from collections.abc import Iterable
 
-from strategy.model import MixerKind, ModelSpec, RecurrentMixer, WeightClass
+from strategy.model import Attention, MixerKind, ModelSpec, RecurrentMixer, WeightClass
 from strategy.ops import WeightSpec, attention_weights, ffn_matrices, ffn_weights, linear_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision
@@ -70,10 +70,12 @@ def parameters_by_class(model: ModelSpec) -> dict[WeightClass, int]:
     counts: Counter[WeightClass] = Counter({"embedding": table, "norm": model.hidden_size})
     if not model.tie_word_embeddings:
         counts["lm_head"] = table
-    _add(counts, attention_parameters(model), model.attention_layers)
+    for view, layers in model.attention_sizes():
+        _add(counts, attention_parameters(view), layers)
     _add(counts, linear_parameters(model), len(model.linear_layers))
     _add(counts, ffn_parameters(model, "moe"), model.num_moe_layers)
-    _add(counts, ffn_parameters(model, "dense"), model.ffn_layers - model.num_moe_layers)
+    for view, layers in model.dense_sizes():
+        _add(counts, ffn_parameters(view, "dense"), layers)
     return {name: count for name, count in counts.items() if count}
 
 
@@ -95,18 +97,21 @@ def kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
 
     GQA keeps K and V of every KV head; MLA keeps one latent and one rotary key.
     """
-    attention = model.attention
+    elements = sum(layers * _cache_elements(view.attention) for view, layers in model.attention_sizes())
+    return elements * kv_bytes_per_element
+
+
+def _cache_elements(attention: Attention) -> int:
+    """Of one token in one layer."""
     if attention.kind == "mla":
-        elements = attention.kv_lora_rank + attention.qk_rope_head_dim
-    else:
-        elements = 2 * attention.num_kv_heads * attention.head_dim
-    return model.attention_layers * elements * kv_bytes_per_element
+        return attention.kv_lora_rank + attention.qk_rope_head_dim
+    return 2 * attention.num_kv_heads * attention.head_dim
 
 
 def growing_kv_bytes_per_token(model: ModelSpec, kv_bytes_per_element: float) -> float:
     """KV bytes that one more token adds in a context longer than the attention window."""
-    bounded = len(model.window.layers) if model.window else 0
-    cached = model.attention_layers
+    bounded = sum(_cache_elements(model.at(layer).attention) for layer in model.window.layers) if model.window else 0
+    cached = sum(layers * _cache_elements(view.attention) for view, layers in model.attention_sizes())
     share = (cached - bounded) / cached if cached else 0.0
     return kv_bytes_per_token(model, kv_bytes_per_element) * share
 

@@ -305,7 +305,7 @@ class Pricer:
                 start, flow = start + 1, after
                 works, after = self._walk(names, flow, ctx)
             others = (range(start, end), *ranges[1:])
-            if self.problem.model.window is None:
+            if self.problem.model.window is None and not self.problem.model.layer_shapes:
                 yield from _of_part(works, Part("layers", others))
             else:
                 yield from self._layers(names, others, flow, ctx)
@@ -323,12 +323,13 @@ class Pricer:
     def _layers(
         self, names: Sequence[str], layers: tuple[range, ...], flow: Flow, ctx: WorkContext
     ) -> Iterator[Priced]:
-        """Equal layers, priced once for each window that some of them have."""
+        """Layers of equal blocks, priced once for each size and window that some of them have."""
         model = self.problem.model
-        windows = {model.window_tokens(layer) for part in layers for layer in part}
-        for window in sorted(windows, key=lambda w: w or 0):
-            works, _ = self._walk(names, flow, ctx if window is None else replace(ctx, window_tokens=window))
-            yield from _of_part(works, Part("layers", layers, window))
+        for own, held in _by_size(ctx, layers):
+            windows = {model.window_tokens(layer) for part in held for layer in part}
+            for window in sorted(windows, key=lambda w: w or 0):
+                works, _ = self._walk(names, flow, own if window is None else replace(own, window_tokens=window))
+                yield from _of_part(works, Part("layers", held, window))
 
     def _walk(
         self, names: Sequence[str], flow: Flow, ctx: WorkContext
@@ -503,6 +504,21 @@ def _axis(node: AnyNode) -> Axis:
 
 def _of_part(works: Sequence[tuple[Block, AnyNode, Work]], part: Part) -> Iterator[Priced]:
     return (Priced(block, node, work, part) for block, node, work in works)
+
+
+def _by_size(ctx: WorkContext, layers: tuple[range, ...]) -> Iterator[tuple[WorkContext, tuple[range, ...]]]:
+    """Layers by the sizes that they have, each with a context of theirs."""
+    if not ctx.model.layer_shapes:
+        yield ctx, layers
+        return
+    for view, held in ctx.model.by_size(layer for part in layers for layer in part).items():
+        yield ctx.sized(view), _ranges(held)
+
+
+def _ranges(layers: Sequence[int]) -> tuple[range, ...]:
+    """Ascending numbers as ranges."""
+    starts = [n for n, layer in enumerate(layers) if n == 0 or layer != layers[n - 1] + 1]
+    return tuple(range(layers[n], layers[m - 1] + 1) for n, m in zip(starts, [*starts[1:], len(layers)], strict=True))
 
 
 def _alike_stamps(branch: Branch) -> list[tuple[tuple[str, ...], list[range]]]:

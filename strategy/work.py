@@ -136,6 +136,10 @@ class WorkContext:
     sizes: Mapping[Axis, Quantity] = field(default_factory=dict)
     """Ranks in one group of each axis, a number or one for each column."""
 
+    def sized(self, view: ModelSpec) -> "WorkContext":
+        """The same in layers that have these sizes."""
+        return self if view is self.model else replace(self, model=view, weights=model_weights(view))
+
     @cached_property
     def activation_bytes(self) -> float:
         """Bytes of an activation element."""

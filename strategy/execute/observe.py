@@ -196,7 +196,7 @@ class Locator:
         expected = self.comparison.reference.at(name, moment.layer, value.rows)
         if split != "column" or expected is None:
             return None
-        shards = self.shards[moment.phase]
+        shards = self.shards[moment.phase].at(moment.layer)
         columns = shards.columns(name, expected.shape[-1])[shards.place(name)]
         own = (
             value.with_data(value.data[..., : columns.shape[1]]) if name == "kv_b" else value

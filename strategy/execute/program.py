@@ -238,6 +238,7 @@ def _chosen_layers(model: ModelSpec, likenesses: list[object], owners: dict[Phas
             *(stages[layer] for stages in owners.values()),
             layer in windowed,
             *model.layer_kind(layer),
+            model.at(layer) if model.layer_shapes else None,
         )
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] <= LAYERS_EACH:

@@ -161,7 +161,7 @@ class _Transformer:
         return [*moved, gate.reshape(*x.shape[:2], net.num_value_heads, -1), beta, decay]
 
     def attend(self, layer: int, x: Floats) -> Floats:
-        attention = self.model.attention
+        attention = self.model.at(layer).attention
         q, k, v = self.gqa(attention, layer, x) if attention.kind == "gqa" else self.mla(attention, layer, x)
         positions = np.arange(x.shape[1])
         visible = positions[None, :] <= positions[:, None]

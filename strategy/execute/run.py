@@ -39,6 +39,7 @@ from strategy.execute.values import (
     Value,
     Written,
 )
+from strategy.model import ModelSpec
 from strategy.strategy import Phase
 
 Values = dict[str, Value]
@@ -150,10 +151,10 @@ class Runner:
     def site(self, moment: Moment, stage: int) -> Site:
         """The surroundings of a block on a stage."""
         return Site(
-            self.scaled.model,
-            self.scaled.real_model,
+            _sized(self.scaled.model, moment.layer),
+            _sized(self.scaled.real_model, moment.layer),
             self.ranks[moment.phase],
-            self.shards[moment.phase],
+            self.shards[moment.phase].at(moment.layer),
             newest(self.batch, moment.phase, moment.step),
             moment.phase,
             moment.step,
@@ -242,19 +243,20 @@ class Runner:
                 continue
             writes = self.written.get((wire.source, moment.layer), [])
             if wire.source.phase != moment.phase:
-                found += [self.moved_cache(written) for written in writes]
+                found += [self.moved_cache(written, moment.layer) for written in writes]
             elif wire.loop:
                 found += writes[: moment.step]
             else:
                 found += writes[moment.step :]
         return found
 
-    def moved_cache(self, written: Written) -> Written:
+    def moved_cache(self, written: Written, layer: int | None) -> Written:
         """A prefill write as the decode ranks hold it: what they keep of it where they wrote it themselves."""
         if id(written) not in self.moved:
             target, there = self.ranks["decode"], written
             if not self.scaled.colocated:
-                there = reshard_cache(self.scaled.model, written, target, replica_sequences(self.batch, target))
+                model = _sized(self.scaled.model, layer)
+                there = reshard_cache(model, written, target, replica_sequences(self.batch, target))
             self.moved[id(written)] = owned_positions(there, target)
         return self.moved[id(written)]
 
@@ -263,7 +265,7 @@ class Runner:
         found: list[Written] = []
         for (end, layer), writes in self.written.items():
             if layer == site.layer:
-                found += [self.moved_cache(w) for w in writes] if end.phase != site.phase else writes
+                found += [self.moved_cache(w, layer) for w in writes] if end.phase != site.phase else writes
         return [*(written for written in found if written is not newest), newest]
 
     def arrive(self, site: Site, in_edges: tuple[Edge, ...], values: Values) -> Arrived:
@@ -334,3 +336,8 @@ def _received(in_edges: tuple[Edge, ...], values: Values, crossing: bool) -> Val
         raise RunError(f"nothing arrives: the send goes {sent[0].stage_offset} stages ahead")
     assert crossing == (sent[0].stage_offset == 1)  # or the send had been refused
     return sent[0].value
+
+
+def _sized(model: ModelSpec, layer: int | None) -> ModelSpec:
+    """The model with the sizes of a layer."""
+    return model if layer is None else model.at(layer)

@@ -13,7 +13,7 @@ from itertools import count, product
 import numpy as np
 
 from strategy.execute.values import Ints, RunError
-from strategy.model import GatedDeltaNet, GqaAttention, Mamba2, MlaAttention, ModelSpec, Moe, RecurrentMixer
+from strategy.model import GatedDeltaNet, GqaAttention, LayerShape, Mamba2, MlaAttention, ModelSpec, Moe, RecurrentMixer
 from strategy.strategy import AttentionMesh, ExpertMesh, Phase, Pool, Strategy
 
 KEPT_WIDTH = 32
@@ -166,6 +166,8 @@ def _scaled_model(model: ModelSpec, pairs: list[tuple[Pool, Pool]]) -> ModelSpec
         "attention": _scaled_attention(model.attention, [degree for pair in pairs for degree in _head_degrees(*pair)]),
         "intermediate_size": None if model.intermediate_size is None else _at_least(32, unit),
     }
+    if model.layer_shapes:
+        update["layer_shapes"] = _scaled_shapes(model, pairs, unit)
     if model.linear is not None:
         update["linear"] = _scaled_net(model.linear, math.lcm(*(pool.attention.tp_size for _, pool in pairs)))
     if model.moe is not None:
@@ -184,6 +186,22 @@ def _scaled_net(net: RecurrentMixer, tp_size: int) -> RecurrentMixer:
     if isinstance(net, Mamba2):
         return Mamba2(num_heads=heads, head_dim=5, num_groups=keys, state_size=4, conv_kernel=taps)
     return GatedDeltaNet(num_key_heads=keys, num_value_heads=heads, key_head_dim=4, value_head_dim=5, conv_kernel=taps)
+
+
+def _scaled_shapes(model: ModelSpec, pairs: list[tuple[Pool, Pool]], unit: int) -> tuple[LayerShape, ...]:
+    """Sizes of their own that stand to every degree as the real ones do; widths that differed next to each other differ still."""
+    degrees = [degree for pair in pairs for degree in _head_degrees(*pair)]
+    widths = sorted({view.intermediate_size or 0 for view, _ in model.dense_sizes()})
+    found = []
+    for shape in model.layer_shapes:
+        attention = _scaled_attention(model.at(shape.range[0]).attention, degrees)
+        own = {}
+        if attention.kind == "gqa":
+            own = {"num_heads": attention.num_heads, "num_kv_heads": attention.num_kv_heads}
+        if shape.intermediate_size is not None and shape.intermediate_size in widths:
+            own["intermediate_size"] = _at_least(32, unit) + unit * (1 + widths.index(shape.intermediate_size) % 3)
+        found.append(LayerShape(range=shape.range, **own))
+    return tuple(found)
 
 
 def _with_window(scaled: Scaled) -> ModelSpec:

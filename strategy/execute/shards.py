@@ -26,6 +26,7 @@ class Shards:
     def __init__(
         self, model: ModelSpec, real_model: ModelSpec, weights: Weights, ranks: Ranks, phase: Phase = "prefill"
     ) -> None:
+        self._phase: Phase = phase
         self._sliced = phase == "decode" and ranks.pool.cp_decode_use == "tp_slice"
         self._model = model
         self._real = real_model
@@ -35,6 +36,16 @@ class Shards:
         self._columns: dict[str, Ints] = {}
         self._experts: dict[tuple[int | None, int], tuple[Floats, Floats]] = {}
         self._heads: dict[tuple[str, str], Heads | None] = {}
+        self._sized: dict[tuple[ModelSpec, ModelSpec], Shards] = {}
+
+    def at(self, layer: int | None) -> "Shards":
+        """The shards of a layer whose sizes may be its own."""
+        if layer is None or not self._real.layer_shapes:
+            return self
+        views = self._model.at(layer), self._real.at(layer)
+        if views not in self._sized:
+            self._sized[views] = Shards(*views, self.weights, self.ranks, self._phase)
+        return self._sized[views]
 
     def axes_of(self, name: str) -> tuple[Axis, ...]:
         """The axes over whose ranks a weight is split, slowest first.
@@ -108,6 +119,8 @@ class Shards:
 
     def forget_beyond(self, limit: int) -> None:
         """Keep the shards for the next proof only when they take at most `limit` bytes."""
+        for own in self._sized.values():
+            own.forget_beyond(limit)
         copies = sum(shard.nbytes for shard in list(self._held.values()) if shard.base is None)
         if copies + sum(gate_up.nbytes for gate_up, _ in list(self._experts.values())) > limit:
             self._held.clear()

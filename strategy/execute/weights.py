@@ -55,7 +55,8 @@ class Weights:
         self._model = model
         self._seed = seed
         self._full: dict[tuple[str, int | None], Floats] = {}
-        self._shapes: dict[tuple[bool, str, str], dict[str, tuple[int, ...]]] = {}
+        self._shapes: dict[tuple[str, str, ModelSpec], dict[str, tuple[int, ...]]] = {}
+        self._outside = _outside_shapes(model)
         self._recurrences: dict[int | None, Recurrence] = {}
 
     def full(self, name: str, layer: int | None) -> Floats:
@@ -88,11 +89,12 @@ class Weights:
         return name in self._names(layer)
 
     def _names(self, layer: int | None) -> dict[str, tuple[int, ...]]:
-        place = (True, "", "") if layer is None else (False, *self._model.layer_kind(layer))
+        if layer is None:
+            return self._outside
+        place = (*self._model.layer_kind(layer), self._model.at(layer))
         if place not in self._shapes:
-            self._shapes[place] = (
-                _outside_shapes(self._model) if layer is None else _layer_shapes(self._model, *place[1:])
-            )
+            mixer, ffn, view = place
+            self._shapes[place] = _layer_shapes(view, mixer, ffn)
         return self._shapes[place]
 
     def _make(self, name: str, layer: int | None) -> Floats:

@@ -27,6 +27,7 @@ class Seen(NamedTuple):
     op: str
     work: Work
     layers: int
+    ctx: WorkContext
 
 
 def node_sizes(dag: Dag, model: ModelSpec) -> Costs:
@@ -61,35 +62,36 @@ def _sizes(dag: Dag, model: ModelSpec, precision: Precision, phase: Phase, load:
     found: dict[NodeKey, list[Seen]] = {}
     for seen in _walked(dag, phase, ctx):
         found.setdefault(seen.key, []).append(seen)
-    return {key: _mean(seens, ctx) for key, seens in found.items()}
+    return {key: _mean(seens) for key, seens in found.items()}
 
 
 def _walked(dag: Dag, phase: Phase, ctx: WorkContext) -> Iterator[Seen]:
     """Nodes of every block in the order of use, equal layers once."""
     flow = entry_flow(ctx)
-    for names, layers in _stretches(dag.branch(phase)):
+    for names, layers, own in _stretches(dag.branch(phase), ctx):
         for name in names:
             block = dag.block(name)
             if block is None:
                 continue
             after: Flow = flow
-            for node, work in walk(block, flow, ctx):
-                yield Seen(NodeKey(phase, name, node.id), node.op, work, layers)
+            for node, work in walk(block, flow, own):
+                yield Seen(NodeKey(phase, name, node.id), node.op, work, layers, own)
                 after = work.output if node.id == block.output else after
             flow = flow if layers == 0 else after
 
 
-def _stretches(branch: Branch) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Blocks with the number of layers they stand for; 0 for the boundary, which leaves the stream as it is."""
-    yield (branch.embed,), 1
+def _stretches(branch: Branch, ctx: WorkContext) -> Iterator[tuple[tuple[str, ...], int, WorkContext]]:
+    """Blocks with the number of layers they stand for, by the sizes of these; 0 for the boundary, which leaves the stream as it is."""
+    yield (branch.embed,), 1, ctx
     for stamp in branch.layers:
-        yield stamp.blocks, stamp.range[1] - stamp.range[0]
+        for view, layers in ctx.model.by_size(range(*stamp.range)).items():
+            yield stamp.blocks, len(layers), ctx.sized(view)
     if branch.boundary is not None:
-        yield (branch.boundary,), 0
-    yield (branch.head,), 1
+        yield (branch.boundary,), 0, ctx
+    yield (branch.head,), 1, ctx
 
 
-def _mean(seens: list[Seen], ctx: WorkContext) -> NodeCost:
+def _mean(seens: list[Seen]) -> NodeCost:
     weights = [max(1, seen.layers) for seen in seens]
 
     def mean(values: list[float]) -> float:
@@ -99,13 +101,13 @@ def _mean(seens: list[Seen], ctx: WorkContext) -> NodeCost:
         message_bytes=mean([float(seen.work.message_bytes) for seen in seens]),
         flops=mean([float(seen.work.flops) for seen in seens]),
         moved_bytes=mean([float(seen.work.weight_bytes + seen.work.io_bytes) for seen in seens]),
-        output_bytes=mean([_output_bytes(seen, ctx) for seen in seens]),
+        output_bytes=mean([_output_bytes(seen) for seen in seens]),
     )
 
 
-def _output_bytes(seen: Seen, ctx: WorkContext) -> float:
+def _output_bytes(seen: Seen) -> float:
     """What leaves a node on one rank: the new entries of the cache, the state of a recurrence, or the tensor."""
-    flow = seen.work.output
+    flow, ctx = seen.work.output, seen.ctx
     if seen.op == "kv_cache_update" and flow.rows != "sequence":
         return float(ctx.rows(flow) * kv_elements(ctx.model, ctx.tp_size) * ctx.kv_bytes)
     return float(ctx.bytes_of(flow))

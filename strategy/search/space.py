@@ -7,7 +7,7 @@ from typing import Any
 from strategy.capabilities import capabilities
 from strategy.engine_limits import hands_over
 from strategy.export.express import Host, nearest
-from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes
+from strategy.legality import divisors, even_stages, illegal, legal_moe_tp_sizes, legal_tp_sizes, most_kv_heads
 from strategy.memory import PREFILL_BUDGET_TOKENS
 from strategy.model import ModelSpec
 from strategy.request import FixedDegrees, Problem
@@ -175,8 +175,7 @@ def _dcp_sizes(problem: Problem, pool: Pool) -> list[int]:
     context = problem.workload.isl + problem.workload.osl
     if "dcp" in problem.constraints.forbid or pool.attention.cp_size > 1 or context < LONG_CONTEXT_TOKENS:
         return [1]
-    attention = problem.model.attention
-    copies = tp_size if attention.kind == "mla" else tp_size // attention.num_kv_heads
+    copies = tp_size // (most_kv_heads(problem.model) or 1)
     return [1, copies] if copies > 1 else [1]
 
 

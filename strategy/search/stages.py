@@ -29,12 +29,11 @@ def layer_bytes(model: ModelSpec, precision: Precision) -> tuple[float, ...]:
     def size(counts: dict[WeightClass, int]) -> float:
         return sum(count * weight_bytes_per_element(model, precision, name) for name, count in counts.items())
 
-    runs = model.layer_runs()
-    kinds = {
-        (mixer, ffn): size(mixer_parameters(model, mixer)) + size(ffn_parameters(model, ffn))
-        for _, _, mixer, ffn in runs
-    }
-    found = [kinds[mixer, ffn] for start, end, mixer, ffn in runs for _ in range(start, end)]
+    found = []
+    for start, end, mixer, ffn in model.alike_runs():
+        view = model.at(start)
+        each = size(mixer_parameters(view, mixer)) + size(ffn_parameters(view, ffn))
+        found += [each] * (end - start)
     found[-1] += model.vocab_size * model.hidden_size * weight_bytes_per_element(model, precision, "lm_head")
     return tuple(found)
 

@@ -83,8 +83,8 @@ def test_corrections_are_looked_for_near_their_marker_only() -> None:
 
 
 UNKNOWN_MODELS = [
-    ("Model: nvidia/Llama-3_1-Nemotron-Ultra-253B-v1", "Nemotron-Ultra-253B"),
-    ("Llama-3.1-Nemotron-Ultra-253B, NVFP4 weights", "Nemotron-Ultra-253B"),
+    ("Model: nvidia/Minerva-Nova-253B-v1", "Minerva-Nova-253B"),
+    ("Minerva-Nova-253B, NVFP4 weights", "Minerva-Nova-253B"),
     ("Model: Command Q (111B, Cohere Labs)", "Command Q"),
 ]
 

@@ -242,7 +242,7 @@ def test_what_others_have_and_what_may_be_used_are_told_apart_in_sentences_of_th
     ("text", "because"),
     [
         ("Falcon-H1-34B on 8 A100 80GB, 1k in, 200 out", "Mamba"),
-        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1 on 2x H200", "per-layer search"),
+        ("nvidia/Llama-3_1-Nemotron-51B-Instruct on 2x H200", "no public source"),
         ("plan Gemma 3n E4B on an L4", "residual streams"),
     ],
 )

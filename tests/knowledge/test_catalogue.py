@@ -406,7 +406,7 @@ def test_an_unknown_gpu_names_its_nearest_and_nonsense_names_none() -> None:
 @pytest.mark.parametrize(
     ("written", "because"),
     [
-        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1", "per-layer search"),
+        ("nvidia/Llama-3_1-Nemotron-51B-Instruct", "no public source"),
         ("MiniMax-M1", "lightning attention"),
         ("AI21-Jamba-1.5-Large", "Mamba"),
         ("Llama-3.2-90B-Vision-Instruct", "cross-attention"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import dcp_fits_kv_heads, divisors
+from strategy.legality import dcp_fits_kv_heads, divisors, misfit
 from validators.choices import listed
 from validators.examples_moe import QWEN3_30B, named, planned, with_pool
 from validators.registry import Hit, rule
@@ -26,13 +26,12 @@ from validators.subject import Subject
 )
 def decode_context_beyond_kv_copies(subject: Subject) -> Iterator[Hit]:
     """With KV heads, ranks can share a sequence only if they would otherwise hold copies of one KV head."""
-    attention = subject.model.attention
-    if attention.kind != "gqa":
-        return
     for path, pool in subject.pools():
-        tp, kv_heads = pool.attention.tp_size, attention.num_kv_heads
-        if dcp_fits_kv_heads(subject.model, pool):
+        view = misfit(subject.model.attention_sizes(), dcp_fits_kv_heads, pool)
+        if view is None or view.attention.kind != "gqa":
             continue
+        attention = view.attention
+        tp, kv_heads = pool.attention.tp_size, attention.num_kv_heads
         copies = max(1, tp // kv_heads)
         legal = [n for n in divisors(copies) if (attention.num_heads // kv_heads) % n == 0]
         yield Hit(f"{path}/dcp_size", dcp=pool.dcp_size, kv_heads=kv_heads, tp=tp, copies=copies, choices=listed(legal))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import heads_divide_over_cp
+from strategy.legality import heads_divide_over_cp, misfit
 from strategy.strategy import AttentionMesh
 from validators.choices import divisor_choices
 from validators.examples_moe import LLAMA_8B, named, planned, with_pool
@@ -32,10 +32,11 @@ from validators.subject import Subject
 )
 def uneven_ulysses_heads(subject: Subject) -> Iterator[Hit]:
     """Where heads are split over cp as well (Ulysses, and tp_slice in decode) each rank has a whole number of heads and KV heads."""
-    attention = subject.model.attention
     for path, pool in subject.pools():
-        if heads_divide_over_cp(subject.model, pool):
+        view = misfit(subject.model.attention_sizes(), heads_divide_over_cp, pool)
+        if view is None:
             continue
+        attention = view.attention
         heads = attention.num_heads // pool.attention.tp_size
         kv_heads = heads if attention.kind == "mla" else max(1, attention.num_kv_heads // pool.attention.tp_size)
         latent = attention.kind == "mla" and pool.sp_kind == "cp_ulysses"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import heads_divide
+from strategy.legality import heads_divide, misfit
 from validators.choices import tp_choices
 from validators.examples_moe import LLAMA_8B, named, planned
 from validators.registry import Hit, rule
@@ -24,11 +24,11 @@ def uneven_attention_heads(subject: Subject) -> Iterator[Hit]:
     """Tensor parallelism gives each rank a whole number of attention heads, counted over the attention tp group and not over W."""
     for path, pool in subject.pools():
         tp_size = pool.attention.tp_size
-        if not heads_divide(subject.model, tp_size):
+        if (view := misfit(subject.model.attention_sizes(), heads_divide, tp_size)) is not None:
             yield Hit(
                 f"{path}/attention/tp_size",
                 tp_size=tp_size,
-                heads=subject.model.attention.num_heads,
+                heads=view.attention.num_heads,
                 model=subject.model.name,
                 choices=tp_choices(subject),
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import kv_heads_compatible
+from strategy.legality import kv_heads_compatible, misfit
 from validators.choices import tp_choices
 from validators.examples_moe import LLAMA_8B, named, planned, with_model
 from validators.registry import Hit, rule
@@ -25,13 +25,13 @@ _WIDE = LLAMA_8B.model_copy(update={"attention": LLAMA_8B.attention.model_copy(u
 )
 def unmatched_kv_heads(subject: Subject) -> Iterator[Hit]:
     """A rank holds either a whole number of KV heads or one whole copy of a KV head."""
-    attention = subject.model.attention
     for path, pool in subject.pools():
         tp_size = pool.attention.tp_size
-        if attention.kind == "gqa" and not kv_heads_compatible(subject.model, tp_size):
+        view = misfit(subject.model.attention_sizes(), kv_heads_compatible, tp_size)
+        if view is not None and view.attention.kind == "gqa":
             yield Hit(
                 f"{path}/attention/tp_size",
                 tp_size=tp_size,
-                kv_heads=attention.num_kv_heads,
+                kv_heads=view.attention.num_kv_heads,
                 choices=tp_choices(subject),
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from strategy.legality import most_kv_heads
 from validators.examples_moe import QWEN3_30B, named, planned
 from validators.registry import Hit, rule
 from validators.subject import Subject
@@ -20,11 +21,11 @@ from validators.subject import Subject
 )
 def duplicated_kv_heads(subject: Subject) -> Iterator[Hit]:
     """Ranks beyond the number of KV heads add copies of the cache, not room in it."""
-    attention = subject.model.attention
-    if attention.kind != "gqa":
+    kv_heads = most_kv_heads(subject.model)
+    if kv_heads is None:
         return
     for path, pool in subject.pools():
-        tp_size, kv_heads = pool.attention.tp_size, attention.num_kv_heads
+        tp_size = pool.attention.tp_size
         copies = tp_size // kv_heads // pool.dcp_size
         if tp_size % kv_heads == 0 and copies > 1:
             yield Hit(

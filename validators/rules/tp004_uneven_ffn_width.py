@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from strategy.legality import dense_ffn_ways, ffn_divides, shared_expert_ways, shared_experts_divide
+from strategy.legality import dense_ffn_ways, ffn_divides, misfit, shared_expert_ways, shared_experts_divide
 from validators.choices import divisor_choices, tp_choices
 from validators.examples_moe import DEEPSEEK_V3, LLAMA_8B, named, planned, with_model
 from validators.registry import Hit, rule
@@ -30,11 +30,11 @@ def uneven_ffn_width(subject: Subject) -> Iterator[Hit]:
     """Gate, up and down are cut into equal parts, each of them on its own."""
     model = subject.model
     for path, pool in subject.pools():
-        if not ffn_divides(model, dense_ffn_ways(pool)):
+        if (view := misfit(model.dense_sizes(), ffn_divides, dense_ffn_ways(pool))) is not None:
             yield Hit(
                 f"{path}/attention/tp_size",
                 what="the dense FFN",
-                width=model.intermediate_size,
+                width=view.intermediate_size,
                 ways=dense_ffn_ways(pool),
                 choices=tp_choices(subject),
             )
