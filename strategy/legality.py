@@ -70,8 +70,12 @@ def most_kv_heads(model: ModelSpec) -> int | None:
 
 
 def linear_heads_divide(model: ModelSpec, tp_size: int) -> bool:
-    """Each tp rank holds whole key heads of a recurrence, and with them the value heads that share them (AT011)."""
-    return model.linear is None or model.linear.num_key_heads % tp_size == 0
+    """Each tp rank holds whole key heads of a recurrence, and with them the value heads that share them (AT011).
+
+    B and C of a single group are small and repeated on every rank, each of which holds some of its heads.
+    """
+    net = model.linear
+    return net is None or (net.num_value_heads if net.repeated else net.num_key_heads) % tp_size == 0
 
 
 def states_stay_whole(model: ModelSpec, pool: Pool) -> bool:
@@ -420,6 +424,7 @@ def column_split_features(model: ModelSpec, pool: Pool) -> list[tuple[WeightClas
     ]
     if model.linear is not None:
         keys, values = model.linear.num_key_heads, model.linear.num_value_heads
+        keys = max(keys, tp) if model.linear.repeated else keys
         widths = (keys * model.linear.key_head_dim, values * model.linear.value_head_dim)
         found += [("attention", width, tp) for width in widths]
     found += _dense_widths(model, pool)

@@ -122,8 +122,11 @@ def linear_weight_bytes(model: ModelSpec, precision: Precision, pool: Pool) -> f
     net = model.linear
     assert net is not None  # a layer has a recurrence
     tp, small = pool.attention.tp_size, weight_bytes_per_element(model, precision, "norm")
+    repeated, taps = net.repeated, net.conv_kernel + 1
     split = sum(w.parameters for w in linear_weights(model).values() if w.weight_class == "attention")
-    inside = (net.inside_parameters - net.whole_parameters) / tp + net.whole_parameters
+    split += (tp - 1) * model.hidden_size * repeated
+    whole = net.whole_parameters + taps * repeated
+    inside = (net.inside_parameters - whole) / tp + whole
     return split / tp * weight_bytes_per_element(model, precision, "attention") + inside * small
 
 
@@ -240,7 +243,8 @@ def state_bytes_per_sequence(model: ModelSpec, pool: Pool) -> list[float]:
     """Bytes that the recurrences of every stage keep of one sequence on one rank: their heads are split over tp."""
     if model.linear is None:
         return [0.0] * len(pool.stages)
-    each = state_bytes(model.linear) / pool.attention.tp_size
+    net, tp = model.linear, pool.attention.tp_size
+    each = (state_bytes(net) + (tp - 1) * 2.0 * (net.conv_kernel - 1) * net.repeated) / tp
     return [each * model.linear_in(start, end) for start, end in pool.stages]
 
 

@@ -96,6 +96,11 @@ class GatedDeltaNet(Frozen):
         return self.value_head_dim
 
     @property
+    def repeated(self) -> int:
+        """Features of its projection that every rank has: none, since key heads are split."""
+        return 0
+
+    @property
     def state_elements(self) -> int:
         """Elements of the matrices of all value heads."""
         return self.num_value_heads * self.key_head_dim * self.value_head_dim
@@ -171,6 +176,11 @@ class Mamba2(Frozen):
     def whole_parameters(self) -> int:
         """Those of them that every rank holds whole: none, since a group's norm is split with its heads."""
         return 0
+
+    @property
+    def repeated(self) -> int:
+        """Features of its projection that every rank has: C and B of a single group, whose norm goes over the heads of all ranks then."""
+        return 2 * self.state_size if self.num_groups == 1 else 0
 
     @property
     def state_elements(self) -> int:

@@ -3,8 +3,13 @@
 Decode takes one step of every state. Prefill multiplies chunks of a prompt as matrices and passes the state from chunk to chunk.
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 from strategy.model import GatedDeltaNet, Mamba2, RecurrentMixer
 
+Amount = float | NDArray[np.float64]
+"""A number, or one for each column of a walk (`strategy.work`)."""
 DELTA_CHUNK_TOKENS = 64
 """Tokens of one chunk of the gated delta rule (flash-linear-attention)."""
 
@@ -17,9 +22,14 @@ def step_flops(net: RecurrentMixer) -> int:
     return 5 if isinstance(net, Mamba2) else 7
 
 
-def scan_flops(net: RecurrentMixer) -> int:
-    """Operations of a prefill on one token, but for the convolution."""
-    return _scan_flops_of_mamba(net) if isinstance(net, Mamba2) else _scan_flops_of_delta(net)
+def on_rank(net: RecurrentMixer, features: int, ranks: Amount) -> Amount:
+    """Of `features` that hold what ranks repeat, those of one rank."""
+    return (features - net.repeated) / ranks + net.repeated
+
+
+def scan_flops(net: RecurrentMixer, ranks: Amount) -> Amount:
+    """Operations of a prefill on one token on one of `ranks`, but for the convolution."""
+    return _scan_flops_of_mamba(net, ranks) if isinstance(net, Mamba2) else _scan_flops_of_delta(net) / ranks
 
 
 def _scan_flops_of_delta(net: GatedDeltaNet) -> int:
@@ -28,15 +38,17 @@ def _scan_flops_of_delta(net: GatedDeltaNet) -> int:
     return net.num_value_heads * (2 * DELTA_CHUNK_TOKENS * (3 * d + 2 * v) + 6 * d * v)
 
 
-def _scan_flops_of_mamba(net: Mamba2) -> int:
+def _scan_flops_of_mamba(net: Mamba2, ranks: Amount) -> Amount:
     """A chunk multiplies C with B once for each group and the result with x for each head; x enters the state, and C reads it."""
-    inside = 2 * net.chunk_tokens * (net.num_groups * net.state_size + net.num_heads * net.head_dim)
-    return inside + 4 * net.state_elements
+    groups = 1 if net.repeated else net.num_groups / ranks
+    heads = net.num_heads / ranks
+    inside = 2 * net.chunk_tokens * (groups * net.state_size + heads * net.head_dim)
+    return inside + 4 * (net.state_elements / ranks)
 
 
-def scanned_elements(net: RecurrentMixer) -> float:
-    """Elements of 16 bits that the kernels of a prefill move for one token, the convolution and the gated norm included."""
-    return _scanned_of_mamba(net) if isinstance(net, Mamba2) else _scanned_of_delta(net)
+def scanned_elements(net: RecurrentMixer, ranks: Amount) -> Amount:
+    """Elements of 16 bits that the kernels of a prefill move for one token on one rank, the convolution and the gated norm included."""
+    return _scanned_of_mamba(net, ranks) if isinstance(net, Mamba2) else _scanned_of_delta(net) / ranks
 
 
 def _scanned_of_delta(net: GatedDeltaNet) -> float:
@@ -51,7 +63,7 @@ def _scanned_of_delta(net: GatedDeltaNet) -> float:
     return net.num_value_heads * of_head + shared
 
 
-def _scanned_of_mamba(net: Mamba2) -> float:
+def _scanned_of_mamba(net: Mamba2, ranks: Amount) -> Amount:
     """Convolution, and the passes over groups and heads (C B^T, the state of each chunk, the passing on, the output, the gated norm).
 
     B and C are read twice by groups, C B^T is written and read in fp32, x is read twice, the output written, read with its gate and
@@ -59,4 +71,5 @@ def _scanned_of_mamba(net: Mamba2) -> float:
     """
     of_head = 6 * net.head_dim + 8 * net.state_size * net.head_dim / net.chunk_tokens + 8
     of_group = 4 * net.state_size + 4 * net.chunk_tokens
-    return 2 * net.conv_channels + net.num_groups * of_group + net.num_heads * of_head
+    groups = 1 if net.repeated else net.num_groups / ranks
+    return 2 * on_rank(net, net.conv_channels, ranks) + groups * of_group + net.num_heads / ranks * of_head

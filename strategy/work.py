@@ -39,7 +39,7 @@ from strategy.mesh import AXES, Axis, axis_size
 from strategy.model import ModelSpec, Moe, RecurrentMixer, WeightClass
 from strategy.ops import DENSE_FFN, WeightSpec, ffn_matrices, model_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
-from strategy.recurrence import scan_flops, scanned_elements, step_flops
+from strategy.recurrence import on_rank, scan_flops, scanned_elements, step_flops
 from strategy.request import Precision
 from strategy.strategy import DispatchMode, Phase, Pool
 
@@ -53,6 +53,8 @@ LOW_LATENCY_HEADER_BYTES = 16
 FP8_SCALE_BYTES_PER_ELEMENT = 4 / 128
 """One fp32 scale per 128 elements of an fp8 payload."""
 STEP_SYNC_BYTES = 4
+SQUARES_BYTES = 4
+"""Sum of squares of what a norm over the heads of all ranks divides by (fp32)."""
 LSE_BYTES = 4
 """Log-sum-exp of one head of one token (fp32)."""
 
@@ -322,6 +324,9 @@ def linear_shape(node: Linear, ctx: WorkContext, main: Flow) -> tuple[Quantity, 
     ranks = ctx.attention_ranks if sliced else split_ranks(node, ctx.pool, ctx.sizes)
     if node.weight == "qkv" and ctx.model.attention.kind == "gqa":
         return spec.in_features, _qkv_width(ctx, ranks), spec.weight_class
+    if node.weight == "linear_in" and node.split == "column" and ctx.model.linear is not None:
+        repeated = ctx.model.linear.repeated
+        return spec.in_features, split_size(spec.out_features - repeated, ranks) + repeated, spec.weight_class
     if node.split == "column":
         return spec.in_features, split_size(spec.out_features, ranks), spec.weight_class
     if node.split == "row":
@@ -408,18 +413,19 @@ def _state_update(ctx: WorkContext, main: Flow, net: RecurrentMixer) -> Work:
 def _recurrence(ctx: WorkContext, main: Flow, net: RecurrentMixer) -> Work:
     """A recurrence behind its convolution: one step of each state in decode, chunks of a prompt as matrix products in prefill."""
     heads, v = net.num_value_heads / ctx.tp_size, net.value_head_dim
-    rows, state, channels = ctx.rows(main), heads * net.key_head_dim * v, net.conv_channels / ctx.tp_size
+    rows, state = ctx.rows(main), heads * net.key_head_dim * v
+    channels = on_rank(net, net.conv_channels, ctx.tp_size)
     sequences = ctx.load.batch * _decode_share(ctx, main)
     state_bytes = element_bytes(net.state_dtype) * state
     kept = 2 * sequences * (state_bytes + (net.conv_kernel - 1) * channels * ctx.activation_bytes)
     convolution = rows * (2 * net.conv_kernel * channels)
     out = ctx.flow(heads * v, main)
     if ctx.phase == "decode":
-        io = rows * ((net.projected / ctx.tp_size + heads * v) * ctx.activation_bytes)
+        io = rows * ((on_rank(net, net.projected, ctx.tp_size) + heads * v) * ctx.activation_bytes)
         return Work(out, convolution + step_flops(net) * rows * state, 0.0, io + kept, rows=ctx.load.new_tokens)
-    inside = scan_flops(net) / ctx.tp_size
-    moved = rows * (scanned_elements(net) / ctx.tp_size * ctx.activation_bytes)
-    return Work(out, convolution + rows * inside, 0.0, moved + kept, rows=ctx.load.new_tokens)
+    moved = rows * (scanned_elements(net, ctx.tp_size) * ctx.activation_bytes)
+    flops = convolution + rows * scan_flops(net, ctx.tp_size)
+    return Work(out, flops, 0.0, moved + kept, rows=ctx.load.new_tokens)
 
 
 def kv_elements_per_token(model: ModelSpec, tp_size: int) -> int:
@@ -672,6 +678,8 @@ def _combine(ctx: WorkContext, main: Flow, ranks: Quantity) -> Work:
 def _all_reduce(at: Visit) -> Work:
     node, ctx, main = at.node, at.ctx, at.main
     assert isinstance(node, AllReduce | Broadcast)
+    if ctx.recurrent and any(a.op == "attention" for a in at.inputs):  # one sum of squares for each row, not the rows
+        main = main._replace(width=1, element_bytes=SQUARES_BYTES)
     return Work(main, message_bytes=ctx.bytes_of(main))
 
 

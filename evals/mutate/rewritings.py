@@ -69,9 +69,11 @@ def one_block_a_layer(rng: Random, document: Document) -> None:
 
 
 def sums_in_two_steps(rng: Random, document: Document) -> None:
-    """An all_reduce over tp as a reduce_scatter and an all_gather."""
+    """An all_reduce over tp as a reduce_scatter and an all_gather, but for the squares of a norm, one number a token."""
     for block in document["blocks"]:
-        for node in [n for n in block["nodes"] if n["op"] == "all_reduce" and n["axis"] == "tp"]:
+        heads = {n["id"] for n in block["nodes"] if n["op"] == "attention"}
+        sums = [n for n in block["nodes"] if n["op"] == "all_reduce" and n["axis"] == "tp"]
+        for node in [n for n in sums if not heads & set(n["inputs"])]:
             if rng.random() < 0.5:
                 dim = rng.choice(("tokens", "hidden"))
                 whole = f"{node['id']}_whole"

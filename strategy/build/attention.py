@@ -17,6 +17,7 @@ def attention_block(site: Site) -> Block:
 def linear_block(site: Site) -> Block:
     """Norm, projection, state update, recurrence, output projection, residual add: heads split over tp as in attention.
 
+    Where one norm goes over the heads of all ranks, they sum the squares that it divides by before the output projection.
     Raises `InputError` under context parallelism: a state passes from token to token, so a shard of tokens has none to start from.
     """
     net = site.model.linear
@@ -28,7 +29,11 @@ def linear_block(site: Site) -> Block:
     w = Writer()
     projected = w.linear("project", normed(w, site, "attention_norm"), "linear_in", "column")
     state = w.add("state", "kv_cache_update", [projected])
-    attend = w.add("attend", "attention", [projected, f"sync:{state}"], form="recurrent")
+    over_ranks = {"partial": True} if net.repeated and site.size("tp") > 1 else {}
+    attend = w.add("attend", "attention", [projected, f"sync:{state}"], form="recurrent", **over_ranks)
+    if over_ranks:
+        squares = w.add("squares", "all_reduce", [attend], axis="tp")
+        attend = w.add("normed", "attention_merge", [attend, squares])
     out = complete(w, site, w.linear("o", attend, "linear_out", "row"))
     return w.block(net.words.replace("-", "_"), w.add("add", "add", ["in", out]))
 

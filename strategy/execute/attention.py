@@ -7,7 +7,7 @@ import numpy as np
 
 from strategy.dag import AttentionMerge, AttentionNode, KvCacheUpdate
 from strategy.execute.recall import recalled
-from strategy.execute.recurrence import is_linear, projected, recur
+from strategy.execute.recurrence import is_linear, merge_norm, projected, recur
 from strategy.execute.rows import blank_padding
 from strategy.execute.site import Site, as_tensor, needs_width, same_rows
 from strategy.execute.values import (
@@ -364,7 +364,7 @@ def _hidden(query_rows: Ints, key_rows: Ints, kind: str, tokens: int) -> Flags:
     return np.asarray(~seen[:, None, None])
 
 
-def merge(_site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
+def merge(site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
     """Parts weighted by their log-sum-exp: several into their sum, or one by the log-sum-exps of all (a summand then)."""
     parts = [value for value in arrived.data if isinstance(value, ContextPart)]
     sums = [value for value in arrived.data if isinstance(value, LogSums)]
@@ -372,6 +372,10 @@ def merge(_site: Site, _node: AttentionMerge, arrived: Arrived) -> Tensor:
         got = ", ".join(map(kind_of, arrived.data)) or "nothing"
         raise RunError(f"merges partial attentions, or one with the log-sum-exps of all parts, got {got}")
     first = parts[0]
+    if any(part.recurrent for part in parts):
+        if len(parts) != 1 or len(sums) != 1:
+            raise RunError("outputs of a state space are normed by the squares of all ranks, and by nothing else")
+        return merge_norm(site, first, sums[0])
     others: list[ContextPart | LogSums] = [*parts[1:], *sums]
     for other in others:
         _same_queries(first, other)
@@ -392,7 +396,7 @@ def _same_queries(first: ContextPart, other: ContextPart | LogSums) -> None:
 
 def gathered_sums(part: Value, members: Ints, group_of: Ints) -> LogSums:
     """all_gather of log-sum-exps: those of every rank of a group, which must be about the same queries."""
-    if not isinstance(part, ContextPart):
+    if not isinstance(part, ContextPart) or part.recurrent:
         raise RunError(f"gathers log-sum-exps of partial attention, got {kind_of(part)}")
     for about, what in ((part.rows, "tokens"), (part.heads, "query heads")):
         grouped = about[members]

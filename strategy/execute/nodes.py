@@ -40,6 +40,7 @@ from strategy.execute.experts import (
 )
 from strategy.execute.ranks import whole
 from strategy.execute.recall import recalled
+from strategy.execute.recurrence import sum_squares
 from strategy.execute.rows import check_growth, join, join_rows, same_tokens, slice_rows
 from strategy.execute.site import (
     Site,
@@ -55,6 +56,7 @@ from strategy.execute.values import (
     NOBODY,
     SPAN,
     Arrived,
+    ContextPart,
     Copies,
     Flags,
     Floats,
@@ -177,6 +179,8 @@ def _one_tensor(arrived: Arrived) -> Tensor:
 
 
 def _all_reduce(site: Site, node: AllReduce, arrived: Arrived) -> Value:
+    if len(arrived.data) == 1 and isinstance(part := arrived.data[0], ContextPart) and part.recurrent:
+        return sum_squares(site, node.axis, part)
     x = _one_tensor(arrived)
     members = site.ranks.members(node.axis)
     same_tokens(site, x.rows, node.axis)

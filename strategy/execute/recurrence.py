@@ -10,10 +10,22 @@ from functools import cached_property
 import numpy as np
 
 from strategy.dag import AttentionNode
-from strategy.execute.rows import blank_padding
-from strategy.execute.site import Site, as_tensor, needs_width
-from strategy.execute.values import SPAN, Arrived, Floats, Heads, Ints, RunError, Tensor, Written
+from strategy.execute.rows import blank_padding, same_tokens
+from strategy.execute.site import Site, as_tensor, needs_width, same_rows
+from strategy.execute.values import (
+    SPAN,
+    Arrived,
+    ContextPart,
+    Floats,
+    Heads,
+    Ints,
+    LogSums,
+    RunError,
+    Tensor,
+    Written,
+)
 from strategy.execute.weights import EPSILON, Recurrence
+from strategy.mesh import Axis
 from strategy.model import GatedDeltaNet, Mamba2, RecurrentMixer
 
 
@@ -30,7 +42,7 @@ class Projected:
     def _parts(self) -> list[Floats]:
         """Q, K, V, gate, numbers: [ranks, rows, heads, features]; Q and K repeated for the value heads that share them."""
         net, count = self.net, self.heads.shape[1]
-        group = net.num_value_heads // net.num_key_heads
+        group = min(count, net.num_value_heads // net.num_key_heads)
         numbers = (1,) * net.numbers_per_head
         widths = (net.key_head_dim, net.key_head_dim, net.value_head_dim, net.value_head_dim, *numbers)
         counts = (count // group, count // group, count, count, *(count * n for n in numbers))
@@ -65,16 +77,17 @@ def projected(site: Site, x: Tensor) -> Projected:
             f"the recurrence of this layer takes the result of `linear_in`, got `{x.source or 'another op'}`"
         )
     heads = x.heads.query
-    group = net.num_value_heads // net.num_key_heads
-    width = heads.shape[1] * (2 * net.key_head_dim // group + 2 * net.value_head_dim + net.numbers_per_head)
+    count = heads.shape[1]
+    keys = count // min(count, net.num_value_heads // net.num_key_heads)
+    width = keys * 2 * net.key_head_dim + count * (2 * net.value_head_dim + net.numbers_per_head)
     needs_width(x, width, f"the recurrence ({heads.shape[1]} value heads on a rank)")
     return Projected(net, x, heads)
 
 
-def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
+def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor | ContextPart:
     """The output of the recurrence for the rows that arrived, from the state that edges and links delivered."""
-    if node.form != "recurrent" or node.partial:
-        raise RunError("this layer has a recurrence: its attention is `form: recurrent`, and never partial")
+    if node.form != "recurrent":
+        raise RunError("this layer has a recurrence: its attention is `form: recurrent`")
     if len(arrived.data) != 1:
         raise RunError(f"a recurrence takes one projection, got {len(arrived.data)} tensors")
     asked = projected(site, as_tensor(arrived.data[0]))
@@ -86,13 +99,50 @@ def recur(site: Site, node: AttentionNode, arrived: Arrived) -> Tensor:
     grid = _Grid.of(arrived.caches)
     weights = site.shards.weights.recurrence(site.layer)
     if isinstance(asked.net, Mamba2):
-        found = grid.at(_scanned(weights, asked.net, asked.heads, grid), asked.x.rows)
-        shown = _normed_by_groups(asked.net, found * _silu(asked.gate)) * weights.norm[asked.heads][:, None]
+        found = grid.at(_scanned(weights, asked.net, asked.heads, grid), asked.x.rows) * _silu(asked.gate)
+        if _norm_is_shared(asked.net, asked.heads) or node.partial:
+            return _unnormed(node, asked, blank_padding(found, asked.x.rows))
+        shown = _normed_by_groups(asked.net, found) * weights.norm[asked.heads][:, None]
+    elif node.partial:
+        raise RunError("this recurrence norms each head by itself: it is never partial")
     else:
         found = grid.at(_outputs(weights, asked.net, asked.heads, grid), asked.x.rows)
         shown = _normed(found) * weights.norm * _silu(asked.gate)
     shown = blank_padding(shown, asked.x.rows)
     return Tensor(shown.reshape(*shown.shape[:2], -1), asked.x.rows, "attention", Heads(asked.heads))
+
+
+def _norm_is_shared(net: Mamba2, heads: Ints) -> bool:
+    """Whether the norm of a group goes over heads of several ranks."""
+    return int(heads.shape[1]) < net.num_heads // net.num_groups
+
+
+def _unnormed(node: AttentionNode, asked: Projected, gated: Floats) -> ContextPart:
+    """Gated outputs with their squares, which wait for those of other ranks."""
+    if not node.partial or not isinstance(asked.net, Mamba2) or not _norm_is_shared(asked.net, asked.heads):
+        raise RunError("a state space is partial where its norm goes over the heads of several ranks, and only there")
+    squares = (gated * gated).sum(axis=(2, 3))
+    return ContextPart(gated, squares, asked.x.rows, asked.heads, recurrent=True)
+
+
+def sum_squares(site: Site, axis: Axis, part: ContextPart) -> LogSums:
+    """all_reduce of the squares of a norm: every rank of a group must have the same tokens."""
+    same_tokens(site, part.rows, axis)
+    members = site.ranks.members(axis)
+    total = np.empty_like(part.lse)
+    total[members] = part.lse[members].sum(axis=1, keepdims=True)
+    return LogSums(total[:, None, :, None], part.rows, part.heads)
+
+
+def merge_norm(site: Site, part: ContextPart, sums: LogSums) -> Tensor:
+    """Gated outputs of a rank under the norm over the heads of all ranks."""
+    net = site.model.linear
+    assert isinstance(net, Mamba2)  # what was not normed came from one
+    same_rows(part.rows, sums.rows, "outputs and squares")
+    size = net.num_heads // net.num_groups * net.head_dim
+    shown = part.data / np.sqrt(sums.lse[:, 0, :, :, None] / size + EPSILON)
+    shown = blank_padding(shown * site.shards.weights.recurrence(site.layer).norm[part.heads][:, None], part.rows)
+    return Tensor(shown.reshape(*shown.shape[:2], -1), part.rows, "attention", Heads(part.heads))
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,7 @@ def _scaled_net(net: RecurrentMixer, tp_size: int) -> RecurrentMixer:
     """Few small heads, in groups where there were groups; a convolution that reaches back over the border of the phases."""
     keys = _at_least(min(2, net.num_key_heads), tp_size)
     heads = 2 * keys if net.num_value_heads > net.num_key_heads else keys
+    keys = 1 if net.repeated else keys
     taps = min(3, net.conv_kernel)
     if isinstance(net, Mamba2):
         return Mamba2(num_heads=heads, head_dim=5, num_groups=keys, state_size=4, conv_kernel=taps)

@@ -186,7 +186,8 @@ class Shards:
             if k % parts and parts % k:
                 raise RunError(f"{k} KV heads neither split over {parts} ranks nor repeat evenly on them")
         if name in ("linear_in", "linear_out") and self._real.linear is not None:
-            whole(self._real.linear.num_key_heads, parts, f"key heads of `{name}`")
+            net = self._real.linear
+            whole(net.num_value_heads if net.repeated else net.num_key_heads, parts, f"key heads of `{name}`")
         if name in DENSE_FFN:
             whole(self._real.intermediate_size or 0, parts, f"columns of `{name}`")
         if name in SHARED_FFN and self._real.moe is not None:
@@ -207,7 +208,7 @@ def _linear_columns(net: RecurrentMixer, parts: int) -> Ints:
     columns, start = [], 0
     numbers = ((v, 1),) * net.numbers_per_head
     for heads, width in ((k, net.key_head_dim),) * 2 + ((v, net.value_head_dim),) * 2 + numbers:
-        held = blocks_of(heads, parts)
+        held = np.zeros((parts, 1), dtype=np.int64) if net.repeated and heads == 1 else blocks_of(heads, parts)
         columns.append(start + (held[:, :, None] * width + np.arange(width)).reshape(parts, -1))
         start += heads * width
     return np.concatenate(columns, axis=1)

@@ -144,6 +144,8 @@ class ContextPart:
     rows: Ints
     heads: Ints
     """[ranks, heads]: query heads."""
+    recurrent: bool = False
+    """Gated outputs of a recurrence on the heads of a rank, before a norm over those of all: `lse` is then [ranks, rows], their squares."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ MODEL = ModelSpec(
 MOE = MODEL.model_copy(
     update={
         "name": "hybrid-moe", "intermediate_size": None,
-        "moe": Moe(num_experts=72, top_k=10, expert_intermediate_size=768, shared_intermediate_size=1536),
+        "moe": Moe(num_experts=64, top_k=10, expert_intermediate_size=768, shared_intermediate_size=1536),
     }
 )  # fmt: skip
 
@@ -43,6 +43,12 @@ def pool(model: ModelSpec = MODEL, *, tp: int = 1, dp: int = 1, pp: int = 1, **f
         "attention": AttentionMesh(dp_size=dp, tp_size=tp), "ep_lowering": "replicated" if dp == 1 else "all_to_all",
     }  # fmt: skip
     return Pool(**{**defaults, **fields})
+
+
+def single_group(model: ModelSpec) -> ModelSpec:
+    """B and C that all heads share, as in Granite 4 H."""
+    name = f"{model.name}-single"
+    return model.model_copy(update={"name": name, "linear": NET.model_copy(update={"num_groups": 1})})
 
 
 def two_pools() -> Strategy:
@@ -130,10 +136,104 @@ def test_states_are_handed_to_a_pool_of_another_width() -> None:
     assert prove(dag, MODEL).passed
 
 
-def test_one_group_for_all_heads_is_proved_on_one_rank() -> None:
-    single = MODEL.model_copy(update={"linear": NET.model_copy(update={"num_groups": 1})})
+@pytest.mark.parametrize("fields", [*PLANS, {"tp": 32}, {"tp": 16, "dp": 2}])
+@pytest.mark.parametrize("name", ["hybrid", "hybrid-moe"])
+def test_one_group_for_all_heads_is_normed_over_all_ranks(name: str, fields: dict[str, Any]) -> None:
+    model = single_group(MODEL if name == "hybrid" else MOE)
+    exchanged = {"ep_lowering": "all_to_all"} if model.moe and "sp_kind" in fields else {}
+    dag = build(model, Strategy(pools=(pool(model, **fields, **exchanged),)))
 
-    assert prove(build(single, Strategy(pools=(pool(single, dp=2),))), single).passed
+    verdict = validate(dag, model)
+
+    assert verdict.errors == ()
+    assert verdict.proof is not None
+    assert verdict.proof.passed
+    block = dag.block("state_space") or dag.block("state_space_decode")
+    assert block is not None
+    assert any(node.id == "squares" for node in block.nodes) == (fields.get("tp", 1) > 1)
+
+
+def test_a_single_group_is_handed_to_a_pool_of_another_width() -> None:
+    model = single_group(MODEL)
+    dag = build(model, two_pools())
+
+    assert validate(dag, model).errors == ()
+    assert prove(dag, model).passed
+
+
+def test_a_single_group_is_repeated_on_every_rank() -> None:
+    model = single_group(MODEL)
+    repeated, layers = 2 * 128, 6
+
+    alone, split = (stage_weight_bytes(model, BF16, pool(model, tp=tp))[0] for tp in (1, 4))
+    whole_everywhere = 8 * 2 * 4096 + 4096 + layers * repeated * (4096 + 5)
+    states = [kv_bytes_per_sequence(model, BF16, pool(model, tp=tp), 0)[0] for tp in (1, 4)]
+
+    assert alone == weight_bytes(model, BF16)
+    assert 4 * split == pytest.approx(alone + 3 * 2 * whole_everywhere)
+    assert 4 * states[1] == states[0] + 3 * layers * 2 * 3 * repeated
+
+
+def test_squares_of_a_norm_are_four_bytes_a_token() -> None:
+    model = single_group(MODEL)
+    one = pool(model, tp=4)
+    block = build(model, Strategy(pools=(one,))).block("state_space")
+    assert block is not None
+    ctx = work_context(model, BF16, one, "decode", Load(8.0, 1.0, 1000.0))
+    entering = entry_flow(ctx)._replace(width=model.hidden_size, element_bytes=2)
+    found = {node.id: work for node, work in walk(block, entering, ctx)}
+
+    assert found["squares"].message_bytes == 8 * 4
+    assert found["reduce"].message_bytes == 8 * 4096 * 2
+    assert found["project"].output.width == (2 * 128 * 64 + 128) / 4 + 2 * 128
+
+
+UNNORMED: list[tuple[str, dict[str, Any]]] = [
+    ("attend", {"partial": None}),
+    ("squares", {"inputs": ("project",)}),
+    ("squares", {"axis": "ep"}),
+    ("normed", {"inputs": ("attend", "attend")}),
+    ("normed", {"inputs": ("attend",)}),
+    ("o", {"inputs": ("attend",)}),
+]
+
+
+@pytest.mark.parametrize(("node", "fields"), UNNORMED)
+def test_a_norm_that_misses_the_heads_of_other_ranks_is_told_and_fails_the_proof(
+    node: str, fields: dict[str, Any]
+) -> None:
+    model = single_group(MODEL)
+    dag = build(model, Strategy(pools=(pool(model, tp=4),)))
+    blocks = tuple(
+        block.model_copy(
+            update={"nodes": tuple(n.model_copy(update=fields) if n.id == node else n for n in block.nodes)}
+        )
+        if block.name == "state_space"
+        else block
+        for block in dag.blocks
+    )
+    broken = dag.model_copy(update={"blocks": blocks})
+
+    assert validate(broken, model, prove=False).errors
+    assert not prove(broken, model).passed
+
+
+def test_a_norm_by_groups_waits_for_no_other_rank() -> None:
+    dag = build(MODEL, Strategy(pools=(pool(tp=4),)))
+    blocks = tuple(
+        block.model_copy(
+            update={
+                "nodes": tuple(n.model_copy(update={"partial": True}) if n.id == "attend" else n for n in block.nodes)
+            }
+        )
+        if block.name == "state_space"
+        else block
+        for block in dag.blocks
+    )
+    broken = dag.model_copy(update={"blocks": blocks})
+
+    assert validate(broken, MODEL, prove=False).errors
+    assert not prove(broken, MODEL).passed
 
 
 def test_a_split_over_tokens_is_illegal_and_has_no_blocks() -> None:
@@ -147,6 +247,7 @@ def test_a_split_over_tokens_is_illegal_and_has_no_blocks() -> None:
 def test_tp_sizes_divide_the_groups() -> None:
     assert legal_tp_sizes(MODEL, 64) == [1, 2, 4, 8]
     assert illegal(MODEL, pool(tp=16)) == "AT011"
+    assert legal_tp_sizes(single_group(MODEL), 64) == [1, 2, 4, 8, 16, 32]
 
 
 def test_groups_that_are_cut_are_told_as_groups() -> None:

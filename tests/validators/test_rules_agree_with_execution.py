@@ -100,9 +100,10 @@ def test_they_agree_on_state_spaces_and_on_experts_of_other_forms(monkeypatch: p
             "linear_layers": (0, 1, 6), "no_mixer_layers": (2, 3, 5, 7), "no_ffn_layers": (0, 1, 4, 6),
         }
     )  # fmt: skip
-    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, experts, both, blocks))
+    single = base.model_copy(update={"name": "tiny-single", "linear": net.model_copy(update={"num_groups": 1})})
+    monkeypatch.setattr("evals.mutate.strategies.MODELS", (base, experts, both, blocks, single))
 
-    *_, tally = campaign(seed=2, wanted_strategies=24, wanted_mutants=120)
+    *_, tally = campaign(seed=2, wanted_strategies=25, wanted_mutants=125)
 
-    assert tally.mutants == 120
+    assert tally.mutants == 125
     assert tally.disagreements == []

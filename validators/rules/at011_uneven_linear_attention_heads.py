@@ -31,15 +31,15 @@ _FEWER = QWEN3_NEXT.model_copy(
     fails=lambda: named("8 key heads over 16 ranks", lambda: with_model(planned(QWEN3_NEXT, tp=16, ep=16), _FEWER)),
 )
 def uneven_linear_attention_heads(subject: Subject) -> Iterator[Hit]:
-    """A rank holds whole key heads of a recurrence (groups of a state space), the heads that share them, and their states: none is copied."""
+    """A rank holds whole key heads of a recurrence (groups of a state space), the heads that share them, and their states: only B and C of a single group are copied."""
     net = subject.model.linear
     for path, pool in subject.pools():
         if net is not None and not linear_heads_divide(subject.model, pool.attention.tp_size):
             yield Hit(
                 f"{path}/attention/tp_size",
                 tp_size=pool.attention.tp_size,
-                key_heads=net.num_key_heads,
-                of="groups" if isinstance(net, Mamba2) else "key heads",
+                key_heads=net.num_value_heads if net.repeated else net.num_key_heads,
+                of="heads" if net.repeated else "groups" if isinstance(net, Mamba2) else "key heads",
                 words=net.words,
                 choices=tp_choices(subject),
             )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from strategy.dag import AllGather, AllReduce, AllToAll, AnyNode, Broadcast, Chunk, ReduceScatter, Send
 from strategy.placement import WORDS, Letter, Placement
 from validators.typing_pass.compute import Op, expert_input
-from validators.typing_pass.site import PARTIAL_ATTENTION, Data, Site
+from validators.typing_pass.site import PARTIAL_ATTENTION, UNNORMED, Data, Site
 from validators.typing_pass.tables import FEATURE_DIMS
 from validators.typing_pass.tensors import Tensor
 
@@ -32,11 +32,22 @@ def _one_tensor(site: Site, node: AnyNode, data: Data, also: Iterable[str] = ())
 
 def _all_reduce(site: Site, node: AnyNode, data: Data) -> Tensor:
     assert isinstance(node, AllReduce)
-    source, value = _one_tensor(site, node, data)
+    source, value = _one_tensor(site, node, data, also=(UNNORMED,))
     digits = site.digits.of(node.axis)
+    if value.content == UNNORMED:
+        return _squares(site, node, source, value, digits)
     _need_partial(site, node, source, value, digits, node.axis)
     placement = value.placement.with_letter(digits, "R")
     return _after_reduce(value, placement)
+
+
+def _squares(site: Site, node: AllReduce, source: str, value: Tensor, digits: tuple[int, ...]) -> Tensor:
+    """The squares of the heads of all tp ranks, and of nothing else."""
+    heads = site.digits.of("tp")
+    if frozenset(digits) != frozenset(heads):
+        raise site.stop(node, "not_partial", axis=node.axis, source=source, producer=value.producer, needed="a sum over tp",
+                        found=f"a sum over {node.axis}", repair="use axis tp")  # fmt: skip
+    return Tensor("squares", value.placement.with_letter(digits, "R"))
 
 
 def _after_reduce(value: Tensor, placement: Placement) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from strategy.dag import AnyNode, AttentionNode, Embedding, Expert, Linear, Norm
 from strategy.ops import DENSE_FFN_FIRST, dense_ffn_norm
 from strategy.placement import Letter, Placement
-from validators.typing_pass.site import Data, Site, StopNode
+from validators.typing_pass.site import UNNORMED, Data, Site, StopNode
 from validators.typing_pass.tables import (
     ACTIVATIONS,
     BATCHED_OVER_HEADS,
@@ -15,7 +15,7 @@ from validators.typing_pass.tables import (
     MIXERS,
     STREAM_NORMS,
 )
-from validators.typing_pass.tensors import Tensor
+from validators.typing_pass.tensors import CONTENT_WORDS, Tensor
 
 Op = Callable[[Site, AnyNode, Data], Tensor]
 NEVER_WEIGHTED = (
@@ -163,6 +163,7 @@ def _attention(site: Site, node: AnyNode, data: Data) -> Tensor:
     if not node.partial and (spread or not cached):
         needed = "partial: true, as " + ("the cache is split by positions" if spread else "it sees part of the context")
         raise site.stop(node, "content", needed=needed, found="partial: false")
+    _need_norm(site, node)
     for source, value in keys:
         _need_same_tokens(site, node, query, source, value)
     content = {"absorbed": "latent_context", "recurrent": "linear_context"}.get(node.form or "", "context")
@@ -171,6 +172,17 @@ def _attention(site: Site, node: AnyNode, data: Data) -> Tensor:
     )
     placement = query.placement.with_letter(spread, "P")
     return Tensor(f"partial_{content}" if node.partial else content, placement, shards=shards)
+
+
+def _need_norm(site: Site, node: AttentionNode) -> None:
+    """A recurrence is partial where its norm goes over the heads of all tp ranks, and only there."""
+    if site.mixer != "linear":
+        return
+    net = site.model.linear
+    shared = net is not None and net.repeated > 0 and bool(site.digits.of("tp"))
+    if bool(node.partial) != shared:
+        needed = "partial: true, as its norm goes over the heads of all tp ranks" if shared else "no partial recurrence"
+        raise site.stop(node, "content", needed=needed, found=f"partial: {'true' if node.partial else 'false'}")
 
 
 def _attention_inputs(site: Site, node: AttentionNode, data: Data) -> tuple[str, Tensor, Data]:
@@ -225,13 +237,15 @@ def _need_same_tokens(site: Site, node: AttentionNode, query: Tensor, source: st
 def _attention_merge(site: Site, node: AnyNode, data: Data) -> Tensor:
     data = [(source, value) for source, value in data if value.content != "kv_state"]  # an order, not a tensor
     parts = [(source, value) for source, value in data if value.content.startswith("partial_")]
-    gathered = [value for _, value in data if value.content == "lse"]
+    gathered = [value for _, value in data if value.content in ("lse", "squares")]
     if not parts or len(data) != len(parts) + len(gathered) or (gathered and len(parts) != 1):
         found = " and ".join(value.words() for _, value in data) or "nothing"
         raise site.stop(
             node, "content", needed="partial attention outputs, or one with the log-sum-exp of all parts", found=found
         )
     source, first = parts[0]
+    if UNNORMED in {value.content for _, value in parts} or any(value.content == "squares" for _, value in data):
+        return _normed_over_ranks(site, node, data)
     content = first.content.removeprefix("partial_")
     if gathered:
         return Tensor(content, first.placement, producer="attention", producer_node=node.id)
@@ -242,6 +256,16 @@ def _attention_merge(site: Site, node: AnyNode, data: Data) -> Tensor:
             node, "content", needed=f"the parts of {site.pool.attention.cp_size} cp ranks", found=f"{len(parts)}"
         )
     return Tensor(content, first.placement)
+
+
+def _normed_over_ranks(site: Site, node: AnyNode, data: Data) -> Tensor:
+    """The output of a state space under the norm over the heads of all ranks."""
+    if sorted(value.content for _, value in data) != sorted([UNNORMED, "squares"]):
+        found = " and ".join(value.words() for _, value in data)
+        needed = f"{CONTENT_WORDS[UNNORMED]}, with {CONTENT_WORDS['squares']}"
+        raise site.stop(node, "content", needed=needed, found=found)
+    first = next(value for _, value in data if value.content == UNNORMED)
+    return Tensor("linear_context", first.placement)
 
 
 def _add(site: Site, node: AnyNode, data: Data) -> Tensor:

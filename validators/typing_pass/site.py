@@ -13,8 +13,11 @@ from validators.typing_pass.tables import SLICED_OVER_CP
 from validators.typing_pass.tensors import Mismatch, MismatchKind, Tensor
 
 PARTIAL_ATTENTION = frozenset({"partial_context", "partial_latent_context"})
+UNNORMED = "partial_linear_context"
+"""What a state space gives where its norm goes over the heads of all ranks."""
 NO_TENSOR = (
-    frozenset({"ids", "token", "sync", "kv", "routing", "pair", "lse", "dispatched", "expert_out"}) | PARTIAL_ATTENTION
+    frozenset({"ids", "token", "sync", "kv", "routing", "pair", "lse", "squares", UNNORMED, "dispatched", "expert_out"})
+    | PARTIAL_ATTENTION
 )
 """What is not an array of activations."""
 Data = list[tuple[str, Tensor]]

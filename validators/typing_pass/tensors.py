@@ -41,7 +41,7 @@ class Mismatch:
 
 Content = str
 """One of: ids, normed:<weight>, qkv, qkv_a, kv_a, latent, query, absorbed_query, expanded_kv, kv_state, context, latent_context,
-linear_in, linear_context,
+linear_in, linear_context, partial_linear_context, squares,
 gate_up, up, activated, shared_gate_up, shared_up, shared_activated, latent_tokens, latent_delta, routing, dispatched, pair, expert_out, last, logits, token; `residual` and
 `delta` carry their parts beside."""
 
@@ -102,6 +102,8 @@ CONTENT_WORDS = {
     "latent_context": "the attention output in latent space",
     "linear_in": "the projection of a recurrence",
     "linear_context": "the output of the recurrence per head",
+    "partial_linear_context": "the output of the state space per head, not normed yet",
+    "squares": "the squares that a norm over all heads divides by",
     "gate_up": "gate and up",
     "up": "the up projection",
     "activated": "activated features",
