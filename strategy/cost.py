@@ -24,6 +24,7 @@ from strategy.fleet import (
     prefill_load,
 )
 from strategy.memory import fullest_gb
+from strategy.model import Mamba2
 from strategy.operating import load_grid, operate
 from strategy.passes import Grid, PassTime, Pricer, TimeKind
 from strategy.request import Problem
@@ -255,6 +256,10 @@ class _Deployment:
         notes = [*self._error_notes(), *self._near_limits(reached)]
         if gpu.arch not in self.calibration.calibrated_archs:
             notes.append(f"kernel efficiencies were not fitted on {gpu.arch}: those of other GPUs are assumed")
+        if isinstance(model.linear, Mamba2):
+            notes.append(
+                "state-space layers take the kernel efficiencies of attention: none of their kernels was fitted"
+            )
         if not self.calibration.fabrics_of(gpu):
             notes.append(f"no measured collectives for {gpu.name}: latency and bandwidth terms are assumed")
         if any(self._leaves_unit(pool) for pool in self.strategy.pools):
