@@ -252,10 +252,10 @@ def knowledge_text(sections: tuple[Shown, ...]) -> str:
 def request_text(problem: Problem) -> str:
     """The problem as data: model, cluster and wishes, each with the numbers that decide splits."""
     by_layer = {"dense_layers", "linear_layers", "no_mixer_layers", "no_ffn_layers"}
-    left_out = {"aliases", "provenance", "checkpoint"} | by_layer
-    model = problem.model.model_dump(
-        exclude=left_out | ({"ffn_gated"} if problem.model.ffn_gated else set()), exclude_none=True
-    )
+    usual = {"ffn_gated"} if problem.model.ffn_gated else set()
+    usual |= set() if problem.model.layer_shapes else {"layer_shapes"}
+    left_out = {"aliases", "provenance", "checkpoint"} | by_layer | usual
+    model = problem.model.model_dump(exclude=left_out, exclude_none=True)
     uneven = problem.model.linear or problem.model.no_mixer_layers or problem.model.no_ffn_layers
     runs = "layer_runs" if uneven else "ffn_runs"
     model[runs] = getattr(problem.model, runs)()

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from agent.prompts import full_messages, graph_language, patch_messages, system_text
+from agent.prompts import full_messages, graph_language, patch_messages, request_text, system_text
 from agent.proposers import Brief, Shown
+from knowledge.catalogue import find_model
 from strategy.ops import OPS
 from strategy.request import Problem
 from strategy.result import Finding
@@ -60,3 +61,16 @@ def test_a_candidate_with_a_graph_is_mended_by_the_language_of_graphs(problem: P
 def test_evidence_is_shown_only_when_there_is_some(problem: Problem) -> None:
     assert "<planner>" not in full_messages(Brief(problem=problem))[1][1]
     assert "1. TP8" in full_messages(Brief(problem=problem, evidence=("1. TP8",)))[1][1]
+
+
+def test_layers_of_their_own_sizes_are_told_and_no_others(problem: Problem) -> None:
+    def told(text: str) -> dict[str, Any]:
+        model: dict[str, Any] = json.loads(text.split("\n")[1])["model"]
+        return model
+
+    even = told(request_text(problem))
+    uneven = told(request_text(problem.model_copy(update={"model": find_model("llama-3.3-nemotron-super-49b")})))
+
+    assert not {"layer_shapes", "no_mixer_layers", "layer_runs"} & set(even)
+    assert uneven["layer_shapes"][0] == {"range": [0, 1], "intermediate_size": 14336}
+    assert uneven["layer_runs"][:2] == [[0, 6, "attention", "dense"], [6, 8, "none", "dense"]]

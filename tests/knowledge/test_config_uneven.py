@@ -152,6 +152,13 @@ def test_nemotrons_of_a_search_have_the_parameters_of_their_checkpoints(
     assert model.attention_layers * 2 * 8 * 128 * 2 == kv_kib * 1024
 
 
+def test_decilm_7b_has_the_parameters_of_its_checkpoint() -> None:
+    model = find_model("Deci/DeciLM-7B-instruct")
+
+    assert parameters(model) / 1e9 == pytest.approx(7.04, rel=0.001)
+    assert [view.attention.num_kv_heads for view in map(model.at, (0, 5, 10, 20, 31))] == [4, 2, 4, 1, 4]  # type: ignore[union-attr]
+
+
 def test_a_quantisation_has_the_layers_of_its_model_and_a_checkpoint_of_its_own() -> None:
     whole, small = find_model("nemotron-super-49b"), find_model("nvidia/Llama-3_3-Nemotron-Super-49B-v1_5-FP8")
 
