@@ -16,6 +16,8 @@ from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool, Strat
 
 MAX_STAGES = 32
 """Deeper pipelines only add latency; a request can still fix one."""
+FEW_GPUS = 8
+"""GPUs on which every number of stages is considered; on more, those that fill the cluster, unless GPUs are to be saved."""
 LONG_PROMPT_TOKENS = 32_768
 """Prompts from which context parallelism is considered."""
 LONG_CONTEXT_TOKENS = 8_192
@@ -49,7 +51,7 @@ def _pools(problem: Problem) -> Iterator[Pool]:
 
 
 def variants(problem: Problem, pool: Pool) -> Iterator[Pool]:
-    """The pool with what rarely decides: balanced stages, other ways of context parallelism, shorter chunks. Legal ones, not the pool."""
+    """The pool with what rarely decides: balanced stages, gathered FFN and head, other kinds of context parallelism, shorter chunks. Legal ones, not the pool."""
     for changes in _variations(problem, pool):
         changed = as_engine_runs_it(problem, pool.model_copy(update=changes))
         if changed is not None and changed != pool and is_legal(problem, changed):
@@ -60,6 +62,8 @@ def _variations(problem: Problem, pool: Pool) -> Iterator[dict[str, Any]]:
     stages = better_stages(problem, pool.pp_size) if pool.pp_size > 1 else None
     if stages is not None:
         yield {"stages": stages}
+    if pool.attention.dp_size > 1 and pool.dense_ffn == "local":
+        yield {"dense_ffn": "gathered", "lm_head": "gathered"}
     if pool.attention.cp_size > 1 and pool.chunk_tokens is None:
         yield {"sp_kind": "cp_ring"}
     if pool.attention.cp_size > 1 and problem.model.attention.kind == "gqa":
@@ -194,7 +198,10 @@ def _pipeline_sizes(problem: Problem, width: int) -> list[int]:
         return [fixed.pp_size] if fixed.pp_size <= limit else []
     if "pp" in problem.constraints.forbid:
         return [1] if limit else []
-    return [pp_size for pp_size in divisors(problem.cluster.gpus // width) if pp_size <= min(limit, MAX_STAGES)]
+    sizes = set(divisors(problem.cluster.gpus // width))
+    if problem.objective == "min_gpus" or problem.cluster.gpus <= FEW_GPUS:
+        sizes |= set(range(1, FEW_GPUS + 1))
+    return sorted(pp_size for pp_size in sizes if pp_size <= min(limit, MAX_STAGES))
 
 
 def _context_parallel(attention: AttentionMesh) -> dict[str, Any]:

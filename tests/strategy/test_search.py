@@ -108,6 +108,18 @@ def test_fewest_gpus_are_sought_among_small_pairs_of_pools_too() -> None:
     assert result.best.gpus == 4  # two hold the weights
 
 
+def test_stages_that_do_not_divide_the_cluster_are_considered_where_gpus_are_saved() -> None:
+    asked = problem(
+        "glm-4.5-air", "a100-80g-sxm", objective="min_gpus", serving="colocated",
+        workload={"isl": 200, "osl": 50, "request_rate": 1},
+    )  # fmt: skip
+
+    result = found(asked)
+
+    assert result.best is not None
+    assert result.best.gpus == result.best.strategy.pools[0].pp_size == 3
+
+
 @pytest.mark.parametrize("name", ["ep_size", "moe_tp_size"])
 def test_a_dense_model_has_no_experts_to_split(name: str) -> None:
     result = found(problem("llama-3.1-8b", "h100-sxm", constraints={"fix": {name: 2}}))
