@@ -6,6 +6,7 @@ Every change offered was planned: it is merged into the problem and the search i
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from strategy.capabilities import able_on, capabilities, runs_on
@@ -14,6 +15,7 @@ from strategy.legality import divisors, illegal, legal_ep_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
 from strategy.request import Constraints, FixedDegrees, Problem, Slo
 from strategy.result import Change, Infeasible, Limit
+from strategy.search.choose import order
 from strategy.search.points import Candidate, Priced, candidate_excess
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, describe, describe_strategy
 from strategy.values import MAX_DEGREE
@@ -23,31 +25,88 @@ MAX_HOSTS = 64
 MIN_ISL = 1024
 BISECTIONS = 5
 """Plans made to find how far an amount must fall, after halving it."""
+GAINED = 0.98
+"""What of a limit's excess must be left at most on four times the GPUs, or no more are tried."""
 ROOM = 1.05
 """A relaxed latency limit is offered with this much room above the best that was found."""
 
 Planned = Callable[[Problem], Candidate | None]
+Pricing = Callable[[Problem], Priced]
 Patch = tuple[dict[str, Any], str, Problem]
 """A change of the request, the same in words, and the problem it leads to."""
 
 
-def explain(problem: Problem, priced: Priced, plan: Planned) -> Infeasible:
-    """Limits that no candidate meets, and of each kind of change the smallest after which a plan was found."""
-    nearest: list[Change] = []
-    for kind in _kinds_of_change(problem, priced, plan):
-        found = next(_verified(kind, plan), None)
-        if found is not None:
-            nearest.append(found)
+def explain(problem: Problem, priced: Priced, price: Pricing) -> Infeasible:
+    """Limits that no candidate meets, and of each kind of change the smallest after which a plan was found.
+
+    Where no change is enough alone: those after which the model fits and the load is carried, with the latencies that come with them.
+    """
+
+    def plan(changed: Problem) -> Candidate | None:
+        return _best(changed, price(changed))
+
+    tried = [_tried(kind, price) for kind in _kinds_of_change(problem, priced, plan)]
+    nearest = [change for change, _ in tried if change is not None]
+    if not nearest:
+        nearest = [change for _, patch in tried if patch is not None and (change := _verified(patch, plan(patch[2])))]
     return Infeasible(limits=tuple(_limits(problem, priced)), nearest=tuple(nearest[:MAX_CHANGES]))
 
 
-def _verified(changes: Iterator[Patch], plan: Planned) -> Iterator[Change]:
-    """Those changes, smallest first, after which there is a plan."""
-    for change, message, changed in changes:
-        found = plan(changed)
+def _best(problem: Problem, priced: Priced) -> Candidate | None:
+    return next(iter(order(problem, [one for one in priced.candidates if one.meets_slo])), None)
+
+
+def _verified(patch: Patch, found: Candidate | None) -> Change | None:
+    """A patch as a change, where there is a plan after it."""
+    if found is None:
+        return None
+    change, message, _ = patch
+    outcome = f"{describe_strategy(found.strategy)}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms"
+    return Change(change=change, message=f"{message} ({outcome})", verified=True)
+
+
+def _tried(kind: Iterator[Patch], price: Pricing) -> tuple[Change | None, Patch | None]:
+    """The first change of a kind after which there is a plan; and the first after which only the limits are missed, with limits that are met."""
+    relaxed: Patch | None = None
+    reached: list[tuple[int, float]] = []
+    missed: Patch | None = None
+    for patch in kind:
+        changed = patch[2]
+        priced = price(changed)
+        found = _best(changed, priced)
         if found is not None:
-            outcome = f"{describe_strategy(found.strategy)}: TTFT {found.ttft_ms:.0f} ms, TPOT {found.tpot_ms:.1f} ms"
-            yield Change(change=change, message=f"{message} ({outcome})", verified=True)
+            between = _fewer_hosts(missed, patch, lambda problem: _best(problem, price(problem)))
+            return between or _verified(patch, found), relaxed
+        missed = patch
+        if priced.candidates and not _rate_is_short(changed, priced):
+            relaxed = relaxed or _with_limits(patch, priced)
+            excess = min(candidate_excess(changed.slo, one) for one in priced.candidates)
+            if any(4 * gpus <= changed.cluster.gpus and excess > GAINED * other for gpus, other in reached):
+                break
+            reached.append((changed.cluster.gpus, excess))
+    return None, relaxed
+
+
+def _with_limits(patch: Patch, priced: Priced) -> Patch | None:
+    """A patch with its latency limits relaxed to the candidate that is nearest to them."""
+    change, message, changed = patch
+    found = next(_relaxed_limits(changed, priced), None)
+    return None if found is None else (change | found[0], f"{message} and {found[1]}", found[2])
+
+
+def _fewer_hosts(missed: Patch | None, enough: Patch, plan: Planned) -> Change | None:
+    """The change to the fewest hosts between two that were tried, by bisection; None where there are none between, or none of them are enough."""
+    if missed is None or missed[2].cluster.gpus_per_host != enough[2].cluster.gpus_per_host:
+        return None
+    low, high, found = missed[2].cluster.hosts, enough[2].cluster.hosts, None
+    for _ in range(BISECTIONS):
+        if high - low < 2:
+            break
+        middle = (low + high) // 2
+        patch = _with_cluster(enough[2], enough[2].cluster.gpus_per_host, middle)
+        better = _verified(patch, plan(patch[2]))
+        low, high, found = (low, middle, better) if better else (middle, high, found)
+    return found
 
 
 def _limits(problem: Problem, priced: Priced) -> Iterator[Limit]:
@@ -68,6 +127,12 @@ def _rate_is_short(problem: Problem, priced: Priced) -> bool:
     return problem.workload.request_rate is not None and _most_requests(problem, priced) < problem.workload.request_rate
 
 
+def _carrying(problem: Problem, priced: Priced) -> list[Candidate]:
+    """Candidates that serve the request rate that is asked for; all of them where none does."""
+    tokens = (problem.workload.request_rate or 0.0) * problem.workload.osl
+    return [one for one in priced.candidates if one.tokens_per_s >= tokens * (1 - 1e-9)] or list(priced.candidates)
+
+
 def _most_requests(problem: Problem, priced: Priced) -> float:
     """Requests per second of the candidate that serves most."""
     return max(one.tokens_per_s for one in priced.candidates) / problem.workload.osl
@@ -85,8 +150,13 @@ def _rate_limit(problem: Problem, priced: Priced) -> Limit:
 
 
 def _serving_limit(problem: Problem) -> Limit:
-    """Pools fit, yet none may serve as asked: two pools need GPUs for both, or what is fixed leaves no second one."""
+    """Pools fit, yet none may serve as asked: replicas that are fixed do not fit the cluster, or two pools need GPUs for both."""
     gpus, asked = problem.constraints.fix.gpus or problem.cluster.gpus, _asked(problem.constraints)
+    if gpus > problem.cluster.gpus or problem.serving != "disaggregated":
+        return Limit(
+            name="CH007", required=problem.constraints.fix.gpus, available=problem.cluster.gpus, unit="GPUs",
+            message=f"no number of replicas that fit memory gives {asked} on {problem.cluster.gpus} GPUs",
+        )  # fmt: skip
     return Limit(
         name="serving", required=2, available=1, unit="pools",
         message=f"no two pools, one for each phase, fit on {gpus} GPUs with {asked}; one pool that serves both does",
@@ -95,16 +165,22 @@ def _serving_limit(problem: Problem) -> Limit:
 
 def _slo_limits(slo: Slo, priced: Priced) -> Iterator[Limit]:
     """Latency limits out of reach on their own, or else both together."""
-    lows = {"ttft_ms": min(c.ttft_ms for c in priced.candidates), "tpot_ms": min(c.tpot_ms for c in priced.candidates)}
+    lowest = {name: min(priced.candidates, key=attrgetter(name)) for name in ("ttft_ms", "tpot_ms")}
     wanted = {"ttft_ms": slo.planned_ttft_ms, "tpot_ms": slo.planned_tpot_ms}
-    alone = [name for name in lows if lows[name] > wanted[name]]
+    alone = [name for name, one in lowest.items() if getattr(one, name) > wanted[name]]
     nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
     kept = f" (with {slo.headroom:.0%} of the limit kept free)" if slo.headroom else ""
-    for name in alone or [n for n in lows if math.isfinite(wanted[n])]:
-        label, best = name.removesuffix("_ms").upper(), lows[name] if name in alone else getattr(nearest, name)
-        text = f"{label} of {wanted[name]:g} ms is asked{kept}; the best found is {best:.4g} ms ({describe_strategy(nearest.strategy)})"
+    for name in alone or [n for n in lowest if math.isfinite(wanted[n])]:
+        found = lowest[name] if name in alone else nearest
+        label, best = name.removesuffix("_ms").upper(), getattr(found, name)
+        text = f"{label} of {wanted[name]:g} ms is asked{kept}; the best found is {_told(best)} ms ({describe_strategy(found.strategy)})"
         together = "" if alone else ", with the other limit taken into account"
         yield Limit(name=name, required=wanted[name], available=round(best, 3), unit="ms", message=text + together)
+
+
+def _told(ms: float) -> str:
+    """Four digits of a number, or all those before the point."""
+    return f"{ms:.4g}" if ms < 1000 else f"{ms:.0f}"
 
 
 def _memory_limit(problem: Problem, priced: Priced) -> Limit:
@@ -272,12 +348,14 @@ def _less_headroom(problem: Problem, priced: Priced) -> Iterator[Patch]:
 
 def _relaxed_limits(problem: Problem, priced: Priced) -> Iterator[Patch]:
     slo = problem.slo
-    nearest = min(priced.candidates, key=lambda c: candidate_excess(slo, c))
+    nearest = min(_carrying(problem, priced), key=lambda c: candidate_excess(slo, c))
     relaxed: dict[str, float] = {}
     for name, limit in (("ttft_ms", slo.planned_ttft_ms), ("tpot_ms", slo.planned_tpot_ms)):
         reached = getattr(nearest, name)
         if reached > limit:
             relaxed[name] = _rounded_up(reached * ROOM / slo.kept)
+    if not relaxed:
+        return
     changed = problem.model_copy(update={"slo": slo.model_copy(update=relaxed)})
     text = " and ".join(
         f"allow a {name.removesuffix('_ms').upper()} of {value:g} ms" for name, value in relaxed.items()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from strategy.calibration import Calibration
 from strategy.fleet import MAX_GRID_CONCURRENCY, Passes, points_up_to
@@ -78,7 +79,7 @@ def _search(problem: Problem, calibration: Calibration, *, explained: bool = Tru
         return SearchResult(
             ranked[0], others, considered=considered, estimate=best, candidates=priced.candidates, problem=problem
         )
-    why = explain(problem, priced, _planner(calibration)) if explained else None
+    why = explain(problem, priced, partial(price_all, calibration=calibration)) if explained else None
     return SearchResult(None, infeasible=why, considered=considered, problem=problem)
 
 

@@ -17,7 +17,9 @@ from strategy.strategy import AttentionMesh, EpLowering, ExpertMesh, Pool, Strat
 MAX_STAGES = 32
 """Deeper pipelines only add latency; a request can still fix one."""
 FEW_GPUS = 8
-"""GPUs on which every number of stages is considered; on more, those that fill the cluster, unless GPUs are to be saved."""
+"""GPUs on which every number of stages is considered; on more, those that fill the cluster."""
+SOME_GPUS = 64
+"""The same where GPUs are to be saved: up to `FEW_GPUS` stages that do not fill it."""
 LONG_PROMPT_TOKENS = 32_768
 """Prompts from which context parallelism is considered."""
 LONG_CONTEXT_TOKENS = 8_192
@@ -133,7 +135,7 @@ def replica_counts(problem: Problem, pool: Pool) -> list[int]:
 def most_replicas(problem: Problem, pool: Pool) -> int:
     """Replicas that the cluster and the constraints leave room for. None is cut by the edge of a host it might lie in whole."""
     ranks, cluster = pool.ranks_per_replica, problem.cluster
-    room = problem.constraints.fix.gpus or cluster.gpus
+    room = min(problem.constraints.fix.gpus or cluster.gpus, cluster.gpus)
     if cluster.gpus_per_host % ranks and ranks < cluster.gpus_per_host:
         room = min(room, cluster.gpus_per_host)
     return min(room // ranks, 1) if "dp" in problem.constraints.forbid else room // ranks
@@ -151,22 +153,27 @@ def _counts_worth_pricing(problem: Problem, limit: int) -> list[int]:
 def _attention_meshes(problem: Problem) -> Iterator[AttentionMesh]:
     fixed, forbid = problem.constraints.fix, problem.constraints.forbid
     gpus = problem.cluster.gpus
-    tp_sizes = [1] if "tp" in forbid else legal_tp_sizes(problem.model, gpus, engine=problem.engine)
+    tp_sizes = legal_tp_sizes(problem.model, gpus, engine=problem.engine)
     if fixed.tp_size is not None:
         tp_sizes = [fixed.tp_size]
-    for tp_size in tp_sizes:
+    for tp_size in _allowed_sizes(tp_sizes, allowed="tp" not in forbid):
         for dp_size in _attention_dp_sizes(problem.model, fixed, forbid, gpus // tp_size):
             for cp_size in _cp_sizes(problem, gpus // tp_size) if dp_size == 1 else [1]:
                 yield AttentionMesh(dp_size=dp_size, cp_size=cp_size, tp_size=tp_size)
 
 
+def _allowed_sizes(sizes: list[int], *, allowed: bool) -> list[int]:
+    """Degrees of a kind of parallelism; above one only where the kind is allowed, also when they are fixed."""
+    return [size for size in sizes if allowed or size == 1]
+
+
 def _cp_sizes(problem: Problem, limit: int) -> list[int]:
     """Ranks that share a prompt: considered for long prompts only, where the engine has it (EN005)."""
-    fixed = problem.constraints.fix.cp_size
+    fixed, allowed = problem.constraints.fix.cp_size, "sp" not in problem.constraints.forbid
     if fixed is not None:
-        return [fixed] if fixed <= limit else []
+        return _allowed_sizes([fixed] if fixed <= limit else [], allowed=allowed)
     has_it = problem.engine != "vllm" or problem.model.attention.kind == "mla"
-    if "sp" in problem.constraints.forbid or problem.workload.isl < LONG_PROMPT_TOKENS or not has_it:
+    if not allowed or problem.workload.isl < LONG_PROMPT_TOKENS or not has_it:
         return [1]
     return [size for size in (1, 2, 4, 8) if size <= limit]
 
@@ -174,10 +181,11 @@ def _cp_sizes(problem: Problem, limit: int) -> list[int]:
 def _dcp_sizes(problem: Problem, pool: Pool) -> list[int]:
     """Ranks that share a sequence's cache: considered for long contexts, where tp ranks would hold copies of it."""
     fixed, tp_size = problem.constraints.fix.dcp_size, pool.attention.tp_size
+    allowed = "dcp" not in problem.constraints.forbid
     if fixed is not None:
-        return [fixed]
+        return _allowed_sizes([fixed], allowed=allowed)
     context = problem.workload.isl + problem.workload.osl
-    if "dcp" in problem.constraints.forbid or pool.attention.cp_size > 1 or context < LONG_CONTEXT_TOKENS:
+    if not allowed or pool.attention.cp_size > 1 or context < LONG_CONTEXT_TOKENS:
         return [1]
     copies = tp_size // (most_kv_heads(problem.model) or 1)
     return [1, copies] if copies > 1 else [1]
@@ -186,7 +194,7 @@ def _dcp_sizes(problem: Problem, pool: Pool) -> list[int]:
 def _attention_dp_sizes(model: ModelSpec, fixed: FixedDegrees, forbid: tuple[str, ...], limit: int) -> list[int]:
     """Attention replicas inside a stage: of use only where experts are shared (DP012)."""
     if fixed.dp_size is not None:
-        return [fixed.dp_size] if fixed.dp_size <= limit else []
+        return _allowed_sizes([fixed.dp_size] if fixed.dp_size <= limit else [], allowed="dp_attention" not in forbid)
     if model.moe is None or "dp_attention" in forbid:
         return [1] if limit else []
     return [size for size in range(1, limit + 1) if size & (size - 1) == 0 or model.moe.num_experts % size == 0]
@@ -194,12 +202,13 @@ def _attention_dp_sizes(model: ModelSpec, fixed: FixedDegrees, forbid: tuple[str
 
 def _pipeline_sizes(problem: Problem, width: int) -> list[int]:
     fixed, limit = problem.constraints.fix, min(problem.cluster.gpus // width, problem.model.num_layers)
+    allowed = "pp" not in problem.constraints.forbid
     if fixed.pp_size is not None:
-        return [fixed.pp_size] if fixed.pp_size <= limit else []
-    if "pp" in problem.constraints.forbid:
+        return _allowed_sizes([fixed.pp_size] if fixed.pp_size <= limit else [], allowed=allowed)
+    if not allowed:
         return [1] if limit else []
     sizes = set(divisors(problem.cluster.gpus // width))
-    if problem.objective == "min_gpus" or problem.cluster.gpus <= FEW_GPUS:
+    if problem.cluster.gpus <= (SOME_GPUS if problem.objective == "min_gpus" else FEW_GPUS):
         sizes |= set(range(1, FEW_GPUS + 1))
     return sorted(pp_size for pp_size in sizes if pp_size <= min(limit, MAX_STAGES))
 

@@ -146,6 +146,26 @@ def test_where_two_pools_are_not_worth_it_the_best_single_pool_wins() -> None:
     assert all(a.strategy.disaggregated for a in result.alternatives if "two pools" in a.reason)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("tp", "tp_size"), ("pp", "pp_size"), ("sp", "cp_size"), ("dp_attention", "dp_size"), ("dp", "replicas")],
+)
+def test_what_is_fixed_and_forbidden_at_once_has_no_plan(kind: str, name: str) -> None:
+    constraints = {"fix": {name: 2}, "forbid": [kind]}
+
+    result = found(problem("llama-3.1-8b", "h100-sxm", constraints=constraints))
+
+    assert result.infeasible is not None
+    assert {"constraints": {"forbid": []}} in [change.change for change in result.infeasible.nearest]
+
+
+def test_more_gpus_than_there_are_are_not_planned() -> None:
+    result = found(problem("llama-3.1-8b", "h100-sxm", 3, 2, constraints={"fix": {"gpus": 8}}))
+
+    assert result.infeasible is not None
+    assert [limit.name for limit in result.infeasible.limits] == ["CH007"]
+
+
 def test_two_pools_are_sized_to_each_other_when_asked_for() -> None:
     asked = problem("llama-3.1-70b", "h200-sxm", serving="disaggregated", slo={"ttft_ms": 2000, "tpot_ms": 40})
 
@@ -212,6 +232,40 @@ def _changed(asked: Problem, change: dict[str, object]) -> Problem:
         assert isinstance(fields, dict)
         document[section] = {**document[section], **fields}
     return Problem.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "hosts", "work", "slo"),
+    [
+        ("deepseek-v3", 8, 1, {"isl": 4000, "osl": 100, "concurrency": 64}, {"ttft_ms": 50, "tpot_ms": 50}),
+        ("llama-3.1-70b", 1, 4, {"isl": 500, "osl": 1000, "request_rate": 10}, {"ttft_ms": 1000, "tpot_ms": 10}),
+    ],
+)
+def test_where_no_change_is_enough_alone_the_latencies_that_come_with_it_are_told(
+    model: str, gpus: int, hosts: int, work: dict[str, int], slo: dict[str, int]
+) -> None:
+    asked = problem(model, "h100-sxm", gpus, hosts, workload=work, slo=slo)
+
+    result = found(asked)
+
+    assert result.infeasible is not None
+    assert result.infeasible.nearest
+    for change in result.infeasible.nearest:
+        assert len(change.change) == 2
+        assert "slo" in change.change
+        assert found(_changed(asked, change.change)).best is not None
+
+
+def test_no_fewer_hosts_are_enough_than_those_that_are_offered() -> None:
+    asked = problem("llama-3.1-405b", "rtx-4090", 4, 4, serving="colocated")
+
+    result = found(asked)
+
+    assert result.infeasible is not None
+    (change,) = [one.change for one in result.infeasible.nearest if "cluster" in one.change]
+    assert change["cluster"]["hosts"] not in (8, 16)  # doubled from four
+    fewer = {"cluster": {**change["cluster"], "hosts": change["cluster"]["hosts"] - 1}}
+    assert found(_changed(asked, fewer)).best is None
 
 
 def test_a_limit_out_of_reach_names_the_best_that_was_found() -> None:
