@@ -77,6 +77,19 @@ class Scheme:
     ignored: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     """Empty: every linear layer."""
+    in_fp8: tuple[WeightClass, ...] = ()
+    """Classes whose modules are fp8 beside narrower ones."""
+    full: tuple[WeightClass, ...] = ()
+    """Classes none of whose modules is listed where those that are quantised are."""
+
+
+_BLOCK_MODULES: dict[WeightClass, tuple[str, ...]] = {
+    "expert": ("experts",),
+    "shared_expert": ("shared_expert", "fc1_latent_proj", "fc2_latent_proj"),
+    "attention": ("in_proj", "out_proj", "q_proj", "k_proj", "v_proj", "o_proj"),
+    "dense_ffn": ("up_proj", "down_proj"),
+}
+"""Modules of layers of one block; state spaces and attention are one class, most of which are state spaces."""
 
 
 def read_checkpoint(fields: Fields, attention: str, num_layers: int, dense: Sequence[int] | None) -> Checkpoint:
@@ -95,9 +108,15 @@ def read_checkpoint(fields: Fields, attention: str, num_layers: int, dense: Sequ
     if dense is not None:
         layers |= {"dense_ffn": len(dense), "expert": num_layers - len(dense), "shared_expert": num_layers - len(dense)}
     modules = {"attention": _MLA_MODULES if attention == "mla" else _GQA_MODULES, **_MODULES}
-    full = {name for name, parts in modules.items() if _left_out(scheme, parts, layers[name])}
+    full = {name for name, parts in modules.items() if _left_out(scheme, parts, layers[name])} | {*scheme.full}
     unquantised = tuple(name for name in get_args(WeightClass) if name in _ALWAYS_FULL or name in full)
-    return Checkpoint(weights=scheme.dtype, block=scheme.block, group_size=scheme.group_size, unquantised=unquantised)
+    return Checkpoint(
+        weights=scheme.dtype,
+        block=scheme.block,
+        group_size=scheme.group_size,
+        unquantised=unquantised,
+        in_fp8=tuple(name for name in scheme.in_fp8 if name not in unquantised),
+    )
 
 
 def _plain_dtype(fields: Fields) -> Dtype:
@@ -143,6 +162,7 @@ def _modelopt(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]
     """NVIDIA ModelOpt: one algorithm, or `MIXED_PRECISION` with one per layer, of which the experts' wins."""
     algorithm = given.get("quant_algo")
     layers = given.get("quantized_layers")
+    by_class: dict[WeightClass, str] = {}
     if algorithm == "MIXED_PRECISION" and isinstance(layers, Mapping):
         algorithms = {
             name: str(entry.get("quant_algo")) for name, entry in layers.items() if isinstance(entry, Mapping)
@@ -150,15 +170,28 @@ def _modelopt(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]
         experts = [value for name, value in algorithms.items() if ".experts" in name]
         algorithm = next(iter(Counter(experts or algorithms.values()).most_common(1)), (None, 0))[0]
         ignored = (*ignored, *(name for name, value in algorithms.items() if value != algorithm))
+        by_class = _algorithms_of_blocks(algorithms)
     if algorithm is None and "config_groups" in given:
         return _grouped(fields, given, ignored)
     dtype = _MODELOPT.get(str(algorithm).upper())
     if dtype is None:
         raise _unknown(fields, "quant_algo", algorithm, tuple(_MODELOPT))
     block = (128, 128) if algorithm in ("FP8_PB_WO", "FP8_BLOCK_SCALES") else None
-    return Scheme(
-        dtype, block=block, group_size=_group(given.get("group_size")) if dtype == "int4" else None, ignored=ignored
-    )
+    group_size = _group(given.get("group_size")) if dtype == "int4" else None
+    in_fp8 = tuple(name for name, value in by_class.items() if dtype != "fp8" and _MODELOPT.get(value) == "fp8")
+    full = tuple(name for name in _BLOCK_MODULES if by_class and name not in by_class)
+    return Scheme(dtype, block, group_size, ignored, in_fp8=in_fp8, full=full)
+
+
+def _algorithms_of_blocks(algorithms: Mapping[str, str]) -> dict[WeightClass, str]:
+    """The usual algorithm of each class of weights where layers are one block each (`layers.0.mixer.in_proj`); empty in other families."""
+    found: dict[WeightClass, Counter[str]] = {}
+    for module, algorithm in algorithms.items():
+        part = module.partition(".mixer.")[2]
+        name = next((name for name, starts in _BLOCK_MODULES.items() if part.startswith(starts)), None)
+        if name is not None:
+            found.setdefault(name, Counter())[algorithm] += 1
+    return {name: votes.most_common(1)[0][0] for name, votes in found.items()}
 
 
 def _grouped(fields: Fields, given: Mapping[str, Any], ignored: tuple[str, ...]) -> Scheme:

@@ -244,6 +244,8 @@ class Checkpoint(Frozen):
     """Input features that share one scale (GPTQ, AWQ)."""
     unquantised: tuple[WeightClass, ...] = ("embedding", "lm_head", "norm", "router")
     """Weights that stay in bf16 whatever `weights` says."""
+    in_fp8: tuple[WeightClass, ...] = ()
+    """Weights that are fp8, with one scale a matrix, beside narrower ones."""
 
 
 class _Halves(NamedTuple):

@@ -63,12 +63,15 @@ def weight_bytes_per_element(model: ModelSpec, precision: Precision, weight_clas
     if not is_quantised(model, precision, weight_class):
         return UNQUANTISED_BYTES
     if precision.weights == model.checkpoint.weights:
-        return quantised_bytes(model.checkpoint)
+        in_fp8 = weight_class in model.checkpoint.in_fp8
+        return element_bytes("fp8") if in_fp8 else quantised_bytes(model.checkpoint)
     return quantised_bytes(Checkpoint(weights=precision.weights))
 
 
 def weight_dtype(model: ModelSpec, precision: Precision, weight_class: WeightClass) -> Dtype:
     """The format in which weights of `weight_class` are held."""
+    if precision.weights == model.checkpoint.weights and weight_class in model.checkpoint.in_fp8:
+        return "fp8"
     if precision.weights in FULL_PRECISIONS or is_quantised(model, precision, weight_class):
         return precision.weights
     return "bf16"

@@ -12,6 +12,8 @@ from knowledge.hf_config import parse_config
 from strategy.errors import InputError
 from strategy.model import GqaAttention, Mamba2, MlaAttention, ModelSpec
 from strategy.parameters import active_parameters, parameters
+from strategy.quantisation import weight_bytes_per_element, weight_dtype
+from strategy.request import Precision
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -353,6 +355,29 @@ def test_layers_of_one_block_are_read_from_their_pattern() -> None:
     assert model.moe.latent_size == 1024
     assert not model.ffn_gated
     assert "priced with the kernel efficiencies of attention" in model.provenance.note
+
+
+def test_what_is_fp8_beside_four_bits_is_read_block_by_block() -> None:
+    layers = {
+        "backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"},
+        "backbone.layers.0.mixer.out_proj": {"quant_algo": "FP8"},
+        "backbone.layers.4.mixer.experts.0.up_proj": {"quant_algo": "W4A16_NVFP4", "group_size": 16},
+        "backbone.layers.4.mixer.experts.1.up_proj": {"quant_algo": "W4A16_NVFP4", "group_size": 16},
+        "backbone.layers.4.mixer.shared_experts.up_proj": {"quant_algo": "FP8"},
+    }
+    quantised = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}
+    model = parsed(changed(LLAMA, **BLOCKS, **EXPERTS, quantization_config=quantised))
+    served = Precision(weights="nvfp4", activations="bf16", kv="fp8")
+    held = {
+        name: weight_bytes_per_element(model, served, name)
+        for name in ("expert", "shared_expert", "attention", "dense_ffn")
+    }
+
+    assert model.checkpoint.weights == "nvfp4"
+    assert set(model.checkpoint.in_fp8) == {"attention", "shared_expert"}
+    assert held == {"expert": 0.5625, "shared_expert": 1.0, "attention": 1.0, "dense_ffn": 2.0}
+    assert weight_dtype(model, served, "attention") == "fp8"
+    assert weight_dtype(model, served, "expert") == "nvfp4"
 
 
 def test_blocks_may_be_listed_by_name_and_their_number_left_out() -> None:
