@@ -1,5 +1,6 @@
 """A result from top to bottom, for a terminal: the verdict, the numbers against their limits, why, the graph, and what was assumed."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
@@ -40,6 +41,8 @@ AXES = {
 }
 """Colours of the axes that collectives run over, close to those of the page."""
 LABEL_WIDTH = len("throughput")
+MOST_RUNS = 32
+"""Runs of layers that are listed one by one where layers lack halves."""
 WITHOUT_PLAN = {
     "infeasible": "nothing on this hardware meets the request",
     "needs_clarification": "one question first",
@@ -190,10 +193,20 @@ def outline(dag: Dag) -> RenderableType:
 
 
 def _branch(branch: Branch) -> str:
-    """`embed > [attention ffn] x 80 > head_prefill`."""
-    runs = [f"[{' '.join(run.blocks)}] x {run.range[1] - run.range[0]}" for run in _merged(branch.layers)]
+    """`embed > [attention ffn] x 80 > head_prefill`; kinds of layers with their number where many of them lack a half."""
+    merged = _merged(branch.layers)
+    runs = [_run(run.blocks, run.range[1] - run.range[0]) for run in merged]
+    if len(runs) > MOST_RUNS and any(len(run.blocks) < 2 for run in merged):
+        kinds = Counter({run.blocks: 0 for run in merged})
+        for run in merged:
+            kinds[run.blocks] += run.range[1] - run.range[0]
+        runs = [f"{', '.join(_run(*kind) for kind in kinds.items())} in {len(merged)} runs"]
     boundary = f"  ({branch.boundary} between stages)" if branch.boundary else ""
     return " > ".join((branch.embed, *runs, branch.head)) + boundary
+
+
+def _run(blocks: tuple[str, ...], layers: int) -> str:
+    return f"[{' '.join(blocks) or 'nothing'}] x {layers}"
 
 
 def _merged(runs: Sequence[LayerStamp]) -> list[LayerStamp]:

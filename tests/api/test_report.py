@@ -10,6 +10,8 @@ from rich.text import Text
 from agent.events import Event
 from api import folder, narrate, render, report
 from api.documents import Judged, judge_document
+from knowledge.catalogue import find_model
+from strategy.build import build
 from strategy.dag import Dag
 from strategy.export import to_yaml
 from strategy.request import Request
@@ -24,6 +26,7 @@ from strategy.result import (
     Proof,
     Result,
 )
+from strategy.strategy import AttentionMesh, Pool, Strategy
 from validators.documents import read_document
 
 GREEN = re.compile(r"\x1b\[[\d;]*32m")
@@ -242,3 +245,25 @@ def test_the_folder_of_a_question_holds_the_answer_alone() -> None:
 
     assert sorted(files) == ["README.md", "report.txt", "result.json"]
     assert "Which GPUs?" in files["README.md"].decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("llama-3.1-70b", "embed > [attention ffn] x 80 > head_prefill"),
+        ("llama-3.3-nemotron-super-49b", "[attention ffn] x 6 > [ffn] x 2 > [attention ffn] x 3 > [ffn] x 1 > "),
+        (
+            "llama-3.1-nemotron-ultra-253b",
+            "embed > [attention ffn] x 64, [nothing] x 81, [ffn] x 17 in 44 runs > head_prefill",
+        ),
+    ],
+)
+def test_layers_that_lack_halves_are_counted_where_their_runs_are_too_many(name: str, line: str) -> None:
+    model = find_model(name)
+    pool = Pool(stages=((0, model.num_layers),), attention=AttentionMesh(tp_size=8))
+    console = Console(file=io.StringIO(), width=400)
+
+    console.print(report.outline(build(model, Strategy(pools=(pool,)))))
+
+    assert isinstance(console.file, io.StringIO)
+    assert line in console.file.getvalue()
