@@ -250,6 +250,12 @@ class _Deployment:
         told = f"{' and '.join(close)} may be over the limit when measured: slo.headroom {room:.2f} keeps as much free as such estimates were off"
         return [told] if close else []
 
+    def _notes_on_states(self) -> list[str]:
+        """What widens it where layers have state spaces."""
+        unfitted = "state-space layers take the kernel efficiencies of attention: none of their kernels was fitted"
+        snapshots = "a prefix is reused only as far as an engine kept a snapshot of its states, which costs cache"
+        return [unfitted, *([snapshots] if self.problem.workload.prefix_hit_ratio else [])]
+
     def _notes(self, concurrency: int, reached: dict[str, float]) -> list[str]:
         """What widens the uncertainty of these numbers."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
@@ -257,9 +263,7 @@ class _Deployment:
         if gpu.arch not in self.calibration.calibrated_archs:
             notes.append(f"kernel efficiencies were not fitted on {gpu.arch}: those of other GPUs are assumed")
         if isinstance(model.linear, Mamba2):
-            notes.append(
-                "state-space layers take the kernel efficiencies of attention: none of their kernels was fitted"
-            )
+            notes += self._notes_on_states()
         if not self.calibration.fabrics_of(gpu):
             notes.append(f"no measured collectives for {gpu.name}: latency and bandwidth terms are assumed")
         if any(self._leaves_unit(pool) for pool in self.strategy.pools):

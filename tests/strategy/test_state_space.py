@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from knowledge.calibration import calibration
+from knowledge.catalogue import find_model
+from knowledge.resolve import resolve
 from strategy.build import build
 from strategy.errors import InputError
 from strategy.execute import handoff, prove, shards
@@ -14,7 +17,8 @@ from strategy.legality import illegal, legal_tp_sizes
 from strategy.memory import handoff_bytes, kv_bytes_per_sequence, stage_weight_bytes
 from strategy.model import GatedDeltaNet, GqaAttention, Mamba2, ModelSpec, Moe
 from strategy.parameters import linear_parameters, parameters, state_bytes, weight_bytes
-from strategy.request import Precision
+from strategy.request import Precision, Request
+from strategy.search import search
 from strategy.strategy import AttentionMesh, ExpertMesh, Pool, Strategy
 from strategy.work import Load, entry_flow, walk, work_context
 from validators.validate import validate
@@ -186,6 +190,40 @@ def test_squares_of_a_norm_are_four_bytes_a_token() -> None:
     assert found["squares"].message_bytes == 8 * 4
     assert found["reduce"].message_bytes == 8 * 4096 * 2
     assert found["project"].output.width == (2 * 128 * 64 + 128) / 4 + 2 * 128
+
+
+def test_an_estimate_says_what_was_not_fitted_and_that_prefixes_need_snapshots() -> None:
+    request = {
+        "model": "nemotron-nano-9b-v2", "cluster": {"gpu": "h100-sxm", "gpus_per_host": 1},
+        "workload": {"isl": 4000, "osl": 500, "prefix_hit_ratio": 0.5},
+    }  # fmt: skip
+    problem = resolve(Request.model_validate(request)).problem
+    found = search(problem, calibration())
+
+    assert found.estimate is not None
+    assert any("none of their kernels was fitted" in note for note in found.estimate.notes)
+    assert any("kept a snapshot of its states" in note for note in found.estimate.notes)
+
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "nemotron-h-8b": {"tp": 4},
+    "nemotron-3-nano-30b-a3b": {"tp": 2, "dp": 2},
+    "nemotron-3-super-120b-a12b-nvfp4": {"tp": 4, "dp": 2},
+    "nemotron-3-ultra-550b-a55b": {"tp": 8, "pp": 2, "microbatches": 2},
+    "granite-4.0-h-tiny": {"tp": 4},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_records_of_the_catalogue_are_proved(name: str) -> None:
+    model = find_model(name)
+    dag = build(model, Strategy(pools=(pool(model, **BLOCKS[name]),)))
+
+    verdict = validate(dag, model)
+
+    assert verdict.errors == ()
+    assert verdict.proof is not None
+    assert verdict.proof.passed
 
 
 UNNORMED: list[tuple[str, dict[str, Any]]] = [
