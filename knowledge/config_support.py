@@ -33,7 +33,6 @@ _REFUSED_FIELDS: dict[str, str] = {
     "global_head_dim": _UNEQUAL,
     "swa_num_key_value_heads": _UNEQUAL,
     "swa_num_attention_heads": _UNEQUAL,
-    "attention_other_setting": _UNEQUAL,
     "share_q_dim": "shares one query projection between heads (multi-matrix factorisation attention)",
     "num_kv_shared_layers": "lets layers read the KV cache of other layers",
     "use_cla": "lets layers read the KV cache of other layers",
@@ -61,6 +60,7 @@ _NO_DECODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "vit",
 _APPROXIMATIONS: dict[str, str] = {
     "index_topk": "sparse attention (index_topk) is priced as full attention and its indexer is left out",
     "sparse_attention_config": "block-sparse attention is priced as full attention and its indexer is left out",
+    "use_head_wise_attn_gate": "the gate of the attention output is left out of weights and FLOPs",
     "attn_output_gate": "the gate of the attention output is left out of weights and FLOPs",
 }
 _SIDE_BY_SIDE = "attention and FFN of a layer are summed over tp at once; vLLM does so for Falcon and sums each by itself in other families"

@@ -1,4 +1,4 @@
-"""Layers of sizes of their own in a `config.json`: what an architecture search left (DeciLM, Nemotron NAS), or layer-wise scaling (OpenELM).
+"""Layers of sizes of their own in a `config.json`: an architecture search (DeciLM, Nemotron NAS), scaling (OpenELM), other heads (Step 3.5).
 
 Each layer is read as query heads, KV heads and the width of its FFN, zero where it lacks attention or FFN. What most layers have becomes the
 model's own, so that a record says only where layers differ.
@@ -19,6 +19,7 @@ MAX_LAYERS = 4096
 Value = TypeVar("Value")
 BLOCKS = "block_configs"
 KV_HEADS = "num_key_value_heads_per_layer"
+OTHER = "attention_other_setting"
 _ABSENT = "no_op"
 _LINEAR = "replace_with_linear"
 _KNOWN = frozenset({_ABSENT, _LINEAR, "n_heads_in_group", "num_key_value_heads", "ffn_mult", "intermediate_size", "gated", "hidden_act"})  # fmt: skip
@@ -54,6 +55,8 @@ def uneven_layers(fields: Fields) -> Uneven:
         heads, width = fields.required("num_attention_heads"), fields.required("intermediate_size")
         each = [_whole(fields, KV_HEADS, count) for count in _listed(fields, KV_HEADS, kv_heads)]
         return _of_sizes([Sizes(heads, count, width) for count in each])
+    if (other := fields.values.get(OTHER)) is not None:
+        return _other_attention(fields, other)
     return Uneven()
 
 
@@ -115,6 +118,34 @@ def _width(fields: Fields, ffn: Mapping[str, Any]) -> int:
     if isinstance(multiple, bool) or not isinstance(multiple, int | float) or not 0 < multiple <= MAX_FIELD / hidden:
         raise fields.error(BLOCKS, f"has `ffn_mult` = {shorten(multiple)}, where a positive number is due")
     return -(-int(2 * multiple * hidden / 3) // FFN_MULTIPLE) * FFN_MULTIPLE
+
+
+def _other_attention(fields: Fields, other: object) -> Uneven:
+    """Heads of the layers whose `layer_types` the setting names; the others have those of the file."""
+    kinds, layers = fields.values.get("layer_types"), fields.required("num_hidden_layers")
+    if not isinstance(other, Mapping) or not isinstance(kinds, list) or len(kinds) < layers:
+        raise fields.error(OTHER, f"= {shorten(other)} needs a setting, and `layer_types` for {layers} layers")
+    head_dim = fields.integer("head_dim")
+    if other.get("head_dim", head_dim) != head_dim:
+        raise fields.error(
+            OTHER, f"gives some layers heads of {shorten(other.get('head_dim'))} features, the others {head_dim}"
+        )
+    own = {
+        "num_heads": _whole(fields, OTHER, other.get("num_attention_heads")),
+        "num_kv_heads": _whole(fields, OTHER, other.get("num_attention_groups")),
+    }
+    usual = {
+        "num_heads": fields.required("num_attention_heads"),
+        "num_kv_heads": fields.required("num_attention_groups"),
+    }
+    differing = {name: value for name, value in own.items() if value != usual[name]}
+    shapes, start = [], 0
+    for kind, run in groupby(kinds[:layers]):
+        end = start + len(list(run))
+        if differing and kind == other.get("attention_type"):
+            shapes.append(LayerShape(range=(start, end), **differing))
+        start = end
+    return Uneven(layer_shapes=tuple(shapes))
 
 
 def _openelm(fields: Fields) -> Uneven:

@@ -103,7 +103,7 @@ class Capabilities:
 
 SPARSE_ATTENTION = ("deepseek-v3.2", "deepseek-v32", "glm-5", "glm-moe-dsa")
 """Models whose attention picks positions with an indexer (DSA), by the start of their names."""
-NEMOTRON_NAS = ("llama-3.3-nemotron-super", "llama-3.1-nemotron-ultra", "nemotron-nas", "deci")
+NEMOTRON_NAS = ("nemotron-super-49b", "nemotron-ultra-253b", "nemotron-nas", "deci")
 """Models with layers of their own sizes from a search, whose configuration class is the checkpoint's own in all engines."""
 DEEPEP_HIDDEN = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
 """Cases of `SWITCH_HIDDEN` in DeepEP's csrc/kernels/legacy/launch.cuh; vLLM has the same list (prepare_finalize/deepep_ll.py)."""

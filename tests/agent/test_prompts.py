@@ -69,7 +69,7 @@ def test_layers_of_their_own_sizes_are_told_and_no_others(problem: Problem) -> N
         return model
 
     even = told(request_text(problem))
-    uneven = told(request_text(problem.model_copy(update={"model": find_model("llama-3.3-nemotron-super-49b")})))
+    uneven = told(request_text(problem.model_copy(update={"model": find_model("nemotron-super-49b")})))
 
     assert not {"layer_shapes", "no_mixer_layers", "layer_runs"} & set(even)
     assert uneven["layer_shapes"][0] == {"range": [0, 1], "intermediate_size": 14336}

@@ -251,9 +251,9 @@ def test_the_folder_of_a_question_holds_the_answer_alone() -> None:
     ("name", "line"),
     [
         ("llama-3.1-70b", "embed > [attention ffn] x 80 > head_prefill"),
-        ("llama-3.3-nemotron-super-49b", "[attention ffn] x 6 > [ffn] x 2 > [attention ffn] x 3 > [ffn] x 1 > "),
+        ("nemotron-super-49b", "[attention ffn] x 6 > [ffn] x 2 > [attention ffn] x 3 > [ffn] x 1 > "),
         (
-            "llama-3.1-nemotron-ultra-253b",
+            "nemotron-ultra-253b",
             "embed > [attention ffn] x 64, [nothing] x 81, [ffn] x 17 in 44 runs > head_prefill",
         ),
     ],

@@ -47,6 +47,10 @@ PUBLISHED = [
 # Published parameters (10^9) of the language models: the sum of the checkpoint's tensors or the card's number.
 CHECKPOINTS = [
     ("c4ai-command-r-08-2024", 32.3),
+    ("decilm-7b", 7.04),
+    ("nemotron-ultra-253b", 253.4),
+    ("nemotron-super-49b", 49.87),
+    ("step-3.5-flash", 196.81),
     ("c4ai-command-r-plus", 103.8),
     ("c4ai-command-r-v01", 35.0),
     ("codellama-34b", 33.7),

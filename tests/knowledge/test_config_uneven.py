@@ -83,6 +83,41 @@ def test_openelm_scales_heads_and_ffns_and_has_its_published_size() -> None:
     assert parameters(model) / 1e9 == pytest.approx(1.08, rel=0.005)
 
 
+STEP = {
+    "architectures": ["Step3p5ForCausalLM"], "model_type": "step3p5", "hidden_size": 4096, "intermediate_size": 11264, "head_dim": 128,
+    "num_hidden_layers": 5, "num_attention_heads": 64, "num_attention_groups": 8, "vocab_size": 128896, "sliding_window": 512,
+    "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
+    "attention_other_setting": {"attention_type": "sliding_attention", "num_attention_heads": 96, "num_attention_groups": 8, "head_dim": 128},
+}  # fmt: skip
+"""With one entry of `layer_types` for multi-token prediction."""
+
+
+def test_step_has_other_heads_in_the_layers_with_a_window() -> None:
+    model = parsed(STEP)
+
+    assert [view.attention.num_heads for view in map(model.at, range(5))] == [64, 96, 96, 64, 96]
+    assert model.layer_shapes == (LayerShape(range=(1, 3), num_heads=96), LayerShape(range=(4, 5), num_heads=96))
+    assert model.window is not None
+    assert model.window.layers == (1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layer_types": ["full_attention"] * 4},
+        {"layer_types": None},
+        {"attention_other_setting": ["sliding_attention"]},
+        {"attention_other_setting": {**STEP["attention_other_setting"], "head_dim": 64}},  # type: ignore[dict-item]
+        {"attention_other_setting": {"attention_type": "sliding_attention", "num_attention_heads": 96}},
+    ],
+)
+def test_another_setting_that_is_not_whole_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        parsed(STEP, **changes)
+
+    assert caught.value.pointer == "/attention_other_setting"
+
+
 def test_equal_layers_leave_no_shapes() -> None:
     model = parsed(SEARCHED, block_configs=[block(8, 2.0)] * 6)
 

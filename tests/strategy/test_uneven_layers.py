@@ -70,7 +70,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "cache split by positions": {"tp": 16, "dcp_size": 2},
     "chunked": {"tp": 4, "chunk_tokens": 512},
 }
-SUPER, ULTRA = find_model("llama-3.3-nemotron-super-49b"), find_model("llama-3.1-nemotron-ultra-253b")
+SUPER, ULTRA = find_model("nemotron-super-49b"), find_model("nemotron-ultra-253b")
 
 
 def pool(model: ModelSpec = UNEVEN, *, tp: int = 1, dp: int = 1, cp: int = 1, pp: int = 1, **fields: Any) -> Pool:
@@ -323,7 +323,7 @@ def test_such_a_model_is_planned_priced_and_exported_in_every_format(model: Mode
 
 
 def test_engines_are_told_to_trust_the_code_of_the_checkpoint() -> None:
-    problem = asked("llama-3.3-nemotron-super-49b")
+    problem = asked("nemotron-super-49b")
     dag = build(problem.model, Strategy(pools=(pool(problem.model, tp=8),)))
     plan = Plan(dag, problem.model, problem)
 
