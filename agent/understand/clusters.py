@@ -149,7 +149,7 @@ _NIC = re.compile(
 )
 _UNKNOWN_GPU = compiled(
     rf"(?:{COUNT}\s*x?\s*)?(?<![\w.])(?P<name>(?:(?:nvidia|amd|intel)\s+)?(?:(?:rtx|gtx|geforce|quadro|tesla|radeon|instinct|titan)[- ]?(?:rtx[- ]?)?"
-    r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|[vhbar]\d{2,3}[a-z]?|[345]0[5-9]0(?:[- ]?ti|(?=s\b|\s(?:gpus?|cards?)\b))|"
+    r"(?:pro[- ])?[a-z]{0,2}\d{1,4}\w{0,4}(?:[- ](?:ti|super|ada))?|gb\d{3}|mi\d{2,3}[a-z]?|(?!a\d{1,3}b\b)[vhbar]\d{2,3}[a-z]?|[345]0[5-9]0(?:[- ]?ti|(?=s\b|\s(?:gpus?|cards?)\b))|"
     r"t4|k80|p40|p100|gaudi[- ]?\d?|tpu[- ]?(?:v?\d[a-z]?)?|trainium\d?|trn\d|inferentia\d?|cerebras|groq|ascend[- ]?\w{0,5})s?)(?![\w/])"
 )
 
@@ -498,6 +498,7 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
         marked = marked[:start] + MARK * (end - start) + marked[end:]
     scan.text = marked
     found = [_shape(kind, m) for kind, pattern in _LABELLED for m in scan.take(pattern)]
+    counted = any(shape.hosts is not None for shape in found)
     scan.take(_INSIDE)
     for match in scan.take(_VAGUE) if mentions else ():
         words = scan.words(match.span("words"))
@@ -508,6 +509,8 @@ def _shapes(scan: Scan, mentions: list[Mention], notes: Notes) -> list[Shape]:
     scan.take(_SOME_CLUSTER)
     for kind, pattern in _SHAPES if mentions else ():
         found += [_shape(kind, m) for m in scan.take(pattern)]
+    if counted:
+        found = [replace(s, hosts=None) if s.hosts == 1 and s.per_host is not None else s for s in found]
     if mentions:
         found += [
             Shape(hosts=count_of(m["h"]), per_host=count_of(m["n"]), place=m.span()) for m in scan.take(_HOSTS_OF)

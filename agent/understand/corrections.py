@@ -176,7 +176,7 @@ _TIMES = compiled(
 )
 """`4x A100 80GB... sorry, 8x`."""
 _OTHER_UNIT = compiled(
-    r"(?<![\w.,])(?P<n>\d+(?:[.,]\d+)*)\s*(?P<what>req\w*|queries|calls|prompts|messages)\s*(?:/|per|a)\s*(?:s|sec(?:ond)?|min(?:ute)?|h(?:our)?)\b[\s.,;(-]*\b(?:no|sorry|wait|oops|i\s+mean|rather|actually|correction)\b[\s,:;.-]*(?:it'?s\s+|make\s+it\s+|i\s+mean\s+)?(?:per|/|a)\s*(?P<unit>second|minute|hour|day)s?\b!?"
+    r"(?<![\w.,])(?P<n>\d+(?:[.,]\d+)*)\s*(?P<what>req\w*|queries|calls|prompts|messages)\s*(?:/|per|a)\s*(?:s|sec(?:ond)?|min(?:ute)?|h(?:our)?)\b[\s.,;(-]*\b(?:no|sorry|wait|oops|i\s+mean|rather|actually|correction|anzi|nein|halt|pardon|plutôt|perdón|digo|quer\s+dizer|aliás|of\s+nee|nee)\b[\s,:;.-]*(?:it'?s\s+|make\s+it\s+|i\s+mean\s+)?(?:per|/|a)\s*(?P<unit>second|minute|hour|day)s?\b!?"
 )
 """`24 req/min... no, per second`."""
 _RETYPED = compiled(

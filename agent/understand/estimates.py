@@ -82,7 +82,7 @@ _ABOUT = compiled(
 )
 _UNIT_AHEAD = r"(?=\s*(?:-?\s*(?:tok|input|output|prompt|context|answer|response|in\b|out\b|ms\b|milli|s\b|sec|users?\b|req|concurr|chars?|gpus?\b|words?\b|long\b)|$|[,;.)]))"
 _RANGE = compiled(
-    r"(?<![\w.,/-])(?:between\s+|from\s+)?(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|\.{2,3}|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<bk>k)?\b"
+    r"(?<![\w.,/-])(?!0?\d-(?:19|20)\d\d\b)(?:between\s+|from\s+)?(?P<a>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)\s?(?P<ak>k)?\s?(?:-|\.{2,3}|to|and(?=\s+\d+k?\s*tok)|bis|à|až|~)\s?(?P<b>\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,3})?)(?:\s?(?P<bk>k))?\b"
     + _UNIT_AHEAD
 )
 

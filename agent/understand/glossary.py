@@ -16,14 +16,14 @@ _WORDS: dict[str, str] = {
     r"(?<!lo )menos\s+de|por\s+debajo\s+de|inferior(?:e|es)?\s+(?:a|ai)|meno\s+di|sotto(?:\s+(?:i|gli|il)\b)?|abaixo\s+de|onder|minder\s+dan|maximaal|小于|低于|不超过|少于|"
     r"以内に?収?|未満|以下|이하|미만|do\s+najwyżej|poniżej|mniej\s+niż|не\s+более|меньше|до(?=\s+\d)",
     "at least": r"mindestens|au\s+moins|al\s+menos|por\s+lo\s+menos|almeno|pelo\s+menos|minstens|至少|少なくとも|최소(?!화|의|한|\s*지연|\s*gpu)(?=\s*\d)",
-    "about": r"ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|约|約|около|roughly|approximately",
+    "about": r"ok\.(?=\s*\d)|około|oko[łl]o|yaklaşık|env\.|aprox\.|ungef\.|ungefähr|etwa|circa|ca\.|environ|unos|alrededor\s+de|aproximadamente|intorno\s+a|cerca\s+de|ongeveer|大约|大概|约|約|около|roughly|approximately",
     # traffic
     "in ": r"(?:in|en|de|d'|na|no)\s+(?:ingresso|entr[ée]e|entrada)",
     "out ": r"(?:in|en|de|na|no)\s+(?:uscita|sortie|salida|sa[íi]da)",
     "context": r"kontext(?:e|länge)?|contextes?|contextos?|contest[oi]|上下文|コンテキスト|контекст",
-    "answers": r"antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
+    "answers": r"応答(?=\s*(?:は|が|も)?\s*(?:約|平均|최대)?\s*\d)|応答文|odpowied(?:ź|zi)|antworten|antwort(?:länge)?|réponses?|respuestas?|rispost[ae]|respostas?|antwoorden|回答|回复|回答文|ответ(?:ы|ов)?",
     "prompt": r"プロンプト|프롬프트|提示词|giriş\w*|girdi\w*|vstup\w*|indata|inndata|masukan|đầu\s+vào|вхід\w*|syöte\w*|bemenet\w*|eingabe|eingaben?|invites?(?=\s+(?:de|d'|:))|eingabelänge|prompts?länge|invoer|eingehend|entr[ée]es?|entradas?|ingresso|输入|入力|입력|вход(?:ных|е)?|wejści[ae]",
-    "output": r"çıkış\w*|çıktı\w*|výstup\w*|utdata|uddata|keluaran|đầu\s+ra|вихід\w*|kimenet\w*|ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
+    "output": r"生成(?:は|が|长度|長)?(?=\s*[:：]?\s*(?:约|約|大约|平均)?\s*\d)|çıkış\w*|çıktı\w*|výstup\w*|utdata|uddata|keluaran|đầu\s+ra|вихід\w*|kimenet\w*|ausgaben?|ausgabelänge|uitvoer|sorties?|salidas?|uscita|sa[íi]das?|输出|出力|출력|выход(?:ных|е)?|wyjści[ae]",
     "in": r"进(?=\s*[,，/、0-9]|$)|rein|hinein|erin",
     "out": r"出(?=\s*[,，/、0-9]|$)|raus|heraus|uit|eruit",
     "tokens": r"token(?:er|ů|y|e|i|ler|ов)|токен(?:ів|и)|jetonů|jetons?|fichas|词元|トークン|토큰|токен(?:ов|а|ы)?|tokenów|tokeny",
@@ -120,8 +120,8 @@ _CJK = r"[぀-ヿ一-鿿가-힣]"
 _CJK_CHARACTER = re.compile(_CJK)
 _SETS = r"(?:固定|设置|设定|设|設定|指定|限定|고정|설정|지정)"
 _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
-    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|\b[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:は|を|が|은|는|을|를|이|가|=)?\s*(?P<n>\d{{1,4}})\s*(?:に|で|へ|로|으로|として)\s*(?:{_SETS}|し|お願い|する|해|하)[぀-ヿ가-힣]*(?:下さい|願います|주세요)?"), r"\g<kind> \g<n> "),
+    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|(?<![A-Za-z])[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:要|必须|需要?|は|を|은|는|을|를)?\s*{_SETS}(?:为|在|成|到|是|:)?\s*(?P<n>\d{{1,4}})"), r"\g<kind> \g<n> "),
+    (re.compile(rf"(?P<kind>(?:pipeline|tensor|expert|data)\s+parallelism|(?<![A-Za-z])[TPED]P)\s*(?:化|度|数|大小|サイズ|size)?\s*(?:は|を|が|은|는|을|를|이|가|=)?\s*(?P<n>\d{{1,4}})\s*(?:に|で|へ|로|으로|として)\s*(?:{_SETS}|し|お願い|する|해|하)[぀-ヿ가-힣]*(?:下さい|願います|주세요)?"), r"\g<kind> \g<n> "),
     (re.compile(r"(?<=[A-Za-z])\s*(?:も|도|也|は|が|은|는|이|가)\s*(?=(?:bf16|fp\d|int\d|nvfp4|mxfp4)(?![A-Za-z0-9]))", re.IGNORECASE), " "),
     (re.compile(r"(?<![\w.])(?P<m>\d(?:\.\d{1,3})?)e\+?(?P<e>[1-6])(?![\w.])"), lambda m: f"{float(m['m']) * 10 ** int(m['e']):g}" if int(m["e"]) < 6 else m.group()),  # 2e3
     (re.compile(r"(?<!\d )(?<![\w.,])(?P<a>\d{1,3})[  ](?P<b>\d{3})(?=\s+(?:tok\w*|in\b|out\b|en\b|de\s+(?:sortie|salida|saída)|output|input|d'|prompt))", re.IGNORECASE), r"\g<a>\g<b>"),
@@ -147,7 +147,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<=\d)\s*(?:nos?\.?|numbers|units|pieces|pcs\.?)\s+(?:of\s+)?(?=(?:nvidia\s+|amd\s+)?(?:[lhab]\d|mi\d|gb\d))", re.IGNORECASE), " x "),
     (re.compile(r"(?P<n>\d{1,3})\s+hgx\s+(?:base)?boards\b", re.IGNORECASE), r"\g<n> nodes"),
     (re.compile(r"\b(?P<w>server|node|host|machine|box)\s*:\s*(?=\d{1,3}\s*x?\s*(?:nvidia\s+|amd\s+)?(?:[lhab]\d{2,3}|l4\b|mi\d|gb\d))", re.IGNORECASE), r"one \g<w> with "),
-    (re.compile(r"\b(?P<d>bf16|fp\d{1,2}|int\d|nvfp4|mxfp4)(?=[\u3040-\u30ff\uac00-\ud7a3])", re.IGNORECASE), r"\g<d> "),
+    (re.compile(r"(?<![A-Za-z0-9])(?P<d>bf16|fp\d{1,2}|int\d|nvfp4|mxfp4)(?=[\u3040-\u30ff\uac00-\ud7a3])", re.IGNORECASE), r"\g<d> "),
     (re.compile(r"\bin\s+the\s+air\b", re.IGNORECASE), "in flight"),
     (re.compile(r"(?P<n>\d{1,6})\s+(?:równoległ\w{1,4}|jednoczesn\w{1,3}|równoczesn\w{1,3})\s+(?:zapyta\w{1,3}|żąda\w{1,3}|sesj\w{1,3}|użytkowni\w{1,4})", re.IGNORECASE), r"\g<n> concurrent requests"),
     (re.compile(r"\?\s*[-–:=>]+\s*(?=\S)"), ": "),
@@ -206,6 +206,7 @@ _NOTATIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     (re.compile(r"(?<=[A-Za-z0-9])(?=[가-힣])|(?<=[0-9])(?=[一-鿿])"), " "),
     (re.compile(r"(?<=\d)[ .  ](?=\d{3}\s*(?:[^\W\d_]{3,14}-)?(?:tokens?|toks?)\b)", re.IGNORECASE), ""),  # 2.000 tokens, 1 500 tokens
     (re.compile(r"(?<!\d)(?P<n>\d{1,6}(?:\.\d{1,3})?)\s+thousand\b", re.IGNORECASE), r"\g<n>000"),
+    (re.compile(r"(?P<w>\b(?:prompts?|outputs?|inputs?|contexts?|answers?|isl|osl)\b(?:\s+(?:about|avg|medi\w+|moyenne?|durchschnittlich|im\s+schnitt|de|von|di|of|ist|est|is|es|è)){0,3}\W{0,3})(?P<a>[1-9]\d{0,2})\.(?P<b>\d{3})(?![\d.]|\s*(?:s\b|ms\b|sec|k\b|%))", re.IGNORECASE), r"\g<w>\g<a>\g<b>"),  # Eingabe 1.800
     (re.compile(r'"(?P<key>[a-z_]+)"\s*:\s*"?(?P<value>[^",{}\[\]]+)"?', re.IGNORECASE), r"\g<key>: \g<value>"),  # JSON
     (re.compile(r"(?m)^[ \t]*\|(?P<key>[^|\n]{1,40})\|(?P<value>[^|\n]{1,200})\|[ \t]*$"), r"\g<key>: \g<value>,"),  # a table
     (re.compile(r"(?<!\d)(?<!\d )\b(?P<unit>qps|rps|rpm)\s*[:=]?\s*(?:is\s+|of\s+)?(?P<n>\d{1,9}(?:\.\d{1,3})?)", re.IGNORECASE), r"\g<n> \g<unit>"),

@@ -17,7 +17,7 @@ _RULES = (
         "no disaggregation",
     ),
     (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
-    (compiled(r"(?m)^(?P<key>[ \t]*-?[ \t]*[a-z][\w.-]{1,30}[ \t]*[:=][ \t]*)(?P<q>[\"'])(?P<value>[^\"'\n]{1,80})(?P=q)(?=[ \t]*,?[ \t]*$)"), r"\g<key>\g<value>"),
+    (compiled(r"(?m)^(?P<key>[ \t]*-?[ \t]*[a-z][\w.-]{1,30}[ \t]*[:=][ \t]*)(?P<q>[\"'])(?P<value>[^\"'\n]{1,80})(?P=q)(?=[ \t]*[,;]?[ \t]*$)"), r"\g<key>\g<value>"),
     (compiled(r"\b(?:mean|avg|average|typical|median|p50)_(?=(?:isl|osl|input|output|prompt|completion)\b)"), ""),
     (compiled(r"\b(?:(?:num|number)_(?:of_)?)?(?:instances?|vms?|machines?|workers?|nodes?|hosts?|servers?)(?:_(?:count|num|number|qty))\s*[:=]\s*(?=\d)|\bnum_(?:instances|vms|machines|workers|nodes|hosts|servers)\s*[:=]\s*(?=\d)"), "nodes: "),
     (compiled(r"\((?:we|i|they)\s+(?:had\s+)?(?:looked\s+(?:at|into)|considered|tried|evaluated|discussed|thought\s+(?:about|of))\s+[^()\n]{1,80}\)"), ""),

@@ -100,6 +100,8 @@ def _exchange(hearing: Hearing, old: str, new: str) -> None:
     claims = hearing.opinion.claims(new)
     if not claims or claims[0].chance < SURE or not _is_doubtful(hearing, old):
         return
+    if _is_of_something_else(hearing, new, claims[0]):
+        return
     part, name = _FIELDS[old]
     hearing.notes.assume(f"{old} {hearing.document[part].pop(name):g}: set aside, the load is told as {new}")
     hearing.take(new, claims[0])

@@ -44,6 +44,9 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"(?<!\w)(?:not|nicht|pas|no|não|non|niet|nie|не)\s+(?:auf\s+|à\s+|a\s+|op\s+|na\s+)?\d{1,6}\s*,?\s*(?:but(?:\s+rather)?|sondern(?:\s+auf)?|mais|sino|mas(?:\s+sim)?|ma|bensì|maar|tylko|ale|lecz|а)\s+(?:auf\s+|à\s+|a\s+|op\s+|na\s+)?(?=\d)", ""),
     # cards that belong together in pairs: `NVLink 브리지가 2장씩만 묶여`
     _rule(r"(?:NVLink|ブリッジ|브리지|bridges?|桥接|桥)[^.。;\n\d]{0,24}\d\s*(?:장|개|枚|张|块|cards?|gpus?)(?:씩|ずつ|一组|一対)?(?:만|だけ|のみ)?", " NVLink pairs "),
+    # how many of them, behind their memory: `L4 (24 GB), 4 units`, `A100s (16, 40 GB, 2 machines)`
+    _rule(rf"(?<![\w.-])(?P<g>{GPU})s?\s*(?:\(\s*(?P<m>\d{{2,3}})\s*GB\s*\)|(?P<k>\d{{2,3}})\s?GB)\s*[,:x×]\s*(?P<n>\d{{1,3}})\s*(?:units?|pcs|pieces|stück|stk|stuks|unidades|unités|unità|pezzi|szt\w*|adet|шт\w*|cards?|gpus?|枚|张|块|장|개|本)(?!\w)", r"\g<n> x \g<g> \g<m>\g<k>GB"),
+    _rule(rf"(?<![\w.-])(?P<g>{GPU})s?\s*\(\s*(?P<n>\d{{1,3}})\s*(?:x\s*)?[,;]\s*(?P<m>\d{{2,3}})\s*GB\b", r"\g<n> x \g<g> \g<m>GB ("),
     # parts of a cluster
     _rule(rf"(?<![\w.])(?P<n>\d{{1,4}})\s+(?:out\s+)?of\s+(?:the|our|those|these|my)\s+(?P<m>\d{{1,4}})\s*(?:x\s*)?(?P<g>{GPU})s?(?P<where>(?:\s+(?:gpus?|cards?))?(?:\s+(?:in|on|of)\s+(?:our|the|that|this|my|a|one)\s+(?:\w+\s+)?(?:node|box|server|machine|host|cluster|rack))?)\s+(?=(?:is|are|were|was|go|goes|belong|have|has)\b)", r"\g<m> \g<g>\g<where>, \g<n> of them "),
     _rule(rf"[,;(]?\s*(?<!\w){_AMONG}\s+(?:[^\W\d]{{1,10}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?:{_OF}\s+)?(?P<c>{_CARDS}|{_HOSTS}))?\s+(?:[^\W\d]{{1,14}}\s+){{0,6}}?(?:{_TAKEN})(?!\w)", "TAKEN"),

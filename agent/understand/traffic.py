@@ -246,7 +246,7 @@ def _described(scan: Scan, notes: Notes) -> dict[str, list[tuple[int, SPAN]]]:
             if NO_TEXT.match(match["what"]):
                 continue
             back = re.search(
-                r"\b(?:back|returns?|returning|generat\w+|produc\w+|writes?|writing|answer\w*|repl\w+)\s+(?:\w+\s+){0,3}$",
+                r"\b(?:into|back|returns?|returning|generat\w+|produc\w+|writes?|writing|answer\w*|repl\w+)\s+(?:\w+\s+){0,3}$",
                 scan.text[max(0, match.start() - 40) : match.start()],
                 re.IGNORECASE,
             )
