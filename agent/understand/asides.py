@@ -69,7 +69,7 @@ _PLAN_SOUGHT = compiled(
 )
 MOST_WORDS = 7
 """Words of a clause that is a question by its mark alone: `TP16 OK?`."""
-_RUNS = r"(?:(?:deployment|set-?up|config\w*|layout|system)\s+is|run|runs|running|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
+_RUNS = r"(?:(?:deployment|set-?up|config\w*|layout|system)\s+is|run|runs|running|launch\w*|start\w*\s+(?:it\s+|the\s+server\s+)?with|serves?|serving|uses?|using|operates?|operating|deployed|configured|have\s+it|läuft|laufen|betreiben|nutzen|tourne|utilisons|usamos|corremos|rodamos|usiamo)"
 _TODAY = r"(?:currently|today|at\s+(?:the\s+moment|present)|right\s+now|presently|nowadays|these\s+days|as\s+of\s+(?:now|today)|so\s+far|momentan|derzeit|aktuell|zurzeit|bislang|actuellement|aujourd'hui|actualmente|hoy|atualmente|hoje|attualmente|oggi)"
 _WAS = r"(?:last\s+(?:year|month|week|quarter|time|spring|summer|autumn|fall|winter|night|sprint)|yesterday|previously|formerly|originally|back\s+then|(?:years?|months?|weeks?|days?)\s+ago|in\s+the\s+past|earlier\s+this\s+\w+|früher|bisher|letzte[ns]?\s+(?:jahr|woche|monat|quartal)|auparavant|avant|l'an\s+dernier|antes|el\s+año\s+pasado|prima)"
 _TRIED = r"(?:tried|tested|benchmarked|measured|experimented\s+with|evaluated|attempted|considered|looked\s+(?:at|into)|played\s+with|investigated|explored|used\s+to\s+\w+|were\s+(?:running|using|on)|started\s+(?:out\s+)?(?:with|on)|probiert|getestet|essayé|testé|probado|probamos|testamos|provato)"

@@ -41,7 +41,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"{NAMED_GPU}[ ,:x]*(?P<h>{COUNT})[- ]*{HOST_WORDS}\s*[(,]?\s*(?:with|of|x)\s*(?P<n>{COUNT})(?:\s*{GPU_WORDS})?\s*each\b")),
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:x|\*|on|over|across|in|per\s+{HOST_WORDS}\s*,?)\s*(?P<h>{COUNT})\s*{HOST_WORDS}\s+(?:each|of\s+those)")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s+in\s+(?:an?|one)\s+{HOST_WORDS}\b")),
-    ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:,|on|over|across|in|spread\s+over|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{HOST_WORDS}\b")),
+    ("total_hosts", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:,|on|over|across|in|(?:spread|split|distributed|divided|verteilt|réparties?)\s+(?:on|over|across|between|among|auf|sur)|auf|sur|[(])+\s*(?P<h>{COUNT})\s*{HOST_WORDS}\b(?:\s*\(\s*\d{{1,3}}\s*(?:{GPU_WORDS}\s+)?(?:each|apiece|per\s+{HOST_WORDS})\s*\))?")),
     ("hosts_gpus", compiled(rf"\beach\s+of\s+(?:the|our|these|those|my)\s+(?P<h>{COUNT})\s*{HOST_WORDS}\s+(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|houses?)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}")),
     ("per_host", compiled(rf"\b(?:each|every|per|our|the|a|all|these|those|,)?\s*{HOST_WORDS}\s+(?:each\s+)?(?:has|have|holds?|contains?|carr(?:y|ies)|comes?\s+with|features?|is\s+equipped\s+with|are\s+equipped\s+with)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}(?:\s*(?:each|apiece))?")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:per|/|in\s+each|on\s+each|a)\s*{HOST_WORDS}\b")),

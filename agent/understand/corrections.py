@@ -84,8 +84,21 @@ def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
         start = _corrects(text, match, vocabularies)
         assert start is not None
         notes.assume(f"`{' '.join(text[start : match.end() + 12].split())}`: read what was said last")
-        text = text[:start] + text[match.end() :]
+        text = text[:start] + _with_noun(text[start : match.start()], text[match.end() :], vocabularies)
     return text
+
+
+_BARE_NUMBER = re.compile(r"\s*(?P<n>\d{1,6})\s*(?=$|[-.,;:!?()\n]|\sso\b|\ssince\b|\sbecause\b|\sas\b)")
+
+
+def _with_noun(old: str, new: str, vocabularies: Sequence[Vocabulary]) -> str:
+    """A new number with the name that the old one counted, where it has none of its own (`8 H100, sorry, it's 4`)."""
+    number = _BARE_NUMBER.match(new)
+    if number is None:
+        return new
+    named = [m for vocabulary in vocabularies for m in vocabulary.mentions(old)]
+    words = old[named[0].span[0] : named[0].span[1]] if len(named) == 1 else ""
+    return f"{number['n']} {words}{new[number.end() :]}" if words and any(c.isdigit() for c in words) else new
 
 
 _OUTCOME = compiled(

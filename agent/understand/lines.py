@@ -45,12 +45,18 @@ _KEYS = (
 """Keys of configurations that have a name of their own in sentences."""
 
 
+_COMMAND = compiled(
+    r"(?P<lead>\b(?:with|by|via|using|like\s+this|this|run|running|launch|command|currently|today|now|is)[ \t]*:?)[ \t]*\n\s{1,12}(?:[$#>]\s*)?(?=(?:CUDA\w*=\S+\s+)?(?:vllm\s+serve|python3?\s+-m|trtllm-serve|docker\s+run|torchrun|mpirun|lmdeploy|sglang\s+serve)\b)"
+)
+"""A command on a line of its own that goes on with the sentence before it: `we currently launch with`."""
+
+
 def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> str:
     """The text as its writer would have said it without a mail program, columns or a table of statistics."""
     if "\n" in text:
         text = _FENCE.sub("", _without_signature(_without_quotes(text, models, gpus, notes), models, gpus, notes))
         text = _without_columns(with_whole_lines(text))
-    text = _STATISTICS.sub(_each, text)
+    text = _STATISTICS.sub(_each, _COMMAND.sub(r"\g<lead> ", text))
     for pattern, plain in _KEYS:
         text = pattern.sub(plain, text)
     return text

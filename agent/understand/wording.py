@@ -19,6 +19,7 @@ from agent.understand.lines import with_plain_lines
 from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
 from agent.understand.scan import MAX_CHARACTERS, Scan
+from agent.understand.sites import without_other_sites
 from agent.understand.spelling import spelled
 from agent.understand.spoken import spoken
 from agent.understand.sums import with_plain_sums
@@ -54,6 +55,7 @@ SAID: tuple[Step, ...] = (
     lambda text, by: spelled(text, by.models.unlike_words, by.notes),
     lambda text, by: with_plain_sums(text, by.notes),
     lambda text, by: with_plain_numbers(text, by.notes),
+    lambda text, by: without_other_sites(text, by.gpus, by.notes),
     lambda text, by: without_extremes(text, by.notes),
     lambda text, by: without_struck(text, by.notes),
     lambda text, by: corrected(text, (by.models, by.gpus, ENGINE_NAMES), by.notes),
