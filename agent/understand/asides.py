@@ -290,8 +290,15 @@ def _asked_from(words: str) -> int:
 _PARTS = re.compile(r"[,;:(\n](?=\s{0,3}\S)|\s-\s")
 
 
+_THAT_IS_NOW = compiled(
+    r"\b(?:that(?:'s|\s+is)|this\s+is|those\s+are|above\s+is|the\s+above\s+is)\s+(?:\w+\s+)?(?:what|how|the\s+(?:command|config\w*|set-?up|line))\s+we\s+(?:currently\s+|now\s+)?(?:run|start|launch|serve|use|deploy|have|do)\b"
+)
+"""Points back at a command or a configuration: it is how it runs now."""
+
+
 def _past_and_present(text: str) -> Iterator[SPAN]:
     """From where a sentence begins to tell how it was or is, to where it says what is wanted."""
+    yield from ((0, match.start()) for match in list(_THAT_IS_NOW.finditer(text))[:1])
     yield from (clause.span() for clause in _CLAUSE.finditer(text) if _TOLD_HAN.search(clause.group()))
     for sentence in _SENTENCE.finditer(text):
         told = _TOLD.search(sentence.group())

@@ -117,7 +117,7 @@ _LABELLED = (
 )
 """Numbers behind their names, as configurations give them; no GPU that follows on the next line is counted by them."""
 _INSIDE = compiled(
-    rf"\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{HOST_WORDS}(?:\s+boundar(?:y|ies))?|\bshared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:(?:all|its|the)\s+){{0,2}}{COUNT}\s*{GPU_WORDS}"
+    rf"(?<=[-,;(–]\s)(?<![\w.,]){COUNT}\s+{HOST_WORDS}\s+(?:each|apiece|per\s+(?:replica|copy|instance|team|unit|model|group|tenant))(?=\s*(?:[.,;)]|$))|\b(?:in|on|inside)\s+(?:each|every)\s+(?:single\s+)?(?:one\s+)?of\s+(?:them|those|these)\b|\b(?:inside|within|across|beyond|between|leaves?|leaving|cross(?:es|ing)?|in\s+(?:each|every))\s+(?:(?:of\s+)?(?:an?|one|the|each|every|single|our|its)\s+)+{HOST_WORDS}(?:\s+boundar(?:y|ies))?|\bshared\s+(?:\w+\s+)?(?:by|among|between|across)\s+(?:(?:all|its|the)\s+){{0,2}}{COUNT}\s*{GPU_WORDS}"
 )
 """Speaks of hosts, not of how many there are."""
 _VAGUE = compiled(

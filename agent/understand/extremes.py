@@ -24,12 +24,12 @@ _CENTRAL = {
     )
     for kind, words in _LENGTHS.items()
 }
-_TIMES = r"(?:(?:next\s+)?(?:spring|summer|autumn|fall|winter|year|quarter|month|week|christmas|launch|go-?live|black\s+friday|ramadan|q[1-4])|peaks?|(?:the\s+)?(?:evening|morning|night|lunch\w*|daytime|weekends?)|(?:january|february|march|april|may|june|july|august|september|october|november|december))"
+_TIMES = r"(?:(?:next\s+)?(?:spring|summer|autumn|fall|winter|year|quarter|month|week|christmas|launch|go-?live|black\s+friday|ramadan|q[1-4])|peaks?|(?:the\s+)?(?:evening|morning|night|lunch\w*|daytime|weekends?)|typical(?:\s+load)?|average|usual|normal|worst[- ]case|mean|steady\s+state|(?:january|february|march|april|may|june|july|august|september|october|november|december))"
 _SIZE_FOR = compiled(
     rf"\b(?:size|plan|dimension|design|provision|build|calculate|prepare)\s+(?:it\s+|this\s+|things\s+|everything\s+)?for\s+(?:the\s+)?(?P<when>{_TIMES})\b"
 )
 _LOAD = compiled(
-    rf"(?<![\w.,])(?P<n>\d[\d,]*(?:\.\d+)?k?)\s*(?P<what>(?:concurrent\s+|parallel\s+|simultaneous\s+)?(?:req(?:uest)?s?\s*(?:/|per)\s*(?:s(?:ec(?:ond)?)?|min(?:ute)?|hour)|rps|qps|rpm|users|sessions|chats|requests|concurrent|streams|in\s+flight)|/\s?s\b)(?P<at>[^.;,\n\d]{{0,30}}?\b(?P<when>{_TIMES}|now|today|currently|otherwise|normally|at\s+present|off-?peak)\b)"
+    rf"(?<![\w.,])(?:(?P<first>{_TIMES})(?:\s+(?:load|traffic|is|are|of|at|about|around|we\s+have|we\s+see))*\s*[:=]?\s*)?(?P<n>\d[\d,]*(?:\.\d+)?k?)\s*(?P<what>(?:concurrent\s+|parallel\s+|simultaneous\s+)?(?:req(?:uest)?s?\s*(?:/|per)\s*(?:s(?:ec(?:ond)?)?|min(?:ute)?|hour)|rps|qps|rpm|users|sessions|chats|requests|concurrent|streams|in\s+flight)|/\s?s\b)?(?(first)(?!\s*(?:tok|ms\b|s\b|sec|%|k\b|in\b|out\b))|(?P<at>[^.;,\n\d]{{0,30}}?\b(?P<when>{_TIMES}|now|today|currently|otherwise|normally|at\s+present|off-?peak)\b))"
 )
 
 
@@ -48,17 +48,29 @@ def without_extremes(text: str, notes: Notes) -> str:
     return _of_the_time(text, notes)
 
 
+def _when(match: re.Match[str]) -> str:
+    """The time that a load belongs to, as one word."""
+    words = (match.groupdict().get("first") or match["when"]).lower().split()
+    return next((word for word in reversed(words) if word != "load"), "").rstrip("s")
+
+
 def _of_the_time(text: str, notes: Notes) -> str:
     """`5 requests/s now, 9 requests/s by summer. Size for summer`: nine."""
     asked = _SIZE_FOR.search(text)
     if asked is None:
         return text
-    when = asked["when"].lower().split()[-1].rstrip("s")
-    loads = list(_LOAD.finditer(text))
-    meant = [m for m in loads if m["when"].lower().split()[-1].rstrip("s") == when]
+    when = _when(asked)
+    loads = [
+        m for m in _LOAD.finditer(text) if (m["first"] or m["what"]) and not asked.start() <= m.start() < asked.end()
+    ]
+    meant = [m for m in loads if _when(m) == when]
     if len({m["n"] for m in meant}) != 1 or len(loads) < 2:
         return text
-    for match in reversed([m for m in loads if m["n"] != meant[0]["n"]]):
-        notes.assume(f"ignored: `{' '.join(match.group().split())}` (sized for {asked['when']})")
-        text = f"{text[: match.start()]} {text[match.end() :]}"
+    noun = next((m["what"] for m in loads if m["what"]), "")
+    for match in reversed(loads):
+        if match["n"] != meant[0]["n"]:
+            notes.assume(f"ignored: `{' '.join(match.group().split())}` (sized for {asked['when']})")
+            text = f"{text[: match.start()]} {text[match.end() :]}"
+        elif not match["what"]:
+            text = f"{text[: match.end('n')]} {noun}{text[match.end('n') :]}"
     return text

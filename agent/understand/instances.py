@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+from agent.understand.names import Vocabulary
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, compiled
 from knowledge import catalogue
@@ -36,6 +37,22 @@ def with_plain_hosts(text: str, notes: Notes) -> str:
 
         text = pattern.sub(plain, text)
     return _SYSTEM.sub(_system, text)
+
+
+_COPIES = compiled(
+    r"(?<![\w.-])(?P<n>\d{1,3})\s+(?:(?:separate|independent|parallel|identical)\s+)?(?:instances?|deployments?|copies)\s+of\s+(?:the\s+|our\s+|this\s+)?(?=(?P<what>model\b|llm\b|\S))"
+)
+
+
+def with_plain_replicas(text: str, models: Vocabulary) -> str:
+    """`4 instances of Llama 3.1 8B` as replicas: instances of a model are no hosts."""
+
+    def plain(match: re.Match[str]) -> str:
+        behind = text[match.end() : match.end() + 60]
+        named = match["what"].lower() in ("model", "llm") or any(m.span[0] < 4 for m in models.mentions(behind)[:1])
+        return f"{match['n']} replicas, " if named else match.group()
+
+    return _COPIES.sub(plain, text)
 
 
 def _system(match: re.Match[str]) -> str:

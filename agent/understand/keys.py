@@ -92,10 +92,10 @@ _SECONDS = compiled(
 _NAME = (
     r"(?:isl|osl|conc(?:urrency)?|rate|rps|qps|ttft|tpot|itl|gpus|nodes|hosts|inputs?|outputs?|in|out|tp|pp|ep|dp|bs)"
 )
-_NAMED = rf"{_NAME}[ ]{{1,2}}\d[\d.]{{0,9}}(?:k|ms|s)?(?![\w.])"
+_NAMED = rf"{_NAME}[ ]{{1,2}}\d(?:[\d.]{{0,8}}\d)?(?:k|ms|s)?(?!\w|\.\d)"
 _TELEGRAM = compiled(rf"(?<![\w.,:=/-]){_NAMED}(?:[ ,;/]{{1,3}}{_NAMED}){{2,12}}+(?![ ,;/]{{1,3}}{_NAME}\b)")
-_PAIR = compiled(rf"(?P<name>{_NAME})[ ]{{1,2}}(?P<value>\d[\d.]*(?:k|ms|s)?)[ ,;/]*")
-_NUMBER_FIRST = rf"\d[\d.]{{0,9}}(?:k|ms|s)?[ ]{{1,2}}{_NAME}\b"
+_PAIR = compiled(rf"(?P<name>{_NAME})[ ]{{1,2}}(?P<value>\d(?:[\d.]*\d)?(?:k|ms|s)?)[ ,;/]*")
+_NUMBER_FIRST = rf"\d(?:[\d.]{{0,8}}\d)?(?:k|ms|s)?[ ]{{1,2}}{_NAME}\b"
 _TELEGRAM_BACKWARDS = compiled(rf"(?<![\w.,:=/-]){_NUMBER_FIRST}(?:[ ]{{1,2}}{_NUMBER_FIRST}){{2,12}}+(?![ ]{{1,2}}\d)")
 _PAIR_BACKWARDS = compiled(rf"(?P<value>\d[\d.]*(?:k|ms|s)?)[ ]{{1,2}}(?P<name>{_NAME})[ ]*")
 _FULL_NAMES = {"in": "input", "out": "output", "rate": "request rate", "rps": "request rate", "qps": "request rate"}

@@ -5,7 +5,7 @@ import re
 from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of, number_of
 
-_T = rf"(?P<n>\d{{1,9}}(?:[.,]\d{{1,3}})?|half\s+a|{COUNT})\s*-?\s*(?P<u>milliseconds?|millisekunden|millis|msecs?|ms|µs|us|microseconds?|seconds?|sekunden?|secondes?|segundos?|secs?|s)?(?![\w%])"
+_T = rf"(?P<n>\d{{1,9}}(?:[.,]\d{{1,3}})?|half\s+a|{COUNT})\s*-?\s*(?P<u>milliseconds?|millisekunden|millis|msecs?|ms|µs|us|microseconds?|seconds?|sekunden?|secondes?|segundos?|secs?|s)?(?![\w%])(?![.,]?\d)(?!\s*-?\s?tok)"
 _T_UNIT = _T.replace(")?(?![\\w%])", ")(?![\\w%])")
 _STAT = r"(?:\(?\s*(?:p\d{2}(?:\.\d)?|\d{2}th\s+percentile|median|mean|average|avg|max)\s*\)?)"
 _BETWEEN = (

@@ -37,6 +37,17 @@ _RULES: tuple[Rule, ...] = (
     (re.compile(rf"{_PER_HOST}\s*(?:有|装有?|配备?|带|搭載)?\s*(?P<n>\d{{1,3}})\s*(?:个|個|개|장|枚|张|張|块|卡|基)\s*(?:的|の|짜리)?\s*(?P<g>{GPU})(?:씩|ずつ)?", re.IGNORECASE), r" , \g<n> \g<g> per node "),
     # hosts behind their GPUs: `H200を8枚積んだサーバーが2台`
     _rule(rf"(?P<g>{GPU}(?:[-\s]*(?:SXM\d?|PCIe|NVL|\d{{2,3}}\s?GB?))*)\s*(?:を|が|이|가)?\s*(?P<n>\d{{1,3}})\s*(?:枚|基|個|장|개|张|块|卡)\s*(?:を|이|가)?\s*(?:積んだ|積む|搭載(?:した|する|の)?|載せた|載った|乗った|挿した|挿さった|入った|構成の|の|달린|장착된|장착한|탑재된|탑재한|꽂힌|들어간|짜리|的|装)?\s*(?:サーバー?|ノード|マシン|서버|노드|장비|머신|服务器|机器|节点)\s*(?:が|を|は|で|가|를|는|이|을)?\s*(?P<h>\d{{1,3}})\s*(?:台|대|个|개)", r"\g<h> nodes with \g<n> \g<g> "),
+    # `quanto menor a latência, melhor`
+    _rule(r"(?<!\w)(?:quanto|cuanto|je|plus|moins|the|im|чем|hoe|più|ne\s+kadar|jo|ju)\s+(?:(?:menor|mais\s+baixa|más\s+baja|niedriger|geringer|kürzer|kleiner|basse?|faible|court|lower|smaller|shorter|niższe|меньше|ниже|lager|korter|bassa|minore|düşük|lavere|lägre)\s+)?(?:(?:for|a|o|la|le|el|il|die|das|de|l'|sea|seja|és|é|è)\s*){0,3}"
+          r"(?:latenz|latence|latencia|latência|latenza|latentie|opóźnieni\w+|задержка|latency|gecikme\w*|reaktionszeit|antwortzeit|temps\s+de\s+réponse|tiempo\s+de\s+respuesta|tempo\s+de\s+resposta|tempo\s+di\s+risposta)(?:\s+(?:est|is|ist|sea|for|é|è))?(?:\s+(?:basse?|faible|court|lage|bassa|baja|baixa))?\s*,?\s*(?:(?:tanto|desto|umso|the|tym|тем|hoe|plus|o\s+kadar|desto|jo)\s+)?(?:melhor|mejor|besser|better|lepiej|лучше|beter|mieux|meglio|iyi|bedre|bättre)(?!\w)", " lowest latency "),
+    _rule(r"(?:延迟|时延)越低越好|遅延は?低いほど(?:良|よ|い)[^。、]{0,4}|지연(?:\s*시간)?은?\s*낮을수록\s*좋[^.,]{0,6}", " lowest latency "),
+    # `un segundo y medio`
+    _rule(r"(?<!\w)(?:un|une|uma?|ein(?:er|e)?|één|een|jedn\w+|один|одна|одну)\s+(?:segundo|seconde|secondo|sekunde|sekundy)\s+(?:y|et|e|und|en|i|и)\s+(?:medio|demie?|mezzo|meio|meia|halbe?|een\s+halve|pół|половин\w)(?!\w)|(?<!\w)(?:eineinhalb|anderthalb)\s+sekunden|(?<!\w)anderhalve\s+seconden?|(?<!\w)półtorej\s+sekundy|(?<!\w)полтор\w+\s+секунд\w+|(?<!\w)(?:bir\s+buçuk|1,5)\s+saniye\w*|一秒半|1\s*秒半|1\s*초\s*반", " 1.5 seconds "),
+    # `64路并发`
+    _rule(r"(?<![\d.])(?P<n>\d{1,6})\s*(?:路|个|個|条|線|本)?\s*(?:的\s*)?(?:并发|并行|並列|並行)(?!\s*[为是:：=]?\s*\d)(?!度|化)", r" \g<n> concurrent requests "),
+    # systems behind their GPU: `B300 HGX x 2`
+    _rule(rf"(?<![\w.-])(?P<g>{GPU})\s+(?P<s>[hd]gx)(?:es)?\s*[x×*]\s*(?P<n>\d{{1,3}})(?!\d)", r"\g<n> x \g<s> \g<g>"),
+    _rule(rf"(?<![\w.-])(?P<n>[1-3])\s*(?:[x×]\s*)?(?P<g>{GPU})\s+(?P<s>[hd]gx)(?:es|'s|s)?(?!\w)", r"\g<n> x \g<s> \g<g>"),
     # a number that another one stands for
     _rule(r"(?<![\d.])\d{1,6}k?\s*(?:枚|台|장|개)?\s*(?:(?:では|じゃ|で)なく(?:て)?|(?:이|가)?\s*(?:아니라|아니고)|말고|değil)\s*[,、，]?\s*(?=\d)", ""),
     _rule(r"不(?:是|要|用)\s*\d{1,6}\s*[,，]?\s*(?:而是|是|而要|要|用)\s*(?=\d)", ""),

@@ -79,6 +79,7 @@ def with_plain_sums(text: str, notes: Notes) -> str:
     text = _AND_PARTS.sub(lambda m: _parts(m, notes), text)
     text = _with_cached_part(text, notes)
     text = _HALF.sub(lambda m: _mixed(m, 0.5, notes), text)
+    text = _ACTIVE.sub(lambda m: _active(m, notes), text)
     return _SHARES.sub(
         lambda m: _mixed(m, int(m["p"]) / 100, notes) if int(m["p"]) + int(m["q"]) == 100 else m.group(), text
     )
@@ -175,6 +176,22 @@ def _near(text: str, number: re.Match[str]) -> bool:
 
 
 _OWN = compiled(r"\b(?:questions?|user(?:'s)?|different|own|new|varies|varying|unique|another|adds)\b")
+
+
+_SHARE_WORDS = {"half": 0.5, "third": 1 / 3, "quarter": 0.25, "fifth": 0.2, "tenth": 0.1}
+_ACTIVE = compiled(
+    rf"(?<![\w.,])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,6}})(?P<who>\s+(?:of\s+(?:them|those)|(?:[a-z-]+\s+){{0,2}}?(?:users?|people|devs?|developers?|engineers?|agents?|seats?|employees?|colleagues?|analysts?|customers?|students?|clinicians?|licen[cs]es?|accounts?|subscribers?)))[\s,;(-]+(?:(?:of\s+(?:whom|which|them|those)|but|and|with|maybe|perhaps|about|around|roughly|at\s+most|only|some|say|typically|usually|up\s+to|~)[\s,]*){{0,5}}"
+    rf"(?:(?:an?|one)\s+(?P<part>{'|'.join(_SHARE_WORDS)})|(?P<half>half)|(?P<p>\d{{1,2}})\s?%)(?:\s+of\s+(?:them|those|whom|which|the\s+\w+))?\s+(?:(?:are|is|will\s+be|being|of\s+them)\s+)?(?:active|online|at\s+(?:once|a\s+time|the\s+same\s+time|any\s+\w+)|concurrent\w*|simultaneous\w*|in\s+parallel|busy|working|typing)(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time|any\s+(?:given\s+)?\w+)|simultaneously|concurrently|in\s+parallel))?"
+)
+"""`70 of them, maybe a third active at once`."""
+
+
+def _active(match: re.Match[str], notes: Notes) -> str:
+    """The part of some people that is there at once, as requests in flight."""
+    share = _SHARE_WORDS[match["part"].lower()] if match["part"] else 0.5 if match["half"] else int(match["p"]) / 100
+    count = max(1, round(int(match["n"].replace(",", "")) * share))
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: {count} at once")
+    return f"{count} concurrent users"
 
 
 def _mixed(match: re.Match[str], share: float, notes: Notes) -> str:

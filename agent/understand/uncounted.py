@@ -12,8 +12,9 @@ _NO_QUANTITY = (
     compiled(rf"(?<![\w.])\d\d?\.?\s*(?:-|to|until|and|&)\s*\d\d?(?:st|nd|rd|th|\.)?\s+{_MONTHS}"),  # 22-29 Dec
     compiled(r"(?<![\w./])\d\d?[./]\d\d?[./](?:\d\d){1,2}(?![\w./])"),  # 15.01.2026
     compiled(r"(?<![\w:.])(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\b\.?)?(?![\w:])"),  # 10:30
-    compiled(rf"(?<![\w.])(?:\d\d?(?:st|nd|rd|th)?\s+)?{_MONTHS}\s+\d\d?(?:st|nd|rd|th)?(?:,?\s+(?:19|20)\d\d)?\b(?!\s*(?:x|gpus?|h\d|a\d))"),
+    compiled(rf"(?<![\w.])(?:\d\d?(?:st|nd|rd|th)?\s+)?{_MONTHS}\s+\d\d?(?:st|nd|rd|th)?(?![,.]\d)(?:,?\s+(?:19|20)\d\d)?\b(?!\s*(?:x|gpus?|h\d|a\d))"),
     compiled(r"\b(?:in|since|by|until|before|after|from|of|q[1-4]|year|late|early|mid)[ -](?:19|20)\d\d\b(?!\s*(?:tok|in\b|out\b|prompt|input|output|req|user|k\b|,\d|ms\b|milli|s\b|sec|concurr|simult|parallel|sessions|people|chats|generated|answer|characters|words)|\s*[,;/]\s*(?:and\s+)?out(?:put)?\b)"),
+    compiled(r"\b(?:doc(?:ument)?|sla|spec(?:ification)?|draft|template|rev(?:ision)?|form|policy|release|api|proposal|deck|sheet|contract|design|runbook|sow|rfp|rfi|report)\s+(?:doc(?:ument)?\s+)?(?:version\s+)?v\.?\s?\d{1,2}(?:\.\d{1,2}){0,2}\b"),
     compiled(r"\b(?:ports?|extension|ext\.?|pid|job|build|commit|rooms?|floors?|office|ticket|issue|page|chapter|section|slide|version|phase|line|building|extension|desk|aged?|#)\s*(?:no\.?\s*|number\s*|#\s*)?\d{1,9}\b"),
     compiled(r"\b(?:i'?m|i\s+am|he\s+is|she\s+is)\s+\d{1,3}\b(?:\s+years?\s+old)?|\b\d{1,3}[- ]years?[- ]old\b"),
     compiled(r"\b(?:rack|bay|cabinet|aisle|cage|shelf|hall|row)\s+(?!(?:l4|t4|a10|l40|a40|a30|a16|p40)\b)[a-z][- ]?\d{1,2}\b(?!\s*(?:x\b|gpus?\b|[a-z]{1,2}\d))"),

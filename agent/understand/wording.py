@@ -13,7 +13,7 @@ from agent.understand.clusters import unknown_gpus
 from agent.understand.corrections import ENGINE_NAMES, corrected, without_past
 from agent.understand.estimates import with_plain_numbers, with_plain_seconds, with_plain_thousands
 from agent.understand.extremes import without_extremes
-from agent.understand.instances import with_plain_hosts
+from agent.understand.instances import with_plain_hosts, with_plain_replicas
 from agent.understand.keys import with_plain_keys
 from agent.understand.lines import with_plain_lines
 from agent.understand.names import Vocabulary
@@ -55,6 +55,7 @@ SAID: tuple[Step, ...] = (
     lambda text, by: spelled(text, by.models.unlike_words, by.notes),
     lambda text, by: with_plain_sums(text, by.notes),
     lambda text, by: with_plain_numbers(text, by.notes),
+    lambda text, by: with_plain_replicas(text, by.models),
     lambda text, by: without_other_sites(text, by.gpus, by.notes),
     lambda text, by: without_extremes(text, by.notes),
     lambda text, by: without_struck(text, by.notes),
