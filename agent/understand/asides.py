@@ -10,7 +10,7 @@ from itertools import pairwise
 from agent.understand.choices import DTYPES, ENGINES, SERVINGS
 from agent.understand.constraints import BANS, DEGREES, OPEN_DEGREES
 from agent.understand.notes import Notes
-from agent.understand.open_degrees import open_degrees
+from agent.understand.open_degrees import is_asked, open_degrees
 from agent.understand.scan import EATEN, SPAN, Scan, compiled
 
 _SENTENCE = re.compile(r"(?:[^.;!?\n]|\.(?=\w))++[.;!?\n]?")
@@ -269,7 +269,7 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
             start = min(wonders.start(), unsure.start()) if unsure is not None else wonders.start()
             asked = _INVERTED.match(words) if words.endswith("?") and not names else None
             yield sentence.start() + (0 if asked is not None else start), sentence.end()
-        elif words.endswith("?") and _POLITE.search(words) is None:
+        elif is_asked(words) and _POLITE.search(words) is None:
             start = _asked_from(words)
             span = sentence.start() + start, sentence.end()
             if start < len(words) and not any(span[0] <= a < span[1] for a, _ in named):
@@ -290,6 +290,14 @@ def _asked_from(words: str) -> int:
 _PARTS = re.compile(r"[,;:(\n](?=\s{0,3}\S)|\s-\s")
 
 
+_COMMAND = compiled(
+    r"(?:\bvllm\s+serve|\bpython3?\s+-m|\btrtllm-serve|\bdocker\s+run|\btorchrun|\bmpirun|\bsglang\s+serve)\b[^\n]*(?:\\\n[^\n]*){0,12}"
+)
+_NOW = compiled(
+    r"\b(?:currently|today|right\s+now|at\s+the\s+moment|so\s+far|existing|current|nowadays|for\s+now|now|until\s+now|we\s+(?:run|launch|start|use|have))\b"
+)
+COMMAND_LEAD = 160
+"""Characters before a command within which the line before it says that it is today's."""
 _THAT_IS_NOW = compiled(
     r"\b(?:that(?:'s|\s+is)|this\s+is|those\s+are|above\s+is|the\s+above\s+is)\s+(?:\w+\s+)?(?:what|how|the\s+(?:command|config\w*|set-?up|line))\s+we\s+(?:currently\s+|now\s+)?(?:run|start|launch|serve|use|deploy|have|do)\b"
 )
@@ -299,6 +307,10 @@ _THAT_IS_NOW = compiled(
 def _past_and_present(text: str) -> Iterator[SPAN]:
     """From where a sentence begins to tell how it was or is, to where it says what is wanted."""
     yield from ((0, match.start()) for match in list(_THAT_IS_NOW.finditer(text))[:1])
+    for match in _COMMAND.finditer(text):
+        lead = text[max(0, match.start() - COMMAND_LEAD) : match.start()].rstrip().rpartition("\n")[2]
+        if _NOW.search(lead) is not None:
+            yield match.span()
     yield from (clause.span() for clause in _CLAUSE.finditer(text) if _TOLD_HAN.search(clause.group()))
     for sentence in _SENTENCE.finditer(text):
         told = _TOLD.search(sentence.group())

@@ -23,7 +23,7 @@ from agent.understand.rivals import restored, without_rivals
 from agent.understand.scan import COUNT, MAX_CHARACTERS, SPAN, Scan, compiled, count_of
 from agent.understand.settle import second_look, settle
 from agent.understand.standing import UNDECIDED, Place, standing, weight
-from agent.understand.traffic import cached_part, find_workload, whole_load
+from agent.understand.traffic import cached_part, find_workload, past_traffic, whole_load
 from agent.understand.wording import scanned
 from knowledge import catalogue
 from strategy.errors import plainly
@@ -137,6 +137,7 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     }
     settle(document, look, scan, notes)
     hear(document, opinion, scan, notes)
+    past_traffic(scan, workload, notes)
     whole_load(scan, cluster, workload, notes)
     cached_part(scan, workload, notes)
     return document

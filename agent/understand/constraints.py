@@ -33,7 +33,7 @@ _LIST = rf"(?:{_NAMELESS}){_PARALLEL}(?:\s*(?:,|/|or|and|nor|\+|&|和|与|及|�
 _NO = compiled(
     r"\b(?:no|without|w/o|don'?t\s+(?:use|want|do)|do\s+not\s+(?:use|want|do)|never\s+use|not\s+using|avoid(?:ing)?|disable|disabled|exclud(?:e|ing)|"
     r"forbid|skip|turn\s+off|rule\s+out|can(?:'?t|not)\s+use|neither|not\s+(?:allowed|permitted|able)\s+to\s+use|must\s+not\s+use|stay\s+(?:away|clear)\s+from|refrain\s+from|rather\s+not\s+(?:use|have|do)|(?:with\s+the\s+)?exception\s+of|apart\s+from|all\s+but|save\s+for|außer|sauf|salvo|excepto|tranne|кроме|除了|would\s+not\s+(?:use|like)|wouldn'?t\s+(?:use|like)|(?:any|all|everything)\s+but|except(?:\s+for)?|not|nothing\s+with)(?:\s+|(?=[:=]))(?:any\s+|the\s+|use\s+|both\s+|either\s+|[:=]\s*)?"
-    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b|\s+(?:across|between|over)\s+(?:them|nodes|hosts|servers|machines|(?:the|both|two)\s+(?:nodes|hosts|servers|machines))\b)"
+    rf"(?P<list>{_LIST})(?![-_ ]*(?:=|:|\d)|\s+(?:bigger|larger|greater|more|above|over|beyond|wider|higher)\b|\s+(?:across|between|over)\s+(?:all(?:\s+(?:the\s+)?\d+)?\b|them|nodes|hosts|servers|machines|(?:the|both|two)\s+(?:nodes|hosts|servers|machines))\b)"
 )
 _OFF = compiled(
     rf"(?P<rather>{_LIST})[^.;\n]{{0,24}}\b(?:rather|better|preferably)\s+not\b|\b(?:leave|keep|turn|switch)\s+(?P<out>{_LIST})\s+(?:out|off|away)\b|\bso\s+(?:is|are)\s+(?P<so>{_LIST})(?!{_OWN})|\b(?:tried|had|used|did)\s+(?P<tried>{_LIST})[^.;\n]{{0,30}}\b(?:never\s+again|no\s+more|not\s+again)\b|(?<![a-z])(?P<list>{_LIST})\s*(?:=|:)?\s*(?:is\s+|are\s+|was\s+|to\s+be\s+|must\s+be\s+|should\s+be\s+|ist\s+|est\s+|est[áa]\s+|es\s+|è\s+|é\s+)?(?:disabled|(?:turned\s+|switched\s+)?off(?:\s+the\s+table)?|forbidden|banned|excluded|prohibited|ruled\s+out|undesired|unwanted|not\s+to\s+be\s+used|not\s+used|(?:shall|must|should|may|can|will|is|are)\s+not\s+(?:be\s+)?(?:used|applied|enabled|employed|allowed)|unterwünscht|verboten|nicht\s+(?:erlaubt|erwünscht|gewünscht)|bitte\s+nicht|interdite?s?|proibid[oa]s?|prohibid[oa]s?|vietat[oa]|est\s+exclue?|excluid[oa]s?|esclus[oa]|verboden|запрещ\w+|out\s+of\s+(?:the\s+)?question|(?<=is )out(?=\s*(?:[.,;)\n]|$))|(?<=are )out(?=\s*(?:[.,;)\n]|$))|a\s+no[- ]go|a\s+no\b|no[- ]go|no(?=\s*(?:[.,;)\n]|$))|none\b|false|0(?=\s*(?:[.,;)\n]|$))|not\s+(?:allowed|wanted|acceptable|ok(?:ay)?|an\s+option|possible|desired|permitted|fine|welcome|on\s+the\s+table)|isn'?t\s+(?:allowed|wanted|an\s+option|acceptable|ok(?:ay)?)|(?:is\s+)?not(?=\s*(?:[.,;)\n]|$))|nicht(?=\s*(?:[.,;)\n]|$)))(?!\w)"
@@ -48,7 +48,7 @@ _BOUND = compiled(
     rf"|(?:\b(?:at\s+(?:least|most)|up\s+to|(?:no|not)\s+more\s+than|max(?:imum|imal)?|min(?:imum|imal)?|more\s+than|less\s+than|(?:wider|bigger|larger|higher|smaller)\s+than|over|above|below|under|(?:not|never|n't)\s+(?:to\s+)?exceed(?:ing)?|mindestens|höchstens|au\s+moins|au\s+plus|al\s+menos|como\s+máximo)|[<>≤≥]=?)\s*(?:an?\s+|of\s+)?(?<![a-z])(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?!\w)"
 )
 _CHOICE = compiled(rf"\b(?:{_NAMELESS}){_PARALLEL}[\s=:]*(?:of\s+)?\d{{1,6}}(?:\s+or\s+|/)\d{{1,6}}\b")
-_SET = r"(?:\s|=|:|-|_|\b(?:must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|vast|vastzetten|vastgezet|vastgepind|op|égale?|igual|uguale|olmalı|sabit|na|wynosić|musi|ska|skall|vara|skal|være|obligatorio|obligatoire|de|soit|sea|seja|sia|van|moet|zijn|powinno|być|должен|быть|равен)\b){0,12}?"
+_SET = r"(?:\s|=|:|-|_|\b(?:tem|hay|must|should|has|have|needs?|shall|is|be|to|of|fixed|held|pinned|locked|nailed|frozen|imposed|limited|kept|keep|set|at|exactly|required|mandatory|equal|equals|with|stays?|the|down|est|ist|es|è|é|imposée?|fix[ée]e?|fij[ao]d?[ao]?|fijado|fixado|fissat[oa]|fest|fixiert|festgelegt|auf|à|a|en|em|zu|gleich|tiene|que|ser|debe|doit|être|muss|sein|deve|essere|vast|vastzetten|vastgezet|vastgepind|op|égale?|igual|uguale|olmalı|sabit|na|wynosić|musi|ska|skall|vara|skal|være|obligatorio|obligatoire|de|soit|sea|seja|sia|van|moet|zijn|powinno|być|должен|быть|равен)\b){0,12}?"
 _FIX = compiled(
     rf"(?:(?<![a-z])|(?<=\dx))(?:{_ANY}){_PARALLEL}{_SET}(?P<n>\d{{1,6}}|(?!an?\b){COUNT})(?!(?!x?(?:tp|pp|ep|dp|cp|dcp)\d)\w|%|\.\d)"
 )
@@ -60,7 +60,7 @@ _LEFT_OPEN = compiled(rf"\b(?:leave|keep|make)\s+(?:{_ANY})(?![a-z]){_PARALLEL}\
 """A degree that is taken back: `TP 4, no wait, leave TP open`."""
 _WAY = compiled(rf"(?P<n>{COUNT})[- ]way\s+(?:{_ANY}){_PARALLEL}")
 _STAGES = compiled(
-    rf"(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b(?!\s+(?:per|on\s+each|in\s+each|for\s+each|each|a)\b)"
+    rf"(?!(?:one|an?|1)\s+stages?\b)(?P<n>{COUNT})\s+(?:pipeline[- ]|pp[- ])?stages?\b(?!\s+(?:per|on\s+each|in\s+each|for\s+each|each|a)\b)"
 )
 _STAGED = compiled(
     rf"\b(?:cut|split|divide|partition)\s+(?:the\s+)?(?:layers|model)\s+(?:in|into|over)\s+(?P<n>{COUNT})\s+(?:pipeline\s+|pp\s+)?(?:stages?|parts?)\b"
@@ -110,7 +110,7 @@ _ALL_GPUS = compiled(
 
 
 _OF_THEM = compiled(
-    rf"(?<!get )(?<!gets )(?<!got )(?<!have )(?<!given )(?<!granted )(?<!assigned )(?<!allocated )(?<!left with )(?<!may )(?<!can )(?<!may use )(?<!can use )(?<!may only use )(?<!can only use )(?<!can only )(?<!may only )(?:\b(?:use|using|take|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
+    rf"(?<!if )(?<!whether )(?<!get )(?<!gets )(?<!got )(?<!have )(?<!given )(?<!granted )(?<!assigned )(?<!allocated )(?<!left with )(?<!may )(?<!can )(?<!may use )(?<!can use )(?<!may only use )(?<!can only use )(?<!can only )(?<!may only )(?:\b(?:use|using|take|only|just|dedicate|spare|up\s+to|at\s+most|no\s+more\s+than|not\s+more\s+than)\s+)*(?<![\w.-])(?P<n>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|its|their|these|those)\s+"
     r"(?=\d{1,5}\s+(?:x\s*)?(?:gpus?|cards?|accelerators?|(?:nvidia\s+|amd\s+)?[a-z]{1,3}\d{1,3}\w{0,3})s?\b(?!\s*(?:-\w+\s*)?(?:nodes?|servers?|hosts?|box|machines?|systems?))(?!\s+(?:are|is|were|have|has|belong|go|run)\b))"
 )
 """`3 of the 8 GPUs`: the cluster has 8, the plan uses 3."""
@@ -126,18 +126,41 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.leave_open("constraints", f"`{scan.words(match.span())}` leaves a choice of degree")
     forbidden = _forbidden(scan, notes)
     fixed = _fixed(scan, notes)
-    for kind in forbidden:
+    for kind in list(forbidden):
         field = "dp_size" if kind == "dp_attention" else f"{kind}_size"
-        if fixed.get(field, 1) > 1:
+        if fixed.get(field, 1) > 1 and _insisted(scan, kind):
+            forbidden = [other for other in forbidden if other != kind]
+            notes.assume(f"{field} {fixed[field]}: what the text says last, not a ban of {kind.upper()}")
+        elif fixed.get(field, 1) > 1:
             notes.ask(
                 "constraints", f"the text forbids {kind.upper()} and asks for {field}={fixed[field]}: which one holds?"
             )
+    for match in scan.take(_ONE_ENGINE):
+        fixed["replicas"] = 1
+        if match["n"]:
+            fixed["gpus"] = count_of(match["n"])
     document: dict[str, object] = {}
     if fixed:
         document["fix"] = fixed
     if forbidden:
         document["forbid"] = forbidden
     return document
+
+
+_INSISTS = compiled(
+    r"\b(?:ok(?:ay)?|actually|well|hm+|sorry|no\s+wait|wait|so|then|but)?[\s,]*(?:actually\s+|then\s+|please\s+|just\s+)*(?:make\s+(?:it|that)|let'?s\s+(?:make\s+it|say|use|go\s+with)|fix(?:\s+it)?\s+(?:at|to)|set(?:\s+it)?\s+to|use|must\s+be|it'?s)\s+(?:exactly\s+)?(?P<kind>tp|pp|ep|dp|cp)[\s=-]*\d"
+)
+
+
+def _insisted(scan: Scan, kind: str) -> bool:
+    """Whether the text ends with a degree of a kind that it said no to before: `OK actually make it exactly TP4`."""
+    return any(match["kind"].lower() == kind for match in _INSISTS.finditer(scan.original))
+
+
+_ONE_ENGINE = compiled(
+    rf"\b(?:must|has\s+to|have\s+to|should|needs?\s+to)\s+be\s+(?:one|an?|1)\s+(?:single\s+)?(?:instance|replica|copy|engine)(?:\s+(?:over|across|on|spanning|using)\s+(?:all\s+)?(?:the\s+)?(?P<n>{COUNT})\s*(?:gpus?|cards?)?)?"
+)
+"""`it has to be one instance over all 8 GPUs`."""
 
 
 def find_gpu_limit(scan: Scan, notes: Notes) -> dict[str, int]:
@@ -204,7 +227,10 @@ def _forbidden(scan: Scan, notes: Notes) -> list[str]:
     return list(dict.fromkeys([*kinds, *_let_go(scan, notes), *_denied(scan, notes)]))
 
 
-_CLAUSE = re.compile(r"(?:[^.;!?\n]|\.(?=\w)|\?(?=\s*(?:no|nope|nein|non|nah)\b))++[?]?", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"(?:[^.;!?\n]|\.(?=\w)|\?(?=\s*(?:no|nope|nein|non|nah)\b(?=\s*[.,;:!]|\s*$|\s+(?:tp|pp|ep|dp|pipeline|tensor|expert|thanks)\b)))++[?]?",
+    re.IGNORECASE,
+)
 _TURN = compiled(
     r",\s*(?=(?:but|and\s+(?:we|i)|we|i|so|the|our|my|it|please|prompts?|model|with|then)\b)|\b(?:but|however|whereas|while|aber|mais|pero)\b|,\s+(?=\d)"
 )

@@ -59,6 +59,7 @@ def without_past(text: str, models: Vocabulary, notes: Notes) -> str:
 
 def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> str:
     """The text with its last words where it corrects itself: `8, no wait, 16 H100` is `16 H100`."""
+    text = _HOSTS_RECOUNTED.sub(lambda m: _recounted(m, notes), text)
     text = _NO_BUT.sub(lambda m: _replaced(m, notes), _TIMES.sub(lambda m: _replaced(m, notes), text))
     text = _OTHER_UNIT.sub(
         lambda m: f"{m['n']} {m['what']} per {m['unit']}", _RETYPED.sub(lambda m: _blanked(m, notes), text)
@@ -88,7 +89,18 @@ def corrected(text: str, vocabularies: Sequence[Vocabulary], notes: Notes) -> st
     return text
 
 
+_HOST_NOUN = r"(?:nodes|hosts|servers|machines|boxes|racks|trays)"
+_HOSTS_RECOUNTED = compiled(
+    rf"(?<![\w.,])(?P<old>\d{{1,3}})(?P<mid>\s*x?\s*(?:[a-z]{{1,2}}\d{{1,3}}\w{{0,3}}\s+)?{_HOST_NOUN}\b[^.;\n]{{0,40}}?)[\s.,;(-]+(?:sorry|no\s+wait|wait|oops|actually|correction|i\s+mean|make\s+that|scratch\s+that)[\s,:-]+(?:it'?s\s+|only\s+|just\s+|make\s+(?:that|it)\s+)*(?P<new>\d{{1,3}})\s+{_HOST_NOUN}\b"
+)
+"""`4 H100 nodes of 8... sorry, 3 nodes`."""
 _BARE_NUMBER = re.compile(r"\s*(?P<n>\d{1,6})\s*(?=$|[-.,;:!?()\n]|\sso\b|\ssince\b|\sbecause\b|\sas\b)")
+
+
+def _recounted(match: re.Match[str], notes: Notes) -> str:
+    """The hosts as they were counted last, with what was said of each."""
+    notes.assume(f"`{' '.join(match.group().split())}`: read what was said last")
+    return f"{match['new']}{match['mid']}"
 
 
 def _with_noun(old: str, new: str, vocabularies: Sequence[Vocabulary]) -> str:

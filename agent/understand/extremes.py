@@ -33,8 +33,20 @@ _LOAD = compiled(
 )
 
 
+_UP_TO = compiled(
+    rf"\b(?:up\s+to|at\s+most|max(?:imum)?|as\s+long\s+as|as\s+large\s+as)\s+(?:{_VALUE})(?P<unit>\s*tok(?:en)?s?)?\s*[,;(]?\s*(?:(?:but|and|though|with|the|a|an)\s+){{0,2}}(?P<how>typical(?:ly)?|usually|mostly|normally|avg|average|mean|median|on\s+average|most(?:ly)?)(?:\s+(?:is|are|one|of|at|about|around|more\s+like|closer\s+to|nearer))*\s*[:~]?\s*(?P<n>{_VALUE})(?!\s*(?:ms\b|s\b|sec|%|users?|req|rps))"
+)
+"""`up to 200k tokens, typical 45k`."""
+
+
 def without_extremes(text: str, notes: Notes) -> str:
     """The text without the tail of a length whose usual value it gives, and with the load of the time that it asks for alone."""
+
+    def usual(match: re.Match[str]) -> str:
+        notes.assume(f"`{' '.join(match.group().split())}`: planned for {match['n']}")
+        return f"{match['n']}{match['unit'] or ''}"
+
+    text = _UP_TO.sub(usual, text)
     for kind, pattern in _TAILS.items():
 
         def left(match: re.Match[str], kind: str = kind) -> str:

@@ -47,10 +47,6 @@ _KEYS = (
 
 _NUMBERED = re.compile(r"(?:^|(?<=[\s:;,]))\((?:[1-9]|i{1,3}|[a-e])\)(?=\s)", re.MULTILINE)
 """Marks of a list within a sentence: `(1) ... (2) ...`."""
-_COMMAND = compiled(
-    r"(?P<lead>\b(?:with|by|via|using|like\s+this|this|run|running|launch|command|currently|today|now|is)[ \t]*:?)[ \t]*\n\s{1,12}(?:[$#>]\s*)?(?=(?:CUDA\w*=\S+\s+)?(?:vllm\s+serve|python3?\s+-m|trtllm-serve|docker\s+run|torchrun|mpirun|lmdeploy|sglang\s+serve)\b)"
-)
-"""A command on a line of its own that goes on with the sentence before it: `we currently launch with`."""
 
 
 def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> str:
@@ -58,7 +54,7 @@ def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Not
     if "\n" in text:
         text = _FENCE.sub("", _without_signature(_without_quotes(text, models, gpus, notes), models, gpus, notes))
         text = _without_columns(with_whole_lines(text))
-    text = _STATISTICS.sub(_each, _COMMAND.sub(r"\g<lead> ", text))
+    text = _STATISTICS.sub(_each, text)
     if len(_NUMBERED.findall(text)) > 1:
         text = _NUMBERED.sub(" ", text)
     for pattern, plain in _KEYS:

@@ -70,7 +70,7 @@ def find_model(scan: Scan, models: Vocabulary, notes: Notes) -> str | None:
         _other_sizes(scan, models, single, notes)
     if single is None and choices:
         mention = mentions[0]
-        notes.ask("model", f"`{scan.words(mention.span)}` may be {_listed(mention.keys)}: which one?")
+        notes.ask("model", f"model `{scan.words(mention.span)}` may be {_listed(mention.keys)}: which one?")
     elif single is None:
         single = _by_size(scan, models, notes)
     if single is None and not choices and not _unplannable(scan, notes):

@@ -22,8 +22,8 @@ _DEMANDS = compiled(
     r"\b(?:must|mandatory|required?|fixed|has\s+to|have\s+to|need(?:s|ed)?\s+to\s+(?:be|stay|remain)|only\s+(?:use|with)|keep\w*|exactly|muss|obligatoire|obligatorio|doit)\b"
 )
 _UNDECIDED = compiled(
-    r"\b(?:undecided|unsure|(?:have\s+not|haven't|not|n't)\s+(?:yet\s+)?(?:decided|sure|settled|chosen|know)|can'?t\s+decide|unentschieden|unschlüssig|indécis|pas\s+(?:encore\s+)?décidé|indecis[oa]s?|no\s+(?:lo\s+)?(?:hemos\s+decidido|sabemos)|kararsız\w*|karar\s+ver\w*|nie\s+wiemy|не\s+(?:решили|знаем))\b"
-    r"|没\s*(?:有\s*)?(?:决\s*定|想\s*好)|不\s*确\s*定|未\s*定|迷\s*っ|決\s*め\s*(?:て\s*い|か\s*ね)|정하지|결정하지|고민"
+    r"\b(?:undecided|unsure|(?:have\s+not|haven't|not|n't)\s+(?:yet\s+)?(?:decided|sure|settled|chosen|know)|can'?t\s+decide|unentschieden|unschlüssig|indécis|pas\s+(?:encore\s+)?décidé|indecis[oa]s?|no\s+(?:lo\s+)?(?:hemos\s+decidido|sabemos)|hésit\w+|zögern|schwanken|dud(?:amos|ando|o)|hesita\w+|esit\w+|twijfel\w+|waha\w+|сомнева\w+|колебл\w+|torn|debating|kararsız\w*|karar\s+ver\w*|nie\s+wiemy|не\s+(?:решили|знаем))\b"
+    r"|犹\s*豫|纠\s*结|没\s*(?:有\s*)?(?:决\s*定|想\s*好)|不\s*确\s*定|未\s*定|迷\s*っ|決\s*め\s*(?:て\s*い|か\s*ね)|정하지|결정하지|고민"
 )
 _OTHER_KIND = compiled(r",?\s*(?:and\s+)?(?:tp|pp|ep|dp|cp|sp)\s*\?")
 """Asks about a kind that no number stands by (`tp4 ep?`)."""
@@ -35,6 +35,10 @@ _SO_FAR = compiled(
     r"\b(?:was|were|had|ran|currently|at\s+present|at\s+the\s+moment|until\s+now|so\s+far|today|previous\w*|predecessor|formerly|inherited|left|used\s+to|last\s+(?:time|week|month|year)|someone|somebody|suspect|suspicion|bisher|derzeit|aktuell|momentan|actuellement|actualmente|hasta\s+ahora|atualmente|attualmente|obecnie|nu\s+nog)\b(?:(?!\b(?:but|wants?|wanted|need\w*|now|must|should|please|instead|would)\b)[^.;!?\n]){0,40}$|之\s*前\S{0,12}$|目\s*前\S{0,12}$|現\s*在\S{0,12}$|これまで\S{0,12}$|지금까지\S{0,12}$"
 )
 """Stands before a degree that is told of, as it was or as somebody thinks it might be."""
+_WORKS = compiled(
+    r"[^.;!?\n\d]{0,24}?(?:\b(?:and|but|which)\b|,)\s+(?:(?:it|this|that|which)\s+)?(?:is|works|runs|performs|seems|feels)\s+(?:just\s+|kind\s+of\s+|sort\s+of\s+|only\s+)?(?:okay|ok|fine|slow\w*|so-so|decent|poor\w*|bad\w*|not\s+\w+|disappoint\w*|meh|alright|good|well|too\s+\w+|painful\w*)\b"
+)
+"""Stands behind a degree that is in use: `at TP16 and it is okay-ish`."""
 _YES_OR_NO = compiled(r"\W{0,3}(?:yes\s*(?:/|or)\s*no|y\s*/\s*n|ja\s*(?:/|oder)\s*nein|oui\s*/\s*non|s[íi]\s*/\s*no)\b")
 _MAY_CHANGE = compiled(
     r"\b(?:may|can|could|free\s+to|welcome\s+to|allowed\s+to)\s+(?:freely\s+|also\s+)?(?:change|alter|touch|tune|adjust|drop|replace|vary|modify|rearrange)\s+(?:(?:the|all|any|our|of|those|these)\s+)*(?:parallel\w*|tp|degrees?|sharding|layout|split)"
@@ -52,6 +56,8 @@ def open_degrees(text: str) -> Iterator[SPAN]:
     for sentence in _TALK.finditer(text):
         yield from _open_in(text, sentence.span())
         yield from _told_in(text, sentence.span())
+        if is_asked(sentence.group()) and _COPIES_OR.search(sentence.group()):
+            yield sentence.span()
     for match in _MAY_CHANGE.finditer(text):
         if _CHANGED_NOT.search(text[max(0, match.start() - 24) : match.start()]) is None:
             yield 0, match.start()
@@ -63,7 +69,7 @@ def _open_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
     if not found:
         return
     span = _clause_start(text, sentence[0], found[0].start()), sentence[1]
-    asks = text[sentence[1] - 1] == "?"
+    asks = is_asked(text[slice(*sentence)])
     if _DEMANDS.search(text, *span) is not None or not (asks or _UNDECIDED.search(text, *sentence)):
         return
     kinds = [(m["kind"][0].lower(), int(m["n"])) for m in found]
@@ -76,11 +82,41 @@ def _open_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
         yield span
 
 
+_ASKS_ANYWAY = compiled(
+    r"^\W*(?:(?:and|so|but|or|also|then|hm+|ok|btw)[\s,]+){0,2}(?:is|are|does|do|should|shall|would)\s+(?:it|there|this|that|these|those|we|i|one|the|a|using|running|tp|pp|ep|dp|cp|tensor|pipeline|expert|data)\b(?!\s+(?:please|must)\b)"
+)
+"""How a question begins that was typed without its mark."""
+
+
+def is_asked(words: str) -> bool:
+    """Whether a sentence is a question."""
+    return words.rstrip().endswith("?") or _ASKS_ANYWAY.match(words) is not None
+
+
+_WHETHER = compiled(
+    r"\b(?:whether|(?:tell|know|see|check|say|test|find\s+out|wonder\w*|ask\w*)\s+(?:me\s+|us\s+|out\s+)?if)\b[^.;,!?\n]{0,28}$"
+)
+"""Before a degree that is asked about."""
+_CLAUSE_END = re.compile(r"[,;.!?\n]")
+_SUPPOSED = compiled(
+    r"\b(?:i|we)(?:'d|\s+would|\s+do)?\s+(?:assum\w+|guess\w*|suppos\w+|believ\w+|reckon\w*|figure\w*|expect\w*|think|thought|imagine\w*)\b[^.;!?\n]{0,30}$"
+)
+"""Before a degree that somebody thinks of."""
+_COPIES_OR = compiled(
+    r"\d{1,3}\s+(?:copies|replicas?|instances)\b[^.;?\n]{0,40}\bor\b|\bor\b[^.;?\n]{0,40}?\d{1,3}\s+(?:copies|replicas?|instances)\b"
+)
+
+
 def _told_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
     """Degrees of a sentence that says how things are or were, and demands nothing."""
+    for match in _ONE.finditer(text, *sentence):
+        if _WHETHER.search(text[sentence[0] : match.start()]):
+            end = _CLAUSE_END.search(text, match.end(), sentence[1])
+            yield match.start(), end.start() if end is not None else sentence[1]
     if _DEMANDS.search(text, *sentence) is None:
         for match in _ONE.finditer(text, *sentence):
-            if _SO_FAR.search(text[sentence[0] : match.start()]) is not None:
+            before = text[sentence[0] : match.start()]
+            if _SO_FAR.search(before) or _SUPPOSED.search(before) or _WORKS.match(text, match.end(), sentence[1]):
                 yield match.span()
 
 

@@ -82,7 +82,12 @@ def hear(document: Json, opinion: Opinion, scan: Scan, notes: Notes) -> None:
 
 def _overrule(hearing: Hearing, field: str) -> None:
     told, claims = hearing.told(field), hearing.opinion.claims(field)
-    if claims and claims[0].chance >= SURE and _is_doubtful(hearing, field):
+    if (
+        claims
+        and claims[0].chance >= SURE
+        and _is_doubtful(hearing, field)
+        and not (field in ("isl", "osl") and _is_of_something_else(hearing, field, claims[0]))
+    ):
         hearing.take(field, claims[0], instead_of=told)
 
 
@@ -137,11 +142,19 @@ YEARS = range(1990, 2040)
 _TOKENS = compiled(r"tok|トークン|토큰|токен|टोकन|رمز|词元")
 
 
+_GOES_OUT = compiled(r"[\d.,]+\s?k?(?:\s*tok(?:en)?s?)?\s+(?:out|output|generated|back)\b")
+_GOES_IN = compiled(r"[\d.,]+\s?k?(?:\s*tok(?:en)?s?)?\s+(?:in|input)(?=\s*(?:[.,;:)/]|$|and\b))")
+"""A number whose own next word says which way it goes."""
+
+
 def _is_of_something_else(hearing: Hearing, field: str, claim: Claim) -> bool:
     """Whether a number that would be a length or a load may count time or people, or be a year."""
     if field not in ("isl", "osl", "concurrency"):
         return False
     text = hearing.scan.original
+    other = {"isl": _GOES_OUT, "osl": _GOES_IN}.get(field)
+    if other is not None and other.match(text, claim.span[0]) is not None:
+        return True
     ends = [0, *(m.end() for m in _CLAUSE_END.finditer(text, 0, claim.span[0]))]
     after = _CLAUSE_END.search(text, claim.span[1])
     clause = text[ends[-1] : len(text) if after is None else after.start()]

@@ -58,6 +58,22 @@ _RULES: tuple[Rule, ...] = (
     # how many of them, behind their memory: `L4 (24 GB), 4 units`, `A100s (16, 40 GB, 2 machines)`
     _rule(rf"(?<![\w.-])(?P<g>{GPU})s?\s*(?:\(\s*(?P<m>\d{{2,3}})\s*GB\s*\)|(?P<k>\d{{2,3}})\s?GB)\s*[,:x×]\s*(?P<n>\d{{1,3}})\s*(?:units?|pcs|pieces|stück|stk|stuks|unidades|unités|unità|pezzi|szt\w*|adet|шт\w*|cards?|gpus?|枚|张|块|장|개|本)(?!\w)", r"\g<n> x \g<g> \g<m>\g<k>GB"),
     _rule(rf"(?<![\w.-])(?P<g>{GPU})s?\s*\(\s*(?P<n>\d{{1,3}})\s*(?:x\s*)?[,;]\s*(?P<m>\d{{2,3}})\s*GB\b", r"\g<n> x \g<g> \g<m>GB ("),
+    # `davon bekommt unser Team eine`
+    _rule(rf"[,;(.]?\s*(?<!\w){_AMONG}\s+(?:bekomm\w+|erhalt\w+|erhält|krieg\w+|gehör\w+|dürfen|können|haben|nutzen|steh\w+|recib\w+|recebe\w*|reçoit|avons|tenemos|temos|abbiamo|krijg\w+|dostaj\w+|получ\w+)\s+(?:(?:[^\W\d]|'){{1,12}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?P<c>{_CARDS}|{_HOSTS}))?", "FREE"),
+    # the part of a prompt that is the same for all
+    _rule(rf"[,;(]?\s*(?:(?<!\w){_AMONG}|其中|そのうち|うち|그\s*중(?:에서?)?)\s*(?:(?:etwa|ca\.|rund|environ|unos|unas|cerca\s+de|circa|около|примерно|ok\.|yaklaşık|约|約|大约|약|ongeveer)\s*)?(?P<n>\d{{1,3}}(?:[ .,]\d{{3}})|\d{{2,6}})\s*(?P<k>k\b)?\s*(?:tokens?|jetons?|token[iy]?|токен\w*|トークン|토큰|个token)?(?:\s*[^\s.;。\d]{{1,20}}){{0,4}}?\s*(?:gemeinsam\w*|identisch\w*|gleich(?:bleibend)?\w*|geteilt\w*|gecacht\w*|commun(?:e?s)?|identiques?|partag\w+|en\s+cache|comun(?:es|s|i)?|compartid\w+|compartilhad\w+|id[ée]ntic\w+|condivis\w+|identic[ohie]\w*|gedeeld\w*|gemeenschappelijk\w*|hetzelfde|wspóln\w+|identyczn\w+|общ(?:ие|ий|ая|ее|их)|одинаков\w+|кэш\w*|ortak|aynı|固定|共享|公共|相同|缓存|共通|同じ|キャッシュ|공통|동일|캐시)[^.;,，。\d\n]{{0,30}}", "SHARED"),
+    # what is replaced
+    _rule(r"(?:我们)?(?:目前|现在|原来|之前)(?:是|都)?(?:用|在用|使用)[^。；;\n]{2,80}?[，,]\s*(?:现在)?(?:打算|准备|计划|想)(?:要)?(?:换成|换|改成|改用|迁移到|升级到|切换到|用)", " "),
+    # `pro Minute kommen ca. 30 Anfragen`
+    *(
+        _rule(rf"(?<![\w])(?:pro|je|per|par|por|al|à\s+la|a\s+la|na|в|in\s+der)\s+{unit}\s*,?\s+(?:[^\W\d]{{2,14}}\.?\s+){{0,4}}?(?P<n>\d{{1,6}}(?:[.,]\d{{1,2}})?)\s+(?:anfragen|requests?|prompts|aufrufe|requ[êe]tes|appels|questions|peticiones|solicitudes|consultas|llamadas|pedidos|requisições|chamadas|richieste|chiamate|domande|verzoeken|aanvragen|zapytań|запрос\w*)(?!\w)", rf" \g<n> requests per {english} ")
+        for unit, english in (("sekunde|seconde|segundo|secondo|sekundę|секунду", "second"), ("minute|minuto|minuut|minutę|минуту", "minute"), ("stunde|heure|hora|ora|uur|godzinę|час", "hour"))
+        for unit in (f"(?:{unit})",)
+    ),
+    # `erste Antwort nach max. 1,5 Sekunden`
+    _rule(r"(?<!\w)(?:erste[rns]?|première|primera|primeira|prima|eerste)\s+(?:antwort|reaktion|ausgabe|réponse|réaction|respuesta|resposta|risposta|antwoord)\s+(?:nach|in(?:nerhalb(?:\s+von)?)?|binnen|unter|en|dans|après|em|entro|na|dopo)\s+(?:(?:max(?:imal|\.)?|höchstens|spätestens|moins\s+de|menos\s+de|au\s+plus|maximum|máximo|massimo|meno\s+di)\s+)?(?=\d)", " first token within "),
+    # `秒間20リクエスト`
+    _rule(r"(?:秒間|毎秒|1\s*秒(?:間に|あたり|に))\s*(?:約|平均|最大)?\s*(?P<n>\d{1,6}(?:\.\d{1,2})?)\s*(?:件の?)?\s*(?:リクエスト|クエリ|件)", r" \g<n> requests per second "),
     # parts of a cluster
     _rule(rf"(?<![\w.])(?P<n>\d{{1,4}})\s+(?:out\s+)?of\s+(?:the|our|those|these|my)\s+(?P<m>\d{{1,4}})\s*(?:x\s*)?(?P<g>{GPU})s?(?P<where>(?:\s+(?:gpus?|cards?))?(?:\s+(?:in|on|of)\s+(?:our|the|that|this|my|a|one)\s+(?:\w+\s+)?(?:node|box|server|machine|host|cluster|rack))?)\s+(?=(?:is|are|were|was|go|goes|belong|have|has)\b)", r"\g<m> \g<g>\g<where>, \g<n> of them "),
     _rule(rf"[,;(]?\s*(?<!\w){_AMONG}\s+(?:[^\W\d]{{1,10}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?:{_OF}\s+)?(?P<c>{_CARDS}|{_HOSTS}))?\s+(?:[^\W\d]{{1,14}}\s+){{0,6}}?(?:{_TAKEN})(?!\w)", "TAKEN"),
@@ -80,6 +96,7 @@ def in_our_order(text: str) -> str:
 
 
 _PARTS = {
+    "SHARED": ", of which {n} tokens are shared ",
     "TAKEN": ", of which {n} {c} are reserved ",
     "FREE": ", of which only {n} {c} are available ",
     "ONLY": ", but we only get {n} of the {all}{c} ",
@@ -88,13 +105,21 @@ _PARTS = {
 """How a part is said, by what becomes of it."""
 
 
+LOOK_BACK = 60
+"""Characters before a part without a noun within which stands what it is a part of."""
+
+
 def _part(kind: str) -> Callable[[re.Match[str]], str]:
     def said(match: re.Match[str]) -> str:
         groups = match.groupdict()
-        words = groups["c"] or ""
+        words = groups.get("c") or ""
         hosts = words in ("台", "대") or re.fullmatch(_HOSTS, words, re.IGNORECASE) is not None
         noun = ("nodes" if hosts else "gpus") if words else ""
-        count = groups["n"] if groups["n"].isdigit() else "1"
+        if not words and kind == "FREE":
+            before = match.string[max(0, match.start() - LOOK_BACK) : match.start()]
+            noun = "nodes" if re.search(rf"(?<!\w){_HOSTS}(?!\w)", before, re.IGNORECASE) else ""
+        digits = re.sub(r"[ .,]", "", groups["n"])
+        count = f"{digits}{groups.get('k') or ''}" if digits.isdigit() else "1"
         return _PARTS[kind].format(n=count, c=noun, all=f"{groups['all']} " if groups.get("all") else "")
 
     return said

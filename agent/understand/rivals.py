@@ -6,7 +6,7 @@ from agent.understand.notes import Notes
 from agent.understand.scan import COUNT, EATEN, SPAN, Scan, compiled
 from agent.understand.standing import CLAUSE, SENTENCE, Place, around, weight
 
-_AHEAD = compiled(rf"(?:(?:{COUNT}|nodes?|servers?|hosts?|box(?:es)?|of|with|x|the|in|on)[\s,(x*-]*){{0,6}}$")
+_AHEAD = compiled(rf"(?:(?:{COUNT}|nodes?|servers?|hosts?|box(?:es)?|of|with|x|the|in|on)[\s(x*-]*){{0,6}}$")
 _BEHIND = compiled(
     rf"s?\b(?:[\s-]*(?:gpus?|cards?|sxm\d?|box(?:es)?|nodes?|servers?|machines?|clusters?|racks?)\b)*(?:\s*(?:in|on|over|across|[(,])\s*{COUNT}\s*(?:nodes?|servers?|hosts?|box(?:es)?|machines?)\b\)?)?"
 )

@@ -12,7 +12,7 @@ MARK = "\ue000"
 NAMED_GPU = rf"(?<!{MARK}){MARK}++s?(?:[- ]?(?:tensor[- ]core|server(?:[- ]edition|(?=[- ]+(?:gpus?|cards?)\b))|gpus?|cards?|accelerators?|devices?|chips?|sxm\d?|grafikkarten|cartes?))*"
 HOST_WORDS = r"(?:nodes?|noder|hosts?(?![ ]*\x1f|\s+(?:a|an|the|my|our|this|it|and\s+serve)\b)|servers|server(?![- ]+(?:edition|cards?|gpus?)\b)|machines?|box(?:es)?|(?:compute\s+)?trays?|systems?|instances?|chassis)"
 MAKE = r"(?:(?:nvidia|amd|dgx|hgx|dual|x|(?:st|stuks|stück|adet|szt\.?|pcs|pieces\s+of|units\s+of)(?=\s))[- ]*){0,3}"
-EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|met\s+(?:elk|ieder)|med\s+var(?:dera|sin)|mit\s+je(?:weils)?|avec\s+chacune?|con\s+cada\s+uno|containing|that have|holding|mit|met|med|de|avec|con|com|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
+EACH = r"[ ,]*(?:(?!(?:or|and|vs|to|nor|on|in)\b)[a-z]{2}(?=\s)|of|with|having|each|met\s+(?:elk|ieder)|med\s+var(?:dera|sin)|mit\s+je(?:weils)?|avec\s+chacune?|con\s+cada\s+uno|containing|that have|holding|mit|met|med|de|à|avec|con|com|,|:|@|x|[(])*[ ,]*(?:of(?:\s+(?:them|which))?(?:\s+(?:with|has|have|having|holding|containing))?|with|having|each|has|x|(?:both|all)\s+(?:of\s+them\s+)?(?:with|having))?[ ,(]*"
 GPU_WORDS = r"(?:gpus?|(?:graphics?\s+)?cards?|accelerators?|devices?|cartes?|(?:grafik)?karten?|tarjetas?|placas?|schede|kaarten)"
 """How hosts and GPUs are called, and what stands between them."""
 

@@ -83,7 +83,7 @@ _OURS = compiled(
     rf"(?:get|gets|got|have|has|own|owns|control|use|take|dedicate|devote|spare|lend|allowed|given|granted|allotted|allocated|assigned)\s+(?:(?:only|just|to\s+use|up\s+to|access\s+to)\s+)*(?P<n>{COUNT})\s*(?P<what>{GPU_WORDS}|{HOST_WORDS})?(?:\s+(?:out\s+)?of\s+(?:it|them|those|these|that))?(?:{_THAT_IS})?(?!\s*(?:x|[a-z]{{1,2}}\d|[a-z]*(?:token|request|user|session|chat)))(?=\s*(?:[.,;)\n]|$|for\b|to\b))"
     rf"|(?:,|\bbut|\bof\s+which|[(;])[\s,]*(?:so\s+)?(?:only\s+|just\s+)?(?P<m>{COUNT})\s*(?P<things>{GPU_WORDS}|{HOST_WORDS})?\s*(?:\(\s*\d{{1,4}}\s*(?:{GPU_WORDS}|{HOST_WORDS})\s*\)\s*)?(?:of\s+(?:it|them|those|these|which)\s+)?(?:are|is)\s+(?:ours|yours|mine|free|available|left|idle|usable|(?:(?:meant|intended|reserved|kept|set\s+aside)\s+)?for\s+(?:us|me|this|our)\b(?:\s+(?:service|project|model|team|workload|one|purpose|deployment|use))?|allocated\s+to\s+(?:us|me))\b"
     rf"|\b(?P<i>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|my|these|those)\s+(?=\d{{1,4}}\s+(?:(?:equal|identical|available)\s+)?(?P<holders>nodes|hosts|servers|machines|boxes)\b)"
-    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|(?:we|i|you)(?:'re|'ve\s+been|'ve|'m)?)\s+(?:(?:only|just|may|can|will|shall|are\s+allowed\s+to)\s+)*(?:given|granted|assigned|gets?|got|has|have|use|uses|receives?|keeps?|(?:are|were|have\s+been|am|was|'re)\s+(?:given|granted|allotted|allocated|assigned|left\s+with))\s+(?:only\s+|just\s+|with\s+)?(?P<p>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|those|these)\s+(?:(?P<owned>{HOST_WORDS}|{GPU_WORDS})\b|(?={COUNT}\s+(?:x\s*)?(?:{GPU_WORDS}|{_GPU_NAME})\b))"
+    rf"|\b(?:inference|serving|production|prod|this\s+(?:project|service|team|workload)|the\s+(?:llm|service|model|endpoint)|(?:our|my|this|the)\s+(?:team|group|project|tenant|department|service|unit|customer|client)|(?:we|i|you)(?:'re|'ve\s+been|'ve|'m)?)\s+(?:(?:only|just|may|can|will|shall|are\s+allowed\s+to)\s+)*(?:given|granted|assigned|gets?|got|has|have|use|uses|receives?|keeps?|(?:are|were|have\s+been|am|was|'re)\s+(?:given|granted|allotted|allocated|assigned|left\s+with))\s+(?:only\s+|just\s+|with\s+)?(?P<p>{COUNT})\s+(?:out\s+)?of\s+(?:the|our|those|these)\s+(?:(?P<owned>{HOST_WORDS}|{GPU_WORDS})\b|(?={COUNT}\s+(?P<boxes>\d{{1,2}}-gpu)\b)|(?={COUNT}\s+(?:x\s*)?(?:{GPU_WORDS}|{_GPU_NAME})\b))"
     rf"|\b(?:inference|serving|production|prod|which\s+leaves|leaving|we|you|gives?\s+us|lets?\s+us\s+(?:use|have))\s+(?:(?:only|just|get|gets|have|has|keep|use)\s+)*(?:(?:the|with)\s+)?(?:remaining|other)\s+(?P<u>{COUNT})\s*(?P<spared>{HOST_WORDS}|{GPU_WORDS})\b"
     rf"|\b(?:gives?|leaves?|lets?)\s+(?:only\s+)?us\s+(?:only\s+|just\s+|have\s+|use\s+)*(?P<v>{COUNT})\s+of\s+(?:the|those|these|our)\s+(?P<given>{HOST_WORDS}|{GPU_WORDS})\b"
     rf"|\bthe\s+(?P<q>{COUNT})\s+(?P<left>{HOST_WORDS}|{GPU_WORDS})?\s*(?:that|which)\s+(?:are|is)\s+(?:left|free|ours|available)\b(?!\s*(?:for|to)\s+(?:training|research))"
@@ -225,7 +225,7 @@ def _what(match: re.Match[str]) -> str | None:
     return group_of(
         match,
         *("what", "things", "units", "holders", "owned", "left", "allotted", "remaining", "spared", "given"),
-        *("useful", "mine"),
+        *("useful", "mine", "boxes"),
     ) or (held["holders"] if held is not None else None)
 
 

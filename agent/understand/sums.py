@@ -41,6 +41,13 @@ _AND_PARTS = compiled(
     rf"(?<![\w.,])(?P<a>{_N})(?:[- ]?tok(?:en)?s?)?\s+(?:of\s+)?(?P<what>(?:[a-z]{{2,12}}[- ]+){{0,3}}?{_PART})\b(?P<mid>[^.;\n\d]{{0,48}}?)(?P<join>\+|\bplus\b|\band\b|&)\s*(?:(?:an?|the|about|around|some|another|roughly|~|of)\s*){{0,3}}(?P<b>{_N})(?P<tok>[- ]?tok(?:en)?s?)?\s+(?:(?:of|for|from)\s+)?(?:(?:the|a|an|actual|own|new)\s+)?(?:[a-z]{{2,12}}[- ]+){{0,2}}?{_PART}\b"
 )
 """`2,000 tokens of instructions and 1,000 tokens of ticket text`: one prompt."""
+_KIND = (
+    r"(?:visual|vision|image|text|audio|video|system|user|question|context|history|prompt|input|document|retrieved|rag)"
+)
+_PLUS_TOKENS = compiled(
+    rf"(?<![\w.,])(?P<a>{_N})\s*(?P<what>{_KIND})[- ]tok(?:en)?s?(?P<mid>\s*)(?:\+|\bplus\b|\band\b|&)\s*(?:(?:an?|the|about|around|some|another|roughly|~)\s*){{0,3}}(?P<b>{_N})\s*{_KIND}[- ]tok(?:en)?s?\b"
+)
+"""`1,600 visual tokens + 250 text tokens`."""
 _ADDS = compiled(
     r"\b(?:adds?|adding|plus|on\s+top|additional(?:ly)?|extra|in\s+addition|comes?\s+on|followed\s+by|then\s+(?:the|a)|another|further)\b|\+"
 )
@@ -76,9 +83,11 @@ def with_plain_sums(text: str, notes: Notes) -> str:
     text = _SUM.sub(lambda m: _summed(m, notes), text)
     text = _ON_TOP.sub(lambda m: _on_top(m, notes), text)
     text = _CACHED_AND_OWN.sub(lambda m: _joined(m, notes), text)
+    text = _PLUS_TOKENS.sub(lambda m: _parts(m, notes), text)
     text = _AND_PARTS.sub(lambda m: _parts(m, notes), text)
     text = _with_cached_part(text, notes)
     text = _HALF.sub(lambda m: _mixed(m, 0.5, notes), text)
+    text = _EACH_SENDS.sub(lambda m: _sent(m, notes), text)
     text = _ACTIVE.sub(lambda m: _active(m, notes), text)
     return _SHARES.sub(
         lambda m: _mixed(m, int(m["p"]) / 100, notes) if int(m["p"]) + int(m["q"]) == 100 else m.group(), text
@@ -176,6 +185,28 @@ def _near(text: str, number: re.Match[str]) -> bool:
 
 
 _OWN = compiled(r"\b(?:questions?|user(?:'s)?|different|own|new|varies|varying|unique|another|adds)\b")
+
+
+_EACH_SENDS = compiled(
+    r"(?<![\w.,])(?P<n>\d{1,3}(?:,\d{3})+|\d{1,6})\s+(?P<who>(?:[a-z-]+\s+){0,2}?(?:users?|people|devs?|developers?|engineers?|agents?|seats?|employees?|colleagues?|analysts?|customers?|students?|clinicians?|devices?|cameras?|sensors?|bots?|clients?|workers?))\b[^.;\n\d]{0,24}?\b(?:each|every\s+one(?:\s+of\s+them)?|everyone|apiece)\b[^.;\n\d]{0,24}?\b"
+    r"(?:(?P<m>an?|one|\d{1,4})\s+(?:\w+\s+)?(?:requests?|quer(?:y|ies)|calls?|questions?|prompts?|messages?|completions?)\s*(?:every\s+(?P<t>\d{1,4})\s*(?P<u>s(?:ec(?:ond)?)?s?|min(?:ute)?s?|hours?)|(?:per|an?|every|/)\s*(?P<unit>second|minute|hour|day|s\b|min\b)))"
+)
+"""`120 agents, each triggers a request every 20 seconds`."""
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+_A_RATE = compiled(r"\d\s*(?:(?:req(?:uest)?s?|calls|queries)\s*(?:/|per|an?)\s*(?:s|min|hour)|rps|qps|rpm)")
+
+
+def _sent(match: re.Match[str], notes: Notes) -> str:
+    """What all of some people send together, as a rate."""
+    each = int(match["m"]) if match["m"].isdigit() else 1
+    span = int(match["t"] or 1) * _SECONDS_OF[(match["u"] or match["unit"])[0].lower()]
+    if _A_RATE.search(match.string, match.end()) or _A_RATE.search(match.string[: match.start()]):
+        return match.group()
+    rate = int(match["n"].replace(",", "")) * each / span
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: {rate:.4g} requests per second")
+    return f"{rate:.6g} requests per second"
 
 
 _SHARE_WORDS = {"half": 0.5, "third": 1 / 3, "quarter": 0.25, "fifth": 0.2, "tenth": 0.1}

@@ -32,7 +32,7 @@ _OF_OTHERS = compiled(
     r"|(?P<heard>\b(?:(?:i|we)(?:'m|\s+was|\s+were|\s+am|\s+got|'ve\s+been|\s+have\s+been)\s+told(?!\s+\d[\d.,]*\s*m?s\s+to\s+(?:the\s+)?first\s+token\s*[.;,\n])|(?:i|we)(?:'ve|\s+have)?\s+(?:read|heard|saw|seen|found)\s+(?:somewhere|online|on|in|about|that|of|people|others|someone|folks)|according\s+to\s+(?!(?:our|the)\s+(?:contract|sla|spec))|rumou?r\s+has\s+it|people\s+(?:say|claim|recommend|tell)|they\s+say|it\s+is\s+said|on\s+(?:reddit|twitter|hacker\s*news))\b)"
 )
 _TURN = compiled(
-    r";|[.!?](?=\s|$)|\n|:\s+(?=\d)|\s-\s|(?:[,:]\s{0,2})?\b(?:but|however|yet|whereas|while|though|although|instead|aber|mais|pero|però|mas)\b|,\s{0,2}(?:so\s+)?(?:we|i|ours?|mine|my|please|the\s+plan|plan|wir|ich|nous|je|nosotros)\b|\b(?:we|i)\s+(?:want|need|have|use|run|are|am|will|plan|prefer|must|do|don'?t|would)\b"
+    r";|[.!?](?=\s|$)|\n|:\s+(?=\d)|\s-\s|,\s{0,2}(?:so|hence|thus|therefore)\s+(?=(?:no|without|not|never|please|don'?t|avoid|skip|leave)\b)|(?:[,:]\s{0,2})?\b(?:but|however|yet|whereas|while|though|although|instead|aber|mais|pero|però|mas)\b|,\s{0,2}(?:so\s+)?(?:we|i|ours?|mine|my|please|the\s+plan|plan|wir|ich|nous|je|nosotros)\b|\b(?:we|i)\s+(?:want|need|have|use|run|are|am|will|plan|prefer|must|do|don'?t|would)\b"
 )
 _AGREED = compiled(
     r"\b(?:agrees?|agreed|(?:he|she|they)(?:'s|'re|\s+is|\s+are)\s+right|and\s+so\s+(?:do|am)\s+i|and\s+(?:we|i)\s+(?:do|want|like|follow)\b)"

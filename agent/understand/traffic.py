@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from agent.understand.notes import Notes
 from agent.understand.roles import SHORTEST
-from agent.understand.scan import COUNT, SPAN, Scan, compiled, count_of, number_of
+from agent.understand.scan import COUNT, EATEN, SPAN, Scan, compiled, count_of, number_of
 
 N = TypeVar("N", int, float, str)
 DEFAULT_ISL = 4096
@@ -125,7 +125,7 @@ _RATE = compiled(
     r"|(?P<short>rps|qps|reqs?/s|r/s|q/s|rpm|qpm|r/m(?:in)?)\b)"
 )
 _ARRIVING = compiled(
-    r"\b(?:there\s+(?:are|will\s+be)\s+(?=\d)|arrivals?\s+(?=\d)|(?:requests?|queries|calls?|prompts?|they|traffic|load|arrivals?)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|are|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+)(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
+    r"\b(?:there\s+(?:are|will\s+be)\s+(?=\d)|arrivals?\s+(?=\d)|(?:requests?|queries|calls?|prompts?|they|traffic|load|arrivals?)\s+(?:will\s+)?(?:arrives?|comes?(?:\s+in)?|flows?(?:\s+in)?|hits?\s+us|is|are|runs?|peaks?)\s+(?:in\s+)?(?:at|with)\s+|(?:\bso|i\.e\.|\bthat'?s|\bthat\s+is|\bmakes|\bwhich\s+is|\bhence|\bsay)\s+(?=(?:about\s+|around\s+|roughly\s+|~\s*)?\d[\d.]*\s*(?:per|a|/)\s*(?:s(?:ec(?:ond)?)?|min(?:ute)?)\b(?!\s*(?:per|for\s+each|/)\s*(?:user|stream))))(?:a\s+rate\s+of\s+)?(?:about\s+|around\s+|roughly\s+|~\s*)?(?P<n>\d{1,6}(?:\.\d{1,3})?)(?P<k>k)?\s*(?:per|a|/|every|each)\s*(?P<unit>s(?:ec(?:ond)?)?|min(?:ute)?|h(?:ou)?r?|day)\b"
 )
 """`requests arrive at 18 per second`."""
 _OTHER_NOUN = compiled(
@@ -157,6 +157,39 @@ def find_workload(scan: Scan, notes: Notes) -> dict[str, object]:
             found[name] = default
             notes.assume(f"{name} {default}: the text gives no {what} length", default=name)
     return found
+
+
+_OURS_BEFORE = compiled(
+    r"\b(?:last\s+(?:week|month|quarter|year|night)|yesterday|on\s+(?:mon|tues|wednes|thurs|fri|satur|sun)day|so\s+far|currently|today|measured|load\s+tests?|logs?|metrics|dashboards?|grafana|prometheus|peaked|until\s+now|at\s+the\s+moment)\b"
+)
+_OF_OTHERS = compiled(
+    r"\b(?:vendor|supplier|competitor|colleague|blog|article|paper|they|their|someone|somebody|nvidia|amd|demo|benchmark|brochure|customer|mlperf|other\s+team)\w*\b"
+)
+_PAST_LINE = re.compile(r"[^.;!?\n]*(?:\.\d[^.;!?\n]*)*")
+
+
+def past_traffic(scan: Scan, workload: dict[str, object], notes: Notes) -> None:
+    """Traffic that is only told of before, of our own service: better that than a default, and said."""
+    missing = {name for name in ("isl", "osl") if notes.comes_from("default", name)}
+    if not {"concurrency", "request_rate"} & set(workload):
+        missing |= {"concurrency", "request_rate"}
+    if not missing:
+        return
+    for match in _PAST_LINE.finditer(scan.original):
+        words = match.group()
+        if EATEN not in scan.text[slice(*match.span())] or not _OURS_BEFORE.search(words) or _OF_OTHERS.search(words):
+            continue
+        before = Scan("")
+        before.text = before.original = words
+        found = {name: value for name, value in find_traffic(before, Notes()).items() if name in missing}
+        for name, value in found.items():
+            workload[name] = value
+            notes.take_back("default", name)
+        if found:
+            notes.assume(
+                f"`{' '.join(words.split())[:80]}`: {', '.join(found)} as they were before, for want of others"
+            )
+            return
 
 
 def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
