@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from strategy.dag import AnyNode, Dag, Linear
 from strategy.hardware import GpuSpec
+from strategy.layers import FfnKind, MixerKind
 from strategy.mesh import axis_size
-from strategy.model import Attention, FfnKind, MixerKind, ModelSpec, WeightClass
+from strategy.model import Attention, ModelSpec, WeightClass
 from strategy.ops import DENSE_FFN_FIRST, attention_weights, ffn_matrices, has_latent_experts, linear_weights
 from strategy.parameters import state_bytes
 from strategy.quantisation import element_bytes, weight_bytes_per_element

@@ -1,20 +1,18 @@
 """What a decoder-only transformer is made of, as far as splitting it over GPUs is concerned."""
 
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from strategy.layers import FfnKind, Halves, MixerKind, runs_of_ffns, runs_of_layers
 from strategy.values import Count, Frozen, Size
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "mxfp4", "nvfp4", "int4"]
 StateDtype = Literal["fp32", "bf16", "fp16"]
 Status = Literal["verified", "third_party", "derived", "unverified"]
 WeightClass = Literal["embedding", "lm_head", "norm", "router", "attention", "dense_ffn", "expert", "shared_expert"]
-FfnKind = Literal["dense", "moe", "none"]
-MixerKind = Literal["attention", "linear", "none"]
-"""What mixes the tokens of a layer: attention over all of them, a recurrence that keeps a state of constant size, or nothing."""
 ParallelBlock = Literal["one_norm", "two_norms"]
 """Attention and FFN side by side: both read the layer's input, behind a norm that they share or behind one each."""
 
@@ -248,49 +246,6 @@ class Checkpoint(Frozen):
     """Weights that are fp8, with one scale a matrix, beside narrower ones."""
 
 
-class _Halves(NamedTuple):
-    """Which layers have what, as far as both halves of a layer go."""
-
-    num_layers: int
-    dense_layers: tuple[int, ...] | None
-    """None when no layer has routed experts."""
-    linear_layers: tuple[int, ...]
-    no_mixer_layers: tuple[int, ...]
-    no_ffn_layers: tuple[int, ...]
-
-
-@lru_cache(maxsize=256)
-def _layer_runs(halves: _Halves) -> tuple[tuple[int, int, MixerKind, FfnKind], ...]:
-    """Runs of layers that are alike in both halves."""
-    linear, without = frozenset(halves.linear_layers), frozenset(halves.no_mixer_layers)
-    found: list[tuple[int, int, MixerKind, FfnKind]] = []
-    for start, end, ffn in _ffn_runs(halves.num_layers, halves.dense_layers, halves.no_ffn_layers):
-        for layer in range(start, end):
-            mixer: MixerKind = "linear" if layer in linear else "none" if layer in without else "attention"
-            if found and found[-1][2:] == (mixer, ffn):
-                found[-1] = (found[-1][0], layer + 1, mixer, ffn)
-            else:
-                found.append((layer, layer + 1, mixer, ffn))
-    return tuple(found)
-
-
-@lru_cache(maxsize=256)
-def _ffn_runs(
-    num_layers: int, dense_layers: tuple[int, ...] | None, no_ffn_layers: tuple[int, ...]
-) -> tuple[tuple[int, int, FfnKind], ...]:
-    """Runs of layers of one kind; `dense_layers` None when none has routed experts."""
-    dense = range(num_layers) if dense_layers is None else frozenset(dense_layers)
-    without = frozenset(no_ffn_layers)
-    runs: list[tuple[int, int, FfnKind]] = []
-    for layer in range(num_layers):
-        kind: FfnKind = "none" if layer in without else "dense" if layer in dense else "moe"
-        if runs and runs[-1][2] == kind:
-            runs[-1] = (runs[-1][0], layer + 1, kind)
-        else:
-            runs.append((layer, layer + 1, kind))
-    return tuple(runs)
-
-
 def _heads_of(attention: Attention, shape: LayerShape) -> tuple[int, int]:
     """Query heads and KV heads of layers with sizes of their own."""
     heads = shape.num_heads or attention.num_heads
@@ -493,13 +448,13 @@ class ModelSpec(Frozen):
         return self.mixer(layer), self.ffn_kind(layer)
 
     @property
-    def _halves(self) -> _Halves:
+    def _halves(self) -> Halves:
         dense = None if self.moe is None else self.dense_layers
-        return _Halves(self.num_layers, dense, self.linear_layers, self.no_mixer_layers, self.no_ffn_layers)
+        return Halves(self.num_layers, dense, self.linear_layers, self.no_mixer_layers, self.no_ffn_layers)
 
     def layer_runs(self) -> list[tuple[int, int, MixerKind, FfnKind]]:
         """Maximal half-open layer ranges whose layers are alike, in order."""
-        return list(_layer_runs(self._halves))
+        return list(runs_of_layers(self._halves))
 
     def linear_in(self, start: int, end: int) -> int:
         """Layers with a recurrence among `start` to `end`."""
@@ -531,8 +486,7 @@ class ModelSpec(Frozen):
 
     def ffn_runs(self) -> list[tuple[int, int, FfnKind]]:
         """Maximal half-open layer ranges of one FFN kind, in order."""
-        halves = self._halves
-        return list(_ffn_runs(halves.num_layers, halves.dense_layers, halves.no_ffn_layers))
+        return list(runs_of_ffns(self._halves))
 
     @property
     def expert_features(self) -> int:

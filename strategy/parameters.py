@@ -6,7 +6,8 @@ Norms and the router are counted; biases, multi-token-prediction layers and spar
 from collections import Counter
 from collections.abc import Iterable
 
-from strategy.model import Attention, MixerKind, ModelSpec, RecurrentMixer, WeightClass
+from strategy.layers import MixerKind
+from strategy.model import Attention, ModelSpec, RecurrentMixer, WeightClass
 from strategy.ops import WeightSpec, attention_weights, ffn_matrices, ffn_weights, linear_weights
 from strategy.quantisation import element_bytes, weight_bytes_per_element
 from strategy.request import Precision

@@ -15,7 +15,8 @@ from strategy.build.outside import boundary_block, embed_block, head_block
 from strategy.build.parallel import parallel_block
 from strategy.build.site import Site
 from strategy.dag import Block, Branch, Branches, Dag, LayerStamp, Link
-from strategy.model import MixerKind, ModelSpec
+from strategy.layers import MixerKind
+from strategy.model import ModelSpec
 from strategy.strategy import Phase, Strategy
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")

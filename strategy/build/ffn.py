@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from strategy.build.site import Site, Writer, all_tokens, complete, normed, own_tokens
 from strategy.dag import Block
+from strategy.layers import FfnKind
 from strategy.mesh import Axis
-from strategy.model import FfnKind
 from strategy.ops import dense_ffn_first, has_latent_experts
 
 

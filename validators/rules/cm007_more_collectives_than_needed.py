@@ -7,8 +7,9 @@ from functools import lru_cache
 from strategy.build import build
 from strategy.dag import Dag
 from strategy.errors import InputError
+from strategy.layers import FfnKind, MixerKind
 from strategy.mesh import Axis, axis_size
-from strategy.model import FfnKind, MixerKind, ModelSpec
+from strategy.model import ModelSpec
 from strategy.strategy import Phase, Pool, Strategy
 from validators.block_graph import collective_axis
 from validators.examples import dense, edit_node, example, insert

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from strategy.dag import AnyNode, Block, Linear, Norm
+from strategy.layers import FfnKind, MixerKind
 from strategy.mesh import Axis
-from strategy.model import FfnKind, MixerKind, ModelSpec
+from strategy.model import ModelSpec
 from strategy.ops import DENSE_FFN, WeightSpec, has_latent_experts, model_weights
 from strategy.placement import WORDS, Digits, Letter, Placement
 from strategy.strategy import Phase, Pool

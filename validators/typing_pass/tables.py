@@ -1,6 +1,6 @@
 """What each op needs and yields, by weight."""
 
-from strategy.model import MixerKind
+from strategy.layers import MixerKind
 from strategy.ops import DENSE_FFN_FIRST, SHARED_FFN_FIRST
 
 LINEAR: dict[str, tuple[str, str, str]] = {

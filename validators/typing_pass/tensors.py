@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from strategy.model import FfnKind
+from strategy.layers import FfnKind
 from strategy.placement import Letter, Placement
 from strategy.strategy import Phase
 

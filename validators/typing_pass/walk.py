@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from strategy.dag import AnyNode, Block, Branch, edges
-from strategy.model import FfnKind, MixerKind
+from strategy.layers import FfnKind, MixerKind
 from strategy.placement import Digits, Placement, refine
 from strategy.strategy import Phase, Pool
 from validators.block_graph import MOST_NODES
