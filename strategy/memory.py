@@ -209,8 +209,10 @@ def repeated_ffn_bytes(dag: Dag, problem: Problem, pool: Pool) -> list[float]:
     totals = np.zeros(len(pool.stages))
     for view, layers in model.by_size(range(model.num_layers)).items():
         beyond = _dense_ffn_bytes(view, precision, alone) - _dense_ffn_bytes(view, precision, pool)
-        own = np.zeros(model.num_layers)
-        own[layers] = repeated[layers]
+        own = repeated
+        if model.layer_shapes:
+            own = np.zeros(model.num_layers)
+            own[layers] = repeated[layers]
         totals += [own[start:end].sum() * beyond for start, end in pool.stages]
     return totals.tolist()
 

@@ -17,6 +17,10 @@ ParallelBlock = Literal["one_norm", "two_norms"]
 """Attention and FFN side by side: both read the layer's input, behind a norm that they share or behind one each."""
 
 
+MOST_SHAPED_LAYERS = 10_000
+"""Layers of a model some of whose layers have sizes of their own."""
+
+
 class Provenance(Frozen):
     """Where a record comes from and how far it was checked."""
 
@@ -330,6 +334,8 @@ class ModelSpec(Frozen):
     def _check_shapes(self) -> None:
         """Sizes of their own are of layers that exist, in order, and of what the model has."""
         reached = 0
+        if self.layer_shapes and self.num_layers > MOST_SHAPED_LAYERS:
+            raise ValueError(f"layer_shapes: num_layers={self.num_layers} is above {MOST_SHAPED_LAYERS}")
         for shape in self.layer_shapes:
             start, end = shape.range
             if not reached <= start < end <= self.num_layers:
@@ -369,14 +375,14 @@ class ModelSpec(Frozen):
         """The model with the sizes that `layer` has: itself where no layer has sizes of its own."""
         return self._views[layer] if self.layer_shapes and layer < self.num_layers else self
 
-    def by_size(self, layers: Iterable[int]) -> dict["ModelSpec", list[int]]:
+    def by_size(self, layers: Iterable[int]) -> "dict[ModelSpec, range | list[int]]":
         """`layers` by the sizes that they have."""
         if not self.layer_shapes:
-            return {self: list(layers)}
+            return {self: layers if isinstance(layers, range) else list(layers)}
         found: dict[ModelSpec, list[int]] = {}
         for layer in layers:
             found.setdefault(self.at(layer), []).append(layer)
-        return found
+        return {**found}
 
     def attention_sizes(self, start: int = 0, end: int | None = None) -> list[tuple["ModelSpec", int]]:
         """The sizes of attention that layers from `start` to `end` have, and how many have each."""

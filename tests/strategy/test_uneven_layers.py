@@ -113,6 +113,16 @@ def test_a_layer_has_its_own_sizes_and_otherwise_those_of_the_model() -> None:
     assert UNEVEN.at(7) == UNEVEN.model_copy(update={"layer_shapes": ()})
 
 
+def test_only_models_of_reasonable_depth_have_layers_of_their_own_sizes() -> None:
+    deep = UNEVEN.model_dump(mode="json") | {"num_layers": 100_000_000}
+
+    with pytest.raises(ValidationError, match="above 10000"):
+        ModelSpec.model_validate(deep)
+
+    even = UNEVEN.model_copy(update={"num_layers": 100_000_000, "layer_shapes": ()})
+    assert even.by_size(range(100_000_000)) == {even: range(100_000_000)}
+
+
 def test_runs_of_layers_part_where_sizes_change_and_stamps_do_not() -> None:
     assert [run[:2] for run in UNEVEN.alike_runs()] == [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
     assert [run[:2] for run in UNEVEN.layer_runs()] == [(0, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
