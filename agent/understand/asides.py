@@ -17,10 +17,14 @@ _SENTENCE = re.compile(r"(?:[^.;!?\n]|\.(?=\w))++[.;!?\n]?")
 _DELIBERATES = compiled(
     r"\b(?:is|are|isn'?t|aren'?t|would|wouldn'?t|will|does|do|could)\b[^?]{0,160}\b(?:better|best|worse|enough|sufficient|suffices?|preferable|optimal|worth(?:while)?|"
     r"(?:make|makes)\s+(?:more\s+|any\s+)?sense|sensible|reasonable|advisable|wise|overkill|too\s+(?:much|many|wide|small|big)|faster|slower|cheaper|(?:good|bad|stupid|silly|crazy|smart)\s+(?:idea|choice)|stupid|silly|dumb|crazy|insane|nonsense|mad|a\s+mistake|pointless|foolish|recommend\w*)\b"
-    r"|\b(?:what|how)\s+(?:do|would|does)\s+(?:you|u|one|people|they)\s+(?:think|say|feel)\b|\b(?:thoughts|opinions?|views?|feelings?|advice)\s+(?:on|about|regarding)\b|\b(?:what|how)\s+about\b|\bwhat\s+if\b|^\s*(?:maybe|perhaps)\b|\b(?:besser|ausreichend|genug|sinnvoll|suffit|suffisant|mieux|vaut|mejor|suficiente|melhor|meglio|sufficiente|basta|beter|genoeg|лучше|достаточно)\b"
+    r"|\b(?:what|how)\s+(?:do|would|does)\s+(?:you|u|one|people|they)\s+(?:think|say|feel)\b|\b(?:thoughts|opinions?|views?|feelings?|advice)\s+(?:on|about|regarding)\b|\b(?:what|how)\s+about\b|\bwhat\s+if\b|^\s*(?:maybe|perhaps)\b|\b(?:conviene|lohnt|merece\s+la\s+pena|vale\s+(?:la|a)\s+pena|warto|besser|ausreichend|genug|sinnvoll|suffit|suffisant|mieux|vaut|mejor|suficiente|melhor|meglio|sufficiente|basta|beter|genoeg|лучше|достаточно)\b"
     r"|更\s*好|够\s*吗|足\s*够|十\s*分|良\s*い|い\s*い|더\s*나은|충분"
 )
 """A question about which degree is right, where it ends in a question mark."""
+_WORTH = compiled(
+    r"\b(?:worth(?:while)?|makes?\s+(?:any\s+|more\s+)?sense|conviene|merece\s+la\s+pena|vale\s+(?:la|a)\s+pena|vaut[- ](?:il|elle)|vaut\s+(?:la|le)|faut-il|lohnt|sinnvoll|heeft\s+het\s+zin|warto|стоит\s+ли)\b"
+)
+"""Asks whether something pays: what stands before the model's name is what is asked about."""
 _WONDERS = compiled(
     r"(?:^|(?<=,)|\b(?:or|and|but|so)\b)\s*(?:should|shall|ought)\s+(?:we|i|one|it)\b"
     r"|\b(?:(?:have|has)(?:\s+not|n't)\s+(?:yet\s+)?(?:decided|settled|chosen)|not\s+(?:quite\s+)?sure|unsure|uncertain|undecided|wonder(?:ing)?|debating|torn\s+between|don'?t\s+know|do\s+not\s+know|no\s+idea)\b"
@@ -35,7 +39,7 @@ _UNDECIDED = compiled(
 _LEANS = compiled(r"\b(?:lean(?:s|ing)?|tend(?:s|ing)?|inclin\w+|drift\w*|favou?r\w*|prefer\w*|thinking|looking)\b")
 _SOFT = compiled(
     r"\b(?:decide\s+(?:for\s+)?yourself|(?:it'?s\s+)?your\s+(?:call|choice)|you\s+(?:decide|choose|pick)|(?:it'?s\s+|is\s+|are\s+)?(?:all\s+)?up\s+to\s+(?:you|the\s+(?:tool|planner|plan))|no\s+(?:real\s+|strong\s+|particular\s+)?(?:preferences?|opinion)|(?:do\s+not|don'?t)\s+(?:really\s+)?(?:insist|care\s+(?:which|whether|if|much))|(?:not|isn'?t|aren'?t)\s+(?:an?\s+)?(?:must|hard\s+requirement|requirement|mandatory|required|binding|set\s+in\s+stone)|(?<!non-)(?<!not )(?<!isn't )negotiable|up\s+for\s+grabs|optional|nice[- ]to[- ]have|(?:was|were|am|are|'m|'re)\s+(?:\w+\s+)?thinking\s+(?:of|about)|would\s+be\s+(?:nice|cool|great|lovely)|(?:my|a|wild)\s+guess|i(?:'d)?\s+guess|you\s+tell\s+(?:me|us)|(?:i|we)(?:'d|\s+would)\s+have\s+(?:gone|used|taken|picked|chosen)|(?:my|our)\s+(?:gut|hunch|intuition|instinct|feeling|first\s+(?:idea|thought|instinct))\b|gut\s+(?:feeling|says)|(?:i|we)\s+(?:have\s+a\s+(?:hunch|feeling)|suspect|reckon|would\s+guess|tend\s+to\s+think)|naively|just\s+an?\s+(?:idea|thought|suggestion)|"
-    r"(?:use|pick|take|choose)\s+whatever|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
+    r"(?:use|pick|take|choose)\s+whatever|(?<=,\s)whatever(?=\s*(?:[.;!\n]|$))|whatever\s+(?:you|works|is\s+best|fits)|kein\s+muss|ist\s+mir\s+egal|egal|entscheide\s+du|(?:du|ihr|sie)\s+entscheid\w+|à\s+vous\s+de\s+(?:voir|choisir|décider)|peu\s+importe|pas\s+obligatoire|decide\s+t[úu]|da\s+igual|no\s+es\s+obligatorio)\b|你\s*决\s*定|都\s*可\s*以|随\s*便|お\s*任\s*せ|알\s*아\s*서"
 )
 """A degree that stands beside such words is an idea, not a wish."""
 _MAYBE = compiled(
@@ -264,6 +268,9 @@ def _wondered(text: str, named: Sequence[SPAN]) -> Iterator[SPAN]:
             and not _PLAN_SOUGHT.search(words)
         ):
             yield sentence.span()
+        elif deliberates is not None and names and _WORTH.search(words):
+            first = min(a for a, _ in named if sentence.start() <= a < sentence.end())
+            yield sentence.start(), first
         elif wonders is not None:
             unsure = _COULD_BE.search(words)
             start = min(wonders.start(), unsure.start()) if unsure is not None else wonders.start()

@@ -399,6 +399,9 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
         )
         return None
     if keys and _is_pcie(keys[0], scan.original, gpus):
+        if any(_PCIE_NEAR.match(scan.original, mention.span[1]) for mention in mentions):
+            notes.assume(f"{keys[0].replace('-sxm', '-pcie')}: PCIe is what the text says of it")
+            return keys[0].replace("-sxm", "-pcie")
         notes.ask("gpu", f"the text says PCIe: is the GPU `{keys[0].replace('-sxm', '-pcie')}` or `{keys[0]}`?")
         return None
     for mention in mentions:
@@ -474,6 +477,10 @@ def _is_pcie(key: str, text: str, gpus: Vocabulary) -> bool:
     return "pcie" in said and "sxm" not in said and "-sxm" in key and key.replace("-sxm", "-pcie") in gpus.names
 
 
+_PCIE_NEAR = compiled(
+    r"s?(?:[\s,;()/-]|\d{2,3}\s?gb?\b|gpus?\b|cards?\b|each\b|je\b|da\b|de\b){0,8}?pci-?e\b(?!\s*(?:gen|\d|x\d|switch|slot|lane|link|only|topolog|p2p|bus))"
+)
+"""A card's form right behind its name: `A100 (80 GB, PCIe)`."""
 _PCIE_BEHIND = compiled(r"[\s,(-]{1,2}pci-?e\b(?!\s*(?:gen|\d|x\d|switch|slot|lane|link))")
 
 

@@ -122,6 +122,8 @@ def find_constraints(scan: Scan, notes: Notes) -> dict[str, object]:
         notes.assume(f"ignored: `{scan.words(match.span())[:80]}` (told of, not asked for)")
     for match in scan.take(_BOUND):
         notes.assume(f"ignored: `{scan.words(match.span())}` (a degree can be fixed or forbidden, not bounded)")
+    for match in scan.take(_POSSIBLE):
+        notes.assume(f"ignored: `{scan.words(match.span())[:80]}` (what could be, not what shall be)")
     for match in scan.take(_CHOICE):
         notes.leave_open("constraints", f"`{scan.words(match.span())}` leaves a choice of degree")
     forbidden = _forbidden(scan, notes)
@@ -157,6 +159,9 @@ def _insisted(scan: Scan, kind: str) -> bool:
     return any(match["kind"].lower() == kind for match in _INSISTS.finditer(scan.original))
 
 
+_POSSIBLE = compiled(
+    rf"\b(?:can|could|might|may|peut|peuvent|können|könnten|puede[ns]?|podemos|podr[íi]amos|pode[mn]?|podemos|possiamo|kunnen)\s+(?:[^\W\d]{{2,10}}\s+){{0,2}}?{COUNT}\s+(?:model\s+)?(?:replicas?|copies)\b"
+)
 _ONE_ENGINE = compiled(
     rf"\b(?:must|has\s+to|have\s+to|should|needs?\s+to)\s+be\s+(?:one|an?|1)\s+(?:single\s+)?(?:instance|replica|copy|engine)(?:\s+(?:over|across|on|spanning|using)\s+(?:all\s+)?(?:the\s+)?(?P<n>{COUNT})\s*(?:gpus?|cards?)?)?"
 )
@@ -239,7 +244,7 @@ _DENIES = compiled(
     r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|nada|niente|nessun\w*|ning[uú]n\w*|nenhum\w*|rien|olmasın|istemi\w+|kullanma\w+|kullanılmasın|hariç|żadn\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
 )
 _PERMITS = compiled(
-    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"
+    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|appl(?:y|ies)|applicable|relevant|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"
     r"\b(?:is|are|would\s+be|seems?)\s+(?:fine|ok(?:ay)?|allowed|welcome|possible|an\s+option)|(?<!not )allowed|\b(?:is|are)\s+(?:on|enabled)|\b(?:last|was|were|had|did|gave|ran|tried|used\s+to|blog|claims?|colleague|vendor|they))\b|不\s*知|不\s*确|没\s*关|可\s*以|都\s*行"
 )
 """Words that turn a denial into leave, or tell of others."""

@@ -34,7 +34,7 @@ _LOAD = compiled(
 
 
 _UP_TO = compiled(
-    rf"\b(?:up\s+to|at\s+most|max(?:imum)?|as\s+long\s+as|as\s+large\s+as)\s+(?:{_VALUE})(?P<unit>\s*tok(?:en)?s?)?\s*[,;(]?\s*(?:(?:but|and|though|with|the|a|an)\s+){{0,2}}(?P<how>typical(?:ly)?|usually|mostly|normally|avg|average|mean|median|on\s+average|most(?:ly)?)(?:\s+(?:is|are|one|of|at|about|around|more\s+like|closer\s+to|nearer))*\s*[:~]?\s*(?P<n>{_VALUE})(?!\s*(?:ms\b|s\b|sec|%|users?|req|rps))"
+    rf"\b(?:up\s+to|grow(?:s|ing)?\s+to|go(?:es)?\s+to|reach(?:es)?|peak(?:s)?\s+at|can\s+(?:be|reach|hit)|at\s+most|max(?:imum)?|as\s+long\s+as|as\s+large\s+as)\s+(?:{_VALUE})(?P<unit>\s*tok(?:en)?s?)?\s*[,;(]?\s*(?:(?:but|and|though|with|the|a|an)\s+){{0,2}}(?P<how>typical(?:ly)?|usually|mostly|normally|avg|average|mean|median|on\s+average|most(?:ly)?)(?:\s+(?:is|are|one|of|at|about|around|more\s+like|closer\s+to|nearer))*\s*[:~]?\s*(?P<n>{_VALUE})(?!\s*(?:ms\b|s\b|sec|%|users?|req|rps))"
 )
 """`up to 200k tokens, typical 45k`."""
 

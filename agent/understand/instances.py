@@ -44,6 +44,12 @@ _COPIES = compiled(
 )
 
 
+_APART = compiled(
+    r"(?<![\w.-])(?P<n>\d{1,3})\s+(?:separate|independent|distinct)\s+(?:servers|instances|engines|deployments|processes|endpoints)\b(?!\s+(?:with|of|each|having)\s+(?:an?\s+)?\d)"
+)
+"""Several servers as programs: `two separate servers behind a load balancer`."""
+
+
 def with_plain_replicas(text: str, models: Vocabulary) -> str:
     """`4 instances of Llama 3.1 8B` as replicas: instances of a model are no hosts."""
 
@@ -52,7 +58,7 @@ def with_plain_replicas(text: str, models: Vocabulary) -> str:
         named = match["what"].lower() in ("model", "llm") or any(m.span[0] < 4 for m in models.mentions(behind)[:1])
         return f"{match['n']} replicas, " if named else match.group()
 
-    return _COPIES.sub(plain, text)
+    return _COPIES.sub(plain, _APART.sub(r"\g<n> replicas", text))
 
 
 def _system(match: re.Match[str]) -> str:

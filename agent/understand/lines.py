@@ -45,12 +45,16 @@ _KEYS = (
 """Keys of configurations that have a name of their own in sentences."""
 
 
+_POINTS = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+(?=[A-Za-z][^\n]{0,40}(?:[:=]|\.{2,12}[ \t]))", re.MULTILINE)
+"""The numbers of a form's lines: `3. Quantity ..... 8`."""
 _NUMBERED = re.compile(r"(?:^|(?<=[\s:;,]))\((?:[1-9]|i{1,3}|[a-e])\)(?=\s)", re.MULTILINE)
 """Marks of a list within a sentence: `(1) ... (2) ...`."""
 
 
 def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Notes) -> str:
     """The text as its writer would have said it without a mail program, columns or a table of statistics."""
+    if len(_POINTS.findall(text)) >= LEAST_COLUMNS:
+        text = _POINTS.sub("", text)
     if "\n" in text:
         text = _FENCE.sub("", _without_signature(_without_quotes(text, models, gpus, notes), models, gpus, notes))
         text = _without_columns(with_whole_lines(text))

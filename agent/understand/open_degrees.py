@@ -94,12 +94,12 @@ def is_asked(words: str) -> bool:
 
 
 _WHETHER = compiled(
-    r"\b(?:whether|(?:tell|know|see|check|say|test|find\s+out|wonder\w*|ask\w*)\s+(?:me\s+|us\s+|out\s+)?if)\b[^.;,!?\n]{0,28}$"
+    r"\b(?:whether|savoir\s+si|saber\s+s[ei]|sapere\s+se|wissen\s*,?\s*ob|weten\s+of|wiedzieć\s*,?\s*czy|знать\s*,?|(?:tell|know|see|check|say|test|find\s+out|wonder\w*|ask\w*)\s+(?:me\s+|us\s+|out\s+)?if)\b[^.;,!?\n]{0,28}$"
 )
 """Before a degree that is asked about."""
 _CLAUSE_END = re.compile(r"[,;.!?\n]")
 _SUPPOSED = compiled(
-    r"\b(?:i|we)(?:'d|\s+would|\s+do)?\s+(?:assum\w+|guess\w*|suppos\w+|believ\w+|reckon\w*|figure\w*|expect\w*|think|thought|imagine\w*)\b[^.;!?\n]{0,30}$"
+    r"\b(?:i|we)(?:'d|\s+would|\s+do)?\s+(?:(?:go|start|begin)\s+(?:for|with)|pick|choose|assum\w+|guess\w*|suppos\w+|believ\w+|reckon\w*|figure\w*|expect\w*|think|thought|imagine\w*)\b[^.;!?\n]{0,30}$"
 )
 """Before a degree that somebody thinks of."""
 _COPIES_OR = compiled(

@@ -62,6 +62,10 @@ _RULES: tuple[Rule, ...] = (
     _rule(rf"[,;(.]?\s*(?<!\w){_AMONG}\s+(?:bekomm\w+|erhalt\w+|erhält|krieg\w+|gehör\w+|dürfen|können|haben|nutzen|steh\w+|recib\w+|recebe\w*|reçoit|avons|tenemos|temos|abbiamo|krijg\w+|dostaj\w+|получ\w+)\s+(?:(?:[^\W\d]|'){{1,12}}\s+){{0,3}}?(?P<n>\d{{1,4}}|{_ONE})(?!\w)(?:\s+(?P<c>{_CARDS}|{_HOSTS}))?", "FREE"),
     # the part of a prompt that is the same for all
     _rule(rf"[,;(]?\s*(?:(?<!\w){_AMONG}|其中|そのうち|うち|그\s*중(?:에서?)?)\s*(?:(?:etwa|ca\.|rund|environ|unos|unas|cerca\s+de|circa|около|примерно|ok\.|yaklaşık|约|約|大约|약|ongeveer)\s*)?(?P<n>\d{{1,3}}(?:[ .,]\d{{3}})|\d{{2,6}})\s*(?P<k>k\b)?\s*(?:tokens?|jetons?|token[iy]?|токен\w*|トークン|토큰|个token)?(?:\s*[^\s.;。\d]{{1,20}}){{0,4}}?\s*(?:gemeinsam\w*|identisch\w*|gleich(?:bleibend)?\w*|geteilt\w*|gecacht\w*|commun(?:e?s)?|identiques?|partag\w+|en\s+cache|comun(?:es|s|i)?|compartid\w+|compartilhad\w+|id[ée]ntic\w+|condivis\w+|identic[ohie]\w*|gedeeld\w*|gemeenschappelijk\w*|hetzelfde|wspóln\w+|identyczn\w+|общ(?:ие|ий|ая|ее|их)|одинаков\w+|кэш\w*|ortak|aynı|固定|共享|公共|相同|缓存|共通|同じ|キャッシュ|공통|동일|캐시)[^.;,，。\d\n]{{0,30}}", "SHARED"),
+    _rule(r"(?<=\d)\s*(?:tokens?|토큰|トークン|个token)?\s*(?:중(?:에서)?|のうち|中|里)\s*[,、，]?\s*(?:약|約|约)?\s*(?P<n>\d{1,6})\s*(?P<k>k\b)?\s*(?:tokens?|토큰|トークン)?\s*(?:은|는|이|가|は|が|是)?\s*(?:모두\s*|항상\s*|常に|全て|都)?(?:固定|共享|公共|相同|缓存|共通|同じ|キャッシュ|공통|동일|캐시|고정)[^.;,，。、\d\n]{0,12}", "SHARED"),
+    # workers of a cluster with GPUs are hosts; a plan of which only a box came
+    _rule(r"(?<![\w.])(?P<n>\d{1,3})\s+(?:gpu[- ])?workers?\s+(?:nodes?\s+)?(?=(?:with|of|à|mit|je|avec|con|com)\s+\d)", r"\g<n> nodes "),
+    _rule(rf"(?<![\w.])(?:\d{{1,4}})\s*x?\s*(?P<g>{GPU})s?\b[^.;\n\d]{{0,24}}?,?\s*but\s+only\s+(?P<h>one|a|\d{{1,2}})\s+(?:box(?:es)?|nodes?|servers?|machines?|hosts?)\s*\(\s*(?P<n>\d{{1,2}})(?:\s*gpus?)?\s*\)", r"\g<h> node with \g<n> \g<g>"),
     # what is replaced
     _rule(r"(?:我们)?(?:目前|现在|原来|之前)(?:是|都)?(?:用|在用|使用)[^。；;\n]{2,80}?[，,]\s*(?:现在)?(?:打算|准备|计划|想)(?:要)?(?:换成|换|改成|改用|迁移到|升级到|切换到|用)", " "),
     # `pro Minute kommen ca. 30 Anfragen`

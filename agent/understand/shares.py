@@ -51,6 +51,10 @@ def usable(size: tuple[int, int], shares: Shares, scan: Scan, notes: Notes) -> t
             left = left and _part_left(left, match, scan, notes)
         elif _taken(match) > whole[0] * whole[1]:
             notes.assume(f"`{scan.words(match.span())}`: more than the {whole[0] * whole[1]} GPUs that are told of")
+    final = _FINALLY.search(scan.original) if shares.lost or shares.ours else None
+    if final is not None and left is not None and left[0] == 1 and 0 < int(final["n"]) < left[1]:
+        left = (1, int(final["n"]))
+        notes.assume(f"`{scan.words(final.span())}`: planned for {left[1]} of the {whole[0] * whole[1]} GPUs")
     if shares.gone and left == whole and len(shares.gone) < whole[0]:
         left = (whole[0] - len(shares.gone), whole[1])
         notes.assume(f"`{scan.words(shares.gone[0].span())}`: planned for {left[0]} of {whole[0]} hosts")
@@ -61,6 +65,12 @@ def usable(size: tuple[int, int], shares: Shares, scan: Scan, notes: Notes) -> t
         left = (1, whole[1] - shares.broken)
         notes.assume(f"planned for {left[1]} of the {whole[1]} GPUs: {shares.broken} of them cannot be used")
     return left
+
+
+_FINALLY = compiled(
+    r"\b(?:so\s+\d{1,3}|sobram\s+\d{1,3}|left|remain\w*)\s*(?:\.{2,3}|[,;-])\s*(?:but\s+|well\s+|actually\s+)*(?:make\s+(?:it|that)|in\s+practice\s+(?:we(?:'ll)?\s+)?(?:use\s+|have\s+)?|we(?:'ll|\s+will)\s+(?:only\s+|just\s+)?use|let'?s\s+(?:use|say|take)|na\s+prática\s+vamos\s+usar|en\s+la\s+práctica\s+usamos)\s*(?P<n>\d{1,3})\b"
+)
+"""`so 6... in practice we'll use 4`."""
 
 
 def within_a_host(shares: Shares, shapes: Sequence[Shape]) -> bool:

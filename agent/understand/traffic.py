@@ -175,6 +175,7 @@ def past_traffic(scan: Scan, workload: dict[str, object], notes: Notes) -> None:
         missing |= {"concurrency", "request_rate"}
     if not missing:
         return
+    missing |= {"prefix_hit_ratio"} - set(workload)
     for match in _PAST_LINE.finditer(scan.original):
         words = match.group()
         if EATEN not in scan.text[slice(*match.span())] or not _OURS_BEFORE.search(words) or _OF_OTHERS.search(words):
