@@ -73,11 +73,21 @@ def hear(document: Json, opinion: Opinion, scan: Scan, notes: Notes) -> None:
     """Let the learned reader correct what it is sure of, then fill what is empty."""
     hearing = Hearing(document, opinion, scan, notes)
     for field in _FIELDS:
-        _overrule(hearing, field)
+        if not (field in ("isl", "osl") and _swaps(hearing)):
+            _overrule(hearing, field)
     for field, other in _LOADS.items():
         _exchange(hearing, other, field)
     for field in _FIELDS:
         _fill(hearing, field)
+
+
+def _swaps(hearing: Hearing) -> bool:
+    """Whether the learned reader only exchanges the two lengths, which the patterns have by their names."""
+    isl, osl = hearing.told("isl"), hearing.told("osl")
+    read, written = hearing.opinion.claims("isl"), hearing.opinion.claims("osl")
+    if isl is None or osl is None or not read or not written or _same(isl, osl):
+        return False
+    return _same(read[0].value, osl) and _same(written[0].value, isl)
 
 
 def _overrule(hearing: Hearing, field: str) -> None:

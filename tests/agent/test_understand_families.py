@@ -79,6 +79,16 @@ def test_parts_of_a_prompt_are_one_prompt_and_what_is_shared_is_cached(
         ("TP must be 8 bc that's what the current config has.", {"tp_size": 8}),
         ("Use all 8, exactly.", {"gpus": 8}),
         ("TP8 across nodes is slow.", None),
+        ("Is tp 2 ok or should I go replicas", None),
+        ("What TP should I use, 4 with two copies or just 8?", None),
+        ("I assume tp1 everywhere but want a second opinion.", None),
+        ("Just tell me whether ep 8 helps.", None),
+        ("We serve it at TP8 and it is okay-ish.", None),
+        ("On veut savoir si un TP4 suffit.", None),
+        ("Currently:\n\n  vllm serve X --tensor-parallel-size 8\n\nIs there a better layout?", None),
+        ("We don't want TP across all 8. OK actually make it exactly TP4.", {"tp_size": 4}),
+        ("It has to be one instance over all 8 GPUs.", {"replicas": 1, "gpus": 8}),
+        ("4 instances of Llama-3.1-70B.", {"replicas": 4}),
         ("Two independent replicas at least.", None),
     ],
 )
@@ -100,3 +110,51 @@ def test_both_precisions_are_read_in_other_languages() -> None:
     ):
         found = read(f"8x H100. {words}. {MODEL}")
         assert (found["weights"], found["activations"]) == ("fp8", "fp8")
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu", "gpus", "hosts"),
+    [
+        ("cluster alpha = 4x8 H100, cluster beta = 2x8 H200. This is about beta.", "h200-sxm", 16, 2),
+        ("A (16x A100 80GB, 2 nodes), B (8x H100) and C (4x L40S). Only B is free.", "h100-sxm", 8, 1),
+        ("Option 1: 8x H100. Option 2: 4x H200. Finance approved option 2.", "h200-sxm", 4, 1),
+        ("We get 4 H100 nodes of 8... sorry, 3 nodes, so 24 GPUs.", "h100-sxm", 24, 3),
+        ("I said 8 H100 but sorry, it's 4 - the rest is gone.", "h100-sxm", 4, 1),
+        ("8x L4 spread on 2 hosts (4 each).", "l4", 8, 2),
+        ("NVIDIA L4 (24 GB), 4 units in one server.", "l4", 4, 1),
+        ("Abbiamo un server con 4 A100 da 40 GB PCIe.", "a100-40g-pcie", 4, 1),
+        ("The nodes have 8 H800 each and there are 5 of them, but node 3 is down.", "h800-sxm", 32, 4),
+    ],
+)
+def test_the_hardware_is_what_the_text_stands_by(text: str, gpu: str, gpus: int, hosts: int) -> None:
+    found = read(f"{text} {MODEL}")
+    assert (found["gpu"], found["gpus"], found["hosts"]) == (gpu, gpus, hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("3.2k tokens in, 600 out; p99 input is 16k.", {"isl": 3277, "osl": 600}),
+        ("Docs up to 200k tokens, typical 45k.", {"isl": 46080}),
+        ("5 requests/s now, 9 requests/s by summer. Please size for summer.", {"request_rate": 9}),
+        ("Peak is 500 concurrent, typical 200. Plan for typical.", {"concurrency": 200}),
+        ("Load test last week: 2 req/s, mean prompt 2800, mean completion 650.", {"request_rate": 2, "isl": 2800}),
+        ("The vendor ran 500 concurrent requests last week.", {"concurrency": None}),
+        ("70 developers, maybe a third active at once.", {"concurrency": 23}),
+        ("120 agents, each triggers a request every 20 seconds.", {"request_rate": 6}),
+        ("Pro Minute kommen ca. 30 Anfragen rein.", {"request_rate": 0.5}),
+        ("En hora pico llegan 300 consultas por minuto.", {"request_rate": 5}),
+        (
+            "isl 5000 osl 2000 conc 50. PP is off the table.",
+            {"isl": 5000, "osl": 2000, "concurrency": 50, "forbid": ["pp"]},
+        ),
+        ("Eingabe 1.800, Ausgabe 600 Token.", {"isl": 1800, "osl": 600}),
+        ("Outputs are long ~6000 tokens, prompts 700.", {"isl": 700, "osl": 6000}),
+        ("No hard latency target.", {"objective": "throughput"}),
+        ("Interactivity target 50 tok/s/user.", {"objective": "throughput", "tpot_ms": 20}),
+        ("Quanto menor a latência, melhor.", {"objective": "latency"}),
+    ],
+)
+def test_of_several_values_the_one_to_plan_for_is_taken(text: str, fields: dict[str, object]) -> None:
+    found = read(f"8x H100. {text} {MODEL}")
+    assert {name: found.get(name) for name in fields} == fields
