@@ -11,6 +11,7 @@ from typing import Literal
 
 from agent.deps import Deps
 from agent.events import OnEvent
+from agent.explain import figure
 from agent.graph import run
 from agent.inspect import inspect
 from agent.why import WHY, weigh, why
@@ -18,7 +19,7 @@ from strategy.errors import MeshwrightError
 from strategy.export import FORMATS, Plan
 from strategy.request import Request
 from strategy.result import Citation, Result
-from strategy.strategy import describe
+from strategy.strategy import describe_strategy
 from strategy.values import Frozen
 
 Kind = Literal["plan", "question", "why", "inspect", "export", "help"]
@@ -77,7 +78,7 @@ _EXPORT = re.compile(
     re.IGNORECASE,
 )
 _INSPECT = re.compile(
-    r"^\W*(?:(?:please|now|ok(?:ay)?|and)[ ,]+)*(?:show|draw|print|display|list|which|where|who|what(?:'s|\s+is|\s+are|\s+does|\s+did|\s+would)|how\s+much|tell\s+me|explain|inspect|describe|see)\b"
+    r"^\W*(?:(?:please|now|ok(?:ay)?|and)[ ,]+)*(?:show|draw|print|display|list|which|where|who|what(?:'s|\s+is|\s+are|\s+does|\s+did|\s+would)|how\s+much|(?:is|was|has)\s+(?:it|this|that|the\s+(?:plan|dag|graph|strategy))\b.{0,20}\b(?:proof|prov(?:ed|en))|tell\s+me|explain|inspect|describe|see)\b"
     r"|^\W*(?:memory|alternatives?|breakdown|bottleneck|timeline|proof|assumptions|findings|warnings|strategy|dag|graph|numbers|estimate|request)\W*$",
     re.IGNORECASE,
 )
@@ -268,7 +269,7 @@ def _told(result: Result, before: Result | None) -> str:
     if result.strategy is not None and before is not None and before.strategy is not None:
         parts.append(_moved(result, before))
     if result.assumptions:
-        parts.append("Assumed: " + "; ".join(result.assumptions) + ".")
+        parts.append("Assumed: " + "; ".join(note.rstrip(".") for note in result.assumptions) + ".")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -278,8 +279,7 @@ def _moved(result: Result, before: Result) -> str:
     if result.strategy == before.strategy:
         shape = "The strategy stays the same"
     else:
-        old, new = ("; ".join(describe(p) for p in s.pools) for s in (before.strategy, result.strategy))
-        shape = f"Before it was {old}; now it is {new}"
+        shape = f"Before it was {describe_strategy(before.strategy)}; now it is {describe_strategy(result.strategy)}"
     if result.estimate is None or before.estimate is None:
         return f"{shape}."
     rows = (
@@ -288,7 +288,7 @@ def _moved(result: Result, before: Result) -> str:
         ("throughput", "tokens_per_s_per_gpu", "tokens/s/GPU"),
     )
     told = [
-        f"{label} {getattr(before.estimate, f):.4g} -> {getattr(result.estimate, f):.4g} {unit}"
+        f"{label} {figure(getattr(before.estimate, f))} -> {figure(getattr(result.estimate, f))} {unit}"
         for label, f, unit in rows
     ]
     return f"{shape}: {', '.join(told)}."

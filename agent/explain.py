@@ -73,6 +73,11 @@ def evidence_lines(
     return tuple(lines)
 
 
+def figure(value: float) -> str:
+    """A number as people write it: four digits, whole and with separators from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _pools(strategy: Strategy) -> str:
     return "; ".join(
         f"{describe(pool)} ({pool.world_size} GPU{'' if pool.world_size == 1 else 's'}{', ' + pool.phases[0] if len(pool.phases) == 1 else ''})"
@@ -88,7 +93,7 @@ def _numbers(estimate: Estimate | None) -> str:
 
 def _performance(problem: Problem, estimate: Estimate) -> str:
     limits = [
-        f"{label} {value:.4g} of {limit:g} ms"
+        f"{label} {figure(value)} of {figure(limit)} ms"
         for label, value, limit in (
             ("TTFT", estimate.ttft_ms, problem.slo.ttft_ms),
             ("TPOT", estimate.tpot_ms, problem.slo.tpot_ms),

@@ -90,26 +90,43 @@ def _holder_of_expert(asked: str, result: Result) -> Answer:
     match = re.search(r"\bexperts?\s+#?(\d{1,5})\b", asked)
     if match is None or result.strategy is None or result.dag is None:
         return None
-    expert = int(match[1])
-    lines = [_expert_in_pool(expert, pool, result) for pool in result.strategy.pools]
-    return "\n".join(lines)
-
-
-def _expert_in_pool(expert: int, pool: Pool, result: Result) -> str:
     from knowledge.resolve import resolve_model
 
-    assert result.dag is not None
-    assert result.strategy is not None
-    model = resolve_model(result.dag.model)
-    if model.moe is None or pool.experts is None:
+    expert, model = int(match[1]), resolve_model(result.dag.model)
+    of = re.search(r"\blayers?\s+#?(\d{1,5})\b", asked)
+    layer = None if of is None else int(of[1])
+    if model.moe is None or any(pool.experts is None for pool in result.strategy.pools):
         return f"`{model.name}` is dense: it has no experts."
     if expert >= model.moe.num_experts:
         return f"No rank holds expert {expert}: `{model.name}` has experts 0 to {model.moe.num_experts - 1}."
-    each = (model.moe.num_experts + pool.redundant_experts) // pool.experts.ep_size
-    group = expert // each
-    ranks = [c.rank for c in coordinates(pool, first_rank=result.strategy.first_rank(pool)) if c.ep == group]
+    experts_in = [one for one in range(model.num_layers) if model.ffn_kind(one) == "moe"]
+    if layer is not None and layer not in experts_in:
+        return f"Layer {layer} of `{model.name}` has no experts; {len(experts_in)} of its {model.num_layers} layers have, the first is layer {experts_in[0]}."
+    pools = result.strategy.pools
+    return "\n".join(
+        _expert_in_pool(expert, layer, pool, model.moe.num_experts, result.strategy.first_rank(pool)) for pool in pools
+    )
+
+
+def _expert_in_pool(expert: int, layer: int | None, pool: Pool, num_experts: int, first_rank: int) -> str:
+    """Who holds an expert of one layer, or of every layer: each stage has the experts of its own layers."""
+    assert pool.experts is not None
+    each = (num_experts + pool.redundant_experts) // pool.experts.ep_size
+    slots = [expert, *([num_experts + expert] if expert < pool.redundant_experts else [])]
+    groups = sorted({slot // each for slot in slots})
+    told = []
+    for stage, (start, end) in enumerate(pool.stages):
+        if layer is None or start <= layer < end:
+            held = [c.rank for c in coordinates(pool, first_rank=first_rank) if c.ep in groups and c.pp == stage]
+            of = f" of layers {start} to {end - 1}" if layer is None and pool.pp_size > 1 else ""
+            told.append(f"ranks {_ranks(held)}{of}")
+    which = "every MoE layer" if layer is None else f"layer {layer}"
     split = f", each 1/{pool.experts.tp_size} of its width" if pool.experts.tp_size > 1 else ""
-    return f"Pool `{pool.name}`: expert {expert} of every MoE layer is on ep rank {group}, that is ranks {_ranks(ranks)}{split} ({each} experts a rank)."
+    copies = ", where engines put its second copy by load" if len(slots) > 1 else ""
+    return (
+        f"Pool `{pool.name}`: expert {expert} of {which} is on ep rank {' and '.join(map(str, groups))}, that is "
+        f"{', '.join(told)}{split} ({each} experts a rank{copies})."
+    )
 
 
 def _rank(asked: str, result: Result) -> Answer:
@@ -216,5 +233,5 @@ def _ranks(ranks: list[int]) -> str:
 
 
 _LOOKS: tuple[Callable[[str, Result], Answer], ...] = (
-    _dag, _holder_of_layer, _holder_of_expert, _rank, _memory, _time, _alternatives, _numbers, _lists,
+    _dag, _holder_of_expert, _holder_of_layer, _rank, _memory, _time, _alternatives, _numbers, _lists,
 )  # fmt: skip

@@ -38,6 +38,8 @@ MAX_REPLY_BYTES = 4_000_000
 LEAST_ANSWER_TOKENS = 200
 """With less than this left of the budget nothing is asked."""
 MOST_COUNTED_TOKENS = 10**9
+LEAST_SECRET = 8
+"""A shorter key may be part of any word, and is left where a server writes it into an answer."""
 
 _REFUSES_METHOD = frozenset({400, 404, 415, 422, 501})
 """Statuses with which servers turn down a response format; the next method is tried."""
@@ -80,10 +82,10 @@ class OpenAiProposer:
 
     async def _answer(self, question: "_Question") -> Reply:
         try:
-            return await self._exchange(question)
+            return self._without_secrets(await self._exchange(question))
         except openai.LengthFinishReasonError as error:
             text = error.completion.choices[0].message.content or "" if error.completion.choices else ""
-            return Reply(text=text, cut=True, usage=_completion_usage(error.completion))
+            return self._without_secrets(Reply(text=text, cut=True, usage=_completion_usage(error.completion)))
         except (openai.ContentFilterFinishReasonError, openai.PermissionDeniedError) as error:
             return Reply(refusal=self._clean(error), usage=Usage(calls=1, estimated=True))
         except (openai.OpenAIError, httpx2.HTTPError, TimeoutError, *BROKEN) as error:
@@ -154,13 +156,22 @@ class OpenAiProposer:
 
     def _clean(self, error: Exception) -> str:
         """What went wrong, short, without the key and without the address."""
-        address = urlsplit(self.settings.base_url)
-        secrets = (self.settings.api_key.get_secret_value(), self.settings.base_url, address.netloc)
-        text = " ".join(str(error).split())
-        for secret in filter(None, secrets):
-            text = text.replace(secret, "***")
+        text = self._blanked(" ".join(str(error).split()))
         plain = "".join(c if c.isprintable() else " " for c in text)
         return f"{type(error).__name__}: {plain[:300] or 'no details'}"
+
+    def _without_secrets(self, reply: Reply) -> Reply:
+        """The reply of a server that repeats key or address, without them: refusals are shown, and replies recorded."""
+        return reply.model_copy(
+            update={"text": self._blanked(reply.text, LEAST_SECRET), "refusal": self._blanked(reply.refusal)}
+        )
+
+    def _blanked(self, text: str, least: int = 1) -> str:
+        """The text without key and address, as far as they have at least so many characters."""
+        address = urlsplit(self.settings.base_url)
+        for secret in (self.settings.api_key.get_secret_value(), self.settings.base_url, address.netloc):
+            text = text.replace(secret, "***") if len(secret) >= least else text
+        return text
 
 
 @cache

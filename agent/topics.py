@@ -29,6 +29,11 @@ def sections_for(problem: Problem, search: Search, most: int) -> tuple[Shown, ..
     return tuple(found.values())
 
 
+def sections_for_question(question: str, problem: Problem, search: Search, most: int) -> tuple[Shown, ...]:
+    """The best sections about one question, none about an engine that is not asked for."""
+    return tuple(section for section in search(question, 2 * most + HITS_EACH) if _fits(section, problem))[:most]
+
+
 def questions(problem: Problem) -> Iterator[str]:
     """The choices that are open for this model, cluster and traffic, in the words that pages use."""
     model, cluster = problem.model, problem.cluster

@@ -5,12 +5,14 @@ import re
 from typing import Any
 
 from agent.deps import Deps
+from agent.explain import figure
 from agent.inspect import inspect
 from agent.proposers import Brief, Proposal
+from agent.topics import sections_for_question
 from strategy.errors import InputError
-from strategy.request import Request
+from strategy.request import Problem, Request
 from strategy.result import Citation, Estimate, Infeasible, Result
-from strategy.strategy import Pool, describe
+from strategy.strategy import Pool, Strategy, describe_strategy
 from strategy.values import Frozen
 from validators.registry import catalogue
 
@@ -22,6 +24,7 @@ _ASKING = re.compile(
     r"you|we|isn't|is|it|the|plan|use|using|choose|chose|pick|picked|take|go|just|no|without|then|a|of|qué|ventaja|tendría|vantagem|avantage|vorteil|hätte|bringt|aurait|serait|mieux|mejor|besser|wäre)\b|[?!？]|为\s*什\s*么|为\s*何|なぜ|どうして|왜|不\s*用|不\s*使用|不",
     re.IGNORECASE,
 )
+_NEGATIVE = re.compile(r"\b(?:not|no|nicht|kein\w*|pas|sin|senza|sem|geen)\b|n't\b|不|没|ない|ず", re.IGNORECASE)
 _KINDS = {
     "pp": (r"\bpp\b|pipeline", "pp_size"),
     "tp": (r"\btp\b|tensor[- ]parallel", "tp_size"),
@@ -32,18 +35,21 @@ _KINDS = {
     "dcp": (r"\bdcp\b|decode context", "dcp_size"),
 }
 _TOPICS = {
-    "tp_size": "tensor parallelism size choice",
+    "tp_size": "tensor parallelism or replicas",
     "pp_size": "tensor parallelism or pipeline",
-    "ep_size": "expert parallelism size",
+    "ep_size": "when expert parallelism pays: all-to-all, load imbalance",
+    "moe_tp_size": "expert parallelism or tensor parallelism inside experts",
     "dp_size": "DP attention when it pays",
     "cp_size": "context parallelism when it pays",
-    "replicas": "tensor parallelism or replicas",
+    "replicas": "replicas or tensor parallelism",
     "dcp_size": "decode context parallelism limits",
     "serving": "colocated or disaggregated when it pays",
     "precision": "quantisation precision fp8",
     "cluster": "topology hosts number of GPUs",
 }
 MOST_CITED = 3
+MUCH_WAITING = 0.3
+"""Share of TTFT from which waiting is told first."""
 CLOSE = 0.02
 """Relative difference below which two plans are called equal."""
 
@@ -77,25 +83,31 @@ async def why(text: str, result: Result, deps: Deps) -> Because:
         return Because(text=f"That cannot be planned: {error}.")
     proposal = await deps.planner.propose(Brief(problem=problem))
     if proposal.infeasible is not None:
-        return _against(proposal.infeasible, _name(other, result.request), topic, deps)
-    return _compared(proposal, result, _name(other, result.request), topic, deps)
+        return _against(proposal.infeasible, _name(other, result.request), topic, problem, deps)
+    return _compared(proposal, result, _name(other, result.request), topic, problem, deps)
 
 
 def _other_choice(text: str, result: Result) -> tuple[Request | None, str]:
     """The request under which the other choice must be made, and what it is about."""
     request = result.request
     assert request is not None
-    changed = _changed(text, request)
+    changed, negative = _changed(text, request), _NEGATIVE.search(text) is not None
     if changed is not None and changed != request:
-        return changed, _topic(changed, request)
-    negative = (
-        re.search(r"\b(?:not|no|n't|nicht|kein\w*|pas|sin|senza|sem|geen)\b|不|没|ない|ず", text, re.IGNORECASE)
-        is not None
-    )
+        topic = _topic(changed, request)
+        if topic == "serving" and not negative and result.strategy is not None:
+            changed = _other_serving(changed, result.strategy)
+        return changed, topic
     for kind, (words, field) in _KINDS.items():
         if re.search(words, text, re.IGNORECASE):
             return _with_kind(request, kind, field, result, negative=negative), field
     return None, ""
+
+
+def _other_serving(asked: Request, strategy: Strategy) -> Request:
+    """`why disaggregated?` of a plan that is: what it is held against is the other way to serve."""
+    if strategy.disaggregated != (asked.serving == "disaggregated"):
+        return asked
+    return asked.model_copy(update={"serving": "colocated" if strategy.disaggregated else "disaggregated"})
 
 
 def _changed(text: str, request: Request) -> Request | None:
@@ -147,7 +159,7 @@ def _name(other: Request, request: Request) -> str:
     parts += [f"no {_spelt(kind)}" for kind in other.constraints.forbid if kind not in request.constraints.forbid]
     for name in ("serving", "engine", "objective"):
         if getattr(other, name) != getattr(request, name):
-            parts.append(f"{getattr(other, name)}")
+            parts.append(f"{getattr(other, name)}{' serving' if name == 'serving' else ''}")
     if other.precision != request.precision:
         said = other.precision.model_dump(exclude_none=True)
         parts.append(", ".join(f"{name} {value}" for name, value in said.items()))
@@ -158,7 +170,7 @@ def _name(other: Request, request: Request) -> str:
     return " and ".join(parts) or "that"
 
 
-def _against(infeasible: Infeasible, name: str, topic: str, deps: Deps) -> Because:
+def _against(infeasible: Infeasible, name: str, topic: str, problem: Problem, deps: Deps) -> Because:
     """What stands in the way: limits with their numbers, rules with the section that explains them."""
     rules = catalogue()
     lines, cited = [f"With {name} there is no plan."], []
@@ -170,19 +182,17 @@ def _against(infeasible: Infeasible, name: str, topic: str, deps: Deps) -> Becau
     nearest = [change.message for change in infeasible.nearest if change.verified]
     if nearest:
         lines.append(f"What would fit: {'; '.join(nearest)}.")
-    return Because(
-        text=" ".join(lines), citations=tuple(cited) or _sections(f"{_TOPICS.get(topic, topic)} {name}", deps)
-    )
+    return Because(text=" ".join(lines), citations=tuple(cited) or _sections(_TOPICS.get(topic) or name, problem, deps))
 
 
-def _compared(proposal: Proposal, result: Result, name: str, topic: str, deps: Deps) -> Because:
+def _compared(proposal: Proposal, result: Result, name: str, topic: str, problem: Problem, deps: Deps) -> Because:
     """The two plans side by side."""
     ours, theirs = result.estimate, proposal.estimate
     assert ours is not None
     assert theirs is not None
     assert proposal.strategy is not None
-    shape = "; ".join(describe(pool) for pool in proposal.strategy.pools)
-    cited = _sections(f"{_TOPICS.get(topic, topic)} {name}", deps)
+    shape = describe_strategy(proposal.strategy)
+    cited = _sections(_TOPICS.get(topic) or name, problem, deps)
     if proposal.strategy == result.strategy:
         return Because(text=f"The plan already is that: {shape}. {result.explanation}", citations=cited)
     lines = [f"It can be done: the best plan with {name} is {shape}.", *_differences(ours, theirs)]
@@ -198,12 +208,12 @@ def _differences(ours: Estimate, theirs: Estimate) -> list[str]:
         ("GPUs", float(ours.gpus), float(theirs.gpus), ""),
     )
     told = [
-        f"{label} {b:.4g} instead of {a:.4g} {unit} ({b / a - 1:+.0%})".replace("  ", " ")
+        f"{label} {figure(b)} instead of {figure(a)} {unit} ({b / a - 1:+.0%})".replace("  ", " ")
         for label, a, b, unit in rows
         if a > 0 and abs(b / a - 1) > CLOSE
     ]
     told += [f"bottleneck: {theirs.bottleneck}"] if theirs.bottleneck != ours.bottleneck else []
-    return [f"{', '.join(told)}." if told else "By the estimate it does no better and no worse."]
+    return [f"It has {', '.join(told)}." if told else "By the estimate it does no better and no worse."]
 
 
 def _verdict(ours: Estimate, theirs: Estimate, result: Result) -> str:
@@ -237,9 +247,34 @@ def _in_general(text: str, result: Result) -> Because:
         ("breakdown", r"\bslow|latency|bottleneck|long\b"),
         ("memory", r"\bmemory|\bvram\b"),
     )
-    found = next((inspect(look, result) for look, words in about if re.search(words, asked)), None)
-    return Because(text=found or result.explanation, citations=result.citations[:MOST_CITED])
+    look = next((look for look, words in about if re.search(words, asked)), "")
+    found = inspect(look, result) if look else None
+    waits = _waits(result) if look == "breakdown prefill" else ()
+    cited = result.citations[:MOST_CITED]
+    if waits:
+        cited = (Citation(ref="slo.md#waiting-and-load", title="Waiting and load"), *cited[: MOST_CITED - 1])
+    return Because(text="\n".join([*waits, found or result.explanation]), citations=cited)
 
 
-def _sections(query: str, deps: Deps) -> tuple[Citation, ...]:
-    return tuple(Citation(ref=s.ref, title=s.title) for s in deps.search_sections(query, MOST_CITED))
+def _waits(result: Result) -> tuple[str, ...]:
+    """How much of the time to the first token is waiting, where that is what it is made of, and what would shorten it."""
+    estimate = result.estimate
+    assert estimate is not None
+    assert result.request is not None
+    passing = sum(share.ms for share in estimate.breakdown if share.phase == "prefill")
+    waiting = max(0.0, estimate.ttft_ms - passing)
+    if not passing or waiting < MUCH_WAITING * estimate.ttft_ms:
+        return ()
+    work = result.request.workload
+    free = result.request.slo.ttft_ms is None and work.concurrency is None and work.request_rate is None
+    because = "; nothing limits TTFT, so the load was raised as far as the rest allows" if free else ""
+    told = (
+        f"{waiting / estimate.ttft_ms:.0%} of TTFT ({figure(waiting)} of {figure(estimate.ttft_ms)} ms) is waiting behind other prompts, with "
+        f"{estimate.concurrency:,} requests in flight{because}. Less load or a limit on TTFT shortens it; the pass itself takes {figure(passing)} ms."
+    )
+    return (told,)
+
+
+def _sections(query: str, problem: Problem, deps: Deps) -> tuple[Citation, ...]:
+    found = sections_for_question(query, problem, deps.search_sections, MOST_CITED)
+    return tuple(Citation(ref=s.ref, title=s.title) for s in found)

@@ -105,7 +105,8 @@ def content(reply: Reply) -> str:
         return "\n\n".join(f"{file.name}\n\n{_block(file.text)}" for file in reply.files) + "\n"
     result = reply.result
     if result is None or reply.kind != "plan":
-        return reply.text + "\n"
+        sources = _list("Sources", [citation.ref for citation in reply.citations]) if reply.citations else ""
+        return "\n\n".join(filter(None, [reply.text, sources])) + "\n"
     parts = [f"**{result.status}**", reply.text]
     if result.infeasible is not None:
         parts += [_list("Nearest changes that fit", [change.message for change in result.infeasible.nearest])]

@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from agent.chat import MAX_TURNS, Reply, Thread, turn
 from agent.deps import Deps, default_deps
+from agent.topics import DEPLOYMENT_PAGES
 from agent.understand.changes import understand_change
+from knowledge.resolve import resolve_model
 from knowledge.retrieval import Library
+from strategy.mesh import coordinates
 from strategy.request import Request
 
 FIRST = "Llama 3.1 70B on 8 H100, 2k in, 200 out, TTFT under 2 s"
@@ -34,6 +38,16 @@ def planned() -> Thread:
 def split() -> Thread:
     """One whose plan is split in a way that no change of prices moves."""
     return talk(f"{FIRST}, TP must be 4, colocated")[0]
+
+
+@pytest.fixture(scope="module")
+def staged() -> Thread:
+    """One with experts, two pools, and stages in the first."""
+    thread, _ = talk("DeepSeek-V3 on 16 H200, 8k in, 1k out, TPOT < 50 ms")
+    assert thread.result is not None
+    assert thread.result.strategy is not None
+    assert thread.result.strategy.disaggregated
+    return thread
 
 
 def request_after(planned: Thread, *messages: str) -> Request:
@@ -150,6 +164,59 @@ def test_why_is_answered_from_estimates_with_citations_that_exist(planned: Threa
     assert thread.result == planned.result
 
 
+@pytest.mark.parametrize(
+    ("said", "other"), [("why disaggregated?", "colocated serving"), ("why colocated?", "colocated serving")]
+)
+def test_why_so_is_answered_by_the_other_way_to_serve(staged: Thread, said: str, other: str) -> None:
+    _, (reply,) = talk(said, thread=staged)
+
+    assert other in reply.text
+    assert "tokens/s/GPU (" in reply.text
+
+
+def test_why_a_long_ttft_tells_first_that_it_is_waiting(staged: Thread) -> None:
+    _, (reply,) = talk("why is TTFT so high?", thread=staged)
+
+    assert re.match(r"\d+% of TTFT \([\d,]+ of [\d,]+ ms\) is waiting", reply.text)
+    assert "nothing limits TTFT" in reply.text
+    assert reply.citations[0].ref == "slo.md#waiting-and-load"
+    assert "e+0" not in reply.text
+
+
+def test_sections_about_an_engine_are_cited_only_where_it_is_asked_for(staged: Thread) -> None:
+    _, replies = talk("why not TP8?", "why not EP?", "why not PP?", "why not DP attention?", thread=staged)
+
+    cited = {citation.ref.partition("#")[0] for reply in replies for citation in reply.citations}
+    assert cited & DEPLOYMENT_PAGES == set()
+
+
+def test_an_expert_is_found_in_the_stages_that_hold_its_layers(staged: Thread) -> None:
+    _, (everywhere, one, dense) = talk(
+        "which GPUs hold expert 17?",
+        "which GPUs hold expert 17 of layer 40?",
+        "which rank has expert 17 of layer 2?",
+        thread=staged,
+    )
+
+    assert staged.result is not None
+    assert staged.result.strategy is not None
+    pool = staged.result.strategy.pools[0]
+    assert pool.pp_size == 2
+    model, held = resolve_model("deepseek-v3"), {}
+    assert model.moe is not None
+    assert pool.experts is not None
+    for place in coordinates(pool):
+        if place.ep == 17 // (model.moe.num_experts // pool.experts.ep_size):
+            held.setdefault(place.pp, []).append(place.rank)
+    first, second = (", ".join(map(str, held[stage])) for stage in (0, 1))
+    (_, middle), (_, last) = pool.stages
+    assert (
+        f"ranks {first} of layers 0 to {middle - 1}, ranks {second} of layers {middle} to {last - 1}" in everywhere.text
+    )
+    assert f"expert 17 of layer 40 is on ep rank 0, that is ranks {second} (" in one.text
+    assert dense.text.startswith("Layer 2 of `deepseek-v3` has no experts")
+
+
 def test_why_not_stages_is_answered_by_a_plan_with_stages(split: Thread) -> None:
     _, (reply,) = talk("why not PP?", thread=split)
 
@@ -168,6 +235,7 @@ def test_why_not_stages_is_answered_by_a_plan_with_stages(split: Thread) -> None
         ("memory", ["weights", "GB"]),
         ("what are the alternatives?", ["1. ", "lost:"]),
         ("show the proof", ["virtual ranks"]),
+        ("is it proved?", ["virtual ranks"]),
         ("what did you assume?", ["- "]),
         ("where does the time go? show the breakdown", ["Bottleneck", "prefill:"]),
     ],

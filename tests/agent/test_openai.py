@@ -72,6 +72,16 @@ def test_a_refusal_is_told_from_a_bad_answer(brief: Brief) -> None:
     assert "cannot help" in proposal.text
 
 
+def test_a_server_that_repeats_key_and_address_is_told_without_them(brief: Brief) -> None:
+    with serving(Step(None, refusal=f"key {KEY} is bad")) as server:
+        refused = propose(server, brief)
+    with serving(Step(f"I was given {KEY}")) as server:
+        said = asyncio.run(proposer(server).reply(brief))
+
+    assert (refused.outcome, refused.text) == ("refused", "key *** is bad")
+    assert said.text == "I was given ***"
+
+
 def test_a_server_without_json_schema_is_asked_with_a_tool_and_then_only_so(
     brief: Brief, answer: dict[str, Any]
 ) -> None:

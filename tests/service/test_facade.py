@@ -86,6 +86,7 @@ def test_a_plan_is_refined_and_asked_about_over_turns(client: openai.OpenAI) -> 
 
     assert yaml.safe_load(block(answers[1]))["strategy"] != yaml.safe_load(block(answers[0]))["strategy"]
     assert "tp_size=2" in answers[2]
+    assert re.search(r"\n\nSources:\n- [a-z-]+\.md#", answers[2])
     assert "vllm serve" in answers[3]
 
 
