@@ -87,9 +87,10 @@ def _fixed_times(launch: Key, dtype: Dtype, own: dict[str, Any]) -> list[Key]:
 MESSAGE_OPS = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "step_sync"})
 
 
-STANDING = frozenset({("trtllm", "32x4096x32")})
-"""Engine and model under which measured TTFT falls with the load as if a request always stood outside; left to the data elsewhere, a
-fraction of a request takes up other errors and becomes seconds under long outputs."""
+FRONT_BOUND = frozenset({("trtllm", "32x4096x32")})
+"""Engine and model whose measurements show the front end: TTFT falls with the load as if a request always stood outside, and requests and
+tokens a second have a bound that faster layouts do not lift. Left to the data elsewhere, these take up other errors: a fraction of a request
+outside becomes seconds under long outputs."""
 
 
 def engine_keys(point: Point) -> dict[str, list[Key]]:
@@ -105,6 +106,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
     here = {"archs": (point.problem.cluster.gpu.arch,)}
     within = [here] if len(archs) > 1 else []
     hosted = {**shape, **here}
+    bound = (engine, model.shape) in FRONT_BOUND
     own: dict[str, list[dict[str, Any]]] = {
         "decode_step_ms": [{}, {"archs": archs}],
         "per_sequence_us": [{}],
@@ -118,9 +120,11 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
         "interference": [{}],
         "front_ms": [{}, {"serving": serving}, {"archs": archs}, *within, shape],
         "poll_steps": [{}, {"archs": archs}, *within, shape, hosted],
-        "balance_steps": [{}, {"archs": archs}],
+        "balance_steps": [{}, {"archs": archs}, shape],
         "relaxed_polls": [{}, {"archs": archs}],
-        "standing": [shape] if (engine, model.shape) in STANDING else [],
+        "standing": [shape] if bound else [],
+        "admit_ms": [hosted] if bound else [],
+        "stream_us": [hosted] if bound else [],
     }
     return {
         name: [Key(name), *(Key(name)._replace(engine=engine, **fields) for fields in chosen)]
@@ -131,6 +135,7 @@ def engine_keys(point: Point) -> dict[str, list[Key]]:
 _START = {
     "decode_step_ms": 0.25, "per_sequence_us": 20.0, "prefill_pass_ms": 2.0, "request_ms": 80.0, "burst": 0.1, "queue": 0.5,
     "queue_half": 4.0, "imbalance": 1.1, "front_ms": 0.5, "balance_steps": 5.0, "poll_steps": 0.5, "standing": 1e-4,
+    "admit_ms": 0.3, "stream_us": 1.0,
 }  # fmt: skip
 """Where general factors start; every other one starts at 1."""
 _WIDTH = {
@@ -148,14 +153,15 @@ SHAPE_WIDTH = {
     "burst": 0.3,
     "front_ms": 0.8,
     "poll_steps": 0.8,
+    "balance_steps": 0.4,
     "standing": 4.0,
 }
 """How far a model on an engine may be from what its shapes say: it takes what is its own out of the factors that other models share."""
-HOSTED_WIDTH = {"request_ms": 0.4, "queue": 0.4, "poll_steps": 0.5}
+HOSTED_WIDTH = {"request_ms": 0.4, "queue": 0.4, "poll_steps": 0.5, "admit_ms": 4.0, "stream_us": 4.0}
 """How far a model on an engine and one architecture may be from what the model and the architecture say each for itself. Twice as wide
 foretells other configurations no better and whole GPUs worse."""
-FIRST_GUESS = {"standing": math.log(1000)}
-"""Where the search for a model's own factor begins when it is not at 1: from nothing standing there is no slope to follow."""
+FIRST_GUESS = {"standing": math.log(1000), "admit_ms": math.log(40), "stream_us": math.log(70)}
+"""Where the search for a model's own factor begins when it is not at 1: from nothing there is no slope to follow."""
 SERVING_WIDTH = 0.02
 """How far decode of pools that do nothing else may be from decode beside prefill."""
 USUAL_WIDTH = 0.18

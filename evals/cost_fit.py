@@ -164,13 +164,19 @@ def predict(found: Fit) -> Prediction:
     return Prediction(*found.table.predict(found.logs))
 
 
-def cross_validate(table: Table, held_out: HeldOut, progress: Callable[[str], None]) -> Prediction:
-    """Every point predicted by a fit that has seen nothing of its configuration, model or GPU."""
+def cross_validate(
+    table: Table, held_out: HeldOut, progress: Callable[[str], None], asked: Table | None = None
+) -> Prediction:
+    """Every point predicted by a fit that has seen nothing of its configuration, model or GPU.
+
+    `asked` are the same points as they are to be predicted, where that is not as they are fitted.
+    """
+    judged = table if asked is None else asked
     labels = np.array([_label(point, held_out) for point in table.points])
     used, ttft, tpot = weights(table), np.zeros(len(labels)), np.zeros(len(labels))
     for label in sorted(set(labels)):
         mask = labels == label
-        found = predict(fit(table, used * ~mask))
+        found = predict(Fit(judged, fit(table, used * ~mask).logs))
         ttft[mask], tpot[mask] = found.ttft_ms[mask], found.tpot_ms[mask]
         progress(f"held out {held_out} {label}: {mask.sum()} points")
     return Prediction(ttft, tpot)

@@ -19,7 +19,7 @@ from strategy.calibration import ENGINE_QUANTITIES, Calibration
 from strategy.cost import Server
 from strategy.fleet import balanced, front_ends
 from strategy.passes import PassTime
-from strategy.serving import Demand, polling_steps, steady_state
+from strategy.serving import Demand, front_time_ms, polling_steps, steady_state
 from strategy.strategy import Phase
 
 Grid = NDArray[np.float64]
@@ -191,6 +191,7 @@ class Table:
             front_ms=engine["front_ms"] * np.maximum(in_flight - 1, 0.0),
             interference=engine["interference"],
             standing=engine["standing"] / self.behind,
+            front_busy_ms=in_flight * front_time_ms(engine["admit_ms"], engine["stream_us"], self.osl),
             held_steps=polling + np.where(self.balanced, engine["balance_steps"], 0.0),
         )
         served = steady_state(load, lambda batch: interpolate(self.batches, steps, batch))
@@ -351,6 +352,8 @@ def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:
         "poll_steps",
         "balance_steps",
         "standing",
+        "admit_ms",
+        "stream_us",
         "message_time",
         "launch_time",
     }

@@ -39,6 +39,8 @@ EngineQuantity = Literal[
     "balance_steps",
     "relaxed_polls",
     "standing",
+    "admit_ms",
+    "stream_us",
 ]
 FactorQuantity = KernelQuantity | EngineQuantity
 KERNELS_OF: dict[Dtype, Dtype] = {"mxfp4": "nvfp4"}
@@ -179,6 +181,10 @@ class EngineConstants:
     """How many times longer the interval at which an engine looks for prompts is with many requests in flight; at least 1."""
     standing: float
     """Requests of one front end that stand before the engine whatever it does (a load that holds more than the engine takes)."""
+    admit_ms: float
+    """Time that a request takes from the one front end, which serves no other meanwhile."""
+    stream_us: float
+    """Time that an output token takes from it on its way to the client."""
 
 
 HeldOut = Literal["configuration", "model", "gpu"]

@@ -27,7 +27,7 @@ from strategy.mesh import axis_sizes
 from strategy.model import ModelSpec
 from strategy.passes import Grid, PassTime, Pricer, Seat, Table
 from strategy.request import Problem, Workload
-from strategy.serving import Demand, Served, polling_steps, steady_state
+from strategy.serving import Demand, Served, front_time_ms, polling_steps, steady_state
 from strategy.strategy import Phase, Pool, Strategy
 from strategy.work import Load
 
@@ -344,7 +344,8 @@ class Plants:
         """The load that `batch` requests in flight put on each decoding attention replica."""
         alone, taken = self.prefill_ms
         behind = self.decode_servers / self.front_ends
-        polling = polling_steps(self.engine.poll_steps, self.engine.relaxed_polls, batch * behind)
+        in_flight = batch * behind
+        polling = polling_steps(self.engine.poll_steps, self.engine.relaxed_polls, in_flight)
         return Demand(
             batch=batch,
             osl=max(self.workload.osl, LEAST_OUTPUT_TOKENS),
@@ -356,9 +357,10 @@ class Plants:
             prefill_replicas=self.prefill_servers / self.decode_servers,
             disaggregated=self.disaggregated,
             transfer_ms=self.transfer_ms,
-            front_ms=self.engine.front_ms * np.maximum(batch * behind - 1, 0.0),
+            front_ms=self.engine.front_ms * np.maximum(in_flight - 1, 0.0),
             interference=self.engine.interference,
             standing=self.engine.standing / behind,
+            front_busy_ms=in_flight * front_time_ms(self.engine.admit_ms, self.engine.stream_us, self.workload.osl),
             held_steps=polling + np.where(self.balanced, self.engine.balance_steps, 0.0),
         )
 

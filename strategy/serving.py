@@ -17,6 +17,10 @@ _CHORDS = 3
 """Steps to the decoding share: halvings until it is known to a few thousandths, then chords, exact to 1e-8 of it unless next to nothing decodes."""
 RELAXED_BETWEEN = (8.0, 16.0)
 """Requests in flight between which launch files go over to looking for prompts less often."""
+FRONT_SHARPNESS = 12.0
+"""How suddenly a front end with too much to do is felt."""
+FRONT_WAITING = 0.25
+"""Share of its decode time that a request stands before an engine whose front end is always busy."""
 _TINY = 1e-300
 """What is divided by in place of nothing."""
 _SHORTEST = 1e-3
@@ -51,6 +55,8 @@ class Demand:
     """Share of the prefill time on the same ranks that decoding sequences wait for."""
     standing: Grid | float = 0.0
     """Requests that stand before the engine whatever it does, as when a load generator holds more than the engine takes."""
+    front_busy_ms: Grid | float = 0.0
+    """Time that requests take from the front end before them, one of each place in flight."""
     held_steps: Grid | float = 0.5
     """Decode steps that pass before a prompt is taken up: half a step where an engine looks for prompts at each."""
 
@@ -72,6 +78,11 @@ def polling_steps(steps: Grid | float, relaxed: Grid | float, in_flight: Grid) -
     few, many = RELAXED_BETWEEN
     share = np.log(np.clip(in_flight, few, many) / few) / np.log(many / few)
     return np.asarray(steps * np.maximum(relaxed, 1.0) ** share)
+
+
+def front_time_ms(admit_ms: Grid | float, stream_us: Grid | float, osl: Grid | float) -> Grid:
+    """What one request takes from the front end, which does one thing at a time: it is let in, and each of its tokens sent out."""
+    return np.asarray(admit_ms + stream_us * 1e-3 * osl)
 
 
 def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
@@ -110,7 +121,24 @@ def steady_state(load: Demand, step_at: Callable[[Grid], Grid]) -> Served:
     waited = first + joining * step + standing / per_ms
     ttft = np.maximum(waited, np.where(load.disaggregated, (load.batch - decoding) / per_ms, 0.0))
     share = np.minimum(per_ms * load.taken_ms / load.prefill_replicas, 1.0)
-    return Served(ttft, tpot, decoding, share)
+    return _behind_front_end(Served(ttft, tpot, decoding, share), load)
+
+
+def _behind_front_end(free: Served, load: Demand) -> Served:
+    """What is served where one front end lets everything in and sends everything out.
+
+    It is a bound: a request stays at least as long as the front end is busy with all that are in flight. Near that bound requests queue
+    before the engine while the front end sends for others.
+    """
+    decode_ms = free.tpot_ms * np.maximum(load.osl - 1, _SHORTEST)
+    full = (load.front_busy_ms / (free.ttft_ms + decode_ms)) ** FRONT_SHARPNESS
+    stretched, waiting = (1 + full) ** (1 / FRONT_SHARPNESS), FRONT_WAITING * full / (1 + full)
+    return Served(
+        ttft_ms=stretched * (free.ttft_ms + waiting * decode_ms),
+        tpot_ms=stretched * (1 - waiting) * free.tpot_ms,
+        decode_batch=(1 - waiting) * free.decode_batch,
+        prefill_share=free.prefill_share / stretched,
+    )
 
 
 def _decoding(root: Grid, batch: Grid) -> Grid:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy.serving import Demand, Served, polling_steps, steady_state
+from strategy.serving import Demand, Served, front_time_ms, polling_steps, steady_state
 
 LOADS = np.array([1.0, 2.0, 8.0, 64.0, 512.0])
 TOGETHER = Demand(
@@ -25,7 +25,7 @@ def served(load: Demand) -> Served:
     return steady_state(load, step_ms)
 
 
-@pytest.mark.parametrize("load", [TOGETHER, APART])
+@pytest.mark.parametrize("load", [TOGETHER, APART, replace(TOGETHER, front_busy_ms=LOADS * 200.0)])
 def test_requests_are_either_waiting_for_their_first_token_or_decoding(load: Demand) -> None:
     found = served(load)
 
@@ -116,6 +116,27 @@ def test_a_request_that_stands_outside_waits_for_one_place_of_all() -> None:
     assert standing.ttft_ms[0] == plain.ttft_ms[0]
     assert (standing.ttft_ms - plain.ttft_ms)[2:4] == pytest.approx(((1 - 1 / LOADS) * life / LOADS)[2:4], rel=0.01)
     assert np.all(standing.decode_batch <= plain.decode_batch)
+
+
+def test_a_front_end_bounds_what_is_served() -> None:
+    free, bound = served(TOGETHER), served(replace(TOGETHER, front_busy_ms=LOADS * front_time_ms(100.0, 200.0, 500)))
+
+    life, freely = (found.ttft_ms + 499 * found.tpot_ms for found in (bound, free))
+    assert bound.ttft_ms[0] == pytest.approx(free.ttft_ms[0])
+    assert bound.tpot_ms[0] == pytest.approx(free.tpot_ms[0])
+    assert np.all(LOADS / life <= 1 / 200.0 * (1 + 1e-9))
+    assert np.all(life >= freely)
+    crowded = 1.5 * freely < LOADS * 200.0
+    assert crowded.any()
+    assert life[crowded] == pytest.approx(LOADS[crowded] * 200.0, rel=0.01)
+    assert np.all(bound.ttft_ms[crowded] > 0.25 * (life - bound.ttft_ms)[crowded])
+
+
+def test_a_front_end_bounds_single_tokens_as_well() -> None:
+    found = served(replace(TOGETHER, osl=1, front_busy_ms=LOADS * 1e3))
+
+    life = found.ttft_ms + 1e-3 * found.tpot_ms
+    assert life[2:] == pytest.approx(LOADS[2:] * 1e3, rel=0.01)
 
 
 def test_engines_look_for_prompts_less_often_when_many_requests_run() -> None:
