@@ -137,6 +137,8 @@ class Table:
     """Attention replicas behind each front end."""
     balanced: NDArray[np.bool_]
     transfer_ms: Grid
+    least_prefill_ms: Grid
+    """A packed pass of prefill, every efficiency at one."""
     measured_ttft_ms: Grid
     measured_tpot_ms: Grid
     roofline_tpot_ms: Grid
@@ -174,7 +176,8 @@ class Table:
         """From passes to latencies under load."""
         steps = decode * engine["decode_time"][:, None]
         steps = steps + engine["decode_step_ms"][:, None] + engine["per_sequence_us"][:, None] * 1e-3 * self.batches
-        passes = prefill * engine["prefill_time"][:, None] + engine["prefill_pass_ms"][:, None]
+        pace = np.maximum(engine["prefill_time"], self.least_prefill_ms / prefill[:, 1])
+        passes = prefill * pace[:, None] + engine["prefill_pass_ms"][:, None]
         in_flight = self.batches[:, -1] * self.behind
         polling = polling_steps(engine["poll_steps"], engine["relaxed_polls"], in_flight)
         load = Demand(
@@ -273,12 +276,12 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
     plain = calibration.replaced(factors=())
     names, nodes = Names(), {"decode": _Nodes(), "prefill": _Nodes()}
     servers: list[Server] = [None] * len(points)  # type: ignore[list-item]
-    batches, least = np.empty((len(points), len(BATCH_SHARES))), np.empty(len(points))
+    batches, least, least_prefill = (np.empty((len(points), len(BATCH_SHARES))), *np.empty((2, len(points))))
     for rows in _alike(points):
         server = Server(build(points[rows[0]].problem.model, points[rows[0]].strategy), points[rows[0]].problem, plain)
         for row in rows:
             servers[row], batches[row] = server, _batches(server, min(points[row].concurrency, points[row].slots))
-        _walk(server, [(row, points[row]) for row in rows], batches, least, nodes, names)
+        _walk(server, [(row, points[row]) for row in rows], batches, (least, least_prefill), nodes, names)
     engine_rows = {
         name: [names.of(keys) for keys in found]
         for name, found in zip(
@@ -302,6 +305,7 @@ def tabulate(points: Sequence[Point], calibration: Calibration) -> Table:
         behind=np.array([s.decode_servers / front_ends(s.dag.strategy) for s in servers]),
         balanced=np.array([balanced(server.prefill_pool) for server in servers]),
         transfer_ms=np.array([server.transfer_ms for server in servers]),
+        least_prefill_ms=least_prefill,
         measured_ttft_ms=np.array([p.ttft_ms for p in points]),
         measured_tpot_ms=np.array([p.tpot_ms for p in points]),
         roofline_tpot_ms=least,
@@ -320,7 +324,7 @@ def _walk(
     server: Server,
     points: list[tuple[int, Point]],
     batches: Grid,
-    least: Grid,
+    least: tuple[Grid, Grid],
     nodes: dict[str, _Nodes],
     names: Names,
 ) -> None:
@@ -329,12 +333,11 @@ def _walk(
     loads = np.concatenate([*(batches[row] for row, _ in points), [_measured_batch(server, p) for _, p in points]])
     decode = server.decode_pass(loads / server.microbatches(loads))
     prefill = server.prefill_pass(np.array([1.0, server.packed_prompts]))
-    peak = np.maximum(decode.parts.peak_compute_ms, decode.parts.peak_memory_ms)
-    least_ms = decode.counts.sum(axis=1) @ np.broadcast_to(peak, (len(peak), len(loads)))
+    least_ms, least_prefill_ms = decode.least_ms(len(loads)), prefill.least_ms(2)
     for number, (row, point) in enumerate(points):
         nodes["decode"].add(row, point, "decode", decode, names, slice(number * shares, (number + 1) * shares))
         nodes["prefill"].add(row, point, "prefill", prefill, names, slice(0, 2))
-        least[row] = least_ms[len(points) * shares + number]
+        least[0][row], least[1][row] = least_ms[len(points) * shares + number], least_prefill_ms[1]
 
 
 def roofline(points: Sequence[Point], calibration: Calibration) -> Prediction:

@@ -4,7 +4,7 @@ The formulas are those of `strategy.fleet`, of which one DAG is the smallest; he
 every node, and the words that go with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -149,6 +149,7 @@ def _deployment(fleet: Fleet, row: int) -> "_Deployment":
     problem, strategy, plants = fleet.problem, fleet.strategies[row], fleet.plants
     disaggregated = bool(plants.disaggregated[row, 0])
     engine = constants_of(problem, fleet.calibration, disaggregated=disaggregated)
+    engine = replace(engine, prefill_time=float(plants.prefill_pace[row, 0]))
     fits = (int(values[row, 0]) for values in (plants.max_concurrency, plants.resident, plants.decode_servers))
     return _Deployment(problem, fleet.calibration, strategy, fleet.passes, engine, disaggregated, *fits)
 

@@ -127,6 +127,8 @@ class PromptTime(NamedTuple):
     """Between two such passes of a full pipeline."""
     packed: float
     """The same of passes that hold as many prompts as they may."""
+    least: float
+    """The same at the peak rates."""
 
 
 _OF_A_REPLICA = attrgetter(
@@ -209,9 +211,9 @@ class Passes:
             table = pricer.table(load, np.repeat(np.arange(len(members)), 2))
             self._prompts |= {self._key(new[n]): (table, 2 * place) for place, n in enumerate(members)}
             times = table.pipelines
-            latency, interval = times.latency_ms.reshape(-1, 2), times.interval_ms.reshape(-1, 2)
-            rows = zip(members, latency.tolist(), interval.tolist(), strict=True)
-            self._prefill |= {self._key(new[n]): PromptTime(alone[0], *every) for n, alone, every in rows}
+            found = (times.latency_ms[::2], times.interval_ms[::2], times.interval_ms[1::2], times.least_ms[1::2])
+            rows = zip(members, *(ms.tolist() for ms in found), strict=True)
+            self._prefill |= {self._key(new[n]): PromptTime(*every) for n, *every in rows}
         return [self._prefill[key] for key in keys]
 
     def sequences(self, pool: Pool) -> int:
@@ -324,12 +326,17 @@ class Plants:
         )
 
     @cached_property
+    def prefill_pace(self) -> Grid:
+        """What the engine makes of the kernels of prefill; a packed pass takes no less than at the peak rates."""
+        return np.asarray(np.maximum(self.engine.prefill_time, self.prompt_ms.least / self.prompt_ms.packed))
+
+    @cached_property
     def prefill_ms(self) -> tuple[Grid, Grid]:
         """Latency of one prompt on an idle pool, and the time it takes from the pool when passes are packed."""
         engine, prompt = self.engine, self.prompt_ms
         whole = prompt.latency + (self.chunks - 1) * prompt.interval
-        latency = whole * engine.prefill_time + engine.prefill_pass_ms * self.chunks + engine.request_ms
-        taken = self.chunks * (prompt.packed * engine.prefill_time + engine.prefill_pass_ms) / self.packed
+        latency = whole * self.prefill_pace + engine.prefill_pass_ms * self.chunks + engine.request_ms
+        taken = self.chunks * (prompt.packed * self.prefill_pace + engine.prefill_pass_ms) / self.packed
         return latency, taken
 
     def step_at(self, most: float) -> Callable[[Grid], Grid]:

@@ -146,6 +146,11 @@ class PassTime:
         """Between two passes of a full pipeline: the slowest stage and its bubbles, [grid]."""
         return cast(Grid, self.stage_ms.max(axis=0) * self.stretch)
 
+    def least_ms(self, width: int) -> Grid:
+        """The nodes of all stages at the peak rates, on a grid of `width` loads."""
+        peak = np.maximum(self.parts.peak_compute_ms, self.parts.peak_memory_ms)
+        return cast(Grid, self.counts.sum(axis=1) @ np.broadcast_to(peak, (len(peak), width)))
+
     def kinds(self, column: int) -> list[TimeKind]:
         """What bounds each node at grid point `column`."""
         computes = (self.parts.compute_ms[:, column] > self.parts.memory_ms[:, column]).tolist()
@@ -168,6 +173,8 @@ class PipelineTime:
     """From the first stage to the last."""
     interval_ms: Grid
     """Between two passes of a full pipeline."""
+    least_ms: Grid
+    """Kernels of the slowest stage at the peak rates: no engine runs a pass in less."""
 
 
 Owner = NDArray[np.int64]
@@ -192,14 +199,16 @@ class Table:
         """Whole passes, column for column."""
         pricer, priced, owner = self.pricer, self.priced, self.owner
         starts = [n for n, one in enumerate(priced) if n == 0 or one.part != priced[n - 1].part]
-        part_ms = np.add.reduceat(self.node_ms, starts, axis=0)
-        latency, interval = np.empty(len(owner)), np.empty(len(owner))
+        peak_ms = np.maximum(self.parts.peak_compute_ms, self.parts.peak_memory_ms)
+        part_ms, least_ms = (np.add.reduceat(ms, starts, axis=0) for ms in (self.node_ms, peak_ms))
+        latency, interval, least = np.empty((3, len(owner)))
         for stages, columns in pricer.columns([seat.pool.stages for seat in pricer.seats], owner):
             counts = np.array([priced[n].part.counts(pricer.problem.model, stages) for n in starts], dtype=np.float64)
             stage_ms = counts.T @ part_ms[:, columns]
             latency[columns] = stage_ms.sum(axis=0) + (len(stages) - 1) * self.boundary_ms[columns]
             interval[columns] = stage_ms.max(axis=0) * pricer.stretch(len(stages))
-        return PipelineTime(latency, interval)
+            least[columns] = (counts.T @ least_ms[:, columns]).max(axis=0)
+        return PipelineTime(latency, interval, least)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

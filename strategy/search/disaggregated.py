@@ -95,7 +95,7 @@ class Halves:
 
     @cached_property
     def prompts(self) -> Grid:
-        """Kernel times of prefill, [pools, 3]."""
+        """Kernel times of prefill, [pools, fields of `PromptTime`]."""
         return np.array(self.passes.prefill_ms(self.seats))
 
     @cached_property
