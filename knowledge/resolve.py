@@ -12,7 +12,7 @@ from knowledge.catalogue import find_gpu, find_model, normalise, record
 from knowledge.hf_config import CONFIG_KEYS, parse_config
 from strategy.errors import InputError, UnreadableError, plainly
 from strategy.hardware import Cluster, GpuSpec
-from strategy.model import Dtype, ModelSpec
+from strategy.model import Dtype, ModelSpec, Provenance
 from strategy.quantisation import FULL_PRECISIONS
 from strategy.request import (
     ClusterRequest,
@@ -89,13 +89,16 @@ def config_of(ref: str | Mapping[str, Any]) -> Mapping[str, Any] | None:
     return ref if _is_config(ref) else None
 
 
+SAME_DEVICE = frozenset({"name", "memory_gb", "tdp_w", "nic_gb_per_s", "scale_up_domain"})
+"""Fields of a GPU that may be replaced and leave it the device on which kernels were measured."""
+
+
 def resolve_cluster(request: ClusterRequest, gpu: GpuSpec) -> tuple[Cluster, list[str]]:
     """The cluster, with the fields of the GPU record that the request replaces, and what was assumed."""
     notes = []
     changes = {k: v for k in GpuOverrides.model_fields if (v := getattr(request, k)) is not None}
     if changes:
         notes.append(f"{gpu.key}: the request replaces {', '.join(sorted(changes))} of the catalogue record.")
-        gpu = gpu.model_copy(update=changes)
     per_host = request.gpus_per_host
     if per_host is None:
         per_host = gpu.gpus_per_host
@@ -103,6 +106,9 @@ def resolve_cluster(request: ClusterRequest, gpu: GpuSpec) -> tuple[Cluster, lis
     if gpu.provenance.status != "verified":
         note = f" ({gpu.provenance.note})" if gpu.provenance.note else ""
         notes.append(f"The catalogue record of {gpu.key} is {gpu.provenance.status.replace('_', '-')}{note}.")
+    if changes.keys() - SAME_DEVICE:
+        changes["provenance"] = Provenance(source="the request", status="unverified")
+    gpu = gpu.model_copy(update=changes)
     return Cluster(gpu=gpu, gpus_per_host=per_host, hosts=request.hosts), notes
 
 

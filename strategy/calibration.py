@@ -220,12 +220,16 @@ class Calibration(Frozen):
     fitted_gpus: tuple[str, ...] = ()
     errors: tuple[Error, ...] = ()
 
-    def error_of(self, model: ModelSpec, gpu: str) -> Error | None:
+    def error_of(self, model: ModelSpec, gpu: GpuSpec) -> Error | None:
         """The error to expect for a model on a GPU: the largest of the kinds that it is new in."""
         known = model.name in self.fitted_models or model.shape in self._fitted_shapes
-        new = {"configuration": True, "model": not known, "gpu": gpu not in self.fitted_gpus}
+        new = {"configuration": True, "model": not known, "gpu": not self._measured_on(gpu)}
         found = [error for error in self.errors if new[error.held_out]]
         return max(found, key=lambda error: error.tpot, default=None)
+
+    def _measured_on(self, gpu: GpuSpec) -> bool:
+        """Whether serving points were measured on this very device; one with other rates than the catalogue's is another."""
+        return gpu.key in self.fitted_gpus and gpu.provenance.status != "unverified"
 
     @cached_property
     def _fitted_shapes(self) -> frozenset[str]:

@@ -226,7 +226,7 @@ class _Deployment:
     def _error_notes(self) -> list[str]:
         """How far such estimates were from measurements."""
         gpu, model = self.problem.cluster.gpu, self.problem.model
-        error = self.calibration.error_of(model, gpu.key)
+        error = self.calibration.error_of(model, gpu)
         if error is None:
             return []
         seen = {
@@ -240,7 +240,7 @@ class _Deployment:
 
     def _near_limits(self, reached: dict[str, float]) -> list[str]:
         """Limits that are nearer than the estimate may be off."""
-        error, slo = self.calibration.error_of(self.problem.model, self.problem.cluster.gpu.key), self.problem.slo
+        error, slo = self.calibration.error_of(self.problem.model, self.problem.cluster.gpu), self.problem.slo
         if error is None:
             return []
         limits = {"TTFT": (slo.ttft_ms, error.ttft), "TPOT": (slo.tpot_ms, error.tpot)}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from knowledge.calibration import calibration
 from knowledge.catalogue import find_gpu, find_model, models
 from knowledge.resolve import resolve, resolve_model, resolve_precision
 from strategy.errors import InputError, UnknownNameError, UnreadableError
@@ -61,6 +62,18 @@ def test_fields_of_the_gpu_record_can_be_replaced() -> None:
     assert resolved.problem.cluster.gpu.nic_gb_per_s == 100
     assert resolved.problem.cluster.gpu.memory_gb == 180
     assert any("memory_gb, nic_gb_per_s" in note for note in resolved.assumptions)
+    assert resolved.problem.cluster.gpu.provenance == find_gpu("b200").provenance
+
+
+def test_a_gpu_with_other_rates_is_not_the_one_that_was_measured() -> None:
+    own, faster = (resolve(request(cluster={"gpu": "h100", **rates})).problem for rates in ({}, {"bf16_tflops": 3000}))
+
+    known, new = (calibration().error_of(one.model, one.cluster.gpu) for one in (own, faster))
+    assert faster.cluster.gpu.provenance.status == "unverified"
+    assert known is not None
+    assert known.held_out == "configuration"
+    assert new is not None
+    assert new.held_out == "gpu"
 
 
 def test_a_rack_is_one_domain_over_its_hosts() -> None:

@@ -243,7 +243,7 @@ def test_an_estimate_says_how_far_such_estimates_were_off(model: str, gpu: str, 
 
 
 def test_what_was_never_fitted_is_less_certain() -> None:
-    known, new = (calibration().error_of(find_model("llama-3.1-70b"), gpu) for gpu in ("h100-sxm", "l40s"))
+    known, new = (calibration().error_of(find_model("llama-3.1-70b"), find_gpu(gpu)) for gpu in ("h100-sxm", "l40s"))
 
     assert known is not None
     assert new is not None
