@@ -29,7 +29,8 @@ def gains(problem: Problem, best: Candidate, plan: Planned) -> tuple[Gain, ...]:
 
 def _changes(problem: Problem, best: Candidate) -> Iterator[Patch]:
     gpus = problem.cluster.gpus
-    yield from (patch for patch in [next(more_gpus(problem, 2 * gpus), None)] if patch is not None)
+    if problem.objective != "min_gpus":
+        yield from (patch for patch in [next(more_gpus(problem, 2 * gpus), None)] if patch is not None)
     if best.strategy.world_size > best.strategy.pools[0].replicas:
         yield _faster(problem, "scale_up_gb_per_s", "links between GPUs twice as fast")
     if problem.cluster.hosts > 1 and any(

@@ -13,6 +13,8 @@ from strategy.capabilities import able_on, capabilities, runs_on
 from strategy.hardware import Cluster
 from strategy.legality import divisors, illegal, legal_ep_sizes, legal_tp_sizes
 from strategy.memory import memory_fraction
+from strategy.model import Dtype
+from strategy.quantisation import element_bytes
 from strategy.request import Constraints, FixedDegrees, Problem, Slo
 from strategy.result import Change, Infeasible, Limit
 from strategy.search.choose import order
@@ -447,9 +449,10 @@ def _shorter(problem: Problem, plan: Planned) -> Iterator[Patch]:
 
 def fewer_bytes(problem: Problem) -> Iterator[Patch]:
     """Smaller weights, where the device computes with them."""
-    for dtype in ("fp8", "nvfp4"):
-        smaller = dtype == "nvfp4" or problem.precision.weights in ("bf16", "fp16", "fp32")
-        if smaller and problem.precision.weights != dtype and problem.cluster.gpu.tflops(dtype) is not None:
+    formats: tuple[Dtype, ...] = ("fp8", "nvfp4")
+    for dtype in formats:
+        smaller = element_bytes(dtype) < element_bytes(problem.precision.weights)
+        if smaller and problem.cluster.gpu.tflops(dtype) is not None:
             precision = problem.precision.model_copy(update={"weights": dtype})
             yield (
                 {"precision": {"weights": dtype}},

@@ -29,6 +29,17 @@ def test_more_gpus_and_narrower_weights_carry_more() -> None:
     assert "% more tokens/s" in messages["precision"]
 
 
+def test_who_wants_few_gpus_is_offered_no_more_of_them() -> None:
+    gains = what_if(search(problem(objective="min_gpus"), calibration()), calibration())
+
+    assert gains
+    assert not [gain for gain in gains if {"hosts", "gpus_per_host"} & gain.change.get("cluster", {}).keys()]
+
+
+def test_weights_of_four_bits_are_not_offered_others_of_four_bits() -> None:
+    assert "precision" not in bought(problem(model="gpt-oss-120b", cluster={"gpu": "b200-sxm", "gpus_per_host": 8}))
+
+
 def test_a_faster_link_shortens_communication() -> None:
     """Of long prompts: messages of decode are short, and wait for latency rather than for the link."""
     asked = problem(objective="latency", workload={"isl": 8192, "osl": 256})
