@@ -91,10 +91,11 @@ def asked(request: Request) -> str:
     model = request.model if isinstance(request.model, str) else str(request.model.get("name", "your model"))
     cluster, work = request.cluster, request.workload
     hosts = f"{cluster.hosts} x " if cluster.hosts > 1 else ""
+    per_host = f"{cluster.gpus_per_host} " if cluster.gpus_per_host else ""
     limits = [("TTFT", request.slo.ttft_ms), ("TPOT", request.slo.tpot_ms)]
     slo = "".join(f", {name} <= {limit(most)}" for name, most in limits if most is not None)
     slo += f", {request.slo.headroom:.0%} of that kept free" if slo and request.slo.headroom else ""
-    return f"{model} on {hosts}{cluster.gpus_per_host or ''} {cluster.gpu}, {work.isl:,} in, {work.osl:,} out{slo}"
+    return f"{model} on {hosts}{per_host}{cluster.gpu}, {work.isl:,} in, {work.osl:,} out{slo}"
 
 
 def _question(value: Result) -> RenderableType | None:
