@@ -212,6 +212,11 @@ def _soft(text: str) -> Iterator[SPAN]:
         before = sentence.span() if words.strip() else before
 
 
+def soft(text: str) -> list[SPAN]:
+    """Sentences that leave the choice to the plan."""
+    return list(_soft(text))
+
+
 def _undecided(text: str) -> Iterator[SPAN]:
     """What sentences say of a choice that is not made, with the one before where they say nothing else, or the one behind where they name nothing."""
     sentences = [m for m in _SENTENCE.finditer(text) if m.group().strip()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.understand.asides import pass_over
+from agent.understand.asides import pass_over, soft
 from agent.understand.choices import find_choices, find_objective, find_precision
 from agent.understand.clusters import find_cluster, kind_of, named_gpus
 from agent.understand.constraints import PER_HOST, find_constraints, find_gpu_limit
@@ -107,7 +107,8 @@ def _document(scan: Scan, names: Names, notes: Notes) -> dict[str, Any]:
     opinion = opinion_of(page_of(scan.original, names.models, names.gpus))
     _stand_by(scan, names, notes, opinion)
     model = find_model(scan, names.models, notes)
-    per_host = scan.take(PER_HOST)
+    ideas = soft(scan.original)
+    per_host = [m for m in scan.take(PER_HOST) if not any(a <= m.start() < b for a, b in ideas)]
     look = second_look(scan, names.gpus)
     notes.named = named_places(scan, names)
     pass_over(scan, notes.named, notes)

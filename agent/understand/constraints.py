@@ -73,7 +73,7 @@ PER_HOST = compiled(
 )
 """`one replica per node`."""
 _ACROSS = compiled(
-    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}\s+(?:(?:must|should|has\s+to|to|shall)\s+)?(?:across|over|on|span(?:s|ning)?|covers?|sur|über|en)\s+(?:all\s+)?(?:of\s+)?(?:the\s+|our\s+|those\s+|these\s+)?(?P<n>{COUNT})\s+(?:gpus|cards|accelerators|devices|ranks)\b"
+    rf"(?<![a-z])(?:{_ANY}){_PARALLEL}\s+(?:(?:must|should|has\s+to|to|shall)\s+)?(?:across|over|on|span(?:s|ning)?|covers?|sur|über|en)\s+(?:all\s+)?(?:of\s+)?(?:the\s+|our\s+|those\s+|these\s+)?(?P<n>{COUNT})(?:\s+(?:gpus|cards|accelerators|devices|ranks)\b|(?<=all \d)(?=\s*(?:[.,;)!]|$|please\b|of\s+them))|(?<=all \d\d)(?=\s*(?:[.,;)!]|$|please\b|of\s+them)))"
 )
 """`expert parallel across all 16 GPUs`."""
 _REPLICAS = compiled(

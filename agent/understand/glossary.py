@@ -52,11 +52,11 @@ _WORDS: dict[str, str] = {
     "between tokens": r"(?:zwischen\s+(?:den\s+|zwei\s+)?tokens?|entre\s+(?:les\s+|deux\s+|los\s+|dos\s+|os\s+|dois\s+)?(?:jetons?|tokens?)|tra\s+(?:i\s+|due\s+)?tokens?|tussen\s+(?:de\s+)?tokens?|(?:token|词元)(?:之)?间(?:的?(?:延迟|间隔))?|トークン間|토큰\s*(?:간|사이))",
     "within": r"inom|innen(?:for)?|w\s+ciągu|do\s+(?=\d+\s*(?:ms|s))|içinde|nach\s+(?:spätestens|höchstens|maximal)|au\s+bout\s+de|trong|innerhalb(?:\s+von)?|binnen|en\s+moins\s+d(?:e(?:\s+une?)?|(?='))|en\s+menos\s+de|em\s+menos\s+de|entro|dentro\s+de",
     "one second": r"(?:einer|une|un|una|uma|eine)\s+(?:sekunde|seconde|segundo|secondo)",
-    "time to first token": r"(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
+    "time to first token": r"czasu?\s+do\s+pierwszego\s+tokena?|время\s+до\s+первого\s+токена|ilk\s+token(?:a\s+kadar(?:\s+geçen)?)?\s+süre\w*|tid\s+till\s+första\s+token|(?:antwort)?zeit\s+(?:bis\s+zum\s+|des\s+)ersten\s+tokens?|erste[sn]?\s+token|(?:temps|d[ée]lai|latence)\s+(?:jusqu'au|du|avant\s+le|au)\s+premier\s+(?:jeton|tokens?)|premier\s+jeton|"
     r"tiempo\s+(?:hasta\s+el|al|del)\s+primer\s+token|primer\s+token|tempo\s+(?:al|fino\s+al|para\s+o|até\s+o)\s+primo?(?:eiro)?\s+token|primeiro\s+token|"
     r"tijd\s+tot\s+(?:het\s+)?eerste\s+token|首(?:个)?\s*token(?:延迟|时间)?|首字延迟|最初のトークン(?:まで)?",
-    "per user": r"(?:pro|je)\s+users|par\s+users?|par\s+utilisateur|por\s+users|per\s+utente|на\s+(?:users|пользователя|каждого\s+пользователя)|每(?:个|位)?\s*users|ユーザー(?:あたり|ごと)|users\s*(?:あたり|ごと|당)",
-    "per second": r"(?:pro|je)\s+sekunde|par\s+seconde|por\s+segundo|al\s+secondo|в\s+секунду|每秒(?=\s*$|\s*[,，。、])",
+    "per user": r"na\s+(?:każdego\s+)?użytkownika|kullanıcı\s+başına|(?:pro|je)\s+users|par\s+users?|par\s+utilisateur|por\s+users|per\s+utente|на\s+(?:users|пользователя|каждого\s+пользователя)|每(?:个|位)?\s*users|ユーザー(?:あたり|ごと)|users\s*(?:あたり|ごと|당)",
+    "per second": r"na\s+sekundę|(?:pro|je)\s+sekunde|par\s+seconde|por\s+segundo|al\s+secondo|в\s+секунду|每秒(?=\s*$|\s*[,，。、])",
     "per token": r"na\s+token(?:a)?|per\s+token|token\s+başına|(?:pro|je)\s+tokens?|par\s+tokens?|por\s+tokens?|на\s+tokens?|tokens?\s*(?:당|あたり|ごと)|(?:al|per)\s+ogni\s+token|每\s*个?\s*(?:输出|output|生成|解码|decode)?\s*(?:的)?\s*(?:tokens?|词元)",
     "milliseconds": r"millisekunden|millisecondes?|milisegundos?|millisecondi|毫秒|ミリ秒|миллисекунд",
     "seconds": r"sekunden?|secondes?|segundos?|secondi|seconden|秒|초|секунд[ыа]?",

@@ -47,7 +47,7 @@ _KEYS = (
 
 _POINTS = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+(?=[A-Za-z][^\n]{0,40}(?:[:=]|\.{2,12}[ \t]))", re.MULTILINE)
 """The numbers of a form's lines: `3. Quantity ..... 8`."""
-_NUMBERED = re.compile(r"(?:^|(?<=[\s:;,]))\((?:[1-9]|i{1,3}|[a-e])\)(?=\s)", re.MULTILINE)
+_NUMBERED = re.compile(r"(?:^|(?<=[\s:;,]))\((?:[1-9]|i{1,3}|[a-e])\)\s+", re.MULTILINE)
 """Marks of a list within a sentence: `(1) ... (2) ...`."""
 
 
@@ -60,7 +60,7 @@ def with_plain_lines(text: str, models: Vocabulary, gpus: Vocabulary, notes: Not
         text = _without_columns(with_whole_lines(text))
     text = _STATISTICS.sub(_each, text)
     if len(_NUMBERED.findall(text)) > 1:
-        text = _NUMBERED.sub(" ", text)
+        text = _NUMBERED.sub("", text)
     for pattern, plain in _KEYS:
         text = pattern.sub(plain, text)
     return text

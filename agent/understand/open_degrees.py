@@ -97,6 +97,8 @@ _WHETHER = compiled(
     r"\b(?:whether|savoir\s+si|saber\s+s[ei]|sapere\s+se|wissen\s*,?\s*ob|weten\s+of|wiedzieć\s*,?\s*czy|знать\s*,?|(?:tell|know|see|check|say|test|find\s+out|wonder\w*|ask\w*)\s+(?:me\s+|us\s+|out\s+)?if)\b[^.;,!?\n]{0,28}$"
 )
 """Before a degree that is asked about."""
+AHEAD = 140
+"""Characters before a degree within which stands who thinks of it, or when it was."""
 _CLAUSE_END = re.compile(r"[,;.!?\n]")
 _SUPPOSED = compiled(
     r"\b(?:i|we)(?:'d|\s+would|\s+do)?\s+(?:(?:go|start|begin)\s+(?:for|with)|pick|choose|assum\w+|guess\w*|suppos\w+|believ\w+|reckon\w*|figure\w*|expect\w*|think|thought|imagine\w*)\b[^.;!?\n]{0,30}$"
@@ -109,13 +111,17 @@ _COPIES_OR = compiled(
 
 def _told_in(text: str, sentence: SPAN) -> Iterator[SPAN]:
     """Degrees of a sentence that says how things are or were, and demands nothing."""
+    passed = sentence[0]
     for match in _ONE.finditer(text, *sentence):
-        if _WHETHER.search(text[sentence[0] : match.start()]):
+        if match.start() < passed:
+            continue
+        if _WHETHER.search(text[max(sentence[0], match.start() - AHEAD) : match.start()]):
             end = _CLAUSE_END.search(text, match.end(), sentence[1])
-            yield match.start(), end.start() if end is not None else sentence[1]
+            passed = end.start() if end is not None else sentence[1]
+            yield match.start(), passed
     if _DEMANDS.search(text, *sentence) is None:
         for match in _ONE.finditer(text, *sentence):
-            before = text[sentence[0] : match.start()]
+            before = text[max(sentence[0], match.start() - AHEAD) : match.start()]
             if _SO_FAR.search(before) or _SUPPOSED.search(before) or _WORKS.match(text, match.end(), sentence[1]):
                 yield match.span()
 

@@ -52,8 +52,8 @@ def usable(size: tuple[int, int], shares: Shares, scan: Scan, notes: Notes) -> t
         elif _taken(match) > whole[0] * whole[1]:
             notes.assume(f"`{scan.words(match.span())}`: more than the {whole[0] * whole[1]} GPUs that are told of")
     final = _FINALLY.search(scan.original) if shares.lost or shares.ours else None
-    if final is not None and left is not None and left[0] == 1 and 0 < int(final["n"]) < left[1]:
-        left = (1, int(final["n"]))
+    if final is not None and left is not None and left[0] == 1 and 0 < int(final["n"] or final["k"]) < left[1]:
+        left = (1, int(final["n"] or final["k"]))
         notes.assume(f"`{scan.words(final.span())}`: planned for {left[1]} of the {whole[0] * whole[1]} GPUs")
     if shares.gone and left == whole and len(shares.gone) < whole[0]:
         left = (whole[0] - len(shares.gone), whole[1])
@@ -68,7 +68,7 @@ def usable(size: tuple[int, int], shares: Shares, scan: Scan, notes: Notes) -> t
 
 
 _FINALLY = compiled(
-    r"\b(?:so\s+\d{1,3}|sobram\s+\d{1,3}|left|remain\w*)\s*(?:\.{2,3}|[,;-])\s*(?:but\s+|well\s+|actually\s+)*(?:make\s+(?:it|that)|in\s+practice\s+(?:we(?:'ll)?\s+)?(?:use\s+|have\s+)?|we(?:'ll|\s+will)\s+(?:only\s+|just\s+)?use|let'?s\s+(?:use|say|take)|na\s+prática\s+vamos\s+usar|en\s+la\s+práctica\s+usamos)\s*(?P<n>\d{1,3})\b"
+    r"\b(?:so\s+\d{1,3}|sobram\s+\d{1,3}|left|remain\w*)\s*(?:\.{2,3}|[,;-])\s*(?:but\s+|well\s+|actually\s+)*(?:make\s+(?:it|that)|in\s+practice\s+(?:we(?:'ll)?\s+)?(?:use\s+|have\s+)?|we(?:'ll|\s+will)\s+(?:only\s+|just\s+)?use|let'?s\s+(?:use|say|take)|na\s+prática\s+vamos\s+usar|en\s+la\s+práctica\s+usamos)\s*(?P<n>\d{1,3})\b|(?:let'?s|we(?:'ll|\s+will)|laten\s+we|lasst?\s+uns|nehmen\s+wir|prenons(?:-en)?|usemos|usiamone|usaremos)\s+(?:just\s+|only\s+)?(?:use\s+|take\s+)?(?P<k>\d{1,3})(?:\s+(?:gebruiken|nehmen|nutzen|of\s+them|gpus?|cards?))?(?=\s*(?:[,;!)]|\.(?!\d)|$))"
 )
 """`so 6... in practice we'll use 4`."""
 

@@ -48,6 +48,14 @@ _PLUS_TOKENS = compiled(
     rf"(?<![\w.,])(?P<a>{_N})\s*(?P<what>{_KIND})[- ]tok(?:en)?s?(?P<mid>\s*)(?:\+|\bplus\b|\band\b|&)\s*(?:(?:an?|the|about|around|some|another|roughly|~)\s*){{0,3}}(?P<b>{_N})\s*{_KIND}[- ]tok(?:en)?s?\b"
 )
 """`1,600 visual tokens + 250 text tokens`."""
+_AND_PARTS_OF = compiled(
+    rf"(?<![\w.,])(?P<a>{_N})(?:[- ]?tok(?:en)?s?)?\s+(?:of\s+)?(?P<what>(?:[a-z]{{2,12}}[- ]+){{0,3}}?{_PART})\b(?P<mid>[^.;\n\d]{{0,24}}?)(?:\+|\bplus\b)\s*(?:[a-z]{{1,12}}\s+){{0,5}}?{_PART}(?:\s+and\s+(?:[a-z]{{1,12}}\s+)?{_PART})?\s+(?:of|with|at|being|is)\s+(?:(?:about|around|some|another|roughly|~)\s*){{0,2}}(?P<b>{_N})(?:[- ]?tok(?:en)?s?)?\b"
+)
+"""`2800 tokens of passages, plus a question and instructions of about 400 tokens`."""
+_MIX = compiled(
+    rf"(?<![\w.])(?P<p>\d{{1,2}})\s?%[^()%\n]{{0,40}}?\(?\s*(?P<a>{_N})(?:\s*tok\w*)?\s*in\s*[/,;]\s*(?P<b>{_N})(?:\s*tok\w*)?\s*out\s*\)?\s*(?:[,;]|and|&)\s*(?:and\s+)?(?P<q>\d{{1,2}})\s?%[^()%\n]{{0,40}}?\(?\s*(?P<c>{_N})(?:\s*tok\w*)?\s*in\s*[/,;]\s*(?P<d>{_N})(?:\s*tok\w*)?\s*out\b\s*\)?"
+)
+"""`60% short chats (800 in / 200 out), 40% documents (6,000 in / 400 out)`."""
 _ADDS = compiled(
     r"\b(?:adds?|adding|plus|on\s+top|additional(?:ly)?|extra|in\s+addition|comes?\s+on|followed\s+by|then\s+(?:the|a)|another|further)\b|\+"
 )
@@ -79,11 +87,13 @@ _MINUTES = compiled(
 def with_plain_sums(text: str, notes: Notes) -> str:
     """The text with every sum, part and mix as the one number that the plan needs."""
     text = _MEGATOKENS.sub(lambda m: f"{float(m['n']) * 1e6:g} tokens", _MINUTES.sub(r"\g<same>", text))
+    text = _MIX.sub(lambda m: _mix(m, notes), text)
     text = _PIECES.sub(lambda m: _pieces(m, notes), text)
     text = _SUM.sub(lambda m: _summed(m, notes), text)
     text = _ON_TOP.sub(lambda m: _on_top(m, notes), text)
     text = _CACHED_AND_OWN.sub(lambda m: _joined(m, notes), text)
     text = _PLUS_TOKENS.sub(lambda m: _parts(m, notes), text)
+    text = _AND_PARTS_OF.sub(lambda m: _parts(m, notes), text)
     text = _AND_PARTS.sub(lambda m: _parts(m, notes), text)
     text = _with_cached_part(text, notes)
     text = _HALF.sub(lambda m: _mixed(m, 0.5, notes), text)
@@ -139,6 +149,16 @@ def _parts(match: re.Match[str], notes: Notes) -> str:
         return _prompt(part, part + own, match.group(), notes)
     notes.assume(f"`{' '.join(match.group().split())[:80]}`: prompts of {part + own:g} tokens")
     return f"prompt of {part + own:g} tokens"
+
+
+def _mix(match: re.Match[str], notes: Notes) -> str:
+    """The mean lengths of two kinds of requests."""
+    share = int(match["p"]) / 100
+    if int(match["p"]) + int(match["q"]) != 100:
+        return match.group()
+    isl, osl = (share * _amount(match[x]) + (1 - share) * _amount(match[y]) for x, y in (("a", "c"), ("b", "d")))
+    notes.assume(f"`{' '.join(match.group().split())[:80]}`: {isl:g} in and {osl:g} out on average")
+    return f"requests of {isl:.0f} tokens in, {osl:.0f} tokens out"
 
 
 def _joined(match: re.Match[str], notes: Notes) -> str:

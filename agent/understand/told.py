@@ -97,7 +97,8 @@ def without_told(
     text = _without(text, _OLD_RUN, ("told",), notes)
     for pattern in () if followed else (_MOVED_FROM, _EXAMPLE):
         for match in list(pattern.finditer(text)):
-            text = _eaten(text, match.span("old"), notes) if _BINDS.search(match["old"]) else text
+            name = "merged" if match.groupdict().get("merged") else "old"
+            text = _eaten(text, match.span(name), notes) if _BINDS.search(match[name]) else text
     text = text if followed else _without_dismissed(text, vocabularies, notes)
     for vocabulary in vocabularies:
         text = _without_rivals(
@@ -107,7 +108,7 @@ def without_told(
 
 
 _MOVED_FROM = compiled(
-    r"\b(?:migrat\w+|moving|moved?|switch\w*|upgrad\w+|transition\w*|coming)\s+(?:[a-z]+\s+){0,2}?from\s+(?P<old>[^.;\n]{2,90}?)\s+(?:on)?to\s+(?=[^.;\n]{0,40}\d)"
+    r"\b(?:consolidat\w+|merg(?:e|ing)|fold(?:ing)?|collaps\w+|combin\w+)\s+(?P<merged>(?:[^.;\n]|\.(?=\d)){2,110}?)\s+into\s+(?:one|a\s+single)\b|\b(?:migrat\w+|moving|moved?|switch\w*|upgrad\w+|transition\w*|coming)\s+(?:[a-z]+\s+){0,2}?from\s+(?P<old>[^.;\n]{2,90}?)\s+(?:on)?to\s+(?=[^.;\n]{0,40}\d)"
 )
 """What is left behind: `migrating from Llama 2 on V100s to ...`."""
 _EXAMPLE = compiled(

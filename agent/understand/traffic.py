@@ -145,6 +145,7 @@ _PREFIX = (
     compiled(r"(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)\s*(?:of\s+(?:the\s+)?(?:prompts?|tokens?|input)\s+(?:is|are)\s+)?(?:shared|cached|common|reused|prefix)(?:[- ](?:prefix(?:es)?|cache|cached|hits?|hit|rate|ratio|reuse))*"),
     compiled(r"(?<![\w.,])(?P<n>0?\.\d{1,3})(?P<p>\b)\s*(?:(?:kv|prefix|cache)[- _]?(?:cache\s+)?(?:reuse|hits?|hit[- _](?:rate|ratio)|sharing|caching)|(?:hit|reuse)[- _](?:rate|ratio))\b"),
     compiled(r"\b(?:hit|reuse)[- _](?:rate|ratio)\s+(?:of|in|for|on)\s+(?:the\s+)?(?:prefix|kv|prompt)[- _]?(?:cache\w*)?\s*(?:=|:|of|is|at|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
+    compiled(r"\b(?:hit|reuse)[- _]?(?:rate|ratio)\s*(?:=|:|of|is|at|around|about|~|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?(?!\s*(?:/|req|per\b|rps|k\b|tok))"),
     compiled(r"\b(?:prefix|cache|kv)[- _]?(?:prefix|cache)?[- _]?(?:caching\s+)?(?:hits?|hit|reuse)[- _]?(?:rate|ratio)?\s*(?:=|:|of|is|around|about|~|\b(?:more|like|closer|rather|only|now|at|to|back|up|down)\b|\s)*(?P<n>\d{1,3}(?:\.\d{1,3})?)\s*(?P<p>%)?"),
 )  # fmt: skip
 
