@@ -14,7 +14,7 @@ from agent.events import OnEvent
 from agent.explain import figure
 from agent.graph import run
 from agent.inspect import inspect
-from agent.why import WHY, weigh, why
+from agent.why import WHY, Because, fits, weigh, why
 from strategy.errors import MeshwrightError
 from strategy.export import FORMATS, Plan
 from strategy.request import Request
@@ -77,9 +77,16 @@ _EXPORT = re.compile(
     r"|^\W*(?P<launch>(?:how\s+(?:do|can|would)\s+i|show\s+me\s+how\s+to|what\s+is\s+the\s+command\s+to|give\s+me\s+the)\s*(?:launch|serve|deploy|run|start|command))",
     re.IGNORECASE,
 )
+_BARE_EXPORT = re.compile(
+    r"^\W*export(?:\s+(?:it|this|that|the\s+(?:plan|dag|graph)))?(?:\s+(?:as|to|for))?(?:\s+\S+)?\W*$", re.IGNORECASE
+)
 _INSPECT = re.compile(
     r"^\W*(?:(?:please|now|ok(?:ay)?|and)[ ,]+)*(?:show|draw|print|display|list|which|where|who|what(?:'s|\s+is|\s+are|\s+does|\s+did|\s+would)|how\s+much|(?:is|was|has)\s+(?:it|this|that|the\s+(?:plan|dag|graph|strategy))\b.{0,20}\b(?:proof|prov(?:ed|en))|tell\s+me|explain|inspect|describe|see)\b"
     r"|^\W*(?:memory|alternatives?|breakdown|bottleneck|timeline|proof|assumptions|findings|warnings|strategy|dag|graph|numbers|estimate|request)\W*$",
+    re.IGNORECASE,
+)
+_LOOKED_AT = re.compile(
+    r"\b(?:memory|breakdown|bottleneck|timeline|proof|prov(?:ed|en)|findings|strategy|dag|graph|numbers|rank|ranks|gpus?|layers?|experts?|stages?)\b",
     re.IGNORECASE,
 )
 _UNDO = re.compile(
@@ -119,6 +126,8 @@ Reading = Callable[[Thread, str, Deps, OnEvent | None], Awaitable[Answered]]
 
 async def _exported(thread: Thread, said: str, deps: Deps, _on_event: OnEvent | None) -> Answered:
     match = _EXPORT.search(said)
+    if match is None and thread.result is not None and _BARE_EXPORT.match(said):
+        return thread, Reply(kind="help", text=f"Export as one of {', '.join(FORMATS)}, for example `export vllm`.")
     if match is None or thread.result is None:
         return None
     result = thread.result
@@ -143,8 +152,9 @@ async def _explained(thread: Thread, said: str, deps: Deps, _on_event: OnEvent |
     if result is None or result.request is None:
         return thread, Reply(kind="why", text=f"There is no plan yet to ask about. {HELP}")
     if result.estimate is None:
-        return thread, Reply(kind="why", text=result.explanation, citations=result.citations)
-    because = await why(said, result, deps)
+        because = await fits(said, result, deps) or Because(text=result.explanation, citations=result.citations)
+    else:
+        because = await why(said, result, deps)
     return thread, Reply(kind="why", text=because.text, citations=because.citations)
 
 
@@ -152,6 +162,8 @@ async def _inspected(thread: Thread, said: str, _deps: Deps, _on_event: OnEvent 
     if thread.result is None or _INSPECT.match(said) is None or _what_if(said):
         return None
     found = inspect(said, thread.result)
+    if found is None and thread.result.strategy is None and _LOOKED_AT.search(said):
+        found = f"There is no plan to look at: the request is {thread.result.status}. {thread.result.explanation}"
     return None if found is None else (thread, Reply(kind="inspect", text=found))
 
 
@@ -196,7 +208,9 @@ async def _unanswered(thread: Thread, said: str, deps: Deps, _on_event: OnEvent 
     told = "; ".join(f"{section.title} ({section.ref})" for section in found)
     cited = tuple(Citation(ref=section.ref, title=section.title) for section in found)
     return thread, Reply(
-        kind="inspect", text=f"The plan stays as it is. What is written about that: {told}.", citations=cited
+        kind="inspect",
+        text=f"{'Nothing is changed' if thread.result.strategy is None else 'The plan stays as it is'}. What is written about that: {told}.",
+        citations=cited,
     )
 
 

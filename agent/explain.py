@@ -66,9 +66,9 @@ def evidence_lines(
     strategy: Strategy, estimate: Estimate | None, alternatives: Sequence[Alternative]
 ) -> tuple[str, ...]:
     """The planner's candidates, a line each, for a model that may see them."""
-    lines = [f"1. {_pools(strategy)}: {_numbers(estimate)}"]
+    lines = [f"1. {_pools(strategy)}: {numbers(estimate)}"]
     lines += [
-        f"{n}. {_sentence(a.summary)}: {_numbers(a.estimate)}; lost: {a.reason}" for n, a in enumerate(alternatives, 2)
+        f"{n}. {_sentence(a.summary)}: {numbers(a.estimate)}; lost: {a.reason}" for n, a in enumerate(alternatives, 2)
     ]
     return tuple(lines)
 
@@ -85,7 +85,8 @@ def _pools(strategy: Strategy) -> str:
     )
 
 
-def _numbers(estimate: Estimate | None) -> str:
+def numbers(estimate: Estimate | None) -> str:
+    """The three numbers that plans are compared by."""
     if estimate is None:
         return "not priced"
     return f"TTFT {estimate.ttft_ms:.0f} ms, TPOT {estimate.tpot_ms:.1f} ms, {estimate.tokens_per_s_per_gpu:.0f} tokens/s/GPU"
@@ -101,7 +102,7 @@ def _performance(problem: Problem, estimate: Estimate) -> str:
         if limit is not None
     ]
     kept = f" ({', '.join(limits)})" if limits else ""
-    return f"{_numbers(estimate)} at {estimate.concurrency} requests in flight{kept}; bottleneck: {_sentence(estimate.bottleneck)}."
+    return f"{numbers(estimate)} at {estimate.concurrency} requests in flight{kept}; bottleneck: {_sentence(estimate.bottleneck)}."
 
 
 def _time(estimate: Estimate) -> list[str]:

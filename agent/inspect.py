@@ -129,6 +129,23 @@ def _expert_in_pool(expert: int, layer: int | None, pool: Pool, num_experts: int
     )
 
 
+def _stage(asked: str, result: Result) -> Answer:
+    match = re.search(r"\bstage\s+#?(\d{1,4})\b", asked)
+    if match is None or result.strategy is None:
+        return None
+    stage, lines = int(match[1]), []
+    for pool in result.strategy.pools:
+        if stage < pool.pp_size:
+            start, end = pool.stages[stage]
+            held = [c.rank for c in coordinates(pool, first_rank=result.strategy.first_rank(pool)) if c.pp == stage]
+            lines.append(f"Pool `{pool.name}`: stage {stage} (layers {start} to {end - 1}) is on ranks {_ranks(held)}.")
+    most = max(pool.pp_size for pool in result.strategy.pools)
+    return (
+        "\n".join(lines)
+        or f"There is no stage {stage}: the plan has {most} stage{'s, 0 to ' + str(most - 1) if most > 1 else ''}."
+    )
+
+
 def _rank(asked: str, result: Result) -> Answer:
     match = re.search(r"\b(?:rank|gpu)\s+#?(\d{1,6})\b", asked)
     if match is None or result.strategy is None:
@@ -233,5 +250,5 @@ def _ranks(ranks: list[int]) -> str:
 
 
 _LOOKS: tuple[Callable[[str, Result], Answer], ...] = (
-    _dag, _holder_of_expert, _holder_of_layer, _rank, _memory, _time, _alternatives, _numbers, _lists,
+    _dag, _holder_of_expert, _holder_of_layer, _stage, _rank, _memory, _time, _alternatives, _numbers, _lists,
 )  # fmt: skip

@@ -48,6 +48,12 @@ def questions(problem: Problem) -> Iterator[str]:
         yield "MLA: when DP attention pays"
     else:
         yield "GQA first uses TP, then DP attention"
+    if model.parallel_block is not None:
+        yield "attention and FFN side by side, one sum a layer"
+    if model.no_mixer_layers or model.no_ffn_layers or model.layer_shapes:
+        yield (
+            "layers of one block" if model.linear is not None else "layers that lack a half, stages balanced by weights"
+        )
     yield {
         "latency": "lowest latency tensor parallelism TPOT",
         "throughput": "latency, throughput or fewest GPUs",

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from agent.deps import Deps
-from agent.explain import figure
+from agent.explain import figure, numbers
 from agent.inspect import inspect
 from agent.proposers import Brief, Proposal
 from agent.topics import sections_for_question
@@ -69,6 +69,26 @@ async def weigh(text: str, result: Result, deps: Deps, *, named: bool = False) -
     assert result.request is not None
     other = _changed(text, result.request) if named else _other_choice(text, result)[0]
     return None if other is None or other == result.request else await why(text, result, deps)
+
+
+async def fits(text: str, result: Result, deps: Deps) -> Because | None:
+    """Whether the other choice that a question names would fit where nothing did; None when it names none."""
+    assert result.request is not None
+    other = _changed(text, result.request)
+    if other is None or other == result.request:
+        return None
+    try:
+        problem, _ = await asyncio.to_thread(deps.resolve, other)
+    except InputError as error:
+        return Because(text=f"That cannot be planned: {error}.")
+    proposal = await deps.planner.propose(Brief(problem=problem))
+    name, topic = _name(other, result.request), _topic(other, result.request)
+    if proposal.infeasible is not None:
+        return _against(proposal.infeasible, name, topic, problem, deps)
+    assert proposal.strategy is not None
+    assert proposal.estimate is not None
+    text = f"With {name} there is a plan: {describe_strategy(proposal.strategy)}, {numbers(proposal.estimate)}. Say so, and it is made."
+    return Because(text=text, citations=_sections(_TOPICS.get(topic) or name, problem, deps))
 
 
 async def why(text: str, result: Result, deps: Deps) -> Because:

@@ -232,6 +232,8 @@ def test_why_not_stages_is_answered_by_a_plan_with_stages(split: Thread) -> None
         ("which rank holds layer 40?", ["layer 40 is in stage 0", "ranks 0-"]),
         ("which rank holds layer 400?", ["No rank holds layer 400", "0 to 79"]),
         ("what is on rank 2", ["Rank 2:", "tp 2"]),
+        ("which GPUs hold stage 0?", ["stage 0 (layers 0 to 79)", "ranks 0-"]),
+        ("which GPUs hold stage 3?", ["no stage 3"]),
         ("memory", ["weights", "GB"]),
         ("what are the alternatives?", ["1. ", "lost:"]),
         ("show the proof", ["virtual ranks"]),
@@ -264,6 +266,29 @@ def test_what_cannot_fit_stays_in_the_thread_and_can_be_refined() -> None:
     assert second.result is not None
     assert second.result.status == "valid"
     assert thread.result == second.result
+
+
+def test_where_nothing_fits_another_choice_is_planned_and_looks_say_why_there_is_no_plan() -> None:
+    _, (_, other, same, memory, export) = talk(
+        "Llama 3.1 70B in bf16 on one H100, 1k in, 100 out",
+        "why not Llama 3.1 8B?",
+        "why not TP8?",
+        "show the memory",
+        "export vllm",
+    )
+
+    assert other.text.startswith("With llama-3.1-8b there is a plan: one GPU, TTFT ")
+    assert same.kind == "why"
+    assert "there is no plan" in same.text
+    assert memory.text.startswith("There is no plan to look at: the request is infeasible.")
+    assert "nothing to export" in export.text
+
+
+def test_an_export_without_a_format_lists_them(planned: Thread) -> None:
+    _, (bare, unknown) = talk("export", "export banana", thread=planned)
+
+    assert "sglang" in bare.text
+    assert unknown.text == bare.text
 
 
 @pytest.mark.parametrize("said", ["", "hi", "thanks!", "the weather is nice", "\x00\x1b[2J", "?" * 5000])
