@@ -215,10 +215,14 @@ def _is_config(ref: Mapping[str, Any]) -> bool:
 def _config_name(config: Mapping[str, Any]) -> str:
     """A name for a `config.json`: where it was loaded from, else its model type."""
     path = config.get("_name_or_path")
-    if isinstance(path, str) and (last := path.rstrip("/").rpartition("/")[2]):
-        return last[:120]
+    if isinstance(path, str) and (last := _printable(path.rstrip("/").rpartition("/")[2])):
+        return last
     kind = config.get("model_type")
-    return kind[:120] if isinstance(kind, str) and kind else "custom"
+    return (_printable(kind) if isinstance(kind, str) else "") or "custom"
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in name[:120]).strip()
 
 
 def _parse_json(text: str) -> dict[str, Any]:

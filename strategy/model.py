@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from strategy.layers import FfnKind, Halves, MixerKind, runs_of_ffns, runs_of_layers
 from strategy.values import Count, Frozen, Size
@@ -288,6 +288,15 @@ class ModelSpec(Frozen):
     max_position_embeddings: Size = 131_072
     checkpoint: Checkpoint = Checkpoint()
     provenance: Provenance = Provenance(source="inline", status="unverified")
+
+    @field_validator("name", "aliases")
+    @classmethod
+    def _is_one_line(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """Names go into terminals, prompts and launch scripts."""
+        for name in (value,) if isinstance(value, str) else value:
+            if not name.isprintable():
+                raise ValueError("a model's name is one line of printable characters")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":

@@ -16,6 +16,7 @@ from strategy.strategy import Pool, describe
 
 SCRIPT = "text/x-shellscript"
 Flags = tuple[tuple[str, str | None], ...]
+_ADDRESSES = re.compile(r"\$\{HOST\d+\}(?::\d+)?(?:,\$\{HOST\d+\}(?::\d+)?)*")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Command:
 
 
 def _quoted(value: str) -> str:
-    return f'"{value}"' if value.startswith("${HOST") else shlex.quote(value)
+    """The value as one word; the shell fills in addresses of hosts, and nothing else: a model's name may hold anything."""
+    return f'"{value}"' if _ADDRESSES.fullmatch(value) else shlex.quote(value)
 
 
 class Launch(NamedTuple):
@@ -88,7 +90,12 @@ def needed_addresses(text: str) -> list[str]:
 
 
 def _script(host: int, commands: Sequence[Command], title: str, notes: tuple[str, ...]) -> Artifact:
-    lines = ["#!/usr/bin/env bash", f"# {title}. Host {host}.", *(f"# {note}" for note in notes), "set -euo pipefail"]
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# {one_line(title)}. Host {host}.",
+        *(f"# {one_line(note)}" for note in notes),
+        "set -euo pipefail",
+    ]
     lines += needed_addresses("\n".join(command.line() for command in commands))
     for command in commands:
         lines += ["", *command.lines()]
@@ -159,7 +166,12 @@ def uneven_layers(pool: Pool, num_layers: int, engine: Engine) -> str | None:
 def headline(engine: Capabilities, plan: Plan) -> str:
     """What a file is for, in a line."""
     pools = "; ".join(f"{pool.name}: {describe(pool)}" for pool in plan.strategy.pools)
-    return f"{plan.model.name} on {engine.title} {engine.version}, {plan.strategy.world_size} GPUs ({pools})"
+    return one_line(f"{plan.model.name} on {engine.title} {engine.version}, {plan.strategy.world_size} GPUs ({pools})")
+
+
+def one_line(text: str) -> str:
+    """A text as a comment may hold it: a name that breaks the line would end the comment, and the shell would run the rest."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def role(plan: Plan, pool: Pool) -> str:

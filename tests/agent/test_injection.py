@@ -16,7 +16,9 @@ from agent.prompts import full_messages
 from agent.proposers import Brief, Proposal, Shown
 from agent.understand import understand
 from agent.wire import decode
+from knowledge.resolve import resolve_model
 from knowledge.retrieval import Library
+from strategy.errors import InputError
 from strategy.request import Problem, Request
 from strategy.result import Finding, Result, Usage
 
@@ -208,6 +210,18 @@ def test_a_model_cannot_cite_what_it_invents(answer: dict[str, Any]) -> None:
     result = run_sync("Llama 3.1 70B on 8 H100, 1k in, 100 out", deps_with(Says(said)))
 
     assert {c.ref for c in result.citations} <= set(Library().refs())
+
+
+def test_the_name_of_a_model_is_one_printable_line_wherever_it_comes_from(problem: Problem) -> None:
+    config = {
+        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 128256,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "_name_or_path": "me/x\ntouch pwned\x1b[31m #",
+    }  # fmt: skip
+    spec = problem.model.model_dump(mode="json", exclude={"aliases", "provenance"})
+
+    assert resolve_model(config).name == "x touch pwned [31m #"
+    with pytest.raises(InputError, match="one line of printable"):
+        resolve_model({**spec, "name": "x\ntouch pwned"})
 
 
 @pytest.mark.parametrize("order", ORDERS)

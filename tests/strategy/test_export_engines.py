@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +58,20 @@ SPLIT = plan(
     pool("llama-3.1-70b", name="prefill", phases=("prefill",), replicas=2, attention=AttentionMesh(tp_size=2)),
     pool("llama-3.1-70b", name="decode", phases=("decode",), attention=AttentionMesh(tp_size=4)),
 )
+
+
+@pytest.mark.parametrize("to", ["vllm", "sglang", "trtllm", "ray", "dynamo", "llm-d"])
+@pytest.mark.parametrize("name", ["x\ntouch pwned #", "${HOST0}$(touch pwned)", "x'; touch pwned; '", "x`touch pwned`"])
+def test_the_name_of_a_model_runs_nothing(to: str, name: str, tmp_path: Path) -> None:
+    """Configs come from anywhere, and people run the scripts that are made of them."""
+    model = DENSE.model.model_copy(update={"name": name, "aliases": ()})
+    for text in files(to, Plan(DENSE.dag, model, DENSE.problem)).values():
+        if text.startswith("#!"):
+            environment = {"HOST0": "h", "PATH": "/usr/bin:/bin"}
+            subprocess.run(["/bin/bash", "-c", text], cwd=tmp_path, env=environment, capture_output=True, check=False)
+        else:
+            assert isinstance(yaml.safe_load(text), dict)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_vllm_serves_a_dense_model_with_one_command() -> None:
