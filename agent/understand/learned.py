@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.understand.mentions import Mention, Page, buckets, signs_of_name, signs_of_number
-from agent.understand.scan import SPAN
-from agent.understand.traffic import K
+from agent.understand.scan import SPAN, thousand
 
 Floats = NDArray[np.float64]
 FILE = Path(__file__).parent / "weights.npz"
@@ -65,7 +64,7 @@ def value_as(role: str, mention: Mention) -> float:
     """The value of a number in a role, in the unit of its field: tokens, requests per second, milliseconds, a ratio."""
     value, power = mention.value, {"k": 1, "m": 2}.get(mention.unit, 0)
     if role in _LENGTHS:
-        return float(round(value * K**power))
+        return float(round(value * thousand(value) ** power))
     if role in _TIMES:
         return round(value * (1000 if mention.form == "s" else 1), 6)
     if role == "speed":

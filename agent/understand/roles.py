@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal
 
-from agent.understand.scan import EATEN, SPAN, compiled, number_of
+from agent.understand.scan import EATEN, SPAN, compiled, number_of, thousand
 
 Role = Literal[
     "isl", "osl", "concurrency", "request_rate", "ttft_ms", "tpot_ms", "gpus", "hosts", "per_host", "prefix", "degree", "whole", "other"
@@ -153,8 +153,7 @@ SKIP_WORD = 0.35
 SHORTEST = 16
 """Tokens that a prompt or an answer has at least: smaller numbers count something else."""
 FARTHEST = 6.5
-K = 1024
-_SCALES = {"k": K, "m": K * K}
+_POWERS = {"k": 1, "m": 2}
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ class Reading:
         if quantity.kind == "speed":
             return round(1000 / quantity.value, 6) if self.role == "tpot_ms" else quantity.value
         if quantity.kind == "thousands" and self.role not in _LENGTHS:
-            return quantity.value / K * 1000
+            return quantity.value / quantity.scale * 1000
         return round(quantity.value, 6) if self.role not in _LENGTHS else float(round(quantity.value))
 
 
@@ -244,7 +243,8 @@ def _typed(match: re.Match[str]) -> Quantity:
     if per is not None and "tok" not in unit:
         return Quantity(number / _TIME_OF.get(per[1], 1), "rate", span, unit=unit)
     if re.match(r"(?:[km]|kilo)?[- ]?tok", unit):
-        return Quantity(number * _SCALES.get(unit[0], 1), "tokens", span, scale=_SCALES.get(unit[0], 1), unit=unit)
+        scale = thousand(number) ** _POWERS.get(unit[0], 0)
+        return Quantity(number * scale, "tokens", span, scale=scale, unit=unit)
     if re.match(r"ms|msec|milli", unit):
         return Quantity(number, "time", span, unit=unit)
     if re.match(r"µs|us$", unit):
@@ -254,7 +254,7 @@ def _typed(match: re.Match[str]) -> Quantity:
     if unit in ("%", "percent"):
         return Quantity(number / 100, "percent", span, unit=unit)
     if unit == "k":
-        return Quantity(number * K, "thousands", span, scale=K, unit=unit)
+        return Quantity(number * thousand(number), "thousands", span, scale=thousand(number), unit=unit)
     return Quantity(number, "plain" if unit in ("", "x", "+", "ish", "-ish") else "other", span, unit=unit)
 
 
@@ -364,8 +364,9 @@ def _in_a_list(text: str, match: re.Match[str]) -> bool:
 
 
 def _half(match: re.Match[str], name: str) -> Quantity:
-    scale = K if match[f"{name}k"] else 1
-    return Quantity(number_of(match[name]) * scale, "tokens", match.span(name), scale=scale)
+    number = number_of(match[name])
+    scale = thousand(number) if match[f"{name}k"] else 1
+    return Quantity(number * scale, "tokens", match.span(name), scale=scale)
 
 
 def _covers(quantity: Quantity, naming: Naming) -> bool:

@@ -63,6 +63,11 @@ def count_of(words: str) -> int:
     return NUMBER_WORDS[plain] if plain in NUMBER_WORDS else int(plain.replace(",", "").replace("_", ""))
 
 
+def thousand(number: float) -> int:
+    """What `k` says behind a number of tokens: 1,024 after a power of two, as contexts are told (`8k`, `128k`), else 1,000 (`1.5k`, `20k`)."""
+    return 1024 if number >= 1 and number.is_integer() and int(number).bit_count() == 1 else 1000
+
+
 def number_of(words: str) -> float:
     """A decimal number: `0.5`, `1,024`, `1.5`; a comma before one or two last digits is a decimal comma (`1,5`)."""
     if re.fullmatch(r"\d+,\d{1,2}", words):

@@ -6,15 +6,12 @@ from typing import TypeVar
 
 from agent.understand.notes import Notes
 from agent.understand.roles import SHORTEST
-from agent.understand.scan import COUNT, EATEN, SPAN, Scan, compiled, count_of, number_of
+from agent.understand.scan import COUNT, EATEN, SPAN, Scan, compiled, count_of, number_of, thousand
 
 N = TypeVar("N", int, float, str)
 DEFAULT_ISL = 4096
 DEFAULT_OSL = 512
 """A retrieval-augmented chat turn: what is planned for when the text gives no lengths."""
-
-K = 1024
-"""Tokens in `1k`: context lengths are counted in powers of two."""
 
 
 def _length(group: str, *, alone: bool = True) -> str:
@@ -207,7 +204,7 @@ def find_traffic(scan: Scan, notes: Notes) -> dict[str, object]:
     pairs += [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_BECOMES)]
     pairs += [(_tokens(m), _tokens(m), m.span()) for m in scan.take(_EQUAL)]
     pairs += [(_tokens(m, "a"), _tokens(m, "b"), m.span()) for m in scan.take(_PAIR) if _is_pair(m)]
-    pairs += [(int(m["a"]) * K, int(m["b"]) * K, m.span()) for m in scan.take(_GLUED)]
+    pairs += [(_thousands(m["a"]), _thousands(m["b"]), m.span()) for m in scan.take(_GLUED)]
     outputs = _lengths(scan, _OSL[:3])
     scan.take(_HOW_MANY)
     inputs = _lengths(scan, (*_ISL, _LONG))
@@ -295,10 +292,15 @@ def _described(scan: Scan, notes: Notes) -> dict[str, list[tuple[int, SPAN]]]:
     return found
 
 
+def _thousands(digits: str) -> int:
+    return int(digits) * thousand(float(digits))
+
+
 def _tokens(match: re.Match[str], group: str = "n") -> int:
-    scale = {"k": K, "m": K * K}.get((match[f"{group}k"] or "").lower(), 1)
+    power = {"k": 1, "m": 2}.get((match[f"{group}k"] or "").lower(), 0)
     words = match[group]
-    return round(number_of(words) * scale) if scale > 1 or "." in words else count_of(words)
+    number = number_of(words)
+    return round(number * thousand(number) ** power) if power or "." in words else count_of(words)
 
 
 def _is_pair(match: re.Match[str]) -> bool:
