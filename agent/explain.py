@@ -35,10 +35,10 @@ def explain_valid(
     if estimate is not None and estimate.notes:
         parts.append(f"Uncertain: {'; '.join(_sentence(note) for note in estimate.notes)}.")
     if origin == "planner_fallback":
-        because = f" ({_sentence(why)})" if why else ""
+        because = f" ({_quoted(why)})" if why else ""
         parts.append(f"The language model gave no valid answer{because}; this is the planner's.")
     elif why:
-        parts.append(f"The model's own reason: {_sentence(why)}.")
+        parts.append(f"The model's own reason: {_quoted(why)}.")
     return " ".join(parts)
 
 
@@ -137,6 +137,11 @@ def _memory(estimate: Estimate) -> str:
         f"The fullest GPU holds {memory.total:.1f} of {memory.capacity:.1f} GB (weights {memory.weights:.1f}, KV {memory.kv:.1f}); "
         f"KV room for {estimate.max_concurrency} requests at once."
     )
+
+
+def _quoted(text: str) -> str:
+    """Words of a language model: chat pages that render Markdown make no link and load no picture of them."""
+    return _sentence(text).replace("](", "] (")
 
 
 def _sentence(text: str) -> str:

