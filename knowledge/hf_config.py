@@ -24,7 +24,7 @@ from knowledge.config_quantisation import read_checkpoint
 from knowledge.config_support import approximations, refuse_unsupported
 from knowledge.config_uneven import Uneven, uneven_layers
 from strategy.errors import InputError, plainly
-from strategy.model import Attention, GqaAttention, MlaAttention, ModelSpec, Moe, Provenance
+from strategy.model import GIVEN_CONFIG, Attention, GqaAttention, MlaAttention, ModelSpec, Moe, Provenance
 
 MAX_LAYERS = 4096
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
@@ -262,7 +262,7 @@ def _tied(fields: Fields) -> bool:
 
 
 def _noted(provenance: Provenance | None, notes: Sequence[str]) -> Provenance:
-    base = provenance or Provenance(source="config.json given with the request", status="unverified")
+    base = provenance or Provenance(source=GIVEN_CONFIG, status="unverified")
     text = "; ".join(part for part in (base.note, *notes) if part)
     return base.model_copy(update={"note": text})
 

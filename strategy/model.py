@@ -29,6 +29,10 @@ class Provenance(Frozen):
     note: str = ""
 
 
+GIVEN_CONFIG, GIVEN_SPEC = "config.json given with the request", "inline"
+"""Sources of models that a request describes itself."""
+
+
 class GqaAttention(Frozen):
     """Multi-head, grouped-query or multi-query attention: `num_kv_heads` K and V heads of `head_dim`."""
 
@@ -287,7 +291,7 @@ class ModelSpec(Frozen):
     tie_word_embeddings: bool = False
     max_position_embeddings: Size = 131_072
     checkpoint: Checkpoint = Checkpoint()
-    provenance: Provenance = Provenance(source="inline", status="unverified")
+    provenance: Provenance = Provenance(source=GIVEN_SPEC, status="unverified")
 
     @field_validator("name", "aliases")
     @classmethod

@@ -28,6 +28,7 @@ from strategy.export.shell import (
     visible_gpus,
 )
 from strategy.memory import fraction_to_say
+from strategy.model import GIVEN_CONFIG, GIVEN_SPEC
 from strategy.strategy import DispatchMode, Pool
 
 PORT = 8000
@@ -70,8 +71,12 @@ def arguments(plan: Plan, engine: Capabilities, pool: Pool) -> Flags:
 
 
 def trust_flags(plan: Plan, engine: Capabilities) -> Flags:
-    """Leave to load code that comes with the checkpoint, where there is no other way to read its configuration."""
-    return (("--trust-remote-code", None),) if begins(plan.model.name, engine.remote_code) else ()
+    """Leave to load code that comes with the checkpoint, where there is no other way to read its configuration.
+
+    Only for models of the catalogue: the name that a request gives its own model is text, and trusts nothing.
+    """
+    known = plan.model.provenance.source not in (GIVEN_CONFIG, GIVEN_SPEC)
+    return (("--trust-remote-code", None),) if known and begins(plan.model.name, engine.remote_code) else ()
 
 
 def partition(plan: Plan, pool: Pool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from strategy.export import FORMATS, Plan, exporter
 from strategy.export.express import nearest, obstacles
 from strategy.legality import illegal
 from strategy.memory import fraction_to_say, stage_memory
+from strategy.model import GIVEN_CONFIG
 from strategy.request import Request
 from strategy.strategy import AttentionMesh, DispatchModes, ExpertMesh, Pool, Strategy
 
@@ -534,6 +536,15 @@ def test_a_configuration_that_only_the_checkpoint_can_read_is_trusted() -> None:
     assert "--trust-remote-code \\\n" in files("sglang", made)["host0.sh"]
     assert yaml.safe_load(files("trtllm", made)["serve.yaml"])["trust_remote_code"] is True
     assert "--trust-remote-code" not in files("vllm", DENSE)["host0.sh"]
+
+
+def test_a_name_that_a_request_gives_its_own_model_trusts_no_code() -> None:
+    given = plan("mimo-7b", Pool(stages=((0, 36),)))
+    source = given.model.provenance.model_copy(update={"source": GIVEN_CONFIG})
+    own = replace(given, model=given.model.model_copy(update={"provenance": source}))
+
+    assert "--trust-remote-code" not in files("vllm", own)["host0.sh"]
+    assert "--trust-remote-code" not in files("sglang", own)["host0.sh"]
 
 
 def test_replicas_that_hosts_would_cut_need_more_hosts() -> None:
