@@ -143,10 +143,10 @@ _REALISTIC = compiled(
     r"\b(?:is|are|would|was)\s+[^?]{0,60}\b(?:realistic|feasible|achievable|attainable|typical|normal|reasonable|acceptable|possible|plausible|good|bad|too\s+\w+|realistisch|réaliste|realista)\s*\?"
 )
 _MEASURES = compiled(
-    r"(?<![\w.])\d+(?:[.,]\d+)?\s?(?:ms|milliseconds?|s|sec|seconds?|tok(?:en)?s?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b(?:\s*(?:/|per|a|each)\s*(?:output\s+)?tok(?:en)?s?\b)?"
+    r"(?<![\w.])\d+(?:[.,]\d+)?\s?(?:ms|milliseconds?|s|sec|seconds?|(?:tok(?:en)?s?|t)\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b(?:\s*(?:/|per|a|each)\s*(?:output\s+)?tok(?:en)?s?\b)?"
 )
 _RUNS_NOW = compiled(
-    rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b(?:{_RUNS}|gets?|getting|takes?|sees?|seeing|reach\w*|achiev\w*|manages?|at)\b|\b(?:{_RUNS}|gets?|takes?|sees?)\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b"
+    rf"\b{_TODAY}\b[^.;\n!?]{{0,40}}?\b(?:{_RUNS}|gets?|getting|takes?|sees?|seeing|reach\w*|achiev\w*|manages?|at)\b|\b(?:(?:tp|pp|ep|dp)[\s=-]*\d{{1,3}}|it|this|that|which|set-?up|config\w*)\s+(?:gives?|gave|gets?|yields?)\s+(?:me|us)\b(?=[^.;,\n]{{0,12}}\d)|\b(?:{_RUNS}|gets?|takes?|sees?)\b[^.;\n!?,]{{0,60}}?\b{_TODAY}\b"
 )
 
 
@@ -214,7 +214,8 @@ def _soft(text: str) -> Iterator[SPAN]:
 
 def soft(text: str) -> list[SPAN]:
     """Sentences that leave the choice to the plan."""
-    return list(_soft(text))
+    asked = [m.span() for m in _SENTENCE.finditer(text) if is_asked(m.group()) and _DELIBERATES.search(m.group())]
+    return [*_soft(text), *asked]
 
 
 def _undecided(text: str) -> Iterator[SPAN]:

@@ -24,7 +24,7 @@ _PORTUGUESE = compiled(r"\b(?:não|são|qual|preciso|precisamos|queremos|requisi
 """Where `no` means `in the`."""
 _OBJECTIVES = {
     "min_gpus": compiled(
-        r"\b(?:keep\s+(?:it|this|that|things?|everything|the\s+(?:thing|whole\s+thing|setup))\s+cheap|cheapest|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|"
+        r"\b(?:keep\s+(?:it|this|that|things?|everything|the\s+(?:thing|whole\s+thing|setup))\s+cheap|cheapest(?!\s+(?:thing|one|option|box|machine|gpus?|cards?|hardware|vm|instance|server)s?\s+(?:\w+\s+){0,2}?(?:would|could|had|approved?|got|have|found|available|offered)\b)|cheaper(?!\s+than)|(?:the\s+)?fewer\s+(?:(?:gpus?|cards?)\s+)?(?:is|are|the)\s+better|costs?\s+(?:\w+\s+){0,2}?as\s+little\s+as\s+possible|(?:spend|pay)\w*\s+as\s+little|(?:occupy|use|take|need|spend|touch|block)\s+as\s+few\s+(?:of\s+(?:them|those|these|the\s+\w+)\s+)?(?:gpus?\s+|cards?\s+)?as|as\s+(?:cheap|cheaply|inexpensive|economical)\s+as\s+(?:possible|we\s+can|you\s+can)|price\s+per\s+token|(?:tight|small|low)\s+budget|smallest\s+(?:possible\s+)?(?:footprint|deployment|setup)|(?:least|fewest|minimal|minimum)\s+(?:possible\s+)?(?:gpus?|cards?)|(?:least|fewest|minimal|minimum|smallest|lowest)\s+(?:possible\s+)?(?=(?:[a-z]{1,3}\d{2,3}\w{0,5}|gpu|card|node|host|server)\s+(?:count|number)\b)|keep\s+the\s+(?:bill|costs?)\s+(?:low|down|small)|(?:use|using|take|need)\s+as\s+few\s+as\s+(?:you|we|possible)\w*|free\s+up\s+as\s+many\s+(?:gpus?|cards?)|smallest\s+(?:slice|part|share|subset|fraction|portion)|m[íi]nim[oa]\s+(?:n[úu]mero\s+)?(?:de\s+)?gpus?|minimum\s+(?:de\s+)?gpus?|minimo\s+(?:di\s+)?gpus?|leanest|thriftiest|fewest|how\s+few\b|min_gpus|smallest\s+cluster|low(?:est)?\s+cost|cost[- ](?:optimal|optimi[sz]ed|efficient)|"
         r"(?:least|smallest|minimum|minimal|min|lowest)(?:\s+possible)?\s+(?:(?:number|count)\s+of\b|gpus?\b|cards?\b|hardware\b|cost\b)|"
         r"as\s+few\b(?=\s+\S{1,12}\s+(?:gpus?\s+|cards?\s+)?as\s+(?:possible|(?:you|we|i)\s+can))|"
         r"minimi[sz](?:e|ing)\s+(?:the\s+)?(?:number\s+of\b|gpus?\b|costs?\b|spend\b))"
@@ -257,9 +257,19 @@ _HOW_MANY = compiled(
 """Asks how much hardware it takes, not how much load fits on it."""
 
 
+_OF_THE_POOLS = compiled(r"\b(?:prefill|decode|workers?|pools?)\b")
+"""Asks how hardware is parted, not how much it takes."""
+
+
+def _near(scan: Scan, match: re.Match[str]) -> tuple[int, int]:
+    """The clause around a match, a few words wide."""
+    low = max((scan.original.rfind(mark, 0, match.start()) for mark in ".;?!\n"), default=-1) + 1
+    return max(low, match.start() - 48), match.end() + 24
+
+
 def _how_many(scan: Scan, notes: Notes) -> str | None:
     """`how many GPUs do we need` asks for as few as will do."""
-    said = scan.take(_HOW_MANY)
+    said = [m for m in scan.take(_HOW_MANY) if not _OF_THE_POOLS.search(scan.original, *_near(scan, m))]
     if not said:
         return None
     notes.assume(f"objective min_gpus: `{scan.words((said[0].start(), said[0].end() + 24))}` asks how many it takes")
@@ -330,7 +340,7 @@ def _stressed_goal(scan: Scan, notes: Notes) -> str | None:
     return goal
 
 
-_LESSER = compiled(r"\b(?:not|n't|no|never|less|secondary|second|irrelevant|nor)\b|n't\b")
+_LESSER = compiled(r"\b(?:não|nicht|pas|niet|nie|не|not|n't|no|never|less|secondary|second|irrelevant|nor)\b|n't\b")
 
 
 _NONE_BEFORE = compiled(
@@ -364,6 +374,8 @@ def find_precision(scan: Scan, notes: Notes) -> dict[str, Dtype]:
         if value is not None:
             found[field] = value
     found |= _everywhere(scan, notes)
+    if "weights" in found and "activations" not in found and scan.take(_BOTH):
+        found["activations"] = found["weights"]
     taken = scan.take(_BARE)
     named = [m for m in taken if m["d"].lower() not in _METHODS] or taken
     paired = next((_paired(m["d"].lower(), scan) for m in named if m["d"].lower() in _PAIRED), None)
@@ -391,6 +403,10 @@ _WITH = r"(?:and|&|\+|/|,|y|e|et|und|en|i|и|和|と|및|와|과|ve|och|og)"
 _TOGETHER_IN = compiled(
     rf"\bweights?\s*{_WITH}\s*(?:the\s+)?activations?\s+(?:(?:are|is|both|all|in|at|run|stay|as|of)\s+)*{_D}\b|\b{_D.replace('?P<d>', '?P<e>')}\s+[\s,]*(?:\(\s*)?(?:(?:for|in|on|para|pour|für|per)\s+)?(?:both\s+|the\s+)?weights?\s*{_WITH}\s*(?:the\s+)?activations?\b"
 )
+
+
+_BOTH = compiled(rf"(?<=\()\s*(?:for\s+)?(?:both\s+)?weights?\s*{_WITH}\s*(?:the\s+)?activations?(?=\s*\))")
+"""What the precision of a model's name is about: `W8A8 int8 (both weights and activations)`."""
 
 
 def _everywhere(scan: Scan, notes: Notes) -> dict[str, Dtype]:

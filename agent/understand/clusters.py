@@ -48,6 +48,8 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hosts_gpus", compiled(rf"(?P<n>{COUNT})\s*(?:x\s*)?(?:{GPU_WORDS}|{NAMED_GPU})\s*짜\s*리\s*(?P<h>{COUNT})\s*{HOST_WORDS}")),
     ("one_host", compiled(rf"单\s*机\s*(?P<n>{COUNT})[- ]*x?[- ]*(?:{GPU_WORDS}\s*)?{MAKE}{NAMED_GPU}")),
     ("both_hosts", compiled(rf"\bboth\s+(?:(?:of\s+them|with|have|has|are|being|hold|at)\s+){{0,2}}(?P<n>{COUNT})\s*x\s*{MAKE}{NAMED_GPU}")),
+    ("hosts_gpus", compiled(rf"(?P<n>(?<![\w.,])\d{{1,3}})\s*x?\s*{MAKE}{NAMED_GPU}\s*(?:x|\*)\s*(?P<h>{COUNT})\s*(?:nodes|hosts|servers|machines|boxes|systems)\b")),
+    ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:pcie\s+)?(?:per|in\s+each|in\s+an?)\s+[a-z]{{1,3}}\d{{3,4}}[a-z]{{0,3}}\b")),
     ("per_host", compiled(rf"\beach\s+(?:one\s+)?(?:with|has|having|of|holding|carrying|containing)\s+(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:each|apiece|a\s+piece|vardera|chacune?|cada\s+un[oa]|ciascuno)\b")),
     ("per_host", compiled(rf"(?P<n>{COUNT})[- ]*x?[- ]*{MAKE}{NAMED_GPU}\s*(?:in|on|inside)\s+(?:each|every)(?:\s+(?:single\s+)?one)?(?:\s+of\s+(?:them|those|these))?\b")),
@@ -136,7 +138,7 @@ _SOME_CLUSTER = compiled(
 )
 """Says which GPU it is, not how many."""
 _SUCH = compiled(
-    rf"\b(?:there\s+are|(?:we|i)\s+(?:can|may|could|will)\s+(?:reserve|book|use|have|get|take)|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{HOST_WORDS})?)\b"
+    rf"\b(?:there\s+are|(?:we|i)\s+(?:can|may|could|will)\s+(?:reserve|book|use|have|get|take)|we(?:'ve)?\s+(?:have\s+)?(?:have|own|run|use|got|take|buy|order|get|bought|ordered))\s+(?P<h>{COUNT})\s+(?:of\s+(?:them|those|these)|such(?:\s+{HOST_WORDS})?)\b"
 )
 """A number of the hosts that were described before."""
 _NIC = re.compile(

@@ -39,12 +39,16 @@ _COUNT_AHEAD = re.compile(rf"\s*(?:{_NUMBER.pattern})?\s*(?:x\b)?\s*$", re.IGNOR
 _COUNT_BEFORE = re.compile(rf"(?:{_NUMBER.pattern})\s*(?:x\s*)?$", re.IGNORECASE)
 
 
+_KEPT = compiled(r"\bwants?\s+to\s+keep\b|\bplease\s+keep\b|\bmust\s+stay\b|\bto\s+stay\b")
+"""What was so before and shall stay so."""
+
+
 def without_past(text: str, models: Vocabulary, notes: Notes) -> str:
     """The text without what it says was so before (`last year we ran X; now ...`); a model that is named nowhere else stays."""
 
     def forget(match: re.Match[str]) -> str:
         words = match.group()
-        if "again" in words.lower() or (_ACQUIRED.search(words) and not _ATTEMPT.search(words)):
+        if "again" in words.lower() or _KEPT.search(words) or (_ACQUIRED.search(words) and not _ATTEMPT.search(words)):
             return words
         if any(c.isdigit() for c in words):
             notes.assume(f"ignored: `{' '.join(words.split())[:80]}` (told as past)")

@@ -50,6 +50,11 @@ _APART = compiled(
 """Several servers as programs: `two separate servers behind a load balancer`."""
 
 
+_OR_INSTANCES = compiled(
+    r"(?P<or>\b(?:tp|pp|ep|dp)[\s=-]*\d{0,3},?\s+(?:or|vs\.?|versus)(?:\s+(?:just|simply|rather|maybe))?)\s+(?P<n>\d{1,3})\s+instances\b"
+)
+
+
 def with_plain_replicas(text: str, models: Vocabulary) -> str:
     """`4 instances of Llama 3.1 8B` as replicas: instances of a model are no hosts."""
 
@@ -58,6 +63,7 @@ def with_plain_replicas(text: str, models: Vocabulary) -> str:
         named = match["what"].lower() in ("model", "llm") or any(m.span[0] < 4 for m in models.mentions(behind)[:1])
         return f"{match['n']} replicas, " if named else match.group()
 
+    text = _OR_INSTANCES.sub(r"\g<or> \g<n> replicas", text)
     return _COPIES.sub(plain, _APART.sub(r"\g<n> replicas", text))
 
 

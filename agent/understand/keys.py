@@ -16,6 +16,7 @@ _RULES = (
         compiled(r"\b(?:inte|ikke|nicht|niet|nie|não|non|no)\s+(?:separer\w{0,3}|skilja|separar|séparer|separare|scheiden|rozdziela\w*)\s+(?:el\s+|le\s+|o\s+|il\s+)?prefill\s+(?:och|og|und|et|y|e|en|i)\s+(?:el\s+|le\s+|o\s+|il\s+)?decode\b"),
         "no disaggregation",
     ),
+    (compiled(r"\b(?P<name>ttft|tpot|itl)_(?:p\d\d|mean|avg|median)(?=\s*[:=])"), r"\g<name>"),
     (compiled(r"\(\s*n\s*=\s*[\d,. ]+\)"), ""),
     (compiled(r"(?m)^(?P<key>[ \t]*-?[ \t]*[a-z][\w.-]{1,30}[ \t]*[:=][ \t]*)(?P<q>[\"'])(?P<value>[^\"'\n]{1,80})(?P=q)(?=[ \t]*[,;]?[ \t]*$)"), r"\g<key>\g<value>"),
     (compiled(r"\b(?:mean|avg|average|typical|median|p50)_(?=(?:isl|osl|input|output|prompt|completion)\b)"), ""),
@@ -49,7 +50,7 @@ _RULES = (
         r"\g<n> requests per \g<unit>",
     ),
     (
-        compiled(rf"\b(?:peak|busiest|worst|busy)\s+(?P<unit>hour|minute|second)\b[^.;\n\d]{{0,40}}?\b(?:had|has|saw|sees|brought|brings|counts|counted|reached|is|was)\s+{_RATED}"),
+        compiled(rf"\b(?:peak|busiest|worst|busy)\s+(?P<unit>hour|minute|second)\b[^.;\n\d]{{0,40}}?\b(?:had|has|saw|sees|brought|brings|counts|counted|reached|is|was)\s+{_RATED}(?!\w|\s*(?:per|/|an?|each)\s*(?:s|min|h|day))"),
         r"we have \g<n> requests per \g<unit>",
     ),
     (compiled(r"\b(?P<n>\d{2,3})\s*(?:Гбит/с|Гбит/сек)\s+на\s+(?:кажд\w+\s+|один\s+|одну\s+)?(?:gpu|карту)"), r"NIC \g<n> Gb/s per GPU"),

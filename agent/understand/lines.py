@@ -12,7 +12,7 @@ NARROWEST = 44
 _QUOTE = re.compile(r"^[ \t]{0,3}(?:>[ \t]?){1,6}")
 _SIGNATURE = re.compile(r"\n--[ ]?\n(?:[^\n]{0,120}(?:\n|$)){1,7}\Z")
 _STRUCTURAL = re.compile(
-    r"[ \t]*(?:[-*•#|>{}\[]|\d{1,2}[.)]\s|```|$|[A-Za-z][\w /().-]{0,30}?\s?[:=](?!//)|[A-Za-z][\w /().-]{1,30}?(?:\.{3}|[ ]{2}))"
+    r"[ \t]*(?:[-*•#|>{}\[^]|\d{1,2}[.)]\s|```|$|[A-Za-z][\w /().-]{0,30}?\s?[:=](?!//)|[A-Za-z][\w /().-]{1,30}?(?:\.{3}|[ ]{2}))"
 )
 """How a line starts that stands for itself: a bullet, a number, a key, a row."""
 _FENCE = re.compile(r"^[ \t]*```\w{0,12}[ \t]*$", re.MULTILINE)

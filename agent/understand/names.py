@@ -25,6 +25,8 @@ _ONE_SLIP_AWAY = frozenset({"internvl", "msft"})
 """Families whose names are a slip away from words (`internal`)."""
 _GOES_ON = re.compile(r"-\w")
 """After a family's name alone: the name of a model of it that is not known."""
+_SIZE_BEHIND = re.compile(r"(?:-[A-Za-z][A-Za-z0-9_.]{0,20}){1,3}-(?P<size>\d{2,4}[bB])(?![A-Za-z0-9])")
+"""A size in the rest of a name: another model than those of other sizes."""
 LONGEST_NAME = 10
 """Words that one name may span."""
 
@@ -159,6 +161,9 @@ class Vocabulary:
                 break
             keys, wanted, used = fewer, more, used + 1
         span = (words[0].span[0], words[used - 1].span[1])
+        size = _SIZE_BEHIND.match(text, span[1])
+        if size is not None and not any(size["size"].lower() in pieces(key) for key in keys):
+            return None, used
         if len(wanted) == 1 and _GOES_ON.match(text, span[1]):
             return None, used
         return (Mention(simplest(keys), span, exact=False), used) if keys else (None, 0)

@@ -36,7 +36,7 @@ _SO_FAR = compiled(
 )
 """Stands before a degree that is told of, as it was or as somebody thinks it might be."""
 _WORKS = compiled(
-    r"[^.;!?\n\d]{0,24}?(?:\b(?:and|but|which)\b|,)\s+(?:(?:it|this|that|which)\s+)?(?:is|works|runs|performs|seems|feels)\s+(?:just\s+|kind\s+of\s+|sort\s+of\s+|only\s+)?(?:okay|ok|fine|slow\w*|so-so|decent|poor\w*|bad\w*|not\s+\w+|disappoint\w*|meh|alright|good|well|too\s+\w+|painful\w*)\b"
+    r"\s+(?:works|runs|worked|ran)\b[^.;!?\n\d]{0,12}\bbut\b|[^.;!?\n\d]{0,24}?(?:\b(?:and|but|which)\b|,)\s+(?:(?:it|this|that|which)\s+)?(?:is|works|runs|performs|seems|feels)\s+(?:just\s+|kind\s+of\s+|sort\s+of\s+|only\s+)?(?:okay|ok|fine|slow\w*|so-so|decent|poor\w*|bad\w*|not\s+\w+|disappoint\w*|meh|alright|good|well|too\s+\w+|painful\w*)\b"
 )
 """Stands behind a degree that is in use: `at TP16 and it is okay-ish`."""
 _YES_OR_NO = compiled(r"\W{0,3}(?:yes\s*(?:/|or)\s*no|y\s*/\s*n|ja\s*(?:/|oder)\s*nein|oui\s*/\s*non|s[íi]\s*/\s*no)\b")
@@ -56,6 +56,9 @@ def open_degrees(text: str) -> Iterator[SPAN]:
     for sentence in _TALK.finditer(text):
         yield from _open_in(text, sentence.span())
         yield from _told_in(text, sentence.span())
+        versus = _VERSUS.search(sentence.group())
+        if versus is not None:
+            yield sentence.start() + versus.start(), sentence.start() + versus.end()
         if is_asked(sentence.group()) and _COPIES_OR.search(sentence.group()):
             yield sentence.span()
     for match in _MAY_CHANGE.finditer(text):
@@ -88,9 +91,15 @@ _ASKS_ANYWAY = compiled(
 """How a question begins that was typed without its mark."""
 
 
+_ASKS_ELSEWHERE = re.compile(
+    r"(?:で\s*し\s*ょ\s*う|で\s*す|ま\s*す)\s*か\s*[.。]?\s*$|까\s*요\s*[.]?\s*$|吗\s*[.。]?\s*$|ど\s*ち\s*ら\s*が|哪\s*个\s*好"
+)
+"""The same in languages that ask with a word."""
+
+
 def is_asked(words: str) -> bool:
     """Whether a sentence is a question."""
-    return words.rstrip().endswith("?") or _ASKS_ANYWAY.match(words) is not None
+    return words.rstrip().endswith("?") or bool(_ASKS_ANYWAY.match(words) or _ASKS_ELSEWHERE.search(words))
 
 
 _WHETHER = compiled(
@@ -106,6 +115,11 @@ _SUPPOSED = compiled(
 """Before a degree that somebody thinks of."""
 _COPIES_OR = compiled(
     r"\d{1,3}\s+(?:copies|replicas?|instances)\b[^.;?\n]{0,40}\bor\b|\bor\b[^.;?\n]{0,40}?\d{1,3}\s+(?:copies|replicas?|instances)\b"
+)
+
+
+_VERSUS = compiled(
+    r"\b(?:tp|pp|ep|dp)[\s=-]*\d{0,3}\s+(?:vs\.?|versus)\s+\d{1,3}\s+(?:copies|replicas?|instances)\b|\d{1,3}\s+(?:copies|replicas?|instances)\s+(?:vs\.?|versus)\s+(?:tp|pp|ep|dp)[\s=-]*\d{0,3}"
 )
 
 

@@ -72,6 +72,7 @@ _RULES: tuple[Rule, ...] = (
     # workers of a cluster with GPUs are hosts; a plan of which only a box came
     _rule(r"(?<![\w.])(?P<n>\d{1,3})\s+(?:gpu[- ])?workers?\s+(?:nodes?\s+)?(?=(?:with|of|à|mit|je|avec|con|com)\s+\d)", r"\g<n> nodes "),
     _rule(rf"(?<![\w.])(?:\d{{1,4}})\s*x?\s*(?P<g>{GPU})s?\b[^.;\n\d]{{0,24}}?,?\s*but\s+only\s+(?P<h>one|a|\d{{1,2}})\s+(?:box(?:es)?|nodes?|servers?|machines?|hosts?)\s*\(\s*(?P<n>\d{{1,2}})(?:\s*gpus?)?\s*\)", r"\g<h> node with \g<n> \g<g>"),
+    _rule(r"(?<![\w.])(?P<h>\d{1,3})\s+(?:máy(?:\s+chủ)?|server)\s*,?\s*mỗi\s+(?:máy|server)\s+(?:có\s+)?(?P<n>\d{1,3})\s+(?:con|card|cái|chiếc|gpu)\s+", r"\g<h> nodes with \g<n> "),
     # what is replaced
     _rule(r"(?:我们)?(?:目前|现在|原来|之前)(?:是|都)?(?:用|在用|使用)[^。；;\n]{2,80}?[，,]\s*(?:现在)?(?:打算|准备|计划|想)(?:要)?(?:换成|换|改成|改用|迁移到|升级到|切换到|用)", " "),
     # `pro Minute kommen ca. 30 Anfragen`

@@ -97,7 +97,7 @@ _LOAD = (
         rf"(?<!osl )(?<!isl )(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:x\s*)?(?:concurrent|conc\b|parallel\b|simultaneous|in[- ]?flight|active)(?!\s*[=:])\s*(?:requests?|users?|sessions?|"
         r"streams?|sequences?|connections?|clients?|chats?|queries)?"
     ),
-    compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
+    compiled(rf"\b(?:max\s+)?(?:concurrency|concurrent\s+(?:users|requests)|concurrent(?=\s*[:=]\s*\d)|conc|c(?=\s*=))(?:\s+level)?\s*(?:=|:|of|is|at|\s)*\s*(?P<n>{COUNT})"),
     compiled(rf"(?P<n>{COUNT})\s*(?:req(?:uest)?s?|sequences?|users?|sessions?)\s*(?:in[- ]?flight|at\s+(?:once|a\s+time|the\s+same\s+time)|in\s+parallel|concurrently|simultaneously)"),
     compiled(rf"(?P<n>(?<![\w.,])\d{{1,6}}(?:\.\d{{1,3}})?k|{COUNT})\s*(?:people|users?|sessions?|streams?|seqs|sequences|clients|chats|conversations)\b(?:\s+(?:online|active|chatting|connected))?(?:\s+(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently))?"),
     compiled(rf"(?P<n>{COUNT})\s+(?:[a-z]{{3,12}}\s+)?(?:people|persons|users?|developers|engineers|employees|customers|colleagues|callers|agents|analysts|students)\b[^.;,\n\d]{{0,40}}?\b(?:at\s+(?:once|a\s+time|the\s+same\s+time)|simultaneously|concurrently|in\s+parallel)"),

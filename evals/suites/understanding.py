@@ -46,6 +46,8 @@ FILES = (
     "understanding_unseen_28.yaml",
     "understanding_unseen_29.yaml",
     "understanding_unseen_30.yaml",
+    "understanding_unseen_31.yaml",
+    "understanding_unseen_32.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {
