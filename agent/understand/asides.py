@@ -244,12 +244,20 @@ _FAVOURED = compiled(
 
 _GIVEN = compiled(rf"\b(?:in|at|im|en|em)\s+{_DTYPE}(?!\s*(?:or|oder|ou|o)\b)")
 """A precision in which the model of a question is served (`is A enough for B at int8, or ...?`)."""
+_SPLIT_ON = compiled(
+    rf"\b(?:with|on|in|for|under|mit|avec|con|com|met|pod|engine\W{{1,4}})\s*{_ENGINE}\b|\b{_ENGINE}\s?(?:으\s?로|로)(?=\s)|\b{_ENGINE}\s?(?:で|上)"
+)
+"""An engine that a question takes for granted: `how do I split it with vLLM?`."""
+_ONE_ENGINE = compiled(rf"\b{_ENGINE}\b")
 
 
 def _around_given(text: str, span: SPAN, named: Sequence[SPAN]) -> Iterator[SPAN]:
     """The parts of a question beside what it says of the model that it names."""
     start, end = span
-    for match in _GIVEN.finditer(text, start, end) if any(start <= a < end for a, _ in named) else ():
+    given = list(_GIVEN.finditer(text, start, end)) if any(start <= a < end for a, _ in named) else []
+    if len({m.group().lower() for m in _ONE_ENGINE.finditer(text, start, end)}) == 1:
+        given += _SPLIT_ON.finditer(text, start, end)
+    for match in sorted(given, key=lambda match: match.start()):
         yield start, match.start()
         start = match.end()
     yield start, end

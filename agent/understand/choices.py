@@ -259,6 +259,8 @@ _HOW_MANY = compiled(
 
 _OF_THE_POOLS = compiled(r"\b(?:prefill|decode|workers?|pools?)\b")
 """Asks how hardware is parted, not how much it takes."""
+_A_DEGREE = compiled(r"(?<![a-z])(?:tp|pp|ep|dp|cp|dcp|sp)(?![a-z\d])[^.;?!\n]*$")
+"""What `how many` asks of: a degree (`TP how many?`)."""
 
 
 def _near(scan: Scan, match: re.Match[str]) -> tuple[int, int]:
@@ -269,7 +271,12 @@ def _near(scan: Scan, match: re.Match[str]) -> tuple[int, int]:
 
 def _how_many(scan: Scan, notes: Notes) -> str | None:
     """`how many GPUs do we need` asks for as few as will do."""
-    said = [m for m in scan.take(_HOW_MANY) if not _OF_THE_POOLS.search(scan.original, *_near(scan, m))]
+    said = [
+        match
+        for match in scan.take(_HOW_MANY)
+        if not _OF_THE_POOLS.search(scan.original, *_near(scan, match))
+        and not _A_DEGREE.search(scan.text[max(0, match.start() - 16) : match.start()])
+    ]
     if not said:
         return None
     notes.assume(f"objective min_gpus: `{scan.words((said[0].start(), said[0].end() + 24))}` asks how many it takes")

@@ -13,7 +13,13 @@ _SPELT = (
     (compiled(r"\bv[ .-]?l[ .-]l[ .-]?m\b"), "vllm"),
     (compiled(r"\btensor[ ]?r[ ]t[ ]l[ ]l[ ]m\b"), "tensorrt-llm"),
     (compiled(r"\bt[ ]p(?=\s+(?:of\s+)?(?:\d|one|two|four|eight))"), "TP"),
+    (compiled(r"라마(?=\s*-?\d)|ラマ(?=\s*-?\d)|лама(?=\s*-?\d)"), "Llama"),
+    (compiled(r"큐웬|通义千问|通義千問|千问(?=\s*-?\d)"), "Qwen"),
+    (compiled(r"딥시크|ディープシーク|深度求索"), "DeepSeek"),
+    (compiled(r"미스트랄|ミストラル"), "Mistral"),
+    (compiled(r"젬마"), "Gemma"),
 )
+"""Engines, degrees and families of models as they sound, or in other scripts."""
 _RELEASE = compiled(r"(?P<name>\bdeep\s?seek|\bkimi)[ -]+(?P<letter>[rvk])[ -]+(?P<n>one|two|three|four|five|[1-5])\b")
 _HUNDREDS = compiled(r"\b(?P<letter>[hb])[ -]+(?P<n>one|two|three|a)[ -]+hundreds?\b")
 _AND_A_HALF = compiled(

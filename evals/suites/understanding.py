@@ -48,6 +48,10 @@ FILES = (
     "understanding_unseen_30.yaml",
     "understanding_unseen_31.yaml",
     "understanding_unseen_32.yaml",
+    "understanding_unseen_33.yaml",
+    "understanding_unseen_34.yaml",
+    "understanding_unseen_35.yaml",
+    "understanding_unseen_36.yaml",
     "understanding_rivals.yaml",
 )
 ASSUMED = {

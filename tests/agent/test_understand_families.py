@@ -158,3 +158,36 @@ def test_the_hardware_is_what_the_text_stands_by(text: str, gpu: str, gpus: int,
 def test_of_several_values_the_one_to_plan_for_is_taken(text: str, fields: dict[str, object]) -> None:
     found = read(f"8x H100. {text} {MODEL}")
     assert {name: found.get(name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "objective"),
+    [
+        ("Qwen3-32B on 4 H100, 2000 in, 300 out. How do I split it best with vLLM?", "vllm", "throughput"),
+        (
+            "H100 8장 서버 1대에 Qwen3-32B, 입력 2000 토큰, 출력 300 토큰. vLLM으로 어떻게 나누면 좋을까요?",
+            "vllm",
+            "throughput",
+        ),
+        ("Qwen3-32B on 4 H100, 2000 in, 300 out. vllm or sglang?", None, "throughput"),
+        ("8 卡 H20 服务器上部署 Qwen3-32B,输入 2000 token,输出 300 token。TP 设多少合适?", None, "throughput"),
+        ("Qwen3-32B, 2000 in, 300 out, one box of 8 H100. How many GPUs do we need?", None, "min_gpus"),
+    ],
+)
+def test_a_question_takes_its_engine_for_granted_and_asks_of_degrees_not_of_hardware(
+    text: str, engine: str | None, objective: str
+) -> None:
+    request = understand(text).request
+
+    assert request is not None
+    assert (request.engine, request.objective) == (engine, objective)
+
+
+@pytest.mark.parametrize(
+    ("said", "model"), [("라마 3.1 8B Instruct를", "llama-3.1-8b"), ("딥시크 V3를", "deepseek-v3")]
+)
+def test_families_of_models_in_their_own_scripts(said: str, model: str) -> None:
+    request = understand(f"{said} H200 8장 서버 1대로 서비스하려고 합니다. 입력 1200토큰, 출력 200토큰.").request
+
+    assert request is not None
+    assert request.model == model
