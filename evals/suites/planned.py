@@ -174,7 +174,7 @@ async def solve(sample: Sample, _proposer: str) -> dict[str, Any]:
         return _refused(found)
     verdict = validate(found.best.dag, problem.model, problem)
     priced = estimate(found.best.dag, problem, calibration(), concurrency=found.best.concurrency)
-    off = max(abs(found.best.ttft_ms / priced.ttft_ms - 1), abs(found.best.tpot_ms / priced.tpot_ms - 1))
+    off = max(_apart(found.best.ttft_ms, priced.ttft_ms), _apart(found.best.tpot_ms, priced.tpot_ms))
     return {
         "summary": f"{describe_strategy(found.best.strategy)} on {found.best.gpus} of {problem.cluster.gpus} GPUs",
         "planned": True,
@@ -250,6 +250,11 @@ def refusal_has_limits(_sample: Sample, output: dict[str, Any]) -> Score | None:
     return (
         None if output["planned"] else Score("refusal_has_limits", float(bool(output["limits"])), "no limit is named")
     )
+
+
+def _apart(found: float, priced: float) -> float:
+    """The relative difference of two prices; none between two that are nothing (no time lies between tokens where there is one)."""
+    return abs(found / priced - 1) if priced else float(found != 0)
 
 
 def price_gap(_sample: Sample, output: dict[str, Any]) -> Score | None:
