@@ -257,10 +257,12 @@ _HOW_MANY = compiled(
 """Asks how much hardware it takes, not how much load fits on it."""
 
 
-_OF_THE_POOLS = compiled(r"\b(?:prefill|decode|workers?|pools?)\b")
+_OF_THE_POOLS = compiled(r"\b(?:prefill|decode|workers?|pools?)\b|\bfor\s+[pd]\b")
 """Asks how hardware is parted, not how much it takes."""
 _A_DEGREE = compiled(r"(?<![a-z])(?:tp|pp|ep|dp|cp|dcp|sp)(?![a-z\d])[^.;?!\n]*$")
 """What `how many` asks of: a degree (`TP how many?`)."""
+_NOT_TOLD = compiled(r"\bknow\s+(?:yet\s+)?how\s+many\s*[.,;]|\balready\s+(?:know|decided|told)\b[^.;?!\n]*$")
+"""A number that is not known yet, or that is known: nothing is asked."""
 
 
 def _near(scan: Scan, match: re.Match[str]) -> tuple[int, int]:
@@ -276,6 +278,7 @@ def _how_many(scan: Scan, notes: Notes) -> str | None:
         for match in scan.take(_HOW_MANY)
         if not _OF_THE_POOLS.search(scan.original, *_near(scan, match))
         and not _A_DEGREE.search(scan.text[max(0, match.start() - 16) : match.start()])
+        and not _NOT_TOLD.search(scan.original[max(0, match.start() - 24) : match.end() + 1])
     ]
     if not said:
         return None

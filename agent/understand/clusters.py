@@ -415,7 +415,7 @@ def _one_kind(scan: Scan, mentions: list[Mention], gpus: Vocabulary, notes: Note
     return keys[0] if keys else None
 
 
-_RACK_NAME = compiled(r"\bnvl[- ]?\d")
+_RACK_NAME = compiled(r"\bnvl[- ]?(?:[48]|16|32|36|64|72|144|576)(?![\d.]|\s*g)")
 _RACK_KEY = re.compile(r"nvl\d")
 
 

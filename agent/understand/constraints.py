@@ -12,7 +12,7 @@ _KINDS: dict[str, str] = {
     "dcp": r"(?:dcp(?:_size)?|decode[- ]context[- ]parallel(?:ism)?)",
     "moe_tp": r"(?:moe[-_ ]tp(?:_size)?|expert[- ]tensor[- ]parallel(?:ism)?|etp)",
     "tp": r"(?:tp(?:_size)?|tensor[-_ ]parallel(?:ism)?(?:_size)?)",
-    "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:stages\b|(?:,|nor|or|and|und|et|y|e|ni|og|och|en|noch)\s|[.;)]|$|off\b|disabled\b)))",
+    "pp": r"(?:pp(?:_size)?|pipeline[-_ ](?:depth|stage[-_ ]count)|pipeline[-_ ]parallel(?:ism)?(?:_size)?|pipelining|pipeline[- ]stages|pipeline(?=\s*(?:stages\b|(?:,|nor|or|and|und|et|y|e|ni|og|och|en|noch)\s|[.;)]|$|off\b|disabled\b|please\b|pls\b|bitte\b|svp\b|por\s+favor\b|per\s+favore\b|thanks\b|thx\b|at\s+all\b|this\s+time\b)))",
     "ep": r"(?:ep(?:_size)?|expert[-_ ](?:parallel(?:ism)?(?:_size)?|sharding))",
     "cp": r"(?:cp(?:_size)?|context[- ]parallel(?:ism)?)",
     "sp": r"(?:sp|sequence[- ]parallel(?:ism)?)",
@@ -244,7 +244,7 @@ _DENIES = compiled(
     r"nein|nicht|kein\w*|weder|noch|ohne|vermeid\w+|verbot\w+|verzicht\w+|nada|niente|nessun\w*|ning[uú]n\w*|nenhum\w*|rien|olmasın|istemi\w+|kullanma\w+|kullanılmasın|hariç|żadn\w+|tabu|scheidet\s+aus|ausgeschlossen|non|ni|sans|aucune?|pas|[ée]vit\w+|interdit\w*|exclu[es]?|exclure|sin|prohibid\w+|prohibir|excluid\w+|senza|né|n[ée]|evit\w+|vietat\w*|esclus\w*|sem|nem|proibid\w*|geen|zonder|nie|bez|без|не|нет|исключ\w+|запрещ\w+)(?![a-z])|n't(?![a-z])|不|别|勿|禁|免|ない|なし|無し|禁\s*止|避|금\s*지|말|마\s*세\s*요|않|안\s*씀|없\s*이"
 )
 _PERMITS = compiled(
-    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|necessar\w*|mind|care|insist|opposed|against|appl(?:y|ies)|applicable|relevant|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"
+    r"(?:(?:\bnot|n't|\bno)\s+(?:\w+\s+){0,2}?(?:sure|know|ask|worry|bother|laugh|blame|necessar\w*|mind|care|insist|opposed|against|appl(?:y|ies)|applicable|relevant|only|required|requirement|mandatory|must|needed|need|preference|opinion|idea|problem|issue|restrict\w*|limit\w*|limited|forbidden|banned|excluded|tested|tried|decided|fixed|certain|matter|help\w*|more|bigger|beyond|above|over|exceed\w*)|\b(?:no|without)\s+(?:any\s+)?(?:limits?|matter|idea|need|preference|problem|restrictions?)|\bwhy\s+not|\bwhether|\bif\b|\bunless|\bnothing\s+against|\b(?:leave|keep|is|are|stays?)\s+(?:\w+\s+)?(?:open|free)\b|"
     r"\b(?:is|are|would\s+be|seems?)\s+(?:fine|ok(?:ay)?|allowed|welcome|possible|an\s+option)|(?<!not )allowed|\b(?:is|are)\s+(?:on|enabled)|\b(?:last|was|were|had|did|gave|ran|tried|used\s+to|blog|claims?|colleague|vendor|they))\b|不\s*知|不\s*确|没\s*关|可\s*以|都\s*行"
 )
 """Words that turn a denial into leave, or tell of others."""

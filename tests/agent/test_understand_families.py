@@ -191,3 +191,53 @@ def test_families_of_models_in_their_own_scripts(said: str, model: str) -> None:
 
     assert request is not None
     assert request.model == model
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("GLM-4.5-Air-FP8 on 4 x H100 NVL 94GB, 1 host. 4500 in, 700 out", (1, 4)),
+        ("DeepSeek-R1 on one GB200 NVL72, 8k in, 1k out", (18, 4)),
+        ("DeepSeek-R1 on 2 GB200 NVL72 racks, 8k in, 1k out", (36, 4)),
+    ],
+)
+def test_a_card_that_is_called_nvl_fills_no_rack(text: str, size: tuple[int, int]) -> None:
+    request = understand(text).request
+
+    assert request is not None
+    assert (request.cluster.hosts, request.cluster.gpus_per_host) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "fix", "forbid"),
+    [
+        ("Last time we used PP=2 and the bubbles killed us, so no pipeline please.", {}, ("pp",)),
+        ("Security only lets us keep TP at 4 (certified like that, don't ask). TP must be 4.", {"tp_size": 4}, ()),
+    ],
+)
+def test_denials_of_something_else_forbid_nothing(text: str, fix: dict[str, int], forbid: tuple[str, ...]) -> None:
+    request = understand(f"Llama 3.1 70B on 8 H100, 2000 in, 300 out. {text}").request
+
+    assert request is not None
+    assert (request.constraints.fix.model_dump(exclude_none=True), request.constraints.forbid) == (fix, forbid)
+
+
+@pytest.mark.parametrize(
+    ("text", "objective"),
+    [
+        ("4 hosts, 32 H200, DeepSeek-V3, disaggregated. How many nodes for P and how many for D?", "throughput"),
+        ("8 H100, Llama 3.1 70B, 2k in, 300 out. We already know how many GPUs we need.", "throughput"),
+    ],
+)
+def test_how_hardware_is_parted_is_no_wish_for_less_of_it(text: str, objective: str) -> None:
+    request = understand(text).request
+
+    assert request is not None
+    assert request.objective == objective
+
+
+def test_a_number_of_gpus_that_is_not_known_yet_is_asked_for() -> None:
+    found = understand("We are getting H200s for GLM-4.5-FP8 but I don't know yet how many. Prompts 6k, output 800.")
+
+    assert found.question is not None
+    assert "How many" in found.question
